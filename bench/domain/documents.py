@@ -1,0 +1,70 @@
+"""The documents that a journal is made of.
+
+One document is one line of JSON: `{"v": 1, "seq": n, "t": "…Z", "kind": "…", "data": {…}, "h": "…"}`. `h` is the SHA-256 of
+the previous line's `h` and of this line without its own, so that a changed, missing or added line breaks the chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+SCHEMA_VERSION: Final = 1
+FIRST_HASH: Final = b"0" * 64
+
+
+class Kind(StrEnum):
+    """What a document tells, and the fields of its `data`."""
+
+    RUN_START = "run.start"
+    """`scenario`, `rig` (the whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (false for `serve`)."""
+    RUN_END = "run.end"
+    """`state`: completed, aborted or error; `reason`."""
+    STEP_START = "step.start"
+    """`step` (number), `name`, `at_s`, and the step's own settings."""
+    STEP_END = "step.end"
+    """`step`, `outcome`: done, failed, skipped; `detail`."""
+    SETTING = "setting"
+    """A setting in force: `what`, `value`, `origin` (scenario, rig, station, bench)."""
+    STATION_LINK = "station.link"
+    """`station`, `event`: connected, closed, refused; `reason`, `remedy`."""
+    OCPP_FRAME = "ocpp.frame"
+    """`station`, `dir`: in (from the station) or out; `raw`: the text as it was on the wire."""
+    OCPI_REQUEST = "ocpi.request"
+    """`exchange` (pairs it with its response), `from`, `to`, `method`, `url`, `headers`, `body` (text)."""
+    OCPI_RESPONSE = "ocpi.response"
+    """`exchange`, `status` (HTTP), `headers`, `body` (text)."""
+    METER_SAMPLE = "meter.sample"
+    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`."""
+    METER_GAP = "meter.gap"
+    """`meter`, `requested`, `reason`: an outage, never a zero."""
+    PILOT_SAMPLE = "pilot.sample"
+    """`evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
+    RIG_ACTION = "rig.action"
+    """`action`: plug, unplug, authorise, demand, vehicle, power_cycle, cut_network, contactor; its arguments."""
+    FAULT_SEEDED = "fault.seeded"
+    """`id`, `params`. No judge reads it."""
+    FINDING = "finding"
+    """`source` (station, ocpi, bench …), `code`, `text`, `refs` (numbers of documents): worth knowing, decides nothing alone."""
+    SAFE_STATE = "safe_state"
+    """`action`, `ok`, `read_back`."""
+    VERDICT = "verdict"
+    """One check's result; see `bench.domain.verdicts.CheckResult`. The last one is the run's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One line of a journal, decoded."""
+
+    seq: int
+    t: datetime
+    kind: str
+    data: dict[str, Any]
+
+
+def chain(previous: bytes, body: bytes) -> bytes:
+    """Return the hash (64 hexadecimal characters) of a line, given the previous hash and the line without its own."""
+    return hashlib.sha256(previous + body).hexdigest().encode()

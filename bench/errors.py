@@ -1,0 +1,52 @@
+"""One tree of errors, in families by who has to act."""
+
+from __future__ import annotations
+
+
+class BenchError(Exception):
+    """Anything that the bench tells its user instead of a traceback."""
+
+
+class UsageError(BenchError):
+    """The person at the keyboard has to act: a wrong argument or a wrong file."""
+
+
+class SettingsError(UsageError):
+    """A file under `config/` is wrong. Reads as `FILE: KEY = VALUE: REASON`."""
+
+    def __init__(self, file: str, key: str, value: object, reason: str) -> None:
+        self.file, self.key, self.value, self.reason = file, key, value, reason
+        where = f"{key} = {value!r}" if key else repr(value)
+        super().__init__(f"{file}: {where}: {reason}")
+
+
+class RigError(BenchError):
+    """The lab has to act: an instrument, a port or a cable does not work."""
+
+
+class StationError(BenchError):
+    """The station under test did something that ends the step."""
+
+
+class StationOfflineError(StationError):
+    """There is no open connection to the station."""
+
+
+class CallTimeoutError(StationError):
+    """The station did not answer within the deadline: the outcome is unknown, not refused."""
+
+
+class CallRejectedError(StationError):
+    """The station answered with a CALLERROR."""
+
+    def __init__(self, action: str, code: str, description: str, details: object = None) -> None:
+        self.action, self.code, self.description, self.details = action, code, description, details
+        super().__init__(f"{action}: CALLERROR {code}: {description}")
+
+
+class PeerError(BenchError):
+    """An OCPI peer did something that ends the exchange."""
+
+
+class EvidenceError(BenchError):
+    """A journal or result cannot be read, or was altered."""

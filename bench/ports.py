@@ -1,0 +1,147 @@
+"""What a run asks of the world, as Protocols: unit and sign are said, transport is not.
+
+An adapter fits a port structurally. Nothing above this module opens a socket, reads a clock or sleeps on one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from bench.domain.meter import MeterReading
+
+
+class Clock(Protocol):
+    """Time is given, never taken."""
+
+    def now(self) -> datetime:
+        """Return the time of the run, aware, in UTC; it never goes back."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since an arbitrary origin, for intervals."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds of the run's time; at once for zero or less."""
+        ...
+
+
+class Journal(Protocol):
+    """The append-only stream of documents that a run consists of."""
+
+    def write(self, kind: str, data: Mapping[str, Any]) -> int:
+        """Append one document and return its number; secrets are replaced before it is chained."""
+        ...
+
+    def secret(self, value: str) -> None:
+        """From now on replace this text wherever it stands in a document."""
+        ...
+
+
+class IdSource(Protocol):
+    """Gives identifiers; from the seed on an emulated rig, random elsewhere."""
+
+    def token(self, length: int = 32) -> str:
+        """Return a token of hexadecimal characters."""
+        ...
+
+    def number(self, below: int) -> int:
+        """Return an integer in [0, below)."""
+        ...
+
+
+class StationLink(Protocol):
+    """One open connection to a charging station: text frames in order."""
+
+    async def send(self, text: str) -> None:
+        """Send one frame; raise StationOfflineError when the connection is gone."""
+        ...
+
+    def frames(self) -> AsyncIterator[str | bytes]:
+        """Yield frames until the connection ends; bytes for a binary frame, which OCPP-J does not allow."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection with a WebSocket close code."""
+        ...
+
+
+class StationCaller(Protocol):
+    """Sends OCPP calls to stations."""
+
+    async def call(
+        self, station_id: str, action: str, payload: Mapping[str, Any], *, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        """Send one CALL and return the CALLRESULT's payload.
+
+        Raises: StationOfflineError, CallTimeoutError, CallRejectedError.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """An independent meter: power in W, import positive; energy in Wh, cumulative."""
+
+    name: str
+
+    async def read(self) -> MeterReading:
+        """Read all quantities once; raise RigError on an outage, never return a zero for one."""
+        ...
+
+
+class RigControl(Protocol):
+    """Acts on the physical side of one charging station in plain numbers and strings.
+
+    An emulator's object fits it structurally; on hardware a person or an instrument stands behind it.
+    """
+
+    async def plug(self, evse_id: int) -> None:
+        """Connect the EV's cable."""
+        ...
+
+    async def unplug(self, evse_id: int) -> None:
+        """Disconnect the EV's cable."""
+        ...
+
+    async def authorise(self, evse_id: int, id_token: str) -> None:
+        """Present an identification token at the station."""
+        ...
+
+    async def demand(self, evse_id: int, amperes: float) -> None:
+        """Set the current per phase that the driver's EV wants, in A."""
+        ...
+
+    async def vehicle(self, evse_id: int, settings: Mapping[str, float]) -> None:
+        """Put another EV before the EVSE: phases, max_current_a, battery_wh, soc_percent and the like."""
+        ...
+
+    async def power_cycle(self) -> None:
+        """Switch the station's supply off and on."""
+        ...
+
+    async def cut_network(self, seconds: float) -> None:
+        """Take the station's network away for that long."""
+        ...
+
+    async def contactor(self, closed: bool) -> None:
+        """Open or close the rig's own contactor in the supply of the station."""
+        ...
+
+    async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:
+        """Seed one fault of the station, the EV or a meter."""
+        ...
+
+
+class Witness(Protocol):
+    """Sees the control pilot and the EV from outside, never from the station's report."""
+
+    async def look(self, evse_id: int) -> Mapping[str, float | str | None]:
+        """Return `state` (A to F), `duty_percent` (None without a PWM) and, if known, `ev_wants_a` (A per phase)."""
+        ...
+
+
+Unsubscribe = Callable[[], None]
+Listener = Callable[[Mapping[str, Any]], None]
+AsyncAction = Callable[[], Awaitable[None]]

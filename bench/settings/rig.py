@@ -1,0 +1,165 @@
+"""The rig file: what stands on the bench, how it is wired, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from bench.settings.base import Settings
+
+Phase = Literal[1, 2, 3]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*|@=+-]{1,48}$")]
+
+
+class MeterAccuracy(Settings):
+    """How far a reading can be from the truth: from a certificate, else from the data sheet."""
+
+    current_percent: float = Field(ge=0, le=20)
+    """Of the reading, in percent."""
+    power_percent: float = Field(ge=0, le=20)
+    current_resolution_a: float = Field(default=0.001, ge=0)
+    power_resolution_w: float = Field(default=0.1, ge=0)
+    certificate: str = ""
+    """Number of the calibration certificate; empty where the data sheet is all there is."""
+
+
+class ModbusTcpMeter(Settings):
+    """A meter on Modbus TCP; its registers are described in config/meters/."""
+
+    kind: Literal["modbus-tcp"]
+    host: str = "127.0.0.1"
+    port: int = Field(default=502, ge=0, le=65535)
+    """0 on an emulated rig: the emulator chooses a free one."""
+    unit_id: int = Field(default=1, ge=1, le=247)
+    register_map: Path
+    timeout_s: float = Field(default=1.0, gt=0, le=30)
+    accuracy: MeterAccuracy
+    latency_s: tuple[float, float] = (0.0, 1.0)
+    """Shortest and longest time from a change of the current to its being seen in the registers."""
+
+    @field_validator("latency_s")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError("must be [shortest, longest], both at least 0")
+        return value
+
+
+class EvseSettings(Settings):
+    """One EVSE of a station: the meter that sees it and the station's phases it hangs on."""
+
+    id: int = Field(ge=1)
+    meter: str = ""
+    """Name of the meter in this file; empty where none measures this EVSE."""
+    phases: tuple[Phase, ...] = (1, 2, 3)
+    """Which phase of the meter sees L1, L2, L3 of the EVSE."""
+    max_current_a: float = Field(default=32, gt=0)
+    """The EVSE's own limit per phase, from its rating plate."""
+    connectors: int = Field(default=1, ge=1)
+
+    @field_validator("phases")
+    @classmethod
+    def _distinct(cls, value: tuple[Phase, ...]) -> tuple[Phase, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("must name one to three distinct phases of the meter")
+        return value
+
+
+class TargetFeatures(Settings):
+    """What the station under test claims to do; read back from its device model where it says so."""
+
+    rate_units: tuple[Literal["A", "W"], ...] = ("A", "W")
+    profile_stack_level: int = Field(default=9, ge=0)
+    periods_per_schedule: int = Field(default=24, ge=1)
+    supply_phases: Literal[1, 2, 3] = 3
+    nominal_voltage_v: float = Field(default=230, gt=0)
+    product_tolerance_a: float = Field(default=0, ge=0)
+    """What the product's own tolerance adds to a limit, per phase, in A."""
+
+
+class StationSettings(Settings):
+    """One charging station that may connect."""
+
+    id: Identifier
+    password: SecretStr | None = None
+    """For HTTP basic authentication (security profiles 1 and 2)."""
+    features: TargetFeatures = TargetFeatures()
+    evse: tuple[EvseSettings, ...] = Field(min_length=1)
+
+    @field_validator("evse")
+    @classmethod
+    def _numbered(cls, value: tuple[EvseSettings, ...]) -> tuple[EvseSettings, ...]:
+        if sorted(one.id for one in value) != list(range(1, len(value) + 1)):
+            raise ValueError("EVSEs are numbered 1, 2, 3 … without a gap (OCPP 2.0.1 part 1)")
+        return value
+
+
+class CsmsSettings(Settings):
+    """The bench's own CSMS."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    security_profile: Literal[0, 1, 2] = 0
+    """0: no authentication; 1: basic authentication; 2: TLS with basic authentication."""
+    certificate: Path | None = None
+    """PEM file with the server's certificate chain (security profile 2)."""
+    private_key: Path | None = None
+    call_timeout_s: float = Field(default=30, gt=0)
+    heartbeat_interval_s: int = Field(default=300, ge=1)
+    max_frame_bytes: int = Field(default=1_000_000, ge=1024)
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> CsmsSettings:
+        if self.security_profile == 2 and not (self.certificate and self.private_key):
+            raise ValueError("security_profile 2 needs certificate and private_key")
+        return self
+
+
+class OcpiSettings(Settings):
+    """The bench's OCPI platform (role CPO) and its party."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    country_code: str = Field(default="NL", pattern=r"^[A-Z]{2}$")
+    party_id: str = Field(default="BEN", pattern=r"^[A-Z0-9]{3}$")
+    token_a: SecretStr | None = None
+    """The registration token for a peer; made anew for each run where absent."""
+
+
+class EmulatorSettings(Settings):
+    """Present: the station, its EVs and the meters are emulated."""
+
+    time: Literal["virtual", "real"] = "virtual"
+    supply_voltage_v: float = Field(default=230, gt=0)
+    meter_values_interval_s: int = Field(default=300, ge=1)
+    pwm_delay_s: float = Field(default=1.0, ge=0)
+    """From an accepted profile to the new duty cycle."""
+
+
+class RigSettings(Settings):
+    """One rig file."""
+
+    version: Literal[1] = Field(alias="schema")
+    name: Identifier
+    description: str = ""
+    csms: CsmsSettings = CsmsSettings()
+    ocpi: OcpiSettings = OcpiSettings()
+    station: tuple[StationSettings, ...] = Field(min_length=1)
+    meters: dict[str, ModbusTcpMeter] = {}
+    emulator: EmulatorSettings | None = None
+
+    @model_validator(mode="after")
+    def _wired(self) -> RigSettings:
+        ids = [station.id for station in self.station]
+        if len(set(ids)) != len(ids):
+            raise ValueError("station ids must be unique")
+        for station in self.station:
+            for evse in station.evse:
+                if evse.meter and evse.meter not in self.meters:
+                    known = ", ".join(sorted(self.meters)) or "none"
+                    raise ValueError(f"EVSE {evse.id} of {station.id} names meter {evse.meter!r}; meters here: {known}")
+        if self.csms.security_profile and any(station.password is None for station in self.station):
+            raise ValueError("with a security profile each station needs a password")
+        return self
