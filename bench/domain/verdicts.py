@@ -1,0 +1,187 @@
+"""Verdicts: what a check says, whom it blames, and where the evidence is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Verdict(StrEnum):
+    """The eight words. What was not shown is INCONCLUSIVE, never PASS."""
+
+    PASS = "PASS"
+    CONDITIONAL_PASS = "CONDITIONAL_PASS"
+    CONDITIONAL_FAIL = "CONDITIONAL_FAIL"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+    ERROR = "ERROR"
+    ABORTED = "ABORTED"
+
+
+class RunState(StrEnum):
+    """How a run ended, apart from what it found."""
+
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    ERROR = "error"
+
+
+class Layer(StrEnum):
+    """Who can be to blame."""
+
+    STATION = "station"
+    EV = "EV"
+    METER = "meter"
+    CSMS = "CSMS"
+    OCPI = "OCPI"
+    NETWORK = "network"
+    BENCH = "bench"
+
+
+class FaultClass(StrEnum):
+    """What kind of fault it is."""
+
+    OVER_LIMIT = "over limit"
+    UNDER_DELIVERY = "under-delivery"
+    TIMING = "timing"
+    REPORT_ONLY = "report only"
+    PROTOCOL = "protocol"
+    METERING = "metering"
+    CONNECTIVITY = "connectivity"
+
+
+_WORST_FIRST: Final = (
+    Verdict.ABORTED,
+    Verdict.ERROR,
+    Verdict.FAIL,
+    Verdict.CONDITIONAL_FAIL,
+    Verdict.INCONCLUSIVE,
+    Verdict.CONDITIONAL_PASS,
+    Verdict.PASS,
+)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst verdict; NOT_APPLICABLE never worsens; nothing judged is INCONCLUSIVE."""
+    present = set(verdicts) - {Verdict.NOT_APPLICABLE}
+    return next((verdict for verdict in _WORST_FIRST if verdict in present), Verdict.INCONCLUSIVE)
+
+
+def exit_code(state: RunState, verdict: Verdict, *, strict: bool = False) -> int:
+    """Return the exit code of `bench run`: the run's state first, then the worst check."""
+    if state is RunState.ABORTED:
+        return 5
+    if state is RunState.ERROR:
+        return 4
+    by_verdict = {
+        Verdict.PASS: 0,
+        Verdict.CONDITIONAL_PASS: 1 if strict else 0,
+        Verdict.FAIL: 1,
+        Verdict.CONDITIONAL_FAIL: 1,
+        Verdict.ERROR: 4,
+        Verdict.ABORTED: 5,
+    }
+    return by_verdict.get(verdict, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A number with its unit that a check found; `doc` says what it is."""
+
+    name: str
+    value: float | None
+    unit: str
+    doc: str = ""
+    refs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodResult:
+    """One span under one limit: did power stay under it, and did it have to?"""
+
+    evse_id: int
+    start: float
+    end: float
+    """Seconds since 1970 UTC."""
+    limit: float
+    unit: str
+    verdict: Verdict
+    exercised: bool
+    """Demand above the limit was shown; otherwise it was held, not exercised."""
+    lowering: bool
+    """The limit was lower than the one before."""
+    highest: float | None
+    """The highest settled reading, in `unit`; None without a reading."""
+    samples: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A span in which readings stayed above the limit."""
+
+    evse_id: int
+    start: float
+    end: float
+    limit: float
+    unit: str
+    highest: float
+    blamed: tuple[Layer, ...]
+    refs: tuple[int, ...]
+
+    @property
+    def excess(self) -> float:
+        """Return by how much the limit was exceeded, in `unit`."""
+        return self.highest - self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check's answer."""
+
+    check: str
+    """Short name: relay, installed, composite, power …"""
+    title: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    blamed: tuple[Layer, ...] = ()
+    """The set of layers among which the culprit is; more than one where the evidence does not separate them."""
+    fault_class: FaultClass | None = None
+    requirement: str = ""
+    pair: str = ""
+    """The two neighbouring truths that part: intent/installed, installed/reported, installed/physical …"""
+    refs: tuple[int, ...] = ()
+    """Numbers of the documents that show it."""
+    measurements: tuple[Measurement, ...] = ()
+    periods: tuple[PeriodResult, ...] = ()
+    breaches: tuple[Breach, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """Return the first reason."""
+        return self.reasons[0] if self.reasons else self.title
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerdict:
+    """What a run says as a whole."""
+
+    judge: str
+    """Version of the judge."""
+    state: RunState
+    verdict: Verdict
+    headline: str
+    checks: tuple[CheckResult, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `result.json` and the last `verdict` document hold."""
+        return {
+            "judge": self.judge,
+            "state": self.state,
+            "verdict": self.verdict,
+            "headline": self.headline,
+            "checks": self.checks,
+        }

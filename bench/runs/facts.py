@@ -1,0 +1,178 @@
+"""A journal folded into what the judge needs: nothing else reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.domain.documents import Document, Kind
+from bench.domain.exchange import Call, HttpExchange, paired
+from bench.domain.oracle import Supply, Transaction
+from bench.domain.quantities import offered_current_a, parse_time, seconds
+from bench.domain.tolerance import Accuracy
+from bench.domain.verdicts import RunState
+from bench.errors import EvidenceError
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading of a meter, on the phases of one EVSE."""
+
+    requested: float
+    received: float
+    current_a: tuple[float, ...]
+    power_w: float | None
+    energy_wh: float | None
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class PilotSample:
+    """What the witness saw; it holds until the next one."""
+
+    at: float
+    state: str | None
+    offered_a: float
+    """What the duty cycle allows, per phase."""
+    ev_wants_a: float | None
+    seq: int
+
+
+@dataclass(slots=True)
+class EvseFacts:
+    """One EVSE of the rig and what was seen there."""
+
+    station: str
+    evse_id: int
+    meter: str
+    phases: tuple[int, ...]
+    supply: Supply
+    product_tolerance_a: float
+    current: Accuracy
+    power: Accuracy
+    latency_s: tuple[float, float]
+    samples: list[Sample] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    pilot: list[PilotSample] = field(default_factory=list)
+    transactions: list[tuple[Transaction, float | None]] = field(default_factory=list)
+    """Each with its end, by the bench's clock."""
+
+    @property
+    def name(self) -> str:
+        """Return what a report calls it."""
+        return f"{self.station} EVSE {self.evse_id}"
+
+
+@dataclass(slots=True)
+class RunFacts:
+    """All that a judge knows of a run."""
+
+    scenario: dict[str, Any]
+    rig: dict[str, Any]
+    seed: int
+    start: float
+    end: float
+    state: RunState | None
+    """None where the journal ends without saying so."""
+    end_reason: str
+    calls: list[Call]
+    http: list[HttpExchange]
+    evses: list[EvseFacts]
+
+    def evse(self, station: str, evse_id: int) -> EvseFacts | None:
+        """Return the facts of one EVSE."""
+        return next((one for one in self.evses if (one.station, one.evse_id) == (station, evse_id)), None)
+
+
+def facts_of(documents: Sequence[Document]) -> RunFacts:
+    """Fold a journal. Raises EvidenceError where it does not begin as a run does."""
+    if not documents or documents[0].kind != Kind.RUN_START:
+        raise EvidenceError("the journal does not begin with a run.start document")
+    begin = documents[0]
+    rig, scenario = begin.data["rig"], begin.data["scenario"]
+    exchanges = paired(documents)
+    facts = RunFacts(
+        scenario, rig, begin.data["seed"], seconds(begin.t), seconds(documents[-1].t), None, "",
+        exchanges.calls, exchanges.http, [one for station in rig["station"] for one in _evses(station, rig)],
+    )  # fmt: skip
+    _fold_measurements(documents, facts)
+    _fold_transactions(facts)
+    return facts
+
+
+def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
+    features = station["features"]
+    for evse in station["evse"]:
+        meter = rig["meters"].get(evse["meter"])
+        accuracy = meter["accuracy"] if meter else {}
+        yield EvseFacts(
+            station=station["id"],
+            evse_id=evse["id"],
+            meter=evse["meter"],
+            phases=tuple(evse["phases"]),
+            supply=Supply(features["nominal_voltage_v"], features["supply_phases"]),
+            product_tolerance_a=features["product_tolerance_a"],
+            current=Accuracy(accuracy.get("current_percent", 0), accuracy.get("current_resolution_a", 0)),
+            power=Accuracy(accuracy.get("power_percent", 0), accuracy.get("power_resolution_w", 0)),
+            latency_s=tuple(meter["latency_s"]) if meter else (0.0, 0.0),
+        )
+
+
+def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
+    by_meter: dict[str, list[EvseFacts]] = {}
+    for one in facts.evses:
+        by_meter.setdefault(one.meter, []).append(one)
+    for document in documents:
+        data = document.data
+        if document.kind == Kind.METER_SAMPLE:
+            for one in by_meter.get(data["meter"], ()):
+                sample = _sample(document, one.phases)
+                if sample is None:
+                    one.gaps.append(seconds(document.t))
+                else:
+                    one.samples.append(sample)
+        elif document.kind == Kind.METER_GAP:
+            for one in by_meter.get(data["meter"], ()):
+                one.gaps.append(seconds(document.t))
+        elif document.kind == Kind.PILOT_SAMPLE:
+            seen = facts.evse(data["station"], data["evse"])
+            if seen is not None:
+                offered = offered_current_a(data["duty_percent"])
+                seen.pilot.append(PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq))
+        elif document.kind == Kind.RUN_END:
+            facts.state, facts.end_reason = RunState(data["state"]), data["reason"]
+            facts.end = seconds(document.t)
+
+
+def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:
+    """Return the reading on these phases; None where the meter had no value for one of them."""
+    data = document.data
+    currents = tuple(data["current_a"][phase - 1] for phase in phases)
+    if None in currents:
+        return None
+    return Sample(
+        parse_time(data["requested"]),
+        parse_time(data["received"]),
+        currents,
+        data["power_w"],
+        data["energy_import_wh"],
+        document.seq,
+    )
+
+
+def _fold_transactions(facts: RunFacts) -> None:
+    for call in facts.calls:
+        if not call.from_station or call.action != "TransactionEvent" or call.response is None:
+            continue  # without a CALLRESULT it was no valid event
+        request = call.request
+        identity = request["transactionInfo"]["transactionId"]
+        if request["eventType"] == "Started" and "evse" in request:
+            evse = facts.evse(call.station, request["evse"]["id"])
+            if evse is not None and all(known.id != identity for known, _ in evse.transactions):
+                evse.transactions.append((Transaction(identity, parse_time(request["timestamp"])), None))
+        elif request["eventType"] == "Ended":
+            for evse in facts.evses:
+                for index, (known, end) in enumerate(evse.transactions):
+                    if evse.station == call.station and known.id == identity and end is None:
+                        evse.transactions[index] = (known, call.asked)
