@@ -1,0 +1,82 @@
+"""The judge: a pure function from the documents of a run to its verdict. It never reads what was seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.domain.documents import Document
+from bench.domain.verdicts import CheckResult, Measurement, RunState, RunVerdict, Verdict, worst
+from bench.runs.check_messages import judge_composite, judge_installed, judge_relay
+from bench.runs.check_power import PowerRule, judge_power
+from bench.runs.expected import Limits, limits_over_run
+from bench.runs.facts import EvseFacts, RunFacts, facts_of
+
+JUDGE_VERSION: Final = "1"
+"""Changes whenever the same journal could get another verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvseTrace:
+    """What a report draws for one EVSE."""
+
+    facts: EvseFacts
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A run's verdict, with what it was computed from."""
+
+    verdict: RunVerdict
+    facts: RunFacts
+    traces: tuple[EvseTrace, ...]
+
+
+def judge(documents: Sequence[Document]) -> Judgement:
+    """Judge a run from its journal alone. Raises EvidenceError where it is no journal of a run."""
+    facts = facts_of(documents)
+    traces = tuple(EvseTrace(evse, limits_over_run(facts, evse)) for evse in facts.evses)
+    state = facts.state or RunState.ABORTED
+    checks = tuple(_checks(facts, traces)) if state is RunState.COMPLETED else ()
+    return Judgement(_run_verdict(facts, state, checks), facts, traces)
+
+
+def _checks(facts: RunFacts, traces: Sequence[EvseTrace]) -> list[CheckResult]:
+    scenario = facts.scenario
+    wanted: Sequence[str] = scenario["checks"]
+    station, evse_id = scenario["station"], scenario["evse"]
+    trace = next(one for one in traces if (one.facts.station, one.facts.evse_id) == (station, evse_id))
+    results = []
+    for name in wanted:
+        if name == "power":
+            results.append(judge_power(facts, trace.facts, trace.limits, PowerRule.of(scenario)))
+        elif name == "composite":
+            results.append(judge_composite(facts, trace.facts))
+        elif name == "installed":
+            results.append(judge_installed(facts, station))
+        elif name == "relay":
+            results.append(judge_relay(facts))
+    return results
+
+
+def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ...]) -> RunVerdict:
+    if state is not RunState.COMPLETED:
+        word = Verdict.ABORTED if state is RunState.ABORTED else Verdict.ERROR
+        return RunVerdict(JUDGE_VERSION, state, word, facts.end_reason or "the journal ends in the middle of the run", checks)
+    verdict = worst(check.verdict for check in checks)
+    leading = [check for check in checks if check.verdict is verdict]
+    headline = leading[0].headline if leading else "nothing was judged"
+    if verdict is Verdict.PASS:
+        headline = next((check.headline for check in checks if check.check == "power"), headline)
+    return RunVerdict(JUDGE_VERSION, state, verdict, headline, checks)
+
+
+def energy(trace: EvseTrace) -> Measurement:
+    """Return the energy that the meter counted over the run, in Wh."""
+    readings = [(sample.energy_wh, sample.seq) for sample in trace.facts.samples if sample.energy_wh is not None]
+    if len(readings) < 2:
+        return Measurement("energy", None, "Wh", f"meter {trace.facts.meter} has no energy register")
+    (first, first_seq), (last, last_seq) = readings[0], readings[-1]
+    return Measurement("energy", round(last - first, 1), "Wh", "counted by the meter over the run", (first_seq, last_seq))
