@@ -20,6 +20,10 @@ class SettingsError(UsageError):
         super().__init__(f"{file}: {where}: {reason}")
 
 
+class SchemaError(UsageError):
+    """We were about to send an OCPP payload that breaks its schema."""
+
+
 class RigError(BenchError):
     """The lab has to act: an instrument, a port or a cable does not work."""
 
@@ -42,6 +46,14 @@ class CallRejectedError(StationError):
     def __init__(self, action: str, code: str, description: str, details: object = None) -> None:
         self.action, self.code, self.description, self.details = action, code, description, details
         super().__init__(f"{action}: CALLERROR {code}: {description}")
+
+
+class InvalidAnswerError(StationError):
+    """The station answered with a payload that breaks the schema; `payload` is what it said."""
+
+    def __init__(self, action: str, reason: str, payload: object) -> None:
+        self.action, self.reason, self.payload = action, reason, payload
+        super().__init__(f"{action}: the answer breaks the schema: {reason}")
 
 
 class PeerError(BenchError):

@@ -67,6 +67,10 @@ class StationLink(Protocol):
         """Close the connection with a WebSocket close code."""
         ...
 
+    def ended(self) -> tuple[int, str] | None:
+        """Return close code and reason once the connection is over (1006: without a closing handshake), else None."""
+        ...
+
 
 class StationCaller(Protocol):
     """Sends OCPP calls to stations."""
