@@ -70,7 +70,7 @@ class JournalFile:
         """Append one document and return its number."""
         seq = self.seq
         document = {"v": SCHEMA_VERSION, "seq": seq, "t": self._clock.now(), "kind": kind, "data": data}
-        body = self._redact(orjson.dumps(document, default=_plain, option=_OPTIONS))
+        body = self._redact(encode(document))
         head = chain(self.head, body)
         line = b'%b,"h":"%b"}\n' % (body[:-1], head)
         written = os.write(self._fd, line)
@@ -94,6 +94,11 @@ class JournalFile:
         if self._dirty:
             self._dirty = False
             os.fsync(self._fd)
+
+
+def encode(value: object) -> bytes:
+    """Return a value as the JSON that stands in a journal. Raises TypeError for one that has no place there."""
+    return orjson.dumps(value, default=_plain, option=_OPTIONS)
 
 
 def _plain(value: object) -> object:
