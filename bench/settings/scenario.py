@@ -1,0 +1,228 @@
+"""The scenario file: what is done, in which order, and how it is judged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.domain.tolerance import DecisionRule
+from bench.settings.base import Settings
+from bench.settings.rig import Identifier
+
+Check = Literal["relay", "installed", "composite", "power"]
+Offset = Annotated[float, Field(ge=0)]
+
+
+class Polling(Settings):
+    """How often the meters are read: fast around each change of the limit, slow elsewhere."""
+
+    fast_s: float = Field(default=1, ge=0.05)
+    slow_s: float = Field(default=10, ge=0.05)
+    before_s: float = Field(default=5, ge=0)
+    after_s: float = Field(default=60, ge=0)
+
+
+class MustExercise(Settings):
+    """What has to be exercised for a PASS; "all" means each period of the expected limit."""
+
+    limits: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+    lowerings: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+
+
+class Vehicle(Settings):
+    """The EV that the scenario needs at its EVSE; on hardware, the one to bring."""
+
+    phases: Literal[1, 2, 3] = 3
+    max_current_a: float = Field(default=16, gt=0)
+    battery_wh: float = Field(default=60_000, gt=0)
+    soc_percent: float = Field(default=20, ge=0, le=100)
+
+
+class ScspPlan(Settings):
+    """What the mock SCSP knows and wants."""
+
+    prices: Path
+    """Price curve, relative to the scenario file."""
+    levels_w: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=2)
+    energy_wh: float = Field(gt=0)
+    departure_s: float = Field(gt=0)
+
+    @field_validator("levels_w")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("must ascend, each level once")
+        return value
+
+
+class Fault(Settings):
+    """A fault to seed into the emulated rig before the first step."""
+
+    id: Identifier
+    params: dict[str, str | float | int | bool] = {}
+
+
+class Step(Settings):
+    """One step, at so many seconds after the start of the run."""
+
+    at_s: Offset
+
+
+class Plug(Step):
+    """Connect the EV's cable."""
+
+    do: Literal["plug"]
+
+
+class Unplug(Step):
+    """Disconnect the EV's cable."""
+
+    do: Literal["unplug"]
+
+
+class Authorise(Step):
+    """Present an identification token at the station."""
+
+    do: Literal["authorise"]
+    within_s: float = Field(default=60, gt=0)
+    """The transaction must have started by then."""
+
+
+class Demand(Step):
+    """Set the current per phase that the EV wants."""
+
+    do: Literal["demand"]
+    amperes: float = Field(ge=0)
+
+
+class SendPlan(Step):
+    """Let the SCSP build its ChargingProfile for the running session and send it by OCPI."""
+
+    do: Literal["scsp_plan"]
+    within_s: float = Field(default=60, gt=0)
+
+
+class SetProfile(Step):
+    """Send a charging profile from the CSMS, Absolute from now on, and read the store back."""
+
+    do: Literal["set_profile"]
+    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] = "TxProfile"
+    unit: Literal["A", "W"] = "A"
+    stack_level: int = Field(default=0, ge=0)
+    duration_s: int | None = Field(default=None, ge=1)
+    periods: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = Field(min_length=1)
+    """[start in s, limit] each."""
+
+    @field_validator("periods")
+    @classmethod
+    def _ordered(cls, value: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+        starts = [start for start, _ in value]
+        if starts[0] != 0 or starts != sorted(set(starts)):
+            raise ValueError("starts must ascend from 0 (K01.FR.31, K01.FR.35)")
+        return value
+
+
+class Composite(Step):
+    """Ask the station for its composite schedule."""
+
+    do: Literal["composite"]
+    duration_s: int = Field(gt=0)
+    unit: Literal["A", "W"] | None = None
+
+
+class ReadBack(Step):
+    """Read the station's profile store."""
+
+    do: Literal["read_back"]
+
+
+class PowerCycle(Step):
+    """Switch the station's supply off and on."""
+
+    do: Literal["power_cycle"]
+
+
+class CutNetwork(Step):
+    """Take the station's network away for a while."""
+
+    do: Literal["cut_network"]
+    seconds: float = Field(gt=0)
+
+
+AnyStep = Annotated[
+    Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork,
+    Field(discriminator="do"),
+]
+
+
+class ScenarioSettings(Settings):
+    """One scenario file."""
+
+    version: Literal[1] = Field(alias="schema")
+    name: Identifier
+    title: str
+    description: str = ""
+    source: str = ""
+    start: datetime | None = None
+    """Where virtual time begins. In real time a run starts now, and prices and plans move with it."""
+    duration_s: float = Field(gt=0)
+    station: str = ""
+    """Id of the station; the rig's first where absent."""
+    evse: int = Field(default=1, ge=1)
+    checks: tuple[Check, ...] = Field(default=("installed", "composite", "power"), min_length=1)
+    decision_rule: DecisionRule = DecisionRule.SIMPLE
+    settle_s: float = Field(default=15, ge=0)
+    w_limits: Literal["nominal", "measured"] = "nominal"
+    near_a: float = Field(default=1.5, gt=0)
+    longest_gap_s: float = Field(default=30, gt=0)
+    proof: Literal["run", "file", "none"] = "none"
+    """How the meter was proven before the run; none: it was not, and the report says so."""
+    must_exercise: MustExercise = MustExercise()
+    polling: Polling = Polling()
+    vehicle: Vehicle | None = None
+    scsp: ScspPlan | None = None
+    fault: Fault | None = None
+    step: tuple[AnyStep, ...] = Field(min_length=1)
+
+    @field_validator("start")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("needs an offset or Z")
+        return value and value.astimezone(UTC)
+
+    @field_validator("proof")
+    @classmethod
+    def _provable(cls, value: str) -> str:
+        if value != "none":
+            raise ValueError("no baseline procedure exists yet; only proof = 'none' can be run")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScenarioSettings:
+        offsets = [step.at_s for step in self.step]
+        if offsets != sorted(offsets):
+            raise ValueError("steps must be in order of at_s")
+        if offsets[-1] > self.duration_s:
+            raise ValueError(f"a step at {offsets[-1]:g} s lies after the end of the run at {self.duration_s:g} s")
+        if self.scsp is None and any(step.do == "scsp_plan" for step in self.step):
+            raise ValueError("a scsp_plan step needs the [scsp] table")
+        return self
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the scenario as it goes into the journal."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class PriceCurve(Settings):
+    """Day-ahead prices, one per interval."""
+
+    version: Literal[1] = Field(alias="schema")
+    source: str
+    unit: Literal["EUR/MWh"]
+    start: datetime
+    interval_s: Literal[900, 3600]
+    prices: tuple[float, ...] = Field(min_length=1)
