@@ -28,6 +28,10 @@ class RigError(BenchError):
     """The lab has to act: an instrument, a port or a cable does not work."""
 
 
+class MeterLostError(RigError):
+    """The meter under test was silent for too long: the run ends early and safely, and judges what it has."""
+
+
 class StationError(BenchError):
     """The station under test did something that ends the step."""
 

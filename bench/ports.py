@@ -5,7 +5,7 @@ An adapter fits a port structurally. Nothing above this module opens a socket, r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -37,6 +37,10 @@ class Journal(Protocol):
 
     def secret(self, value: str) -> None:
         """From now on replace this text wherever it stands in a document."""
+        ...
+
+    def subscribe(self, listener: Callable[[str, Mapping[str, Any]], None]) -> None:
+        """Call `listener(kind, data)` after each document."""
         ...
 
 
@@ -148,4 +152,3 @@ class Witness(Protocol):
 
 Unsubscribe = Callable[[], None]
 Listener = Callable[[Mapping[str, Any]], None]
-AsyncAction = Callable[[], Awaitable[None]]

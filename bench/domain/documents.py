@@ -42,7 +42,7 @@ class Kind(StrEnum):
     METER_GAP = "meter.gap"
     """`meter`, `requested`, `reason`: an outage, never a zero."""
     PILOT_SAMPLE = "pilot.sample"
-    """`evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
+    """`station`, `evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
     RIG_ACTION = "rig.action"
     """`action`: plug, unplug, authorise, demand, vehicle, power_cycle, cut_network, contactor; its arguments."""
     FAULT_SEEDED = "fault.seeded"
@@ -50,7 +50,7 @@ class Kind(StrEnum):
     FINDING = "finding"
     """`source` (station, ocpi, bench …), `code`, `text`, `refs` (numbers of documents): worth knowing, decides nothing alone."""
     SAFE_STATE = "safe_state"
-    """`action`, `ok`, `read_back`."""
+    """`action`, `ok`, `read_back`; `stop`: false while it is armed, true for the actions that end the run and its judging."""
     VERDICT = "verdict"
     """One check's result; see `bench.domain.verdicts.CheckResult`. The last one is the run's."""
 

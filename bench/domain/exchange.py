@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bench.domain.documents import Document, Kind
@@ -61,56 +61,63 @@ class HttpExchange:
         return (self.asked_seq,) if self.answered_seq is None else (self.asked_seq, self.answered_seq)
 
 
-@dataclass(slots=True)
-class Exchanges:
-    """All calls of a journal, in the order of their requests."""
+class Pairing:
+    """Pairs frames as they come: feed it each one in order."""
 
-    calls: list[Call] = field(default_factory=list)
-    http: list[HttpExchange] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        """All calls so far, in the order of their requests."""
+        self._open: dict[tuple[str, bool, str], Call] = {}
+
+    def frame(self, station: str, incoming: bool, raw: str, at: float, seq: int) -> Call | None:
+        """Take one frame; return the call that it completes. What cannot be read is left out."""
+        frame = _json(raw)
+        if not isinstance(frame, list) or len(frame) < 3 or not isinstance(frame[1], str):
+            return None
+        if frame[0] == 2 and len(frame) == 4 and isinstance(frame[3], dict):
+            call = Call(station, incoming, str(frame[2]), frame[3], at, seq)
+            self._open[station, incoming, frame[1]] = call
+            self.calls.append(call)
+            return None
+        answered = self._open.pop((station, not incoming, frame[1]), None)
+        if answered is None:
+            return None
+        answered.answered, answered.answered_seq = at, seq
+        if frame[0] == 3 and isinstance(frame[2], dict):
+            answered.response = frame[2]
+        elif frame[0] == 4:
+            answered.error = f"{frame[2]}: {frame[3] if len(frame) > 3 else ''}"
+        return answered
 
 
-def paired(documents: Iterable[Document]) -> Exchanges:
-    """Return the OCPP calls and OCPI exchanges of a journal; frames that cannot be read are left out."""
-    found = Exchanges()
-    open_calls: dict[tuple[str, bool, str], Call] = {}
-    open_http: dict[object, HttpExchange] = {}
+def paired_calls(documents: Iterable[Document]) -> list[Call]:
+    """Return the OCPP calls of a journal."""
+    pairing = Pairing()
     for document in documents:
         if document.kind == Kind.OCPP_FRAME:
-            _frame(document, found, open_calls)
-        elif document.kind == Kind.OCPI_REQUEST:
             data = document.data
+            pairing.frame(data["station"], data["dir"] == "in", data["raw"], seconds(document.t), document.seq)
+    return pairing.calls
+
+
+def paired_http(documents: Iterable[Document]) -> list[HttpExchange]:
+    """Return the OCPI exchanges of a journal."""
+    found: list[HttpExchange] = []
+    waiting: dict[object, HttpExchange] = {}
+    for document in documents:
+        data = document.data
+        if document.kind == Kind.OCPI_REQUEST:
             one = HttpExchange(
                 data["from"], data["to"], data["method"], data["url"], _json(data.get("body")), seconds(document.t), document.seq
             )
-            open_http[data["exchange"]] = one
-            found.http.append(one)
+            waiting[data["exchange"]] = one
+            found.append(one)
         elif document.kind == Kind.OCPI_RESPONSE:
-            asked = open_http.pop(document.data["exchange"], None)
+            asked = waiting.pop(data["exchange"], None)
             if asked is not None:
-                asked.status, asked.answer = document.data["status"], _json(document.data.get("body"))
+                asked.status, asked.answer = data["status"], _json(data.get("body"))
                 asked.answered, asked.answered_seq = seconds(document.t), document.seq
     return found
-
-
-def _frame(document: Document, found: Exchanges, open_calls: dict[tuple[str, bool, str], Call]) -> None:
-    frame = _json(document.data["raw"])
-    if not isinstance(frame, list) or len(frame) < 3 or not isinstance(frame[1], str):
-        return
-    station, incoming = document.data["station"], document.data["dir"] == "in"
-    now = seconds(document.t)
-    if frame[0] == 2 and len(frame) == 4 and isinstance(frame[3], dict):
-        call = Call(station, incoming, str(frame[2]), frame[3], now, document.seq)
-        open_calls[station, incoming, frame[1]] = call
-        found.calls.append(call)
-        return
-    answered = open_calls.pop((station, not incoming, frame[1]), None)
-    if answered is None:
-        return
-    answered.answered, answered.answered_seq = now, document.seq
-    if frame[0] == 3 and isinstance(frame[2], dict):
-        answered.response = frame[2]
-    elif frame[0] == 4:
-        answered.error = f"{frame[2]}: {frame[3] if len(frame) > 3 else ''}"
 
 
 def _json(text: object) -> Any:
@@ -118,5 +125,5 @@ def _json(text: object) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

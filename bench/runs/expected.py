@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit, Transaction, expected_limit
 from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileError, Purpose
 from bench.domain.timeline import Timeline, Window, joined
@@ -62,29 +63,37 @@ def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
     return history
 
 
-def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, _Change]]:
+def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, Change]]:
     for call in facts.calls:
-        if call.station != station or call.status != "Accepted" or call.answered is None:
-            continue
-        if call.action == "SetChargingProfile":
-            yield call.answered, _Set(call.request["evseId"], call.request["chargingProfile"])
-        elif call.action == "RequestStartTransaction" and "chargingProfile" in call.request:
-            transaction = (call.response or {}).get("transactionId")
-            profile = dict(call.request["chargingProfile"])
-            if transaction is not None:
-                profile.setdefault("transactionId", transaction)
-            yield call.answered, _Set(call.request.get("evseId", 1), profile)
-        elif call.action == "ClearChargingProfile":
-            yield call.answered, _Clear(call.request)
+        change = change_by(call) if call.station == station else None
+        if change is not None and call.answered is not None:
+            yield call.answered, change
     for evse in facts.evses:
         if evse.station == station:
             for transaction, end in evse.transactions:
                 if end is not None:
-                    yield end, _TransactionEnd(transaction.id)
+                    yield end, TransactionEnd(transaction.id)
+
+
+def change_by(call: Call) -> Change | None:
+    """Return how an answered call changed the station's store; None where it did not."""
+    if call.status != "Accepted":
+        return None
+    if call.action == "SetChargingProfile":
+        return SetProfile(call.request["evseId"], call.request["chargingProfile"])
+    if call.action == "RequestStartTransaction" and "chargingProfile" in call.request and "evseId" in call.request:
+        profile = dict(call.request["chargingProfile"])
+        transaction = (call.response or {}).get("transactionId")
+        if transaction is not None:
+            profile.setdefault("transactionId", transaction)
+        return SetProfile(call.request["evseId"], profile)
+    return ClearProfiles(call.request) if call.action == "ClearChargingProfile" else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Set:
+class SetProfile:
+    """A station accepted a profile."""
+
     evse_id: int
     profile: dict[str, object]
 
@@ -96,7 +105,9 @@ class _Set:
 
 
 @dataclass(frozen=True, slots=True)
-class _Clear:
+class ClearProfiles:
+    """A station cleared profiles."""
+
     request: dict[str, object]
 
     def __call__(self, store: Store) -> None:
@@ -104,7 +115,9 @@ class _Clear:
 
 
 @dataclass(frozen=True, slots=True)
-class _TransactionEnd:
+class TransactionEnd:
+    """A transaction ended."""
+
     transaction_id: str
 
     def __call__(self, store: Store) -> None:
@@ -112,7 +125,7 @@ class _TransactionEnd:
         store.profiles = [one for one in store.profiles if one.profile.transaction_id != self.transaction_id]
 
 
-_Change = _Set | _Clear | _TransactionEnd
+Change = SetProfile | ClearProfiles | TransactionEnd
 
 
 def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:

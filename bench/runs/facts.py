@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.domain.documents import Document, Kind
-from bench.domain.exchange import Call, HttpExchange, paired
+from bench.domain.exchange import Call, HttpExchange, paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import offered_current_a, parse_time, seconds
 from bench.domain.tolerance import Accuracy
@@ -86,18 +86,24 @@ class RunFacts:
 
 
 def facts_of(documents: Sequence[Document]) -> RunFacts:
-    """Fold a journal. Raises EvidenceError where it does not begin as a run does."""
+    """Fold a journal up to the safe state that ends the run. Raises EvidenceError where it does not begin as a run does."""
     if not documents or documents[0].kind != Kind.RUN_START:
         raise EvidenceError("the journal does not begin with a run.start document")
     begin = documents[0]
     rig, scenario = begin.data["rig"], begin.data["scenario"]
-    exchanges = paired(documents)
+    stops = (index for index, one in enumerate(documents) if one.kind == Kind.SAFE_STATE and one.data["stop"])
+    until = next(stops, len(documents))
+    tried = documents[:until]
+    last = documents[min(until, len(documents) - 1)]
     facts = RunFacts(
-        scenario, rig, begin.data["seed"], seconds(begin.t), seconds(documents[-1].t), None, "",
-        exchanges.calls, exchanges.http, [one for station in rig["station"] for one in _evses(station, rig)],
+        scenario, rig, begin.data["seed"], seconds(begin.t), seconds(last.t), None, "",
+        paired_calls(tried), paired_http(tried), [one for station in rig["station"] for one in _evses(station, rig)],
     )  # fmt: skip
-    _fold_measurements(documents, facts)
+    _fold_measurements(tried, facts)
     _fold_transactions(facts)
+    for document in documents:
+        if document.kind == Kind.RUN_END:
+            facts.state, facts.end_reason = RunState(document.data["state"]), document.data["reason"]
     return facts
 
 
@@ -140,9 +146,6 @@ def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
             if seen is not None:
                 offered = offered_current_a(data["duty_percent"])
                 seen.pilot.append(PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq))
-        elif document.kind == Kind.RUN_END:
-            facts.state, facts.end_reason = RunState(data["state"]), data["reason"]
-            facts.end = seconds(document.t)
 
 
 def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:

@@ -138,6 +138,13 @@ class EmulatorSettings(Settings):
     """From an accepted profile to the new duty cycle."""
 
 
+class HttpControl(Settings):
+    """An emulated station in its own process, acted on and looked at over HTTP."""
+
+    kind: Literal["http"]
+    url: str = Field(pattern=r"^https?://[^/]+$")
+
+
 class RigSettings(Settings):
     """One rig file."""
 
@@ -147,11 +154,17 @@ class RigSettings(Settings):
     csms: CsmsSettings = CsmsSettings()
     ocpi: OcpiSettings = OcpiSettings()
     station: tuple[StationSettings, ...] = Field(min_length=1)
-    meters: dict[str, ModbusTcpMeter] = {}
+    meters: dict[str, ModbusTcpMeter] = Field(default_factory=dict)
     emulator: EmulatorSettings | None = None
+    control: HttpControl | None = None
+    """How the EV's side is acted on where nothing is emulated inside the bench."""
+    meter_loss_s: float = Field(default=10, gt=0)
+    """A meter that is silent for longer ends the run in the safe state."""
 
     @model_validator(mode="after")
     def _wired(self) -> RigSettings:
+        if self.emulator is not None and self.control is not None:
+            raise ValueError("[emulator] and [control] exclude one another")
         ids = [station.id for station in self.station]
         if len(set(ids)) != len(ids):
             raise ValueError("station ids must be unique")

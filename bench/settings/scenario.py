@@ -62,7 +62,7 @@ class Fault(Settings):
     """A fault to seed into the emulated rig before the first step."""
 
     id: Identifier
-    params: dict[str, str | float | int | bool] = {}
+    params: dict[str, str | float | int | bool] = Field(default_factory=dict)
 
 
 class Step(Settings):

@@ -1,0 +1,38 @@
+"""What a run works with: ports and the CSMS, put together by `bench.rig`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bench.cso.csms import Csms
+from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
+from bench.settings.rig import RigSettings
+
+
+class PlanSender(Protocol):
+    """The SCSP as a run sees it."""
+
+    async def send_plan(self, session_wait_s: float) -> str:
+        """Build the plan for the running session, send it by OCPI and return the asynchronous result's word."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One rig, open and connected."""
+
+    settings: RigSettings
+    clock: Clock
+    journal: Journal
+    ids: IdSource
+    csms: Csms
+    meters: Mapping[str, Meter]
+    controls: Mapping[str, RigControl]
+    """By station id; empty where a station's surroundings cannot be acted on."""
+    witnesses: Mapping[str, Witness]
+    """By station id; empty where nobody sees the control pilot."""
+    scsp: PlanSender | None = None
+    host: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of this computer: ports, versions. They never enter the journal."""

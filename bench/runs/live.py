@@ -1,0 +1,85 @@
+"""What limits now, while the run goes on: tells the sampler when to look closely."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.domain.documents import Kind
+from bench.domain.exchange import Call, Pairing
+from bench.domain.oracle import ExpectedLimit, Supply, Transaction, expected_limit
+from bench.domain.quantities import parse_time, seconds
+from bench.domain.timeline import Timeline, Window
+from bench.ports import Clock
+from bench.runs.expected import Store, TransactionEnd, change_by
+
+_AHEAD_S = 40 * 86_400.0
+
+
+def _nothing() -> None:
+    return
+
+
+class LiveLimits:
+    """Follows the journal's frames and knows each change of one EVSE's expected limit, past and planned."""
+
+    def __init__(self, clock: Clock, station: str, evse_id: int, supply: Supply) -> None:
+        self._clock, self._station, self._evse_id, self._supply = clock, station, evse_id, supply
+        self._pairing, self._store = Pairing(), Store()
+        self._transaction: Transaction | None = None
+        self._changes: list[float] = []
+        self._limits: Timeline[ExpectedLimit | None] | None = None
+        self.on_change: Callable[[], None] = _nothing
+        """Called when the plan changed."""
+
+    def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Take one document of the journal."""
+        if kind != Kind.OCPP_FRAME or data["station"] != self._station:
+            return
+        call = self._pairing.frame(data["station"], data["dir"] == "in", data["raw"], seconds(self._clock.now()), 0)
+        self._pairing.calls.clear()
+        if call is not None and call.response is not None and self._takes(call):
+            self._plan()
+
+    @property
+    def limit(self) -> ExpectedLimit | None:
+        """Return the limit that holds now."""
+        now = seconds(self._clock.now())
+        return self._limits.at(now) if self._limits and self._limits.start <= now < self._limits.end else None
+
+    def near(self, now: float, before_s: float, after_s: float) -> bool:
+        """Say whether a change lies within the last `after_s` or the next `before_s` seconds."""
+        first = bisect_left(self._changes, now - after_s)
+        return first < len(self._changes) and self._changes[first] <= now + before_s
+
+    def next_change(self, now: float) -> float | None:
+        """Return the next planned change after `now`, in seconds since 1970 UTC."""
+        index = bisect_right(self._changes, now)
+        return self._changes[index] if index < len(self._changes) else None
+
+    def _takes(self, call: Call) -> bool:
+        change = change_by(call)
+        if change is not None:
+            change(self._store)
+            return True
+        request = call.request
+        if call.action != "TransactionEvent" or not call.from_station:
+            return False
+        identity = request["transactionInfo"]["transactionId"]
+        if request["eventType"] == "Started" and request.get("evse", {}).get("id") == self._evse_id:
+            self._transaction = Transaction(identity, parse_time(request["timestamp"]))
+            return True
+        if request["eventType"] == "Ended":
+            TransactionEnd(identity)(self._store)
+            if self._transaction is not None and self._transaction.id == identity:
+                self._transaction = None
+            return True
+        return False
+
+    def _plan(self) -> None:
+        now = seconds(self._clock.now())
+        window = Window(now, now + _AHEAD_S)
+        self._limits = expected_limit(self._store.profiles, self._evse_id, window, self._transaction, self._supply)
+        self._changes = [*(at for at in self._changes if at < now), *self._limits.starts]
+        self.on_change()

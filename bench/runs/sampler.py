@@ -1,0 +1,95 @@
+"""Reads one EVSE's meter and witness, closely around each change of the limit, and writes all of it down."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from bench.domain.documents import Kind
+from bench.domain.quantities import seconds
+from bench.errors import RigError
+from bench.ports import Clock, Journal, Meter, Witness
+from bench.runs.live import LiveLimits
+from bench.settings.scenario import Polling
+
+
+class Sampler:
+    """One task per meter. An outage is a gap, never a zero; a lost meter is told to the run."""
+
+    def __init__(
+        self, clock: Clock, journal: Journal, meter: Meter, limits: LiveLimits, polling: Polling, *, loss_s: float
+    ) -> None:
+        self._clock, self._journal, self._meter = clock, journal, meter
+        self._limits, self._polling, self._loss_s = limits, polling, loss_s
+        self._replan = asyncio.Event()
+        self._witness: tuple[Witness, str, int] | None = None
+        self._seen: dict[str, float | str | None] = {}
+        self.lost = asyncio.Event()
+        """Set when sampling ended, at the latest when the meter was silent for longer than `loss_s`."""
+        self.power_w: float | None = None
+        limits.on_change = self._replan.set
+
+    def watch(self, witness: Witness, station: str, evse_id: int) -> None:
+        """Look at the control pilot after each reading as well."""
+        self._witness = (witness, station, evse_id)
+
+    async def run(self) -> None:
+        """Sample until cancelled; whatever else ends it, the meter is lost."""
+        begin = self._clock.monotonic()
+        silent_since: float | None = None
+        try:
+            while True:
+                if await self.read():
+                    silent_since = None
+                elif silent_since is None:
+                    silent_since = self._clock.monotonic()
+                elif self._clock.monotonic() - silent_since >= self._loss_s:
+                    return
+                await self._pause(begin, fast=silent_since is not None)
+        finally:
+            self.lost.set()
+
+    async def read(self) -> bool:
+        """Read once and write the sample or the gap; say whether there was a reading."""
+        requested = self._clock.now()
+        try:
+            reading = await self._meter.read()
+        except RigError as error:
+            self.power_w = None
+            self._journal.write(Kind.METER_GAP, {"meter": self._meter.name, "requested": requested, "reason": str(error)})
+            return False
+        self.power_w = reading.power_w
+        self._journal.write(Kind.METER_SAMPLE, reading.as_document(self._meter.name))
+        await self._look()
+        return True
+
+    async def _look(self) -> None:
+        if self._witness is None:
+            return
+        witness, station, evse_id = self._witness
+        seen = dict(await witness.look(evse_id))
+        if seen != self._seen:
+            self._seen = seen
+            self._journal.write(Kind.PILOT_SAMPLE, {"station": station, "evse": evse_id, **seen})
+
+    async def _pause(self, begin: float, *, fast: bool) -> None:
+        """Wait for the next moment of the raster; a new plan is looked at within one fast interval."""
+        polling, now = self._polling, seconds(self._clock.now())
+        elapsed = self._clock.monotonic() - begin
+        if fast or self._limits.near(now, polling.before_s, polling.after_s):
+            await self._clock.sleep(_to_next(elapsed, polling.fast_s))
+            return
+        wait = _to_next(elapsed, polling.slow_s)
+        change = self._limits.next_change(now)
+        if change is not None:
+            wait = min(wait, max(0.0, change - polling.before_s - now))
+        self._replan.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._replan.wait()
+
+
+def _to_next(elapsed: float, interval: float) -> float:
+    """Return how long it is to the next whole multiple of the interval."""
+    rest = interval - elapsed % interval
+    return rest if rest > interval * 1e-6 else interval

@@ -1,0 +1,59 @@
+"""Takes the steps of a scenario file."""
+
+from __future__ import annotations
+
+from bench.errors import UsageError
+from bench.runs.procedure import Procedure
+from bench.settings.scenario import (
+    AnyStep,
+    Authorise,
+    Composite,
+    CutNetwork,
+    Demand,
+    Plug,
+    PowerCycle,
+    ReadBack,
+    ScenarioSettings,
+    SendPlan,
+    SetProfile,
+    Unplug,
+)
+
+
+async def take_steps(procedure: Procedure, scenario: ScenarioSettings) -> None:
+    """Take each step at its time, then wait for the end of the scenario. Raises StationError, RigError, UsageError."""
+    if scenario.vehicle is not None:
+        await procedure.vehicle(scenario.vehicle.model_dump())
+    for step in scenario.step:
+        await procedure.wait_until(step.at_s)
+        await take_step(procedure, step)
+    await procedure.wait_until(scenario.duration_s)
+
+
+async def take_step(procedure: Procedure, step: AnyStep) -> None:
+    """Take one step."""
+    match step:
+        case Plug():
+            await procedure.plug()
+        case Unplug():
+            await procedure.unplug()
+        case Authorise():
+            await procedure.authorise(step.within_s)
+        case Demand():
+            await procedure.demand(step.amperes)
+        case SendPlan():
+            await procedure.scsp_plan(step.within_s)
+        case SetProfile():
+            await procedure.set_profile(
+                step.periods, unit=step.unit, purpose=step.purpose, stack_level=step.stack_level, duration_s=step.duration_s
+            )
+        case Composite():
+            await procedure.composite(step.duration_s, step.unit)
+        case ReadBack():
+            await procedure.read_back()
+        case PowerCycle():
+            await procedure.power_cycle()
+        case CutNetwork():
+            await procedure.cut_network(step.seconds)
+        case _:
+            raise UsageError(f"unknown step {step!r}")
