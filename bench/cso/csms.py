@@ -1,0 +1,307 @@
+"""The bench's CSMS: serves the connections of many stations, journals every frame, and sends calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from bench.cso.handlers import Authorizer, Handlers, NotSupportedError, accept_everyone
+from bench.cso.station import Knock, Outbox, ProfileReport, StationState, learnable_tokens
+from bench.domain.documents import Kind
+from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, SchemaError, StationOfflineError
+from bench.ports import Clock, IdSource, Journal, Listener, StationLink, Unsubscribe
+from bench.settings.rig import RigSettings
+from bench.wire.ocppj import BadFrame, CallReceived, ErrorReceived, OcppSession, Remark, ResultReceived
+
+GOING_AWAY: Final = 1001
+POLICY_VIOLATION: Final = 1008
+PEER_BROKE_WEBSOCKET: Final = (1002, 1007, 1009)
+"""Close codes of a peer that broke the WebSocket protocol itself, sent text that is not UTF-8, or far too much of it."""
+SHOWN_OF_OVERSIZED: Final = 2_000
+TOO_LONG_TO_JOURNAL: Final = "oversized_frame"
+
+
+class _Connection:
+    """One open connection of a station."""
+
+    __slots__ = ("answer", "link", "session")
+
+    def __init__(self, link: StationLink, session: OcppSession) -> None:
+        self.link, self.session = link, session
+        self.answer: asyncio.Future[ResultReceived | ErrorReceived] | None = None
+
+
+class Csms:
+    """All stations of a rig. Does I/O through ports alone.
+
+    `stations` has each station of the rig file from the start, `knocks` everyone who tried to connect.
+
+    Args:
+        listeners: called with each event, a mapping such as `{"event": "transaction", "station": …}`, after the answer
+            to the message that caused it is on its way. Events: connected, disconnected, boot, status, authorize,
+            transaction (`phase` Started, Updated, Ended), meter_values, charging_limit, report, event_data,
+            security_event, log_status, firmware_status.
+        authorize: gives the status of an identification token.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        ids: IdSource,
+        settings: RigSettings,
+        *,
+        listeners: Iterable[Listener] = (),
+        authorize: Authorizer = accept_everyone,
+    ) -> None:
+        self._clock, self._journal, self._ids, self._settings = clock, journal, ids, settings.csms
+        self._listeners: list[Listener] = list(listeners)
+        self._handlers = Handlers(clock, settings.csms.heartbeat_interval_s, authorize)
+        self._connections: dict[str, _Connection] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._closing: list[asyncio.Task[None]] = []
+        self.stations: dict[str, StationState] = {one.id: StationState(one.id) for one in settings.station}
+        self.knocks: list[Knock] = []
+        for one in settings.station:
+            if one.password is not None:
+                journal.secret(one.password.get_secret_value())
+
+    # connections -----------------------------------------------------------------------------------------------
+
+    async def attach(self, station_id: str, link: StationLink, peer: str = "") -> None:
+        """Serve one connection until it ends. A second one of the same station supersedes the first."""
+        station = self.stations.setdefault(station_id, StationState(station_id))
+        session = OcppSession(max_bytes=self._settings.max_frame_bytes, seen=station.seen)
+        connection, previous = _Connection(link, session), self._connections.get(station_id)
+        if previous is not None:
+            self._supersede(station_id, previous)
+        self._connections[station_id] = connection
+        station.online, station.connections = True, station.connections + 1
+        self.knocks.append(Knock(station_id, peer, self._clock.now(), True))
+        self._journal.write(Kind.STATION_LINK, {"station": station_id, "event": "connected", "reason": "", "remedy": ""})
+        self._publish([{"event": "connected", "station": station_id}])
+        try:
+            async for frame in link.frames():
+                if self._connections.get(station_id) is not connection:
+                    break
+                await self._receive(station, connection, frame)
+        except StationOfflineError:
+            pass  # it went away while an answer was being sent; the end of the connection says so below
+        finally:
+            self._detach(station, connection)
+
+    def knock(self, station_id: str, peer: str, reason: str, remedy: str) -> None:
+        """Note someone who was refused, with a reason and a remedy in words."""
+        self.knocks.append(Knock(station_id, peer, self._clock.now(), False, reason, remedy))
+        data = {"station": station_id, "event": "refused", "peer": peer, "reason": reason, "remedy": remedy}
+        self._journal.write(Kind.STATION_LINK, data)
+        self._changed()
+
+    def _supersede(self, station_id: str, previous: _Connection) -> None:
+        """Close the old connection in the background: its other end may be long gone and never answer."""
+        self.finding(station_id, "superseded", "a second connection of this station replaces the first")
+        self._end(previous, "superseded by a new connection")
+        self._closing = [task for task in self._closing if not task.done()]
+        closing = previous.link.close(POLICY_VIOLATION, "superseded by a new connection")
+        self._closing.append(asyncio.ensure_future(closing))
+
+    def _detach(self, station: StationState, connection: _Connection) -> None:
+        code, reason = connection.link.ended() or (1006, "")
+        text = f"{code} {reason}".rstrip()
+        self._end(connection, f"the connection ended ({text})")
+        data = {"station": station.station_id, "event": "closed", "reason": text, "remedy": ""}
+        self._journal.write(Kind.STATION_LINK, data)
+        if code in PEER_BROKE_WEBSOCKET:
+            self.finding(station.station_id, "websocket_violation", f"the connection had to be closed: {text}")
+        if self._connections.get(station.station_id) is connection:
+            del self._connections[station.station_id]
+            station.online = False
+            self._publish([{"event": "disconnected", "station": station.station_id}])
+
+    @staticmethod
+    def _end(connection: _Connection, reason: str) -> None:
+        if connection.answer is not None and not connection.answer.done():
+            connection.answer.set_exception(StationOfflineError(f"{reason} before the answer came"))
+
+    async def close(self) -> None:
+        """Close all connections with 1001 and wait for them."""
+        links = [connection.link for connection in self._connections.values()]
+        await asyncio.gather(*(link.close(GOING_AWAY, "the bench is closing") for link in links), *self._closing)
+
+    # frames ----------------------------------------------------------------------------------------------------
+
+    async def _receive(self, station: StationState, connection: _Connection, frame: str | bytes) -> None:
+        """Journal a frame, act on it, answer it, and tell what came of it: in this order."""
+        event = connection.session.receive(frame, self._clock.monotonic())
+        if isinstance(event, CallReceived):
+            for token in learnable_tokens(event.payload):
+                self._journal.secret(token)
+        ref = self._journal_received(station.station_id, frame, event)
+        station.last_seen = self._clock.now()
+        if isinstance(event, CallReceived):
+            out = Outbox()
+            reply: str | None = self._answer(station, connection, event, out)
+            self._remark(station.station_id, event.remarks, ref)
+        elif isinstance(event, BadFrame):
+            out, reply = Outbox(), event.reply
+            self._remark(station.station_id, (event.remark,), ref)
+        else:
+            self._remark(station.station_id, event.remarks, ref)
+            if connection.answer is not None and not connection.answer.done():
+                connection.answer.set_result(event)
+            return
+        if reply is not None:
+            self._journal_frame(station.station_id, "out", reply)
+            await connection.link.send(reply)
+        for code, text in out.findings:
+            self.finding(station.station_id, code, text, ref)
+        self._publish(out.events)
+
+    def _answer(self, station: StationState, connection: _Connection, call: CallReceived, out: Outbox) -> str:
+        session = connection.session
+        try:
+            payload = self._handlers.answer(station, call.action, call.payload, out)
+            return session.make_result(call.message_id, payload)
+        except NotSupportedError as error:
+            out.findings.append(("not_supported", str(error)))
+            return session.make_error(call.message_id, "NotSupported", str(error))
+        except SchemaError as error:
+            self.finding(station.station_id, "invalid_answer", str(error), source="bench")
+            return session.make_error(call.message_id, "InternalError", f"the bench failed to answer {call.action}")
+
+    def _journal_received(self, station_id: str, frame: str | bytes, event: object) -> int:
+        if isinstance(frame, bytes):
+            text = frame.decode(errors="backslashreplace")
+            return self._journal_frame(station_id, "in", text[:SHOWN_OF_OVERSIZED], binary=True, length=len(frame))
+        if isinstance(event, BadFrame) and event.remark.code == TOO_LONG_TO_JOURNAL:
+            return self._journal_frame(station_id, "in", frame[:SHOWN_OF_OVERSIZED], truncated=True, length=len(frame))
+        return self._journal_frame(station_id, "in", frame)
+
+    def _journal_frame(self, station_id: str, direction: str, raw: str, **more: object) -> int:
+        return self._journal.write(Kind.OCPP_FRAME, {"station": station_id, "dir": direction, "raw": raw, **more})
+
+    def _remark(self, station_id: str, remarks: Iterable[Remark], ref: int) -> None:
+        for remark in remarks:
+            self.finding(station_id, remark.code, remark.text, ref)
+
+    def finding(self, station_id: str, code: str, text: str, *refs: int, source: str = "station") -> None:
+        """Journal something worth knowing about a station."""
+        data = {"source": source, "station": station_id, "code": code, "text": text, "refs": list(refs)}
+        self._journal.write(Kind.FINDING, data)
+
+    # calls -----------------------------------------------------------------------------------------------------
+
+    async def call(
+        self,
+        station_id: str,
+        action: str,
+        payload: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        check: bool = True,
+    ) -> dict[str, Any]:
+        """Send one CALL and return the CALLRESULT's payload. Calls to one station wait for one another, in order.
+
+        Args:
+            timeout_s: from the sending of the frame to its answer; the rig file's `call_timeout_s` where absent.
+            check: off for negative tests: an invalid payload is sent and an invalid answer is returned.
+        Raises: SchemaError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
+        """
+        async with self._locks.setdefault(station_id, asyncio.Lock()):
+            connection = self._connections.get(station_id)
+            if connection is None:
+                raise StationOfflineError(f"{station_id} is not connected")
+            event = await self._exchange(station_id, connection, action, payload, timeout_s, check)
+        if isinstance(event, ErrorReceived):
+            if event.code == "NotImplemented":
+                self.finding(station_id, "not_implemented", f"the station does not know {action}")
+            raise CallRejectedError(action, event.code, event.description, event.details)
+        if event.violation is not None and check:
+            raise InvalidAnswerError(action, str(event.violation), event.payload)
+        answer: dict[str, Any] = event.payload
+        return answer
+
+    async def _exchange(
+        self,
+        station_id: str,
+        connection: _Connection,
+        action: str,
+        payload: Mapping[str, Any],
+        timeout_s: float | None,
+        check: bool,
+    ) -> ResultReceived | ErrorReceived:
+        limit_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
+        text = connection.session.make_call(
+            action, payload, self._ids.token(32), self._clock.monotonic(), check=check
+        )
+        for token in learnable_tokens(payload):
+            self._journal.secret(token)
+        connection.answer = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(limit_s):
+                self._journal_frame(station_id, "out", text)
+                await connection.link.send(text)
+                return await connection.answer
+        except TimeoutError:
+            raise CallTimeoutError(f"{station_id} did not answer {action} within {limit_s:g} s") from None
+        finally:
+            connection.session.give_up()
+            connection.answer = None
+
+    async def installed_profiles(self, station_id: str, evse_id: int | None = None) -> list[dict[str, Any]]:
+        """Return `{"evse_id", "source", "profile"}` for each installed charging profile, in the order of the report.
+
+        Args: evse_id: one EVSE, 0 for the station's own profiles, None for all.
+        Raises: as `call`; CallTimeoutError too where the announced report does not come. Source: K09.
+        """
+        request_id = self._ids.number(2**31 - 1)
+        request: dict[str, Any] = {"requestId": request_id, "chargingProfile": {}}
+        if evse_id is not None:
+            request["evseId"] = evse_id
+        station = self.stations.setdefault(station_id, StationState(station_id))
+        report = station.reports[request_id] = ProfileReport()
+        try:
+            answer = await self.call(station_id, "GetChargingProfiles", request)
+            if answer["status"] == "NoProfiles":
+                return []
+            limit_s = self._settings.call_timeout_s
+            if not await self.wait_until(lambda: report.complete, limit_s):
+                raise CallTimeoutError(f"{station_id} did not complete ReportChargingProfiles within {limit_s:g} s")
+            return report.profiles()
+        finally:
+            del station.reports[request_id]
+
+    # what others wait for --------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Unsubscribe:
+        """Call `listener` with each event from now on; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def wait_until(self, predicate: Callable[[], bool], timeout_s: float) -> bool:
+        """Return True as soon as the predicate holds, False after that many seconds; checked at each change of state."""
+        if predicate():
+            return True
+        waiter = (predicate, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter[1]
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.remove(waiter)
+        return True
+
+    def _publish(self, events: Iterable[Mapping[str, Any]]) -> None:
+        for event in events:
+            for listener in tuple(self._listeners):
+                listener(event)
+        self._changed()
+
+    def _changed(self) -> None:
+        for predicate, future in self._waiters:
+            if not future.done() and predicate():
+                future.set_result(None)

@@ -1,0 +1,203 @@
+"""How the CSMS answers each CALL that a charging station may send: plain functions from payload to payload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from bench.cso.station import Outbox, StationState, Transaction
+from bench.ports import Clock
+
+Payload = dict[str, Any]
+Handler = Callable[[StationState, Payload, Outbox], Payload]
+Authorizer = Callable[[str, Mapping[str, Any]], str]
+"""(station id, IdTokenType) -> AuthorizationStatusEnumType."""
+
+DECLINED: Final[Mapping[str, Payload]] = {
+    "DataTransfer": {"status": "UnknownVendorId"},
+    "Get15118EVCertificate": {"status": "Failed", "exiResponse": ""},
+    "GetCertificateStatus": {"status": "Failed"},
+    "NotifyCustomerInformation": {},
+    "NotifyDisplayMessages": {},
+    "NotifyEVChargingNeeds": {"status": "Rejected"},
+    "NotifyEVChargingSchedule": {"status": "Rejected"},
+    "NotifyMonitoringReport": {},
+    "PublishFirmwareStatusNotification": {},
+    "ReservationStatusUpdate": {},
+    "SignCertificate": {"status": "Rejected"},
+}
+"""Known, and outside of what the bench does: each gets this valid answer and leaves a finding."""
+
+
+class NotSupportedError(Exception):
+    """The action is part of OCPP 2.0.1 but not one that a station sends to a CSMS."""
+
+
+def accept_everyone(station_id: str, id_token: Mapping[str, Any]) -> str:
+    """The default policy: a bench charges whoever asks."""
+    return "Accepted"
+
+
+class Handlers:
+    """Answers for all stations; what a message changes goes into the StationState, what it brings forth into the Outbox.
+
+    Source of requests and answers: OCPP 2.0.1 Part 2, blocks A to P, and the schemas of Part 3.
+    """
+
+    def __init__(self, clock: Clock, heartbeat_interval_s: int, authorize: Authorizer) -> None:
+        self._clock = clock
+        self._interval_s = heartbeat_interval_s
+        self._authorize = authorize
+        self._by_action: dict[str, Handler] = {
+            "Authorize": self._authorized,
+            "BootNotification": self._booted,
+            "ClearedChargingLimit": self._limit_cleared,
+            "FirmwareStatusNotification": _noted("firmware_status"),
+            "Heartbeat": self._heartbeat,
+            "LogStatusNotification": _noted("log_status"),
+            "MeterValues": self._meter_values,
+            "NotifyChargingLimit": self._limit_notified,
+            "NotifyEvent": _noted("event_data"),
+            "NotifyReport": _noted("report"),
+            "ReportChargingProfiles": self._profiles_reported,
+            "SecurityEventNotification": _noted("security_event"),
+            "StatusNotification": self._status,
+            "TransactionEvent": self._transaction_event,
+        }
+
+    def answer(self, station: StationState, action: str, payload: Payload, out: Outbox) -> Payload:
+        """Return the payload of the CALLRESULT. Raises NotSupportedError for an action that only a CSMS sends."""
+        handler = self._by_action.get(action)
+        if handler is not None:
+            return handler(station, payload, out)
+        if action not in DECLINED:
+            raise NotSupportedError(f"{action} goes from the CSMS to the station")
+        out.findings.append(("unhandled_action", f"{action} was answered with {DECLINED[action]}, nothing more was done"))
+        return DECLINED[action]
+
+    def _booted(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        """B01: accepted at once; the station sets its clock by `currentTime`."""
+        now = self._clock.now()
+        station.boot, station.booted = payload, now
+        out.tell("boot", station, reason=payload["reason"], charging_station=payload["chargingStation"])
+        return {"currentTime": _text(now), "interval": self._interval_s, "status": "Accepted"}
+
+    def _heartbeat(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        return {"currentTime": _text(self._clock.now())}
+
+    def _authorized(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        status = self._authorize(station.station_id, payload["idToken"])
+        out.tell("authorize", station, id_token=payload["idToken"]["idToken"], status=status)
+        return {"idTokenInfo": {"status": status}}
+
+    def _status(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        evse_id, connector_id, status = payload["evseId"], payload["connectorId"], payload["connectorStatus"]
+        station.connectors[evse_id, connector_id] = status
+        out.tell("status", station, evse=evse_id, connector=connector_id, status=status)
+        return {}
+
+    def _meter_values(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        station.meter_values[payload["evseId"]] = payload["meterValue"]
+        out.tell("meter_values", station, evse=payload["evseId"], meter_value=payload["meterValue"])
+        return {}
+
+    def _limit_notified(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        """K12, K13: someone else than the CSMS limits the station."""
+        limit, schedules = payload["chargingLimit"], payload.get("chargingSchedule", [])
+        out.tell("charging_limit", station, phase="Set", evse=payload.get("evseId"), limit=limit, schedules=schedules)
+        return {}
+
+    def _limit_cleared(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        source = payload["chargingLimitSource"]
+        out.tell("charging_limit", station, phase="Cleared", evse=payload.get("evseId"), source=source)
+        return {}
+
+    def _profiles_reported(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        """K09: the parts of one report share a requestId; `tbc` says that more follow."""
+        report = station.reports.get(payload["requestId"])
+        if report is None:
+            text = f"requestId {payload['requestId']} was not asked for, or its report was complete"
+            out.findings.append(("unexpected_report", text))
+            return {}
+        report.parts.append(payload)
+        report.complete = not payload.get("tbc", False)
+        return {}
+
+    def _transaction_event(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        """E01 to E15: keeps the transaction's state; `idTokenInfo` answers an `idToken` (C12, E05)."""
+        now, phase = self._clock.now(), payload["eventType"]
+        transaction = self._transaction(station, payload, out, now)
+        _check_sequence(transaction, payload, out)
+        info = payload["transactionInfo"]
+        transaction.charging_state = info.get("chargingState", transaction.charging_state)
+        if "meterValue" in payload:
+            transaction.meter_values = payload["meterValue"]
+        if "evse" in payload:
+            transaction.evse_id = payload["evse"]["id"]
+        answer: Payload = {}
+        if "idToken" in payload:
+            transaction.id_token = payload["idToken"]["idToken"]
+            answer = {"idTokenInfo": {"status": self._authorize(station.station_id, payload["idToken"])}}
+        if phase == "Ended":
+            transaction.ended, transaction.stopped_reason = now, info.get("stoppedReason")
+        out.tell(
+            "transaction",
+            station,
+            phase=phase,
+            evse=transaction.evse_id,
+            transaction_id=transaction.transaction_id,
+            id_token=transaction.id_token,
+            trigger=payload["triggerReason"],
+            charging_state=transaction.charging_state,
+            remote_start_id=info.get("remoteStartId"),
+            stopped_reason=transaction.stopped_reason,
+            timestamp=payload["timestamp"],
+            meter_value=payload.get("meterValue", []),
+        )
+        return answer
+
+    def _transaction(self, station: StationState, payload: Payload, out: Outbox, now: datetime) -> Transaction:
+        transaction_id, phase = payload["transactionInfo"]["transactionId"], payload["eventType"]
+        known = station.transactions.get(transaction_id)
+        if known is not None:
+            if known.ended is not None:
+                out.findings.append(("transaction_after_end", f"{phase} for {transaction_id}, which has ended"))
+            return known
+        evse_id = payload["evse"]["id"] if "evse" in payload else None
+        transaction = Transaction(evse_id, transaction_id, started=now if phase == "Started" else None)
+        if transaction.started is None:
+            out.findings.append(("transaction_without_start", f"{phase} for {transaction_id}, whose start was not seen"))
+        station.transactions[transaction_id] = transaction
+        return transaction
+
+
+def _check_sequence(transaction: Transaction, payload: Payload, out: Outbox) -> None:
+    """Find gaps, repetitions and disorder of `seqNo`, which counts a transaction's events (E01)."""
+    number, seen = payload["seqNo"], transaction.seq_numbers
+    where = f"transaction {transaction.transaction_id}: seqNo {number}"
+    if seen and payload["eventType"] == "Started":
+        out.findings.append(("transaction_started_twice", f"{where} starts it again"))
+    if seen and number != seen[-1] + 1:
+        if number in seen:
+            out.findings.append(("transaction_seq_repeated", f"{where} came before"))
+        elif number < seen[-1]:
+            out.findings.append(("transaction_seq_order", f"{where} came after {seen[-1]}"))
+        else:
+            out.findings.append(("transaction_seq_gap", f"{where} came after {seen[-1]}"))
+    seen.append(number)
+
+
+def _noted(event: str) -> Handler:
+    """Return a handler that tells the listeners and answers with nothing."""
+
+    def noted(station: StationState, payload: Payload, out: Outbox) -> Payload:
+        out.tell(event, station, payload=payload)
+        return {}
+
+    return noted
+
+
+def _text(moment: datetime) -> str:
+    """Return a moment as OCPP writes it: UTC, milliseconds, `Z`."""
+    return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
