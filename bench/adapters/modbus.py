@@ -37,7 +37,11 @@ logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it has t
 
 
 class ModbusMeter:
-    """A meter on Modbus TCP: one request at a time, never repeated, connected anew when a reading needs it."""
+    """A meter on Modbus TCP: one request at a time, never repeated, connected anew when a reading needs it.
+
+    A request without a reply ends its connection. A reply that comes late could otherwise arrive together with the next one,
+    and pymodbus 3.16 then sees neither.
+    """
 
     def __init__(
         self, name: str, settings: ModbusTcpMeter, register_map: MeterMap, clock: Clock, client: AsyncModbusTcpClient
@@ -78,7 +82,11 @@ class ModbusMeter:
             reply = await read(block.address, count=block.count, device_id=self._unit)
         except (ModbusException, OSError) as error:
             lost = "" if self._client.connected else " (the connection is lost)"
+            self._client.close()
             raise self._error(block, f"no valid reply within {self._timeout_s:g} s{lost}") from error
+        except asyncio.CancelledError:
+            self._client.close()
+            raise
         finally:
             self._free_at = self._clock.monotonic() + self._gap_s
         return self._checked(block, reply)
