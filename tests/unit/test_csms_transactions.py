@@ -1,0 +1,115 @@
+"""Transactions as the CSMS sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bench.cso.csms import Csms
+from bench.cso.station import StationState
+from bench.domain.documents import Kind
+from tests.stations import MemoryLink, attached, new_csms
+from tests.support import FakeClock, MemoryJournal
+
+
+@dataclass
+class Scene:
+    """A connected station and what the CSMS knows and tells about it."""
+
+    station: MemoryLink
+    csms: Csms
+    journal: MemoryJournal
+    events: list[Any]
+
+    @property
+    def state(self) -> StationState:
+        """What the CSMS knows."""
+        return self.csms.stations["CS-1"]
+
+    @property
+    def findings(self) -> list[str]:
+        """Codes of the findings so far."""
+        return [finding["code"] for finding in self.journal.of(Kind.FINDING)]
+
+    async def event(self, kind: str, seq_no: int, transaction_id: str = "T1", **more: Any) -> Any:
+        """Let the station send a TransactionEvent."""
+        info = {"transactionId": transaction_id, **more.pop("info", {})}
+        request = {"eventType": kind, "timestamp": "2023-07-01T22:00:00Z", "triggerReason": "CablePluggedIn",
+                   "seqNo": seq_no, "transactionInfo": info, **more}  # fmt: skip
+        return await self.station.ask("TransactionEvent", request)
+
+
+@pytest.fixture
+async def scene(clock: FakeClock, journal: MemoryJournal) -> AsyncIterator[Scene]:
+    """Return a connected station."""
+    events: list[Any] = []
+    csms = new_csms(clock, journal, listeners=[events.append])
+    async with attached(csms) as station:
+        yield Scene(station, csms, journal, events)
+
+
+async def test_transaction_from_start_to_end(scene: Scene, clock: FakeClock) -> None:
+    """Token, charging state, meter values and both times are kept, and three events are told."""
+    token = {"idToken": "TAG", "type": "ISO14443"}
+    values = [{"timestamp": "2023-07-01T22:00:00Z", "sampledValue": [{"value": 11000.0}]}]
+    await scene.event("Started", 0, evse={"id": 1, "connectorId": 1}, info={"chargingState": "EVConnected"})
+    running = scene.state.active_transaction(1)
+    assert running is not None
+    clock.advance(60)
+    await scene.event("Updated", 1, idToken=token, meterValue=values, info={"chargingState": "Charging"})
+    assert (running.id_token, running.charging_state, running.meter_values) == ("TAG", "Charging", values)
+    await scene.event("Ended", 2, info={"stoppedReason": "EVDisconnected"})
+    assert running.ended is not None
+    assert running.started is not None
+    assert (running.ended - running.started).total_seconds() == 60
+    assert scene.state.active_transaction(1) is None
+    told = [(one["phase"], one["evse"], one["id_token"]) for one in scene.events if one["event"] == "transaction"]
+    assert told == [("Started", 1, None), ("Updated", 1, "TAG"), ("Ended", 1, "TAG")]
+    assert scene.findings == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "finding"),
+    [
+        ((0, 2), "transaction_seq_gap"),
+        ((0, 1, 1), "transaction_seq_repeated"),
+        ((0, 2, 1), "transaction_seq_order"),
+    ],
+)
+async def test_sequence_numbers_are_watched(scene: Scene, numbers: tuple[int, ...], finding: str) -> None:
+    """A lost, doubled or overtaken event is a finding; the event itself is still taken."""
+    for number in numbers:
+        await scene.event("Updated" if number else "Started", number, evse={"id": 1})
+    assert finding in scene.findings
+    assert scene.state.transactions["T1"].seq_numbers == list(numbers)
+
+
+async def test_transaction_that_runs_already_is_taken_in(scene: Scene) -> None:
+    """A bench that starts while a car is charging has not seen the start."""
+    await scene.event("Updated", 41, evse={"id": 2})
+    running = scene.state.active_transaction(2)
+    assert running is not None
+    assert running.started is None
+    assert scene.findings == ["transaction_without_start"]
+
+
+async def test_event_after_the_end_is_a_finding(scene: Scene) -> None:
+    """So is a second start."""
+    await scene.event("Started", 0, evse={"id": 1})
+    await scene.event("Started", 1, evse={"id": 1})
+    await scene.event("Ended", 2)
+    await scene.event("Updated", 3)
+    assert scene.findings == ["transaction_started_twice", "transaction_after_end"]
+
+
+async def test_limits_of_others_are_told(scene: Scene) -> None:
+    """K12, K13: an energy management system limits the station and lets go."""
+    limit = {"chargingLimitSource": "EMS", "isGridCritical": True}
+    await scene.station.ask("NotifyChargingLimit", {"chargingLimit": limit, "evseId": 1})
+    await scene.station.ask("ClearedChargingLimit", {"chargingLimitSource": "EMS", "evseId": 1})
+    limits = [one for one in scene.events if one["event"] == "charging_limit"]
+    assert [(one["phase"], one["evse"]) for one in limits] == [("Set", 1), ("Cleared", 1)]
+    assert limits[0]["limit"] == limit
