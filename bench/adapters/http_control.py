@@ -1,0 +1,84 @@
+"""Acts on and looks at an emulated station in another process, over its HTTP/JSON control port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from bench.errors import RigError
+
+_TIMEOUT_S = 10.0
+
+
+class HttpControl:
+    """Fits RigControl and Witness; one station behind one URL. Each method raises RigError where the other end refuses."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def plug(self, evse_id: int) -> None:
+        """Connect the EV's cable."""
+        await self._post("plug", evse_id=evse_id)
+
+    async def unplug(self, evse_id: int) -> None:
+        """Disconnect the EV's cable."""
+        await self._post("unplug", evse_id=evse_id)
+
+    async def authorise(self, evse_id: int, id_token: str) -> None:
+        """Present an identification token at the station."""
+        await self._post("authorise", evse_id=evse_id, id_token=id_token)
+
+    async def demand(self, evse_id: int, amperes: float) -> None:
+        """Set the current per phase that the driver's EV wants, in A."""
+        await self._post("demand", evse_id=evse_id, amperes=amperes)
+
+    async def vehicle(self, evse_id: int, settings: Mapping[str, float]) -> None:
+        """Put another EV before the EVSE."""
+        await self._post("vehicle", evse_id=evse_id, settings=dict(settings))
+
+    async def power_cycle(self) -> None:
+        """Switch the station's supply off and on."""
+        await self._post("power_cycle")
+
+    async def cut_network(self, seconds: float) -> None:
+        """Take the station's network away for that long."""
+        await self._post("cut_network", seconds=seconds)
+
+    async def contactor(self, closed: bool) -> None:
+        """Open or close the contactor in the supply of the station."""
+        await self._post("contactor", closed=closed)
+
+    async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:
+        """Seed one fault."""
+        await self._post("seed_fault", id=fault_id, params=dict(params))
+
+    async def look(self, evse_id: int) -> Mapping[str, float | str | None]:
+        """Return `state`, `duty_percent` and `ev_wants_a`."""
+        answer = await self._answer("GET", "look", params={"evse_id": evse_id})
+        return {name: answer.get(name) for name in ("state", "duty_percent", "ev_wants_a")}
+
+    async def _post(self, action: str, **arguments: Any) -> None:
+        await self._answer("POST", action, json=arguments)
+
+    async def _answer(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        where = f"control {self._client.base_url}{path}"
+        try:
+            response = await self._client.request(method, path, **request)
+            answer = response.json() if response.content else {}
+        except (httpx.HTTPError, ValueError) as error:
+            raise RigError(f"{where}: {str(error) or type(error).__name__}") from None
+        if response.is_error:
+            raise RigError(f"{where}: {response.status_code}: {answer.get('error', '') if isinstance(answer, dict) else ''}")
+        return answer if isinstance(answer, dict) else {}
+
+
+@asynccontextmanager
+async def open_http_control(url: str) -> AsyncIterator[HttpControl]:
+    """Reach the control port; raises RigError where nothing answers."""
+    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_S, trust_env=False, verify=url.startswith("https")) as client:
+        control = HttpControl(client)
+        await control.look(1)
+        yield control

@@ -1,0 +1,51 @@
+"""The console command `bench`: parses, calls, shows; decides nothing. Everything heavy is imported by the commands themselves."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from bench import __version__
+from bench.cli import run, serve, tools
+from bench.errors import BenchError, UsageError
+
+EXIT_CODES = """\
+exit codes of 'run': 0 PASS or CONDITIONAL_PASS (1 with --strict), 1 FAIL or CONDITIONAL_FAIL, 3 INCONCLUSIVE or nothing
+judged, 4 ERROR, 5 ABORTED, 2 bad usage. Of the tools: 0 fine, 1 a finding, 2 bad input.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="bench",
+        description="Hardware-in-the-loop test bench for EV charging stations: OCPP 2.0.1, OCPI, and an independent meter.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"bench {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    run.add_parsers(commands)
+    tools.add_parsers(commands)
+    serve.add_parsers(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        parsed = parser().parse_args(arguments)
+        code: int = parsed.func(parsed)
+    except UsageError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 4
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code

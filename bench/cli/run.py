@@ -1,0 +1,93 @@
+"""`bench run`: one scenario on one rig, to a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.rig.session import Outcome
+    from bench.settings.scenario import Fault
+
+DEFAULT_RIG = "emulated"
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    command = commands.add_parser("run", help="run a scenario on a rig and judge it")
+    command.add_argument("scenario", help="name of a scenario in config/scenarios, or a file")
+    command.add_argument("--rig", default=DEFAULT_RIG, help="name of a rig in config/rigs, or a file (default: emulated)")
+    command.add_argument("--seed", type=int, default=1, help="the same seed gives the same journal on an emulated rig")
+    command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-SCENARIO)")
+    command.add_argument("--fault", metavar="ID[:NAME=VALUE,...]", help="seed a fault into the emulated rig")
+    command.add_argument("--strict", action="store_true", help="CONDITIONAL_PASS exits 1")
+    command.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+    command.add_argument("--quiet", action="store_true", help="no progress")
+    command.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a scenario and print its verdict."""
+    from bench.cli.progress import Progress
+    from bench.rig.files import find_rig, find_scenario, run_folder
+    from bench.rig.session import Order, run_scenario
+
+    scenario_path, scenario = find_scenario(arguments.scenario)
+    rig_path, rig = find_rig(arguments.rig)
+    folder = arguments.out or run_folder(scenario.name)
+    with Progress(scenario, quiet=arguments.quiet or arguments.json) as progress:
+        order = Order(
+            scenario, scenario_path, rig, rig_path, folder,
+            seed=arguments.seed, fault=parse_fault(arguments.fault), strict=arguments.strict, listeners=(progress,),
+        )  # fmt: skip
+        outcome = run_scenario(order)
+    if arguments.json:
+        sys.stdout.write((outcome.folder / "result.json").read_text())
+        sys.stdout.write("\n")
+    else:
+        show(outcome)
+    return outcome.exit_code
+
+
+def show(outcome: Outcome) -> None:
+    """Print the verdict: the first line says it all."""
+    verdict = outcome.judgement.verdict
+    print(f"{verdict.verdict}: {verdict.headline}")
+    for check in verdict.checks:
+        print(f"  {check.verdict:<14} {check.check:<10} {check.headline}")
+    print(f"report:  {outcome.folder / 'report.html'}")
+    print(f"journal: {outcome.folder / 'journal.jsonl'}  head {outcome.head[:16]}")
+
+
+def parse_fault(text: str | None) -> Fault | None:
+    """Read `ID` or `ID:name=value,name=value`. Raises UsageError."""
+    from bench.settings.scenario import Fault
+
+    if text is None:
+        return None
+    identity, _, rest = text.partition(":")
+    params: dict[str, str | float | int | bool] = {}
+    for part in rest.split(",") if rest else ():
+        name, equals, value = part.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--fault {text!r}: {part!r} is not NAME=VALUE")
+        params[name.strip()] = _plain(value.strip())
+    try:
+        return Fault(id=identity, params=params)
+    except ValueError:
+        raise UsageError(f"--fault {text!r}: {identity!r} is not a fault's id") from None
+
+
+def _plain(text: str) -> str | float | int | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,70 @@
+"""`bench list`, `check`, `verify` and `report`: tools around runs and files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands."""
+    command = commands.add_parser("list", help="list the scenarios, rigs and meters that are there")
+    command.add_argument("--json", action="store_true")
+    command.set_defaults(func=list_files)
+    command = commands.add_parser("check", help="check a scenario, rig, meter or price file")
+    command.add_argument("file", type=Path)
+    command.set_defaults(func=check)
+    command = commands.add_parser("verify", help="check a run's chain and recompute its verdict from the journal alone")
+    command.add_argument("run", type=Path, help="folder of the run")
+    command.add_argument("--json", action="store_true")
+    command.set_defaults(func=verify)
+    command = commands.add_parser("report", help="write a run's report again, from its journal")
+    command.add_argument("run", type=Path, help="folder of the run")
+    command.add_argument("--out", type=Path, help="file to write (default: report.html in the folder)")
+    command.set_defaults(func=report)
+
+
+def list_files(arguments: argparse.Namespace) -> int:
+    """List what can be run, and on what; a broken file is listed with its error and makes the exit code 1."""
+    from bench.rig.files import listing
+
+    entries = listing()
+    if arguments.json:
+        print(json.dumps(entries, indent=2))
+    else:
+        for group in ("scenario", "rig", "meter"):
+            print(f"{group}s")
+            for entry in (one for one in entries if one["kind"] == group):
+                print(f"  {entry['name']:<28} {entry['error'] or entry['title']}")
+    return 1 if any(entry["error"] for entry in entries) else 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check one file; a wrong one is a UsageError."""
+    from bench.rig.files import check_file
+
+    kind = check_file(arguments.file)
+    print(f"{arguments.file}: a sound {kind} file")
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Check a run; 0 when chain, result and verdict agree, 1 when something does not, 2 when it is no run."""
+    from bench.rig.verify import verify_run
+
+    verification = verify_run(arguments.run)
+    if arguments.json:
+        print(json.dumps(verification.as_json(), indent=2))
+    else:
+        print("\n".join(verification.lines()))
+    return 0 if verification.sound else 1
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the report of a run again; 1 when the chain is broken, which the report then says first."""
+    from bench.rig.verify import rewrite_report
+
+    path, chain_ok = rewrite_report(arguments.run, arguments.out)
+    print(f"report: {path}")
+    return 0 if chain_ok else 1

@@ -1,0 +1,71 @@
+"""Starts the emulated rig inside the bench: the only module that knows the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import firmware_sim
+from bench.errors import RigError
+from bench.ports import Clock, RigControl, Witness
+from bench.settings.rig import RigSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Emulated:
+    """What the emulated rig gives: its handles by station id, and the ports of its meters."""
+
+    controls: dict[str, RigControl]
+    witnesses: dict[str, Witness]
+    meter_ports: dict[str, int]
+
+
+@asynccontextmanager
+async def open_emulated_rig(
+    rig: RigSettings, rig_path: Path, clock: Clock, csms_port: int, seed: int, *, virtual: bool
+) -> AsyncIterator[Emulated]:
+    """Start the stations, EVs and meters of a rig file, and connect the stations to the CSMS."""
+    scheme = "wss" if rig.csms.security_profile == 2 else "ws"
+    url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
+    try:
+        async with firmware_sim.open_rig(
+            _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
+        ) as emulated:
+            stations = dict(emulated.stations)
+            yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports))
+    except ValueError as error:
+        raise RigError(f"the emulated rig: {error}") from error
+
+
+def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
+    """Return the rig as plain data: all that crosses to the emulator."""
+    assert rig.emulator is not None
+    emulator = rig.emulator.model_dump()
+    if rig.csms.certificate is not None:
+        emulator["ca_file"] = str(rig_path.parent / rig.csms.certificate)
+    return {
+        "stations": [
+            {
+                "id": station.id,
+                "password": station.password.get_secret_value() if station.password else None,
+                "evses": [
+                    {"id": evse.id, "max_current_a": evse.max_current_a, "meter": evse.meter, "phases": list(evse.phases)}
+                    for evse in station.evse
+                ],
+                "features": station.features.model_dump(),
+            }
+            for station in rig.station
+        ],
+        "meters": {
+            name: {
+                "register_map": str(rig_path.parent / meter.register_map),
+                "unit_id": meter.unit_id,
+                "port": meter.port,
+            }
+            for name, meter in rig.meters.items()
+        },
+        "emulator": emulator,
+    }

@@ -1,0 +1,120 @@
+"""Finds the files under `config/` by name, reads and checks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import bench
+from bench.adapters.clock import wall_now
+from bench.errors import SettingsError, UsageError
+from bench.settings.base import Settings, check, load, read_toml
+from bench.settings.meter import MeterMap, load_meter_map
+from bench.settings.rig import RigSettings
+from bench.settings.scenario import PriceCurve, ScenarioSettings
+
+_GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters"}
+
+
+def config_folders() -> list[Path]:
+    """Return the folders that are looked through: `config/` here, and the one beside the installed package."""
+    beside = Path(bench.__file__).resolve().parent.parent / "config"
+    here = Path.cwd() / "config"
+    return [folder for folder in dict.fromkeys((here, beside)) if folder.is_dir()]
+
+
+def find_scenario(name: str) -> tuple[Path, ScenarioSettings]:
+    """Return a scenario by name or path, and the files it names checked too. Raises UsageError."""
+    path = _find(name, "scenario")
+    scenario = load(ScenarioSettings, path)
+    if scenario.scsp is not None:
+        load(PriceCurve, path.parent / scenario.scsp.prices)
+    return path, scenario
+
+
+def find_rig(name: str) -> tuple[Path, RigSettings]:
+    """Return a rig by name or path, its meter maps checked too. Raises UsageError."""
+    path = _find(name, "rig")
+    rig = load(RigSettings, path)
+    for meter in rig.meters.values():
+        load_meter_map(path, meter)
+    return path, rig
+
+
+def _find(name: str, kind: str) -> Path:
+    if name.endswith(".toml") or "/" in name:
+        return Path(name)
+    group = _GROUPS[kind]
+    known: list[str] = []
+    for folder in config_folders():
+        path = folder / group / f"{name}.toml"
+        if path.is_file():
+            return path
+        known += [one.stem for one in sorted((folder / group).glob("*.toml"))]
+    there = ", ".join(dict.fromkeys(known)) or "none"
+    raise UsageError(f"no {kind} {name!r} in config/{group}; there: {there}")
+
+
+def listing() -> list[dict[str, str]]:
+    """Return each file with its kind, name, path, title, and error where it is broken."""
+    entries: dict[tuple[str, str], dict[str, str]] = {}
+    for folder in config_folders():
+        for kind, group in _GROUPS.items():
+            for path in sorted((folder / group).glob("*.toml")):
+                entries.setdefault((kind, path.stem), _entry(kind, path))
+    return list(entries.values())
+
+
+def _entry(kind: str, path: Path) -> dict[str, str]:
+    entry = {"kind": kind, "name": path.stem, "path": str(path), "title": "", "error": ""}
+    try:
+        if kind == "scenario":
+            entry["title"] = find_scenario(str(path))[1].title
+        elif kind == "rig":
+            entry["title"] = find_rig(str(path))[1].description
+        else:
+            entry["title"] = load(MeterMap, path).model
+    except SettingsError as error:
+        entry["error"] = str(error)
+    return entry
+
+
+def check_file(path: Path) -> str:
+    """Check one file of any kind and return the kind. Raises SettingsError."""
+    content = read_toml(path)
+    kind, model = _kind_of(content, path)
+    if model is ScenarioSettings:
+        find_scenario(str(path.resolve()))
+    elif model is RigSettings:
+        find_rig(str(path.resolve()))
+    else:
+        check(model, content, path)
+    return kind
+
+
+def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
+    """Tell what a file is by the table or key that only its kind has."""
+    marks: tuple[tuple[str, str, type[Settings]], ...] = (
+        ("step", "scenario", ScenarioSettings),
+        ("station", "rig", RigSettings),
+        ("quantity", "meter", MeterMap),
+        ("prices", "price", PriceCurve),
+    )
+    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3}
+    if path.resolve().parent.name in parents:
+        mark = marks[parents[path.resolve().parent.name]]
+        return mark[1], mark[2]
+    for key, kind, model in marks:
+        if key in content:
+            return kind, model
+    raise SettingsError(str(path), "", path.name, "is neither a scenario, a rig, a meter nor a price file")
+
+
+def run_folder(name: str) -> Path:
+    """Return a new folder's path for a run that starts now."""
+    stamp = wall_now().strftime("%Y%m%dT%H%M%SZ")
+    path, number = Path("runs") / f"{stamp}-{name}", 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{stamp}-{name}-{number}"
+    return path

@@ -1,0 +1,261 @@
+"""One run from its files to its result: the folder, the clock, the bench, the steps, the judge, the report."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import platform
+import signal
+import sys
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from bench import __version__
+from bench.adapters.clock import LoopClock, VirtualLoop, wall_now
+from bench.adapters.ids import SeededIds, SystemIds
+from bench.adapters.journal import JournalFile, open_journal, write_result
+from bench.adapters.journal_reader import read_journal
+from bench.domain.documents import Kind
+from bench.domain.verdicts import RunState, exit_code
+from bench.errors import BenchError, MeterLostError, StationError, UsageError
+from bench.ports import IdSource
+from bench.rig.compose import open_bench
+from bench.runs.judge import Judgement, judge
+from bench.runs.procedure import Procedure, open_procedure
+from bench.runs.scenario import take_steps
+from bench.settings.rig import RigSettings
+from bench.settings.scenario import Fault, ScenarioSettings
+
+RESULT_SCHEMA: Final = 1
+VIRTUAL_EPOCH: Final = datetime(2026, 1, 15, tzinfo=UTC)
+"""Where virtual time begins when the scenario does not say."""
+_VERSIONS: Final = ("ocpp", "websockets", "pymodbus", "fastapi", "httpx", "uvicorn", "pydantic", "jsonschema-rs", "bokeh")
+
+Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run."""
+
+    scenario: ScenarioSettings
+    scenario_path: Path
+    rig: RigSettings
+    rig_path: Path
+    out: Path
+    seed: int = 1
+    fault: Fault | None = None
+    """Overrides the scenario's own."""
+    strict: bool = False
+    listeners: tuple[Listener, ...] = ()
+
+    @property
+    def virtual(self) -> bool:
+        """Say whether the run can be in virtual time: all of the rig is emulated inside the bench."""
+        return self.rig.emulator is not None and self.rig.emulator.time == "virtual"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a run."""
+
+    folder: Path
+    judgement: Judgement
+    exit_code: int
+    head: str
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run in progress."""
+
+    procedure: Procedure
+    outcome: Outcome | None = None
+    """Present once the run has ended."""
+
+
+class NotBegunError(BenchError):
+    """The bench could not be opened; the outcome says why."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.judgement.verdict.headline)
+
+
+def run_scenario(order: Order) -> Outcome:
+    """Run a scenario on a loop of its own. Raises UsageError where the order cannot be carried out; then nothing has begun."""
+    with asyncio.Runner(loop_factory=VirtualLoop if order.virtual else None) as runner:
+        return runner.run(_run(order))
+
+
+async def _run(order: Order) -> Outcome:
+    run: OpenRun | None = None
+    try:
+        with _stop_signals():
+            async with open_run(order) as run:
+                await take_steps(run.procedure, order.scenario)
+    except NotBegunError as error:
+        return error.outcome
+    except BenchError:
+        raise
+    except Exception:  # a defect of the bench: the run has ended safely and says ERROR; the developer gets the traceback
+        if run is None or run.outcome is None:
+            raise
+        traceback.print_exc()
+    assert run is not None
+    assert run.outcome is not None
+    return run.outcome
+
+
+@asynccontextmanager
+async def open_run(order: Order) -> AsyncIterator[OpenRun]:
+    """Open folder, journal and bench, yield the run, and end it: safe state, verdict, report, result.
+
+    An abort, a rig that fails or a station that refuses ends up in the run's state. Any other exception is raised again
+    after the run has been ended. `outcome` of the yielded run then says what became of it.
+    Raises: UsageError before anything was opened; NotBegunError when the bench could not be opened.
+    """
+    folder = _new_folder(order.out)
+    clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) if order.virtual else wall_now())
+    ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
+    key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
+    host = _host_facts(order)
+    run: OpenRun | None = None
+    failure: Exception | None = None
+    state, reason = RunState.COMPLETED, ""
+    with open_journal(folder / "journal.jsonl", clock, key) as journal:
+        for listener in order.listeners:
+            journal.subscribe(listener)
+        try:
+            _write_start(journal, order)
+            async with open_bench(order, clock, journal, ids) as bench:
+                host |= bench.host
+                async with open_procedure(bench, order.scenario) as procedure:
+                    run = OpenRun(procedure)
+                    yield run
+        except (Exception, asyncio.CancelledError) as error:
+            state, reason, failure = _ending(error, journal)
+        journal.write(Kind.RUN_END, {"state": state, "reason": reason})
+        outcome = _conclude(order, folder, journal, host)
+    if run is None:
+        raise NotBegunError(outcome) from failure
+    run.outcome = outcome
+    if failure is not None:
+        raise failure
+
+
+def _ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, Exception | None]:
+    """Say how an exception ends a run: its state, the reason, and the exception where it is nobody's but a defect's."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, asyncio.CancelledError):
+        return RunState.ABORTED, "stopped by the operator", None
+    if isinstance(error, StationError | MeterLostError):
+        source = "station" if isinstance(error, StationError) else "meter"
+        journal.write(Kind.FINDING, {"source": source, "code": type(error).__name__, "text": text, "refs": []})
+        return RunState.COMPLETED, f"ended early: {text}", None
+    if isinstance(error, BenchError | OSError):
+        return RunState.ERROR, text, None
+    assert isinstance(error, Exception)
+    return RunState.ERROR, f"{type(error).__name__}: {text}", error
+
+
+def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[str, Any]) -> Outcome:
+    """Judge from the journal, write the verdict into it, then report and JUnit, and the result last."""
+    from bench.report.html import write_report
+    from bench.report.junit import write_junit
+
+    path = folder / "journal.jsonl"
+    judgement = judge(read_journal(path).documents)
+    verdict = judgement.verdict
+    for check in verdict.checks:
+        journal.write(Kind.VERDICT, {"judge": verdict.judge, "check": check})
+    journal.write(Kind.VERDICT, {"judge": verdict.judge, "run": {"state": verdict.state, "verdict": verdict.verdict,
+                                                                 "headline": verdict.headline}})  # fmt: skip
+    head = journal.head.decode()
+    write_result(folder / "host.json", host)
+    write_report(folder / "report.html", read_journal(path).documents, judgement, head_hash=head, host=host, chain_ok=True)
+    write_junit(folder / "junit.xml", judgement, order.scenario.name)
+    code = exit_code(verdict.state, verdict.verdict, strict=order.strict)
+    result = {
+        "schema": RESULT_SCHEMA,
+        "bench": __version__,
+        **verdict.as_json(),
+        "exit_code": code,
+        "documents": journal.seq,
+        "head": head,
+        "host_sha256": hashlib.sha256((folder / "host.json").read_bytes()).hexdigest(),
+    }
+    write_result(folder / "result.json", result)
+    return Outcome(folder, judgement, code, head)
+
+
+def _write_start(journal: JournalFile, order: Order) -> None:
+    scenario = order.scenario.as_document()
+    scenario["station"] = scenario["station"] or order.rig.station[0].id
+    start = {
+        "scenario": scenario,
+        "rig": order.rig.model_dump(mode="json", by_alias=True),
+        "seed": order.seed,
+        "bench": __version__,
+        "mode": "virtual" if order.virtual else "real",
+        "judged": True,
+    }
+    journal.write(Kind.RUN_START, start)
+    for what in ("decision_rule", "settle_s", "w_limits", "proof", "polling", "must_exercise"):
+        journal.write(Kind.SETTING, {"what": what, "value": scenario[what], "origin": "scenario"})
+
+
+def _host_facts(order: Order) -> dict[str, Any]:
+    return {
+        "bench": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "pid": os.getpid(),
+        "began": wall_now(),
+        "scenario_file": str(order.scenario_path),
+        "rig_file": str(order.rig_path),
+        "packages": {name: version(name) for name in _VERSIONS},
+    }
+
+
+def _new_folder(path: Path) -> Path:
+    """Create the run's folder; a used one is refused, so that no evidence is overwritten. Raises UsageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise UsageError(f"{path}: is not empty; evidence is never overwritten, choose another --out")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be used for the run: {error.strerror}") from None
+    return path
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into one cancellation; later ones wait for the safe state."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        if stopping:
+            print("the safe state is being entered; please wait", file=sys.stderr)
+        elif task is not None:
+            stopping = True
+            print("stopping: entering the safe state", file=sys.stderr)
+            task.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

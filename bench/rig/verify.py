@@ -1,0 +1,148 @@
+"""Checks a run that is over: its chain, its result, and its verdict, recomputed from the journal alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.adapters.journal_reader import JournalReading, read_journal
+from bench.errors import EvidenceError, UsageError
+from bench.runs.judge import JUDGE_VERSION, Judgement, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What became of checking a run."""
+
+    documents: int
+    head: str
+    findings: tuple[str, ...]
+    recorded: dict[str, Any] | None
+    """The content of `result.json`; None for a run that was cut off."""
+    recomputed: dict[str, Any] | None
+
+    @property
+    def sound(self) -> bool:
+        """Say whether nothing was found."""
+        return not self.findings
+
+    def lines(self) -> list[str]:
+        """Return it in words, the worst first."""
+        lines = [f"finding: {finding}" for finding in self.findings]
+        lines.append(f"chain:   {self.documents} documents, head {self.head}")
+        if self.recorded is None:
+            lines.append("verdict: none (no result.json: the run was cut off, so it counts as aborted)")
+            return lines
+        lines.append(f"verdict: {self.recorded['verdict']} by judge {self.recorded['judge']}: {self.recorded['headline']}")
+        if self.recomputed is not None and self.recomputed["judge"] != self.recorded["judge"]:
+            lines.append(f"         {self.recomputed['verdict']} by judge {self.recomputed['judge']}: {self.recomputed['headline']}")
+        elif self.recomputed is not None and self.sound:
+            lines.append("         recomputed from the journal alone: the same")
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "sound": self.sound,
+            "findings": list(self.findings),
+            "documents": self.documents,
+            "head": self.head,
+            "recorded": self.recorded and {key: self.recorded[key] for key in ("judge", "state", "verdict", "headline")},
+            "recomputed": self.recomputed,
+        }
+
+
+def verify_run(folder: Path) -> Verification:
+    """Check a run's folder. Raises UsageError where it is no run at all."""
+    reading = _read(folder)
+    findings = _chain_findings(reading)
+    recorded = _result(folder, findings)
+    recomputed = None
+    if recorded is not None:
+        _compare_result(folder, reading, recorded, findings)
+        recomputed = _recompute(reading, recorded, findings)
+    return Verification(len(reading.documents), reading.head, tuple(findings), recorded, recomputed)
+
+
+def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
+    """Write the report from the journal alone; return its path and whether the chain is whole. Raises UsageError."""
+    from bench.report.html import write_report
+
+    reading = _read(folder)
+    chain_ok = reading.broken_at is None
+    try:
+        judgement = judge(reading.documents)
+    except EvidenceError as error:
+        raise UsageError(f"{folder}: {error}") from None
+    host_path = folder / "host.json"
+    host = json.loads(host_path.read_text()) if host_path.is_file() else {}
+    path = out or folder / "report.html"
+    write_report(path, reading.documents, judgement, head_hash=reading.head, host=host, chain_ok=chain_ok)
+    return path, chain_ok
+
+
+def _read(folder: Path) -> JournalReading:
+    path = folder / "journal.jsonl" if folder.is_dir() else folder
+    if not path.is_file():
+        raise UsageError(f"{folder}: has no journal.jsonl, so it is no run")
+    try:
+        return read_journal(path)
+    except EvidenceError as error:
+        raise UsageError(str(error)) from None
+
+
+def _chain_findings(reading: JournalReading) -> list[str]:
+    findings = []
+    if reading.broken_at is not None:
+        findings.append(f"the chain is broken at line {reading.broken_at + 1}: {reading.reason}")
+    if reading.torn_tail:
+        findings.append("torn tail: the last line is incomplete and was left out")
+    return findings
+
+
+def _result(folder: Path, findings: list[str]) -> dict[str, Any] | None:
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    try:
+        result = json.loads(path.read_bytes())
+        if not isinstance(result, dict) or not {"judge", "state", "verdict", "headline", "head"} <= result.keys():
+            raise ValueError("fields are missing")
+    except ValueError as error:
+        findings.append(f"result.json cannot be read: {error}")
+        return None
+    return result
+
+
+def _compare_result(folder: Path, reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> None:
+    if reading.broken_at is None and recorded["head"] != reading.head:
+        findings.append(f"the chain ends with {reading.head}, not with result.json's {recorded['head']}: cut off or replaced")
+    host = folder / "host.json"
+    if not host.is_file():
+        findings.append("host.json is missing")
+    elif hashlib.sha256(host.read_bytes()).hexdigest() != recorded.get("host_sha256"):
+        findings.append("host.json does not have the hash that result.json says")
+
+
+def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> dict[str, Any] | None:
+    if reading.broken_at is not None:
+        return None
+    try:
+        verdict = _judged(reading).verdict
+    except EvidenceError as error:
+        findings.append(str(error))
+        return None
+    same_judge = recorded["judge"] == JUDGE_VERSION
+    if same_judge and (recorded["verdict"], recorded["headline"]) != (verdict.verdict, verdict.headline):
+        findings.append(f"recomputed verdict {verdict.verdict} ({verdict.headline}), result.json says {recorded['verdict']}")
+    return {"judge": verdict.judge, "state": verdict.state, "verdict": verdict.verdict, "headline": verdict.headline}
+
+
+def _judged(reading: JournalReading) -> Judgement:
+    try:
+        return judge(reading.documents)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvidenceError(f"the journal's documents do not fit their kinds: {type(error).__name__}: {error}") from None
