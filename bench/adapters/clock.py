@@ -28,7 +28,7 @@ class LoopClock:
 
     def now(self) -> datetime:
         """Return the time of the run, aware, in UTC."""
-        return self._epoch + timedelta(seconds=round(self._loop.time() - self._origin, 6))
+        return self._epoch + timedelta(0, self._loop.time() - self._origin)  # rounds to whole microseconds
 
     def monotonic(self) -> float:
         """Return the loop's seconds."""

@@ -6,12 +6,12 @@ of the words of a longer type is the maker's choice and stands in the map.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from math import isclose, isfinite
+from typing import Any, Final, Literal, NamedTuple
 
 from bench.domain.meter import MeterReading
 
@@ -66,18 +66,13 @@ class Register:
         return self.function == block.function and block.address <= self.address and end <= block.address + block.count
 
 
-@dataclass(frozen=True, slots=True)
-class _Scaling:
-    """How a decoded number becomes a value. A scale of 1/n divides, so that 2305 tenths are 230.5 and no more."""
+class _Slot(NamedTuple):
+    """How a decoded number becomes a value of the reading. A scale of 1/n divides, so that 2305 tenths are 230.5 and no more."""
 
+    slot: int
     times: float
     over: float
     missing: frozenset[int]
-
-    def __call__(self, number: float) -> float | None:
-        if number in self.missing or not math.isfinite(number):
-            return None
-        return number * self.times / self.over
 
 
 class RegisterPlan:
@@ -96,8 +91,7 @@ class RegisterPlan:
             here.sort(key=lambda one: self._offset(one, block))
             self._fields.append(struct.Struct(self._format(here, block)))
             found += here
-        position = {register.quantity: index for index, register in enumerate(found)}
-        self._slots = [(position[slot], _scaling(found[position[slot]])) if slot in position else None for slot in SLOTS]
+        self._slots = [_slot(register) for register in found]
         self.mapped = len(found)
 
     def decode(self, replies: Sequence[Sequence[int]], requested: datetime, received: datetime) -> MeterReading:
@@ -106,12 +100,15 @@ class RegisterPlan:
         A register without a value gives None and the quality `incomplete`.
         """
         numbers: list[float] = []
+        values: list[Any] = [None] * len(SLOTS)
         raw: dict[str, str] = {}
         for block, words, fields, reply in zip(self.blocks, self._words, self._fields, replies, strict=True):
             content = words.pack(*reply)
             raw[block.name] = content.hex()
             numbers += fields.unpack(words.pack(*reply[::-1]) if self._reversed else content)
-        values: list[Any] = [None if slot is None else slot[1](numbers[slot[0]]) for slot in self._slots]
+        for number, (slot, times, over, missing) in zip(numbers, self._slots, strict=True):
+            if isfinite(number) and number not in missing:
+                values[slot] = number * times / over
         return MeterReading(
             requested=requested,
             received=received,
@@ -148,11 +145,11 @@ class RegisterPlan:
         return f"{form}{2 * (block.count - at)}x"
 
 
-def _scaling(register: Register) -> _Scaling:
+def _slot(register: Register) -> _Slot:
     over = round(1 / register.scale) if 0 < register.scale < 1 else 1
-    exact = over > 1 and math.isclose(over * register.scale, 1.0, rel_tol=1e-12)
+    exact = over > 1 and isclose(over * register.scale, 1.0, rel_tol=1e-12)
     times, divisor = (1.0, float(over)) if exact else (register.scale, 1.0)
     bits = 16 * width(register.kind)
     signed = register.kind.startswith("int")
     missing = frozenset(value - (1 << bits) if signed and value >> (bits - 1) else value for value in register.not_available)
-    return _Scaling(times, divisor, missing)
+    return _Slot(SLOTS.index(register.quantity), times, divisor, missing)
