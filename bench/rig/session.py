@@ -23,11 +23,12 @@ from bench.adapters.ids import SeededIds, SystemIds
 from bench.adapters.journal import JournalFile, open_journal, write_result
 from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
+from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, exit_code
 from bench.errors import BenchError, MeterLostError, StationError, UsageError
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
-from bench.runs.judge import Judgement, judge
+from bench.runs.judge import judge
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.settings.rig import RigSettings

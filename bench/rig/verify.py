@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.adapters.journal_reader import JournalReading, read_journal
+from bench.domain.evidence import Judgement
 from bench.errors import EvidenceError, UsageError
-from bench.runs.judge import JUDGE_VERSION, Judgement, judge
+from bench.runs.judge import JUDGE_VERSION, judge
 
 
 @dataclass(frozen=True, slots=True)

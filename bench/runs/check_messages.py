@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
+from bench.domain.evidence import EvseFacts, RunFacts
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.profiles import ChargingProfile, ProfileError
@@ -13,7 +14,6 @@ from bench.domain.quantities import clock_text, parse_time
 from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict, worst
 from bench.runs.expected import limits_ahead
-from bench.runs.facts import EvseFacts, RunFacts
 
 _ROUNDING: Final = 0.1
 """One decimal is all that OCPP and OCPI carry: a limit may be rounded down by so much."""

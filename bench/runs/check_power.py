@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
-from bench.runs.expected import Limits
-from bench.runs.facts import EvseFacts, PilotSample, RunFacts, Sample
 
 _DRAWING_A: Final = 0.5
 """A phase that carries more is in use."""

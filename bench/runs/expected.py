@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
-from bench.domain.oracle import ExpectedLimit, Transaction, expected_limit
+from bench.domain.oracle import Transaction, expected_limit
 from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileError, Purpose
-from bench.domain.timeline import Timeline, Window, joined
-from bench.runs.facts import EvseFacts, RunFacts
-
-Limits = Timeline[ExpectedLimit | None]
+from bench.domain.timeline import Window, joined
 
 
 @dataclass(frozen=True, slots=True)

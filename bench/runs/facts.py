@@ -3,86 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bench.domain.documents import Document, Kind
-from bench.domain.exchange import Call, HttpExchange, paired_calls, paired_http
+from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
+from bench.domain.exchange import paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import offered_current_a, parse_time, seconds
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import RunState
 from bench.errors import EvidenceError
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One reading of a meter, on the phases of one EVSE."""
-
-    requested: float
-    received: float
-    current_a: tuple[float, ...]
-    power_w: float | None
-    energy_wh: float | None
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class PilotSample:
-    """What the witness saw; it holds until the next one."""
-
-    at: float
-    state: str | None
-    offered_a: float
-    """What the duty cycle allows, per phase."""
-    ev_wants_a: float | None
-    seq: int
-
-
-@dataclass(slots=True)
-class EvseFacts:
-    """One EVSE of the rig and what was seen there."""
-
-    station: str
-    evse_id: int
-    meter: str
-    phases: tuple[int, ...]
-    supply: Supply
-    product_tolerance_a: float
-    current: Accuracy
-    power: Accuracy
-    latency_s: tuple[float, float]
-    samples: list[Sample] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
-    pilot: list[PilotSample] = field(default_factory=list)
-    transactions: list[tuple[Transaction, float | None]] = field(default_factory=list)
-    """Each with its end, by the bench's clock."""
-
-    @property
-    def name(self) -> str:
-        """Return what a report calls it."""
-        return f"{self.station} EVSE {self.evse_id}"
-
-
-@dataclass(slots=True)
-class RunFacts:
-    """All that a judge knows of a run."""
-
-    scenario: dict[str, Any]
-    rig: dict[str, Any]
-    seed: int
-    start: float
-    end: float
-    state: RunState | None
-    """None where the journal ends without saying so."""
-    end_reason: str
-    calls: list[Call]
-    http: list[HttpExchange]
-    evses: list[EvseFacts]
-
-    def evse(self, station: str, evse_id: int) -> EvseFacts | None:
-        """Return the facts of one EVSE."""
-        return next((one for one in self.evses if (one.station, one.evse_id) == (station, evse_id)), None)
 
 
 def facts_of(documents: Sequence[Document]) -> RunFacts:

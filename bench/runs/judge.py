@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bench.domain.documents import Document
-from bench.domain.verdicts import CheckResult, Measurement, RunState, RunVerdict, Verdict, worst
+from bench.domain.evidence import EvseTrace, Judgement, RunFacts
+from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
 from bench.runs.check_messages import judge_composite, judge_installed, judge_relay
 from bench.runs.check_power import PowerRule, judge_power
-from bench.runs.expected import Limits, limits_over_run
-from bench.runs.facts import EvseFacts, RunFacts, facts_of
+from bench.runs.expected import limits_over_run
+from bench.runs.facts import facts_of
 
 JUDGE_VERSION: Final = "1"
 """Changes whenever the same journal could get another verdict."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvseTrace:
-    """What a report draws for one EVSE."""
-
-    facts: EvseFacts
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A run's verdict, with what it was computed from."""
-
-    verdict: RunVerdict
-    facts: RunFacts
-    traces: tuple[EvseTrace, ...]
 
 
 def judge(documents: Sequence[Document]) -> Judgement:
@@ -71,12 +54,3 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
     if verdict is Verdict.PASS:
         headline = next((check.headline for check in checks if check.check == "power"), headline)
     return RunVerdict(JUDGE_VERSION, state, verdict, headline, checks)
-
-
-def energy(trace: EvseTrace) -> Measurement:
-    """Return the energy that the meter counted over the run, in Wh."""
-    readings = [(sample.energy_wh, sample.seq) for sample in trace.facts.samples if sample.energy_wh is not None]
-    if len(readings) < 2:
-        return Measurement("energy", None, "Wh", f"meter {trace.facts.meter} has no energy register")
-    (first, first_seq), (last, last_seq) = readings[0], readings[-1]
-    return Measurement("energy", round(last - first, 1), "Wh", "counted by the meter over the run", (first_seq, last_seq))
