@@ -48,11 +48,11 @@ _TLS_REMEDIES: Final = (
 
 def tls_refusal(error: OSError) -> Refusal:
     """Return the refusal for a failed TLS handshake."""
-    name = getattr(error, "reason", None) or str(error) or type(error).__name__
+    name = getattr(error, "reason", None) or str(error) or "the station closed the connection"
     for words, remedy in _TLS_REMEDIES:
         if any(word in name.upper() for word in words):
             return Refusal(f"the TLS handshake failed: {name}", remedy)
-    remedy = "the station broke off: check that it trusts csms.certificate and that its URL names the right host"
+    remedy = "check that the station trusts csms.certificate and that its URL names a host that stands in it"
     return Refusal(f"the TLS handshake failed: {name}", remedy)
 
 
@@ -100,17 +100,17 @@ def check_password(station: StationSettings, headers: Sequence[str]) -> Refusal 
         return Refusal("sent no password", f"{remedy}, and its security profile to that of the rig", 401)
     scheme, _, encoded = headers[0].partition(" ")
     try:
-        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        credentials = base64.b64decode(encoded.strip(), validate=True)
     except binascii.Error:
-        user = colon = password = b""
-    if len(headers) > 1 or scheme.lower() != "basic" or not colon:
+        credentials = b""
+    if len(headers) > 1 or scheme.lower() != "basic" or b":" not in credentials:
         return Refusal("sent an Authorization header that is not HTTP basic authentication", remedy, 401)
-    expected = station.password.get_secret_value().encode() if station.password else b""
-    right_user = hmac.compare_digest(user, station.id.encode())
-    right_password = hmac.compare_digest(password, expected)
-    if not right_user:
+    user = f"{station.id}:".encode()
+    if not credentials.startswith(user):
         return Refusal("sent a user name other than its station id", "the user name must be the id in the URL", 401)
-    return None if right_password and expected else Refusal("sent a wrong password", remedy, 401)
+    password = station.password.get_secret_value().encode() if station.password else b""
+    right = hmac.compare_digest(credentials[len(user) :], password)
+    return None if right and password else Refusal("sent a wrong password", remedy, 401)
 
 
 def tls_context(settings: CsmsSettings) -> ssl.SSLContext | None:

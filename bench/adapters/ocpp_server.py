@@ -72,9 +72,12 @@ class WebSocketLink:
         await self._connection.close(code, reason)
 
     def ended(self) -> tuple[int, str] | None:
-        """Return close code and reason, or None while it is open."""
-        code = self._connection.close_code
-        return None if code is None else (code, self._connection.close_reason or "")
+        """Return code and reason of the side that closed first, or None while it is open."""
+        protocol = self._connection.protocol
+        if protocol.state is not State.CLOSED:
+            return None
+        close = protocol.close_rcvd if protocol.close_rcvd_then_sent else protocol.close_sent or protocol.close_rcvd
+        return (close.code, close.reason) if close else (1006, "")
 
 
 class OcppServer:
