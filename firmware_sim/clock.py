@@ -1,0 +1,54 @@
+"""Time is given to the emulator, never taken; only its own process, in real time, reads the wall clock here."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the emulator asks of time. Its seconds are those of the running event loop, so that timers agree with it."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return the event loop's seconds."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds; at once for zero or less."""
+        ...
+
+
+class RealClock:
+    """Real time for the standalone process: the wall clock once, then the loop's seconds, so that it never goes back."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._epoch = datetime.now(UTC)  # noqa: TID251  the one place that reads the wall clock
+        self._origin = self._loop.time()
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+        return self._epoch + timedelta(seconds=self._loop.time() - self._origin)
+
+    def monotonic(self) -> float:
+        """Return the event loop's seconds."""
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
+        await asyncio.sleep(max(0.0, seconds))
+
+
+def seconds_of(moment: datetime) -> float:
+    """Return seconds since 1970 UTC."""
+    return moment.timestamp()
+
+
+def text_of(moment: datetime) -> str:
+    """Return a moment as OCPP writes it, with milliseconds: 2026-01-15T00:00:00.000Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,155 @@
+"""The pointwise limiter: which limit rules at one instant, decided as firmware does, and when that may next change.
+
+Nothing here looks at a whole timeline: a question is asked for one moment `t` (seconds since 1970 UTC) and answered from the
+profiles that have a period at that moment. Source: OCPP 2.0.1 Part 2, K 3.5, K01.FR.10 to FR.17, FR.30, FR.36, FR.37, FR.42,
+FR.49 to FR.51, K02.FR.04, K02.FR.08, K04.FR.05.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from firmware_sim.pilot import MIN_CURRENT_A
+from firmware_sim.profiles import RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Period, Profile
+
+DEFAULT_PHASES: Final = 3
+"""K01.FR.49."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The limit that rules at one moment."""
+
+    amps: float
+    """A per phase."""
+    limit: float
+    """As the profile says it, in `unit`."""
+    unit: str
+    number_phases: int
+    """The lowest of all purposes that have a say at this moment."""
+    profile_id: int
+    purpose: str
+
+    def watts(self, voltage_v: float) -> float:
+        """Return the limit in W in total, at nominal voltage."""
+        return self.limit if self.unit == "W" else self.amps * voltage_v * self.number_phases
+
+
+def anchor_of(profile: Profile, t: float, transaction_start: float | None) -> float | None:
+    """Return when second 0 of the schedule lies that counts at `t`; None while the schedule has not begun."""
+    if profile.kind == "Relative":
+        return t if transaction_start is None else transaction_start
+    if profile.start is None or t < profile.start:
+        return None
+    every = RECURRENCE_S.get(profile.recurrency or "") if profile.kind == "Recurring" else None
+    return profile.start + (t - profile.start) // every * every if every else profile.start
+
+
+def period_at(profile: Profile, t: float, transaction_start: float | None) -> Period | None:
+    """Return the period that the profile has at `t`; None in a gap. validFrom is inclusive, validTo and duration exclusive."""
+    if profile.valid_from is not None and t < profile.valid_from:
+        return None
+    if profile.valid_to is not None and t >= profile.valid_to:
+        return None
+    anchor = anchor_of(profile, t, transaction_start)
+    if anchor is None or t < anchor:
+        return None
+    offset = t - anchor
+    if profile.duration_s is not None and offset >= profile.duration_s:
+        return None
+    index = bisect_right(profile.periods, offset, key=lambda period: period.start_s)
+    return profile.periods[index - 1] if index else None
+
+
+def next_boundary(profile: Profile, t: float, transaction_start: float | None) -> float:
+    """Return the first moment after `t` at which the profile's period may change; infinity if never."""
+    edges = [edge for edge in (profile.valid_from, profile.valid_to, profile.start) if edge is not None]
+    anchor = anchor_of(profile, t, transaction_start)
+    if anchor is not None:
+        edges.extend(anchor + period.start_s for period in profile.periods)
+        if profile.duration_s is not None:
+            edges.append(anchor + profile.duration_s)
+        if profile.kind == "Recurring":
+            edges.append(anchor + RECURRENCE_S.get(profile.recurrency or "", math.inf))
+    return min((edge for edge in edges if edge > t), default=math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Limiter:
+    """Decides for the EVSEs of one station. `voltage_v` is the nominal line voltage (K01.FR.50)."""
+
+    voltage_v: float
+
+    def ruling(
+        self,
+        profiles: Iterable[Profile],
+        evse_id: int,
+        t: float,
+        *,
+        transaction_id: str | None,
+        transaction_start: float | None,
+        with_station_max: bool = True,
+    ) -> Ruling | None:
+        """Return the limit of one EVSE; None where no profile limits.
+
+        Per purpose the highest stack level that has a period now leads; TxProfile overrules TxDefaultProfile; the lowest
+        of that and ChargingStationMaxProfile rules. Without a transaction the answer is as if one had just begun (K08.FR.06).
+        """
+        here = [one for one in profiles if one.evse_id in (0, evse_id)]
+        own = [one for one in here if one.purpose == TX and one.transaction_id == transaction_id and transaction_id]
+        session = self.leading(own, t, transaction_start) or self.leading(
+            [one for one in here if one.purpose == TX_DEFAULT], t, transaction_start
+        )
+        cap = self.station_max(here, t) if with_station_max else None
+        return lowest(session, cap)
+
+    def station_max(self, profiles: Iterable[Profile], t: float) -> Ruling | None:
+        """Return the limit of the whole station, A per phase over all EVSEs."""
+        return self.leading([one for one in profiles if one.purpose == STATION_MAX], t, None)
+
+    def leading(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
+        """Return the limit of the highest stack level that has a period at `t`; a gap falls through to the next lower one."""
+        for profile in sorted(profiles, key=lambda one: (-one.stack_level, -one.evse_id)):
+            period = period_at(profile, t, transaction_start)
+            if period is not None:
+                phases = period.number_phases or DEFAULT_PHASES
+                amps = period.limit if profile.unit == "A" else period.limit / (self.voltage_v * phases)
+                return Ruling(amps, period.limit, profile.unit, phases, profile.id, profile.purpose)
+        return None
+
+
+def lowest(one: Ruling | None, other: Ruling | None) -> Ruling | None:
+    """Return the lower limit, with the lower number of phases of both."""
+    if one is None or other is None:
+        return one or other
+    least = one if one.amps <= other.amps else other
+    phases = min(one.number_phases, other.number_phases)
+    if phases == least.number_phases:
+        return least
+    return Ruling(least.amps, least.amps, "A", phases, least.profile_id, least.purpose)
+
+
+def next_change(profiles: Iterable[Profile], t: float, transaction_start: float | None) -> float:
+    """Return the first moment after `t` at which any of the profiles may rule otherwise; infinity if never."""
+    return min((next_boundary(one, t, transaction_start) for one in profiles), default=math.inf)
+
+
+def share(total_a: float, wanted_a: Sequence[float]) -> list[float]:
+    """Return what each charging EVSE may offer so that the sum stays within `total_a` (A per phase, K04.FR.05).
+
+    Args:
+        total_a: the station's limit.
+        wanted_a: what each charging EVSE would offer without it, the longest-charging first.
+    Returns: equal shares, what one leaves going to the others; when they would fall under 6 A the last come get nothing.
+    """
+    given = [0.0] * len(wanted_a)
+    served = [index for index, amps in enumerate(wanted_a) if amps >= MIN_CURRENT_A][: int((total_a + 1e-9) / MIN_CURRENT_A)]
+    left = total_a
+    for rank, index in enumerate(sorted(served, key=lambda one: wanted_a[one])):
+        given[index] = min(wanted_a[index], left / (len(served) - rank))
+        left -= given[index]
+    return given

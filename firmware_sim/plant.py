@@ -1,0 +1,120 @@
+"""The physics in time: lets events happen when they are due, tells who watches, and never ticks."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from typing import TypedDict
+
+from firmware_sim.clock import Clock
+from firmware_sim.physics import EvsePhysics, Truth
+
+
+class PilotView(TypedDict):
+    """What a probe at the control pilot sees, and what the EV wants."""
+
+    state: str
+    """A: no EV, B: EV there, C: EV takes or wants energy, E: EVSE without supply, F: EVSE unavailable."""
+    duty_percent: float | None
+    """None without a PWM."""
+    ev_wants_a: float
+    """Current per phase that the EV would draw if nothing limited it; 0 without an EV."""
+
+
+class EvsePlant:
+    """One EVSE's physics on a clock. Watchers are called, without arguments, after each change of state, duty or current."""
+
+    def __init__(self, physics: EvsePhysics, clock: Clock) -> None:
+        self._physics, self._clock = physics, clock
+        self._watchers: list[Callable[[], None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def plugged(self) -> bool:
+        """Whether an EV's cable is connected."""
+        return self._physics.plugged
+
+    @property
+    def duty_percent(self) -> float | None:
+        """The duty cycle that the EVSE generates; None without PWM."""
+        return self._physics.duty_percent
+
+    def subscribe(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher()` after each change; return a function that ends it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def truth(self, ago_s: float = 0.0) -> Truth:
+        """Return what is, or was so many seconds ago, physically there."""
+        return self._physics.truth(self._clock.monotonic() - ago_s)
+
+    def charging(self) -> bool:
+        """Tell whether the EV has asked for energy and the contactor is closed."""
+        self._physics.advance(self._clock.monotonic())
+        return self._physics.pilot_state() == "C" and self._physics.contactor_closed
+
+    def look(self) -> PilotView:
+        """Return what a pilot probe sees, from the truth and never from the station's report."""
+        wants = self._physics.asks_for_a(self._clock.monotonic())
+        return {
+            "state": self._physics.pilot_state(),
+            "duty_percent": self._physics.visible_duty(),
+            "ev_wants_a": round(wants, 3),
+        }
+
+    def offer(self, duty_percent: float | None) -> None:
+        """Generate this duty cycle; None stops the PWM."""
+        self._physics.offer(self._clock.monotonic(), duty_percent)
+        self._happened()
+
+    def plug(self) -> None:
+        """Connect the EV's cable."""
+        self._physics.plug(self._clock.monotonic())
+        self._happened()
+
+    def unplug(self) -> None:
+        """Disconnect the EV's cable."""
+        self._physics.unplug(self._clock.monotonic())
+        self._happened()
+
+    def demand(self, amperes: float) -> None:
+        """Set the current per phase that the EV wants. Raises ValueError."""
+        self._physics.demand(self._clock.monotonic(), amperes)
+        self._happened()
+
+    def vehicle(self, settings: Mapping[str, float]) -> None:
+        """Give the EV other properties. Raises ValueError."""
+        self._physics.vehicle(self._clock.monotonic(), settings)
+        self._happened()
+
+    def energise(self, on: bool) -> None:
+        """Switch the station's supply."""
+        self._physics.energise(self._clock.monotonic(), on)
+        self._happened()
+
+    def load_switch(self, closed: bool) -> None:
+        """Open or close the rig's contactor in L1 to L3."""
+        self._physics.load_switch(self._clock.monotonic(), closed)
+        self._happened()
+
+    def make_available(self, available: bool) -> None:
+        """Offer service, or show pilot state F."""
+        self._physics.make_available(self._clock.monotonic(), available)
+        self._happened()
+
+    def close(self) -> None:
+        """Let nothing happen by itself any more."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _happened(self, due: float = -math.inf) -> None:
+        self._physics.advance(max(due, self._clock.monotonic()))
+        self.close()
+        due = self._physics.next_event
+        if due != math.inf:
+            delay = max(0.0, due - self._clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._happened, due)
+        for watcher in tuple(self._watchers):
+            watcher()

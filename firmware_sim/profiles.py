@@ -1,0 +1,138 @@
+"""Charging profiles as the station keeps them, and its store. Times are seconds since 1970 UTC.
+
+Source: OCPP 2.0.1 Part 2, block K: 3.2 to 3.5, K01, K09, K10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+TX: Final = "TxProfile"
+TX_DEFAULT: Final = "TxDefaultProfile"
+STATION_MAX: Final = "ChargingStationMaxProfile"
+EXTERNAL: Final = "ChargingStationExternalConstraints"
+RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """One period of a schedule."""
+
+    start_s: float
+    limit: float
+    """In the schedule's unit: A per phase or W in total; 0 is a limit."""
+    number_phases: int | None
+    """None where the profile says nothing, which means 3 (K01.FR.49)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One installed charging profile. Only its first schedule counts (K01.FR.34: no ISO 15118 here)."""
+
+    id: int
+    evse_id: int
+    stack_level: int
+    purpose: str
+    kind: str
+    recurrency: str | None
+    transaction_id: str | None
+    valid_from: float | None
+    valid_to: float | None
+    unit: str
+    start: float | None
+    duration_s: float | None
+    periods: tuple[Period, ...]
+    received: Mapping[str, Any]
+    """As the CSMS sent it, for reports."""
+
+
+def profile_from(evse_id: int, content: Json) -> Profile:
+    """Read a ChargingProfileType in the `ocpp` package's snake case. Raises ValueError on a wrong timestamp."""
+    schedule = content["charging_schedule"][0]
+    return Profile(
+        id=content["id"],
+        evse_id=evse_id,
+        stack_level=content["stack_level"],
+        purpose=content["charging_profile_purpose"],
+        kind=content["charging_profile_kind"],
+        recurrency=content.get("recurrency_kind"),
+        transaction_id=content.get("transaction_id"),
+        valid_from=_time(content.get("valid_from")),
+        valid_to=_time(content.get("valid_to")),
+        unit=schedule["charging_rate_unit"],
+        start=_time(schedule.get("start_schedule")),
+        duration_s=schedule.get("duration"),
+        periods=tuple(
+            Period(one["start_period"], one["limit"], one.get("number_phases"))
+            for one in schedule["charging_schedule_period"]
+        ),
+        received=content,
+    )
+
+
+def _time(text: str | None) -> float | None:
+    """Return seconds since 1970 UTC; a timestamp without offset is UTC."""
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which profiles are meant by GetChargingProfiles and ClearChargingProfile; None matches all."""
+
+    ids: Sequence[int] | None = None
+    evse_id: int | None = None
+    purpose: str | None = None
+    stack_level: int | None = None
+
+    def match(self, profile: Profile) -> bool:
+        """Tell whether all that is asked for fits (K09.FR.04, K10.FR.04)."""
+        return (
+            (self.ids is None or profile.id in self.ids)
+            and (self.evse_id is None or profile.evse_id == self.evse_id)
+            and (self.purpose is None or profile.purpose == self.purpose)
+            and (self.stack_level is None or profile.stack_level == self.stack_level)
+        )
+
+
+class ProfileStore:
+    """The installed profiles of one station. It survives a loss of power (K01.FR.27)."""
+
+    def __init__(self) -> None:
+        self._profiles: dict[int, Profile] = {}
+
+    def __iter__(self) -> Iterator[Profile]:
+        return iter(self._profiles.values())
+
+    def __len__(self) -> int:
+        return len(self._profiles)
+
+    def install(self, profile: Profile) -> None:
+        """Keep a profile; one with the same id is replaced, on whatever EVSE it was (K01.FR.05)."""
+        self._profiles.pop(profile.id, None)
+        self._profiles[profile.id] = profile
+
+    def matching(self, criteria: Criteria) -> list[Profile]:
+        """Return the profiles that are meant, in order of EVSE, purpose, stack level and id."""
+        found = [one for one in self._profiles.values() if criteria.match(one)]
+        return sorted(found, key=lambda one: (one.evse_id, one.purpose, one.stack_level, one.id))
+
+    def clear(self, criteria: Criteria) -> int:
+        """Delete the profiles that are meant and return how many there were."""
+        found = self.matching(criteria)
+        for profile in found:
+            del self._profiles[profile.id]
+        return len(found)
+
+    def end_transaction(self, transaction_id: str) -> None:
+        """Delete the TxProfiles of a transaction that has ended (K02.FR.05)."""
+        for profile in self.matching(Criteria(purpose=TX)):
+            if profile.transaction_id == transaction_id:
+                del self._profiles[profile.id]

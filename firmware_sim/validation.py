@@ -1,0 +1,153 @@
+"""Which charging profiles the station refuses, and the statusInfo that it gives.
+
+Source: OCPP 2.0.1 Part 2, K01, K04, K05 and appendix 5 (reason codes). The schema was checked before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from firmware_sim.profiles import EXTERNAL, RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Profile, ProfileStore
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a profile is refused."""
+
+    reason_code: str
+    """At most 20 characters."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SmartChargingRules:
+    """What the station can do, and the phases of each EVSE by its number."""
+
+    rate_units: tuple[str, ...]
+    profile_stack_level: int
+    periods_per_schedule: int
+    entries: int
+    evse_phases: Mapping[int, int]
+
+    def refusal(self, profile: Profile, store: ProfileStore, transactions: Mapping[int, str]) -> Refusal | None:
+        """Return why SetChargingProfile refuses this profile; None when it is accepted.
+
+        Args:
+            store: what is installed now.
+            transactions: the running transaction's id by EVSE.
+        """
+        return (
+            self._wrong_place(profile)
+            or self._wrong_schedule(profile)
+            or _wrong_transaction(profile, transactions)
+            or _duplicate(profile, store)
+            or self._full(profile, store)
+        )
+
+    def refusal_at_start(self, profile: Profile) -> Refusal | None:
+        """Return why RequestStartTransaction refuses the profile that came with it (K05.FR.02, FR.05)."""
+        if profile.purpose != TX:
+            return Refusal("InvalidProfile", f"{profile.purpose} with RequestStartTransaction: must be TxProfile")
+        if profile.transaction_id is not None:
+            return Refusal("InvalidProfile", "transactionId must not be given before the transaction exists")
+        return self._wrong_place(profile) or self._wrong_schedule(profile)
+
+    def _wrong_place(self, profile: Profile) -> Refusal | None:
+        if profile.evse_id and profile.evse_id not in self.evse_phases:
+            return Refusal("InvalidValue", f"EVSE {profile.evse_id} does not exist")
+        if profile.purpose == EXTERNAL:
+            return Refusal("InvalidValue", f"{EXTERNAL} cannot be set by a CSMS (K01.FR.22)")
+        if profile.purpose == STATION_MAX and profile.evse_id:
+            return Refusal("InvalidValue", f"{STATION_MAX} on EVSE {profile.evse_id}: must be 0 (K04.FR.03)")
+        if profile.purpose == STATION_MAX and profile.kind == "Relative":
+            return Refusal("InvalidValue", f"{STATION_MAX} must not be Relative (K01.FR.38)")
+        if profile.purpose == TX and profile.evse_id == 0:
+            return Refusal("InvalidValue", "TxProfile needs an EVSE above 0 (K01.FR.16)")
+        if not 0 <= profile.stack_level <= self.profile_stack_level:
+            return Refusal("InvalidStackLevel", f"stackLevel {profile.stack_level}: at most {self.profile_stack_level}")
+        return None
+
+    def _wrong_schedule(self, profile: Profile) -> Refusal | None:
+        if len(profile.received["charging_schedule"]) != 1:
+            return Refusal("InvalidSchedule", "one chargingSchedule without ISO 15118 (K01.FR.34)")
+        if profile.unit not in self.rate_units:
+            return Refusal("UnsupportedRateUnit", f"chargingRateUnit {profile.unit}: {', '.join(self.rate_units)} (K01.FR.26)")
+        return _wrong_timing(profile) or self._wrong_periods(profile)
+
+    def _wrong_periods(self, profile: Profile) -> Refusal | None:
+        starts = [period.start_s for period in profile.periods]
+        if len(starts) > self.periods_per_schedule:
+            return Refusal("InvalidSchedule", f"{len(starts)} periods: at most {self.periods_per_schedule}")
+        if starts[0] != 0:
+            return Refusal("InvalidSchedule", f"the first startPeriod is {starts[0]}: must be 0 (K01.FR.31)")
+        if any(later <= earlier for earlier, later in pairwise(starts)):
+            return Refusal("InvalidSchedule", "startPeriod must ascend (K01.FR.35)")
+        if any(not math.isfinite(period.limit) or period.limit < 0 for period in profile.periods):
+            return Refusal("InvalidSchedule", "a limit must be a number of at least 0")
+        return self._wrong_phases(profile)
+
+    def _wrong_phases(self, profile: Profile) -> Refusal | None:
+        connected = self.evse_phases[profile.evse_id] if profile.evse_id else max(self.evse_phases.values())
+        for period in profile.received["charging_schedule"][0]["charging_schedule_period"]:
+            phases = period.get("number_phases")
+            if "phase_to_use" in period:
+                return Refusal("InvalidSchedule", "phaseToUse: this station cannot switch phases (K01.FR.48)")
+            if phases is not None and not 1 <= phases <= 3:
+                return Refusal("InvalidSchedule", f"numberPhases {phases}: must be from 1 to 3")
+            if phases is not None and phases < connected:
+                text = f"numberPhases {phases}: this station cannot switch phases off, it has {connected} (K01.FR.43)"
+                return Refusal("InvalidSchedule", text)
+        return None
+
+    def _full(self, profile: Profile, store: ProfileStore) -> Refusal | None:
+        others = sum(one.id != profile.id for one in store)
+        return Refusal("TooManyElements", f"the store holds {self.entries} profiles") if others >= self.entries else None
+
+
+def _wrong_timing(profile: Profile) -> Refusal | None:
+    if profile.kind == "Relative" and profile.start is not None:
+        return Refusal("InvalidSchedule", "Relative must not have startSchedule (K01.FR.41)")
+    if profile.kind != "Relative" and profile.start is None:
+        return Refusal("InvalidSchedule", f"{profile.kind} needs startSchedule (K01.FR.40)")
+    if profile.kind == "Recurring" and profile.recurrency not in RECURRENCE_S:
+        return Refusal("InvalidProfile", "Recurring needs recurrencyKind")
+    if profile.valid_from is not None and profile.valid_to is not None and profile.valid_to <= profile.valid_from:
+        return Refusal("InvalidProfile", "validTo must be after validFrom")
+    return None
+
+
+def _wrong_transaction(profile: Profile, transactions: Mapping[int, str]) -> Refusal | None:
+    if profile.purpose != TX:
+        return None
+    if profile.transaction_id is None:
+        return Refusal("MissingParam", "TxProfile needs transactionId (K01.FR.03)")
+    running = transactions.get(profile.evse_id)
+    if running is None:
+        return Refusal("TxNotFound", f"EVSE {profile.evse_id} has no transaction (K01.FR.09)")
+    if running != profile.transaction_id:
+        return Refusal("TxNotFound", f"transaction {profile.transaction_id} does not run on EVSE {profile.evse_id} (K01.FR.33)")
+    return None
+
+
+def _duplicate(profile: Profile, store: Iterable[Profile]) -> Refusal | None:
+    for other in store:
+        if other.id == profile.id or (other.purpose, other.stack_level) != (profile.purpose, profile.stack_level):
+            continue
+        if profile.purpose == TX and other.transaction_id == profile.transaction_id:
+            return Refusal("InvalidStackLevel", f"profile {other.id} has this stackLevel in the transaction (K01.FR.39)")
+        if profile.purpose == TX_DEFAULT and (other.evse_id == 0) != (profile.evse_id == 0):
+            return Refusal("DuplicateProfile", f"profile {other.id} on EVSE {other.evse_id} has this stackLevel (K01.FR.52, FR.53)")
+        if profile.purpose != TX and other.evse_id == profile.evse_id and _overlap(profile, other):
+            return Refusal("DuplicateProfile", f"profile {other.id} has this stackLevel at the same time (K01.FR.06)")
+    return None
+
+
+def _overlap(one: Profile, other: Profile) -> bool:
+    """Tell whether the validity windows share a moment; validTo is exclusive."""
+    return (
+        (one.valid_from or -math.inf) < (other.valid_to or math.inf)
+        and (other.valid_from or -math.inf) < (one.valid_to or math.inf)
+    )
