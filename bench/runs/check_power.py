@@ -95,6 +95,7 @@ class _Judged:
         self.breaches: list[Breach] = []
         self.settling: list[Measurement] = []
         self._times = [sample.received for sample in evse.samples]
+        self._most_phases = max(_phases(sample) for sample in evse.samples)
 
     def periods(self) -> list[PeriodResult]:
         """Judge each period in which something limits."""
@@ -116,16 +117,17 @@ class _Judged:
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
         verdicts = self._compare(samples, limit)
-        lowering = before is None or before.value is None or limit.limit_a < before.value.limit_a
+        asked = self._demand_before(segment.start, limit)
+        shown = self._demand_at_limit(limit, settled) or asked
+        exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
-        else:
-            exercised, reason = self._exercised(segment.start, limit, settled)
+        lowering = _lowers(limit, before, asked)
         verdict = worst(verdicts)
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
-        if lowering and before is not None:
+        if lowering:
             self._measure_settling(segment.start, limit, samples)
         readings = [self._reading(sample, limit) for sample in settled]
         highest = max((one for one in readings if one is not None), default=None)
@@ -189,7 +191,7 @@ class _Judged:
 
     def _close(self, run: list[tuple[Sample, float, float]], limit: ExpectedLimit) -> None:
         worst_sample, reading, allowed = max(run, key=lambda one: one[1] - one[2])
-        blamed, pilot_ref = self._blame(worst_sample, limit)
+        blamed, pilot_ref = self._blame(worst_sample, allowed, limit.unit)
         refs = (run[0][0].seq, worst_sample.seq, run[-1][0].seq, *pilot_ref)
         self.breaches.append(
             Breach(
@@ -198,41 +200,46 @@ class _Judged:
             )
         )  # fmt: skip
 
-    def _blame(self, sample: Sample, limit: ExpectedLimit) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    def _blame(self, sample: Sample, allowed: float, unit: str) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
         """Blame the station for a duty above the limit, the EV for a current above the duty; without a probe both."""
         pilot = self._pilot_at(sample.requested)
         if pilot is None:
             return (Layer.STATION, Layer.EV), ()
         current = max(sample.current_a)
-        phases = max(1, sum(one > _DRAWING_A for one in sample.current_a))
-        limit_a = limit.limit_a if limit.unit == "A" else limit.limit / (self.evse.supply.voltage_v * phases)
         blamed = []
-        if pilot.offered_a > limit_a + _PILOT_MARGIN_A:
+        if pilot.offered_a > self._per_phase(allowed, unit, _phases(sample)) + _PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
         if current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
             blamed.append(Layer.EV)
         return tuple(blamed) or (Layer.STATION, Layer.EV), (pilot.seq,)
 
+    def _per_phase(self, limit: float, unit: str, phases: int) -> float:
+        """Return a limit in A per phase, W shared by so many phases."""
+        return limit if unit == "A" else limit / (self.evse.supply.voltage_v * phases)
+
     def _pilot_at(self, when: float) -> PilotSample | None:
         seen = [sample for sample in self.evse.pilot if sample.at <= when]
         return seen[-1] if seen else None
 
-    def _exercised(self, start: float, limit: ExpectedLimit, settled: Sequence[Sample]) -> tuple[bool, str]:
-        """Say whether demand above the limit was proven, and how."""
-        for sample in settled:
-            current = max(sample.current_a)
-            phases = max(1, sum(one > _DRAWING_A for one in sample.current_a))
-            limit_a = limit.limit_a if limit.unit == "A" else limit.limit / (self.evse.supply.voltage_v * phases)
-            if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self.rule.near_a:
-                return True, f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
+    def _demand_before(self, start: float, limit: ExpectedLimit) -> str:
+        """Say how demand above the limit was proven just before it began; empty where it was not."""
         earlier = self._between(start - _BEFORE_S, start)
-        drew = max(earlier[-1].current_a) if earlier else 0.0
-        if drew >= limit.limit_a + 1:
-            return True, f"exercised: drew {drew:.2f} A just before"
-        pilot = self._pilot_at(start)
-        if pilot is not None and pilot.state in ("B", "C", "D") and (pilot.ev_wants_a or 0.0) >= limit.limit_a + 1:
-            return True, f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
-        return False, "held, not exercised: no demand above the limit was shown"
+        if earlier:
+            drew = max(earlier[-1].current_a)
+            if drew >= self._per_phase(limit.limit, limit.unit, _phases(earlier[-1])) + 1:
+                return f"exercised: drew {drew:.2f} A just before"
+        pilot, limit_a = self._pilot_at(start), self._per_phase(limit.limit, limit.unit, self._most_phases)
+        if pilot is not None and pilot.state in ("B", "C", "D") and (pilot.ev_wants_a or 0.0) >= limit_a + 1:
+            return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
+        return ""
+
+    def _demand_at_limit(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
+        """Say how a settled reading close below the limit proves demand; empty where none does."""
+        for sample in settled:
+            current, limit_a = max(sample.current_a), self._per_phase(limit.limit, limit.unit, _phases(sample))
+            if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self.rule.near_a:
+                return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
+        return ""
 
     def _missing(self, start: float, end: float, settled: Sequence[Sample]) -> str:
         """Say which span of a settled period has no reading; empty where all is covered."""
@@ -262,6 +269,18 @@ class _Judged:
                 (after.seq,) if after else (),
             )
         )  # fmt: skip
+
+
+def _phases(sample: Sample) -> int:
+    """Return how many phases the EV uses; one where it draws nothing."""
+    return max(1, sum(one > _DRAWING_A for one in sample.current_a))
+
+
+def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, asked: str) -> bool:
+    """Say whether a limit lowers the one before it; where nothing limited, whether it cuts a demand that was there."""
+    if before is None:
+        return False
+    return bool(asked) if before.value is None else limit.limit_a < before.value.limit_a
 
 
 def _conclude(
