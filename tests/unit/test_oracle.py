@@ -49,11 +49,11 @@ def profile(identity: int, periods: list[tuple[int, float]], **changes: Any) -> 
 
 
 def limits(
-    installed: list[InstalledProfile], length: float = 100, *, start: float = 0, transaction: Transaction | None = TX, evse_id: int = 1
+    installed: list[InstalledProfile], length: float = 100, *, start: float = 0, transaction: Transaction | None = TX
 ) -> list[tuple[float, float | None]]:
-    """Return (offset, limit in the leading profile's unit) of the expected limit."""
+    """Return (offset, limit in the leading profile's unit) of the expected limit on EVSE 1."""
     window = Window(T0 + start, T0 + start + length)
-    line = expected_limit(installed, evse_id, window, transaction, SUPPLY)
+    line = expected_limit(installed, 1, window, transaction, SUPPLY)
     return [(one.start - T0, one.value.limit if one.value else None) for one in line.segments()]
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
 from bench.domain.tolerance import Accuracy, DecisionRule
 from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
 from bench.runs.check_power import PowerRule, judge_power
-from bench.runs.facts import EvseFacts, PilotSample, RunFacts, Sample
 
 RULE = PowerRule(DecisionRule.SIMPLE, 15, "nominal", 1.5, 30, 1, 1)
 
@@ -139,7 +139,9 @@ def test_must_exercise_all_names_what_is_missing() -> None:
     assert "limit 16.0 A" in result.reasons[1]
 
 
-@pytest.mark.parametrize(("rule", "verdict"), [(DecisionRule.SIMPLE, Verdict.PASS), (DecisionRule.FOUR_WAY, Verdict.CONDITIONAL_PASS)])
+@pytest.mark.parametrize(
+    ("rule", "verdict"), [(DecisionRule.SIMPLE, Verdict.PASS), (DecisionRule.FOUR_WAY, Verdict.CONDITIONAL_PASS)]
+)
 def test_the_decision_rule_counts(rule: DecisionRule, verdict: Verdict) -> None:
     """Right at the limit simple acceptance passes; with a guard band it is conditional."""
     result = verdict_on(lambda second: 16.0 if second < 105 else 7.999 if second < 205 else 0.0, pilot=offer, rule=rule)
