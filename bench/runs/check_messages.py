@@ -45,7 +45,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             reasons.append(f"the ChargingProfile accepted at {clock_text(put.asked)} never left as SetChargingProfile")
             refs += put.refs
             continue
-        difference = _relay_difference(put.body["charging_profile"], relayed.request["chargingProfile"])
+        scale = _unit_scale(facts, relayed, put.body["charging_profile"]["charging_rate_unit"])
+        difference = _relay_difference(put.body["charging_profile"], relayed.request["chargingProfile"], scale)
         if difference:
             reasons.append(f"relayed at {clock_text(relayed.asked)} with a difference: {difference}")
             refs += [*put.refs, *relayed.refs]
@@ -77,10 +78,20 @@ def _is_accepted_put(one: HttpExchange) -> bool:
     )
 
 
-def _relay_difference(ocpi: dict[str, Any], ocpp: dict[str, Any]) -> str:
+def _unit_scale(facts: RunFacts, relayed: Call, unit: str) -> float | None:
+    """Return what a limit is multiplied with where the station lacks the unit; None where it has it."""
+    station = next((one for one in facts.rig["station"] if one["id"] == relayed.station), None)
+    evse = facts.evse(relayed.station, relayed.request["evseId"])
+    if station is None or evse is None or unit in station["features"]["rate_units"]:
+        return None
+    watts_per_ampere = evse.supply.voltage_v * len(evse.phases)
+    return 1 / watts_per_ampere if unit == "W" else watts_per_ampere
+
+
+def _relay_difference(ocpi: dict[str, Any], ocpp: dict[str, Any], scale: float | None) -> str:
     """Return what differs between the raw OCPI profile and the raw OCPP one; empty where they agree."""
     schedule = ocpp["chargingSchedule"][0]
-    if schedule["chargingRateUnit"] != ocpi["charging_rate_unit"]:
+    if (schedule["chargingRateUnit"] != ocpi["charging_rate_unit"]) != (scale is not None):
         return f"unit {schedule['chargingRateUnit']} for {ocpi['charging_rate_unit']}"
     starts = ocpi.get("start_date_time"), schedule.get("startSchedule")
     if (starts[0] is None) != (starts[1] is None) or (starts[0] and parse_time(starts[0]) != parse_time(starts[1])):
@@ -92,7 +103,7 @@ def _relay_difference(ocpi: dict[str, Any], ocpp: dict[str, Any]) -> str:
     for at in sorted({*asked.starts, *given.starts}):
         if at < asked.start or at < given.start:
             return f"second {at:.0f} is covered by one of them only"
-        wanted, got = asked.at(at), given.at(at)
+        wanted, got = asked.at(at) * (scale or 1), given.at(at)
         if not wanted - _ROUNDING - 1e-9 <= got <= wanted + 1e-9:
             return f"limit {got:g} for {wanted:g} at second {at:.0f}"
     return ""

@@ -49,8 +49,6 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
         word = Verdict.ABORTED if state is RunState.ABORTED else Verdict.ERROR
         return RunVerdict(JUDGE_VERSION, state, word, facts.end_reason or "the journal ends in the middle of the run", checks)
     verdict = worst(check.verdict for check in checks)
-    leading = [check for check in checks if check.verdict is verdict]
+    leading = sorted((check for check in checks if check.verdict is verdict), key=lambda check: check.check != "power")
     headline = leading[0].headline if leading else "nothing was judged"
-    if verdict is Verdict.PASS:
-        headline = next((check.headline for check in checks if check.check == "power"), headline)
     return RunVerdict(JUDGE_VERSION, state, verdict, headline, checks)
