@@ -14,7 +14,7 @@ from bench.errors import SettingsError
 class Settings(BaseModel):
     """Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 S = TypeVar("S", bound=Settings)
