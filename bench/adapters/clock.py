@@ -117,12 +117,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def every_real_second(action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` in a thread once per real second, whatever the run's clock does, and once at the end."""
+    """Call `action` in a thread once per real second, whatever the run's clock does, and once at the end.
+
+    Raises: at the end what `action` raised; after a failure it is not called again.
+    """
     stop = threading.Event()
+    failure: list[Exception] = []
 
     def work() -> None:
         while not stop.wait(1.0):
-            action()
+            try:
+                action()
+            except Exception as error:
+                failure.append(error)
+                return
 
     thread = threading.Thread(target=work, name="every-real-second", daemon=True)
     thread.start()
@@ -131,4 +139,6 @@ def every_real_second(action: Callable[[], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+        if failure:
+            raise failure[0]
         action()

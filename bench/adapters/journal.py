@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -14,46 +12,13 @@ from typing import Any, Final
 import orjson
 
 from bench.adapters.clock import every_real_second
+from bench.adapters.redact import Redactor
 from bench.domain.documents import FIRST_HASH, SCHEMA_VERSION, chain
+from bench.errors import EvidenceError
 from bench.ports import Clock
 
-_SECRET_KEYS: Final = re.compile(
-    rb'(\\?"(?:idToken|token|password|BasicAuthPassword)\\?"\s*:\s*\\?")((?:[^"\\]|\\\\.|\\u[0-9a-fA-F]{4})+)'
-)
+Listener = Callable[[str, Mapping[str, Any]], None]
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
-_REPLACED: Final = b"hmac:"
-
-
-class Redactor:
-    """Replaces secrets by a keyed hash: equal secrets stay recognisably equal, and nobody can read or guess them."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        self._known: dict[bytes, bytes] = {}
-
-    def learn(self, value: str) -> None:
-        """Replace this text from now on, wherever it stands, also inside JSON inside JSON."""
-        if not value:
-            return
-        once = orjson.dumps(value)[1:-1]
-        for text in {value.encode(), once, orjson.dumps(once.decode())[1:-1]}:
-            self._known[text] = self._hash(value.encode())
-
-    def __call__(self, body: bytes) -> bytes:
-        """Return the encoded document without secrets."""
-        if b"oken" in body or b"assword" in body:
-            body = _SECRET_KEYS.sub(self._replace, body)
-        for text, replacement in self._known.items():
-            if text in body:
-                body = body.replace(text, replacement)
-        return body
-
-    def _replace(self, match: re.Match[bytes]) -> bytes:
-        value = match.group(2)
-        return match.group(1) + (value if value.startswith(_REPLACED) else self._hash(value))
-
-    def _hash(self, value: bytes) -> bytes:
-        return _REPLACED + hmac.digest(self._key, value, "sha256").hex()[:16].encode()
 
 
 class JournalFile:
@@ -64,18 +29,19 @@ class JournalFile:
         self.seq = 0
         self.head = FIRST_HASH
         self._dirty = False
-        self._listeners: list[Any] = []
+        self._broken = ""
+        self._listeners: list[Listener] = []
 
     def write(self, kind: str, data: Mapping[str, Any]) -> int:
-        """Append one document and return its number."""
+        """Append one document and return its number.
+
+        Raises: EvidenceError if it could not be written whole; nothing is written after that.
+        """
         seq = self.seq
         document = {"v": SCHEMA_VERSION, "seq": seq, "t": self._clock.now(), "kind": kind, "data": data}
         body = self._redact(encode(document))
         head = chain(self.head, body)
-        line = b'%b,"h":"%b"}\n' % (body[:-1], head)
-        written = os.write(self._fd, line)
-        while written < len(line):
-            written += os.write(self._fd, line[written:])
+        self._append(b'%b,"h":"%b"}\n' % (body[:-1], head))
         self.head, self.seq, self._dirty = head, seq + 1, True
         for listener in self._listeners:
             listener(kind, data)
@@ -85,15 +51,29 @@ class JournalFile:
         """From now on replace this text wherever it stands in a document."""
         self._redact.learn(value)
 
-    def subscribe(self, listener: Any) -> None:
-        """Call `listener(kind, data)` after each document, in the loop's own thread."""
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener(kind, data)` after each document, in the loop's own thread; secrets are not yet replaced there."""
         self._listeners.append(listener)
 
     def sync(self) -> None:
-        """Bring what was written to the disk."""
+        """Bring what was written to the disk. Raises EvidenceError."""
         if self._dirty:
             self._dirty = False
-            os.fsync(self._fd)
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise EvidenceError(f"the journal cannot be brought to the disk: {error.strerror}") from error
+
+    def _append(self, line: bytes) -> None:
+        if self._broken:
+            raise EvidenceError(f"the journal ended at document {self.seq}: {self._broken}")
+        try:
+            written = os.write(self._fd, line)
+            while written < len(line):
+                written += os.write(self._fd, line[written:])
+        except OSError as error:
+            self._broken = error.strerror or str(error)
+            raise EvidenceError(f"document {self.seq} cannot be written to the journal: {self._broken}") from error
 
 
 def encode(value: object) -> bytes:
@@ -115,10 +95,14 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def open_journal(path: Path, clock: Clock, key: bytes) -> Iterator[JournalFile]:
-    """Create the journal at `path`, which must not exist, and close it durably at the end."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-    journal = JournalFile(fd, clock, Redactor(key))
+    """Create the journal at `path`, which must not exist, and close it durably at the end. Raises EvidenceError."""
     try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+    except OSError as error:
+        raise EvidenceError(f"{path}: the journal cannot be created: {error.strerror}") from error
+    try:
+        _sync_directory(path.parent)
+        journal = JournalFile(fd, clock, Redactor(key))
         with every_real_second(journal.sync):
             yield journal
     finally:
@@ -133,7 +117,12 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

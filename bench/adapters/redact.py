@@ -1,0 +1,120 @@
+"""Secrets out of documents before they are chained: a keyed hash takes the place of each."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import re
+from typing import Any, Final
+
+import orjson
+
+_HINTS: Final = (b"oken", b"assword", b"dTag", b"uthorization")
+"""One of these stands in each key below: cheaper to look for than the keys."""
+_KEYS: Final = rb"idToken|token|password|BasicAuthPassword|idTag|parentIdTag|[Aa]uthorization"
+_PASSWORD_SET: Final = b"BasicAuthPassword"
+_CDR_TOKEN: Final = b"cdr_token"
+_BESIDE: Final = rb"attributeValue|uid|contract_id"
+"""Secret where one of the two words stands in the document: SetVariables of a password; OCPI's copy of an idToken."""
+_SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
+_DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
+
+
+def _opening(keys: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of a key, its colon and the quote before its value, at any depth of JSON inside JSON.
+
+    A quote inside n layers of strings has 2^n - 1 backslashes before it.
+    """
+    space = rb"(?:\s|\\+[nrt])*"
+    return re.compile(rb'(?<!\\)(\\*)"(?:' + keys + rb')\1"' + space + rb":" + space + rb'\1"')
+
+
+_PLAIN: Final = _opening(_KEYS)
+_EXTENDED: Final = _opening(_KEYS + b"|" + _BESIDE)
+
+
+class Redactor:
+    """Replaces secrets by a keyed hash: equal secrets stay recognisably equal, and nobody can read or guess them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._known: list[tuple[str, str]] = []
+        self._marks: list[bytes] = []
+
+    def learn(self, value: str) -> None:
+        """Replace this text from now on wherever it stands in a document's data, also escaped or in base64."""
+        forms = dict.fromkeys(_forms(value)) if value else {}
+        replacement = self._hash(value.encode())
+        self._known = sorted({**dict(self._known), **dict.fromkeys(forms, replacement)}.items(), key=lambda one: -len(one[0]))
+        self._marks = list(dict.fromkeys(orjson.dumps(form)[1:-1] for form, _ in self._known))
+
+    def __call__(self, body: bytes) -> bytes:
+        """Return the encoded document without secrets; what stands in `data` is searched, the envelope has none."""
+        if any(mark in body for mark in self._marks):
+            document = orjson.loads(body)
+            document["data"] = self._without_known(document["data"])
+            body = orjson.dumps(document)
+        if any(hint in body for hint in _HINTS):
+            body = self._without_keyed(body)
+        return body
+
+    def _without_known(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for form, replacement in self._known:
+                value = value.replace(form, replacement)
+            return value
+        if isinstance(value, dict):
+            return {self._without_known(key): self._without_known(item) for key, item in value.items()}
+        return [self._without_known(item) for item in value] if isinstance(value, list) else value
+
+    def _without_keyed(self, body: bytes) -> bytes:
+        opening = _EXTENDED if _PASSWORD_SET in body or _CDR_TOKEN in body else _PLAIN
+        parts: list[bytes] = []
+        at = 0
+        while match := opening.search(body, at):
+            start, end = match.end(), _closing(body, match.end(), len(match.group(1)))
+            if scheme := _SCHEME.match(body, start, end):
+                start = scheme.end()
+            secret = body[start:end]
+            keep = not secret or _DONE.fullmatch(secret)
+            parts += [body[at:start], secret if keep else self._hash(_unescaped(secret, len(match.group(1)))).encode()]
+            at = end
+        return b"".join([*parts, body[at:]])
+
+    def _hash(self, value: bytes) -> str:
+        return f"hmac:{hmac.digest(self._key, value, 'sha256').hex()[:16]}"
+
+
+def _forms(value: str) -> list[str]:
+    """Return how a text can stand in a decoded string: as it is, in JSON, in JSON in JSON, in base64 (OCPI 2.2.1 headers)."""
+    once = [json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)]
+    twice = [json.dumps(text, ensure_ascii=False)[1:-1] for text in once]
+    return [value, *once, *twice, base64.b64encode(value.encode()).decode()]
+
+
+def _closing(body: bytes, start: int, slashes: int) -> int:
+    """Return where a value ends whose quotes have that many backslashes before them.
+
+    A closing quote has exactly as many, beyond pairs that stand for backslashes of the value; more belong to a quote inside
+    the value; fewer end an outer string, in a frame that was cut off.
+    """
+    at = start
+    while (quote := body.find(b'"', at)) >= 0:
+        run = quote - start - len(body[start:quote].rstrip(b"\\"))
+        rest = run % (2 * slashes + 2)
+        if rest <= slashes:
+            return quote - rest
+        at = quote + 1
+    return len(body)
+
+
+def _unescaped(value: bytes, slashes: int) -> bytes:
+    """Return the text that a value stands for, so that it hashes alike at any depth; the value itself if it is no JSON."""
+    text = value
+    try:
+        for _ in range((slashes + 1).bit_length()):
+            text = orjson.loads(b'"%b"' % text).encode()
+    except orjson.JSONDecodeError:
+        return value
+    return text
