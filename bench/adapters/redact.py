@@ -27,7 +27,7 @@ def _opening(keys: bytes) -> re.Pattern[bytes]:
     A quote inside n layers of strings has 2^n - 1 backslashes before it.
     """
     space = rb"(?:\s|\\+[nrt])*"
-    return re.compile(rb'(?<!\\)(\\*)"(?:' + keys + rb')\1"' + space + rb":" + space + rb'\1"')
+    return re.compile(rb'"(?:' + keys + rb')(\\*)"' + space + rb":" + space + rb'\1"')
 
 
 _PLAIN: Final = _opening(_KEYS)
