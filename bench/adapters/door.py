@@ -8,6 +8,7 @@ import hmac
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -113,15 +114,18 @@ def check_password(station: StationSettings, headers: Sequence[str]) -> Refusal 
     return None if right and password else Refusal("sent a wrong password", remedy, 401)
 
 
-def tls_context(settings: CsmsSettings) -> ssl.SSLContext | None:
-    """Return the server's TLS settings (security profile 2: TLS 1.2 or newer), or None. Raises UsageError."""
-    if settings.security_profile != 2 or settings.certificate is None:
+def tls_context(settings: CsmsSettings, folder: Path) -> ssl.SSLContext | None:
+    """Return the server's TLS settings (security profile 2: TLS 1.2 or newer), or None; paths are relative to `folder`.
+
+    Raises: UsageError where certificate or key cannot be used.
+    """
+    if settings.security_profile != 2 or settings.certificate is None or settings.private_key is None:
         return None
+    certificate, key = folder / settings.certificate, folder / settings.private_key
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(settings.certificate, settings.private_key, password="")
+        context.load_cert_chain(certificate, key, password="")
     except OSError as error:
-        files = f"csms.certificate = {settings.certificate}, csms.private_key = {settings.private_key}"
-        raise UsageError(f"{files}: {error}") from None
+        raise UsageError(f"csms.certificate = {certificate}, csms.private_key = {key}: {error}") from None
     return context

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, Literal, cast
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -253,7 +254,7 @@ class OcppServer:
 
 @asynccontextmanager
 async def open_ocpp_server(
-    settings: RigSettings, attach: Attach, knock: KnockCallback, *, virtual: bool
+    settings: RigSettings, attach: Attach, knock: KnockCallback, *, virtual: bool, folder: Path = Path()
 ) -> AsyncIterator[OcppServer]:
     """Listen for charging stations as the rig file says.
 
@@ -261,9 +262,10 @@ async def open_ocpp_server(
         attach: serves one accepted connection until it ends (`Csms.attach`).
         knock: is told of everyone who was refused (`Csms.knock`).
         virtual: the loop's time is virtual: no WebSocket pings.
+        folder: where the rig file lies; certificate and key are relative to it.
     Raises: RigError where the port is taken, UsageError where certificate or key cannot be used.
     """
-    server = OcppServer(settings, attach, knock, virtual, door.tls_context(settings.csms))
+    server = OcppServer(settings, attach, knock, virtual, door.tls_context(settings.csms, folder))
     accepting = asyncio.create_task(server.accept())
     try:
         yield server

@@ -35,7 +35,7 @@ class _Connection:
 class Csms:
     """All stations of a rig. Does I/O through ports alone.
 
-    `stations` has each station of the rig file from the start, `knocks` everyone who tried to connect.
+    `stations` has each station of the rig file from the start.
 
     Args:
         listeners: called with each event, a mapping such as `{"event": "transaction", "station": …}`, after the answer
@@ -63,7 +63,7 @@ class Csms:
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._closing: list[asyncio.Task[None]] = []
         self.stations: dict[str, StationState] = {one.id: StationState(one.id) for one in settings.station}
-        self.knocks: list[Knock] = []
+        self._knocks: dict[tuple[str, str, str], Knock] = {}
         for one in settings.station:
             if one.password is not None:
                 journal.secret(one.password.get_secret_value())
@@ -79,7 +79,7 @@ class Csms:
             self._supersede(station_id, previous)
         self._connections[station_id] = connection
         station.online, station.connections = True, station.connections + 1
-        self.knocks.append(Knock(station_id, peer, self._clock.now(), True))
+        self._note_knock(station_id, peer, True)
         self._journal.write(Kind.STATION_LINK, {"station": station_id, "event": "connected", "reason": "", "remedy": ""})
         self._publish([{"event": "connected", "station": station_id}])
         try:
@@ -94,10 +94,23 @@ class Csms:
 
     def knock(self, station_id: str, peer: str, reason: str, remedy: str) -> None:
         """Note someone who was refused, with a reason and a remedy in words."""
-        self.knocks.append(Knock(station_id, peer, self._clock.now(), False, reason, remedy))
+        self._note_knock(station_id, peer, False, reason, remedy)
         data = {"station": station_id, "event": "refused", "peer": peer, "reason": reason, "remedy": remedy}
         self._journal.write(Kind.STATION_LINK, data)
         self._changed()
+
+    @property
+    def knocks(self) -> list[Knock]:
+        """Everyone who tried to connect; the same one for the same reason once, with a count."""
+        return list(self._knocks.values())
+
+    def _note_knock(self, station_id: str, peer: str, accepted: bool, reason: str = "", remedy: str = "") -> None:
+        now = self._clock.now()
+        known = self._knocks.get((station_id, peer, reason))
+        if known is None:
+            self._knocks[station_id, peer, reason] = Knock(station_id, peer, accepted, reason, remedy, now, now)
+        else:
+            known.last, known.count = now, known.count + 1
 
     def _supersede(self, station_id: str, previous: _Connection) -> None:
         """Close the old connection in the background: its other end may be long gone and never answer."""

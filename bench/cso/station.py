@@ -87,18 +87,20 @@ class Outbox:
         self.events.append({"event": event, "station": station.station_id, **fields})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Knock:
-    """Someone who tried to connect: accepted with an empty reason, or refused."""
+    """Someone who tried to connect, once or again: accepted with an empty reason, or refused."""
 
     station_id: str
     """What it called itself; empty where it did not come so far."""
     peer: str
     """Its network address without the port."""
-    at: datetime
     accepted: bool
-    reason: str = ""
-    remedy: str = ""
+    reason: str
+    remedy: str
+    first: datetime
+    last: datetime
+    count: int = 1
 
 
 def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:
