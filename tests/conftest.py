@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pytest_asyncio import is_async_test
 
 from bench.adapters.clock import VirtualLoop
@@ -24,6 +25,9 @@ from tests.support import FakeClock, MemoryJournal
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 REAL: LoopFactory = asyncio.SelectorEventLoop
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("deep", deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 PATIENCE = 20
 """Turns of the loop that a closing connection gets to finish its tasks."""
 
