@@ -1,0 +1,199 @@
+"""The bench as a server: CSMS, OCPI and journal until someone stops it, without judging."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from bench import __version__
+from bench.adapters.clock import LoopClock, wall_now
+from bench.adapters.control_socket import ask, open_control_socket
+from bench.adapters.ids import SystemIds
+from bench.adapters.interfaces import is_loopback
+from bench.adapters.journal import open_journal, write_result
+from bench.adapters.ocpp_server import open_ocpp_server
+from bench.cso.csms import Csms
+from bench.domain.documents import Kind
+from bench.errors import BenchError, UsageError
+from bench.ports import Clock, IdSource, Journal
+from bench.settings.rig import RigSettings
+
+POINTER: Final = Path("runs") / ".serving"
+"""Names the folder of the server that was started last in this directory."""
+
+OpenOcpi = Callable[["ServeOrder", Clock, Journal, IdSource, Csms], AbstractAsyncContextManager[Sequence[str]]]
+"""Opens the OCPI platform beside the CSMS; gives the lines to print, such as its URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOrder:
+    """What is to be served."""
+
+    rig: RigSettings
+    rig_path: Path
+    out: Path
+    """Folder of the run; must not exist or be empty."""
+    open_ocpi: OpenOcpi | None = None
+
+
+def serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
+    """Serve in real time until SIGINT or SIGTERM.
+
+    Args: announce: called with each line that the operator should read.
+    Raises: UsageError, RigError.
+    """
+    asyncio.run(_serve(order, announce))
+
+
+async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
+    _claim(order.out)
+    clock, ids = LoopClock(wall_now()), SystemIds()
+    with open_journal(order.out / "journal.jsonl", clock, os.urandom(32)) as journal, _stopped() as stopped:
+        rig = order.rig.model_dump(mode="json", by_alias=True)
+        journal.write(
+            Kind.RUN_START,
+            {"scenario": {}, "rig": rig, "seed": 0, "bench": __version__, "mode": "real", "judged": False},
+        )
+        state, reason = "error", "the bench could not be opened"
+        try:
+            async with AsyncExitStack() as stack:
+                csms = Csms(clock, journal, ids, order.rig)
+                server = await stack.enter_async_context(
+                    open_ocpp_server(order.rig, csms.attach, csms.knock, virtual=False, folder=order.rig_path.parent)
+                )
+                stack.push_async_callback(csms.close)
+                lines = [f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()]
+                if order.open_ocpi is not None:
+                    lines += await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
+                await stack.enter_async_context(open_control_socket(order.out, Controls(csms).answer))
+                stack.enter_context(_pointer(order.out))
+                write_result(order.out / "host.json", _host_facts(order, server.port))
+                for line in [*lines, *_notes(order)]:
+                    announce(line)
+                await stopped.wait()
+            state, reason = "completed", "stopped by the operator"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            journal.write(Kind.RUN_END, {"state": state, "reason": reason})
+
+
+def _notes(order: ServeOrder) -> list[str]:
+    stations = ", ".join(station.id for station in order.rig.station)
+    notes = [f"stations:    {stations}", f"journal:     {order.out / 'journal.jsonl'}"]
+    if order.rig.csms.security_profile == 0 and not is_loopback(order.rig.csms.host):
+        notes.append(
+            f"warning: {order.rig.csms.host} is reachable from outside and there is no security profile: whoever knows a "
+            "station's id can pose as it. Set csms.security_profile in the rig file."
+        )
+    return [*notes, "Ctrl-C ends it. 'bench stations' shows who knocked, 'bench send' sends a call."]
+
+
+def _host_facts(order: ServeOrder, port: int) -> dict[str, Any]:
+    return {
+        "bench": __version__, "python": sys.version.split()[0], "platform": platform.platform(), "pid": os.getpid(),
+        "began": wall_now(), "rig_file": str(order.rig_path), "csms_port": port,
+    }  # fmt: skip
+
+
+def _claim(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be used for the run: {error.strerror}") from None
+    if used:
+        raise UsageError(f"{folder}: is not empty; evidence is never overwritten, choose another --out")
+
+
+@contextmanager
+def _stopped() -> Iterator[asyncio.Event]:
+    """Give an event that SIGINT, SIGTERM or SIGHUP sets."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, event.set)
+    try:
+        yield event
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _pointer(folder: Path) -> Iterator[None]:
+    """Let later commands in this directory find the server; a later server takes the place."""
+    named = str(folder.resolve())
+    POINTER.parent.mkdir(exist_ok=True)
+    write_result(POINTER, {"folder": named})
+    try:
+        yield
+    finally:
+        if _pointed() == Path(named):
+            POINTER.unlink(missing_ok=True)
+
+
+def _pointed() -> Path | None:
+    try:
+        return Path(orjson.loads(POINTER.read_bytes())["folder"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+class Controls:
+    """What a running bench does for `bench stations` and `bench send`."""
+
+    def __init__(self, csms: Csms) -> None:
+        self._csms = csms
+
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer `{"command": "stations"}` or `{"command": "send", "station", "action", "payload", "force"}`."""
+        try:
+            if request.get("command") == "stations":
+                return {"result": self._stations()}
+            if request.get("command") == "send":
+                return {"result": await self._send(request)}
+            raise UsageError(f"unknown command {request.get('command')!r}")
+        except BenchError as error:
+            kind = "UsageError" if isinstance(error, UsageError) else type(error).__name__
+            return {"error": kind, "text": str(error)}
+
+    async def _send(self, request: dict[str, Any]) -> dict[str, Any]:
+        station, action, payload = request.get("station"), request.get("action"), request.get("payload")
+        if not isinstance(station, str) or not isinstance(action, str) or not isinstance(payload, dict):
+            raise UsageError("station and action must be texts, and the payload a JSON object")
+        if station not in self._csms.stations:
+            raise UsageError(f"no station {station!r}; there: {', '.join(self._csms.stations)}")
+        return await self._csms.call(station, action, payload, check=not request.get("force"))
+
+    def _stations(self) -> list[dict[str, Any]]:
+        listed = []
+        for knock in self._csms.knocks:
+            station = self._csms.stations.get(knock.station_id) if knock.accepted else None
+            listed.append({
+                "station": knock.station_id, "peer": knock.peer, "accepted": knock.accepted,
+                "online": station is not None and station.online, "count": knock.count,
+                "first": knock.first.isoformat(), "last": knock.last.isoformat(),
+                "reason": knock.reason, "remedy": knock.remedy,
+                "boot": station.boot if station is not None else None,
+            })  # fmt: skip
+        return listed
+
+
+def ask_server(folder: Path | None, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask the bench that serves in `folder`, or the one started last in this directory. Raises UsageError where none runs."""
+    folder = folder or _pointed()
+    if folder is None:
+        raise UsageError("no bench is serving from this directory: start one with 'bench serve', or name its folder by --run")
+    return ask(folder, request)
