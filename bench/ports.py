@@ -89,6 +89,27 @@ class StationCaller(Protocol):
         ...
 
 
+class Stations(StationCaller, Protocol):
+    """Sends calls to stations and tells what happens at them."""
+
+    def subscribe(self, listener: Listener) -> Unsubscribe:
+        """Call `listener` with each event, such as `{"event": "transaction", "phase": "Started", …}`; returns what ends it."""
+        ...
+
+
+class OcpiTransport(Protocol):
+    """Carries HTTP requests to OCPI peers; logical addresses are its own affair."""
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers (names in lower case) and body of the response, whatever its status.
+
+        Raises: PeerError where no whole response came in time.
+        """
+        ...
+
+
 class Meter(Protocol):
     """An independent meter: power in W, import positive; energy in Wh, cumulative."""
 

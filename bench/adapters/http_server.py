@@ -1,0 +1,161 @@
+"""An HTTP server that does not tick: uvicorn, waiting for an event instead of waking ten times a second."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import uvicorn
+
+from bench.errors import RigError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES: Final = 1_000_000
+KEEP_ALIVE_S: Final = 75
+_GRACE_S: Final = 2.0
+"""How long requests in progress may take to finish when the server closes."""
+_TURNS: Final = 20
+"""Turns of the loop that closed connections get to be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    """An open server."""
+
+    host: str
+    port: int
+
+
+@asynccontextmanager
+async def open_http_server(
+    app: AsgiApp, host: str = "127.0.0.1", port: int = 0, *, max_body_bytes: int = MAX_BODY_BYTES
+) -> AsyncIterator[HttpServer]:
+    """Serve an ASGI application; port 0 takes a free one. A request with a longer body gets 413 and never reaches `app`.
+
+    Raises: RigError where the address cannot be listened on.
+    """
+    sock = _listen(host, port)
+    config = uvicorn.Config(
+        _BodyLimit(app, max_body_bytes),
+        http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )  # fmt: skip
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        ready = asyncio.create_task(server.ready.wait())
+        await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if serving.done():
+            serving.result()
+        yield HttpServer(host, sock.getsockname()[1])
+    finally:
+        server.stop.set()
+        await serving
+        sock.close()
+
+
+class _Server(uvicorn.Server):
+    """Runs until `stop`, touches no signals, and closes without polling."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready, self.stop = asyncio.Event(), asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for _ in range(_TURNS):
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(0)
+
+
+class _BodyLimit:
+    """Reads the whole body, up to the limit, before the application sees the request."""
+
+    def __init__(self, app: AsgiApp, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        body = b"" if not announced.isdigit() or int(announced) <= self._max_bytes else None
+        while body is not None:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                body = None
+            elif not message.get("more_body", False):
+                break
+        if body is None:
+            await _refuse(send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body once, then what the server gives."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _refuse(send: Send) -> None:
+    text = b"the body is too large"
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind first, so that the port is known before anyone is told. The backlog is set when serving begins."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise RigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return sock

@@ -1,0 +1,101 @@
+"""HTTP to OCPI peers: httpx behind the `OcpiTransport` port, and the address book of logical hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import httpx
+
+from bench.errors import PeerError
+
+MAX_RESPONSE_BYTES: Final = 4_000_000
+_LIMITS: Final = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=None)
+"""A kept connection is dropped by its server; httpcore sees that before it is used again, without a timer of its own."""
+
+
+class AddressBook:
+    """Where logical hosts such as `cso.bench` are served; any other host is taken as it is."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, tuple[str, int]] = {}
+
+    def add(self, host: str, address: str, port: int) -> None:
+        """Enter where a logical host is served, in plain HTTP."""
+        self._hosts[host.lower()] = (address, port)
+
+    def remove(self, host: str) -> None:
+        """Forget a logical host."""
+        self._hosts.pop(host.lower(), None)
+
+    def resolve(self, url: httpx.URL) -> httpx.URL:
+        """Return the URL to connect to."""
+        known = self._hosts.get(url.host)
+        return url if known is None else url.copy_with(scheme="http", host=known[0], port=known[1])
+
+
+class HttpTransport:
+    """Sends requests over kept connections. Redirects are not followed, proxies of the environment are not used."""
+
+    def __init__(self, addresses: AddressBook, stack: AsyncExitStack) -> None:
+        self._addresses, self._stack = addresses, stack
+        self._plain: httpx.AsyncClient | None = None
+        self._secure: httpx.AsyncClient | None = None
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send one request; see `bench.ports.OcpiTransport`. `timeout_s` counts from the start to the last byte."""
+        try:
+            logical = httpx.URL(url)
+            if logical.scheme not in ("http", "https") or not logical.host:
+                raise PeerError(f"{url} is no http or https address")
+            target = self._addresses.resolve(logical)
+            client = await self._client(target.scheme)
+            asked = client.build_request(
+                method, target, headers={**headers, "host": logical.netloc.decode()}, content=body or None
+            )
+            async with asyncio.timeout(timeout_s):
+                response = await client.send(asked, stream=True)
+                try:
+                    content = await _read(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise PeerError(f"{method} {url}: no answer within {timeout_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, UnicodeError, ValueError) as error:
+            raise PeerError(f"{method} {url}: {error or type(error).__name__}") from None
+        return response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
+
+    async def _client(self, scheme: str) -> httpx.AsyncClient:
+        """Return the client of a scheme; certificates are loaded only once somebody needs them."""
+        if scheme == "https":
+            if self._secure is None:
+                self._secure = await self._open(verify=True)
+            return self._secure
+        if self._plain is None:
+            self._plain = await self._open(verify=False)  # plain HTTP: nothing to verify, so load no certificates
+        return self._plain
+
+    async def _open(self, *, verify: bool) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(verify=verify, trust_env=False, follow_redirects=False, timeout=None, limits=_LIMITS)
+        return await self._stack.enter_async_context(client)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    content = b""
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise ValueError(f"the response is longer than {MAX_RESPONSE_BYTES} bytes")
+    return content
+
+
+@asynccontextmanager
+async def open_transport(addresses: AddressBook) -> AsyncIterator[HttpTransport]:
+    """Open a transport to OCPI peers and close its connections at the end."""
+    async with AsyncExitStack() as stack:
+        yield HttpTransport(addresses, stack)

@@ -1,0 +1,1 @@
+"""The bench's OCPI platform: role CPO, receiver of charging profiles, sender of sessions."""

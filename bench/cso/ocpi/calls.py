@@ -1,0 +1,90 @@
+"""Requests of the CPO to a registered platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from bench.cso.ocpi.findings import Findings
+from bench.errors import PeerError
+from bench.ports import IdSource, OcpiTransport
+from bench.wire import ocpi_checks as checks
+from bench.wire.ocpi import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, routing
+
+REQUEST_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A peer's response that has an envelope."""
+
+    status: int
+    """HTTP."""
+    code: int
+    """OCPI: 1000 is success."""
+    data: Any
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the peer did what was asked."""
+        return 200 <= self.status < 300 and 1000 <= self.code < 2000
+
+
+class Calls:
+    """Sends requests as one party; what a peer's response gets wrong becomes a finding."""
+
+    def __init__(self, transport: OcpiTransport, ids: IdSource, own: PartyId, findings: Findings) -> None:
+        self._transport, self._ids, self._own, self._findings = transport, ids, own, findings
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        token: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        to: PartyId | None = None,
+        data: checks.Data = "any",
+    ) -> Answer:
+        """Send one request, once; `to` absent: a configuration module, without routing headers.
+
+        Args: data: what the response must carry.
+        Raises: PeerError where no response came, or none with an OCPI envelope.
+        """
+        headers = {
+            "authorization": encode_token(token),
+            REQUEST_ID: self._ids.token(16),
+            CORRELATION_ID: self._ids.token(16),
+        }
+        headers |= routing(self._own, to) if to else {}
+        content = b""
+        if body is not None:
+            content = dump(body)
+            headers["content-type"] = "application/json"
+        status, given, text = await self._transport.request(method, url, headers, content, REQUEST_TIMEOUT_S)
+        answer = _answer(method, url, status, text)
+        found = checks.check_response_headers(headers, given, functional=to is not None)
+        self._findings.add([*found, *checks.check_envelope(orjson.loads(text), data)], f"answer to {method} {url}")
+        return answer
+
+
+def _answer(method: str, url: str, status: int, text: bytes) -> Answer:
+    try:
+        raw = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise PeerError(f"{method} {url}: HTTP {status} without a JSON body") from None
+    code = raw.get("status_code") if isinstance(raw, dict) else None
+    if not isinstance(code, int):
+        raise PeerError(f"{method} {url}: HTTP {status} without an OCPI status_code")
+    return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""))
+
+
+def why(answer: Answer) -> str:
+    """Return how a peer refused, in words."""
+    return f"HTTP {answer.status}, status_code {answer.code} {answer.message}".rstrip()
+
+

@@ -1,0 +1,75 @@
+"""What holds for each request before any module sees it: tokens, ids, routing headers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from bench.cso.ocpi.answers import Answers
+from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.registry import Registry
+from bench.wire import ocpi_checks as checks
+from bench.wire.ocpi import CLIENT_ERROR, SERVER_ERROR, PartyId, echo, receiver_of, sender_of
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+class Gate:
+    """Answers 401 to a wrong token, echoes the ids, swaps the routing headers, and takes a trailing slash away.
+
+    TOKEN_A opens the configuration modules alone. `request.state` gets `caller` and `sender` (a PartyId or None).
+    """
+
+    def __init__(
+        self, app: App, own: PartyId, registry: Registry, answers: Answers, findings: Findings, open_paths: tuple[str, ...]
+    ) -> None:
+        self._app, self._own, self._registry, self._answers, self._findings = app, own, registry, answers, findings
+        self._open_paths = open_paths
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        functional = scope["path"] not in self._open_paths
+        state = scope.setdefault("state", {})
+        caller = self._registry.caller(headers.get("authorization"))
+        answering = _Echo(send, self._own, headers, functional)
+        if caller is None or (functional and caller.platform is None):
+            reason = "the token is not known" if caller is None else "TOKEN_A opens versions and credentials only"
+            await self._answers.error(CLIENT_ERROR, reason, 401)(scope, receive, answering)
+            return
+        found = checks.check_request_headers(headers, functional=functional)
+        refs = [state["document"]] if "document" in state else []
+        self._findings.add(found, f"{scope['method']} {scope['path']}", *refs)
+        receiver = receiver_of(headers)
+        if functional and receiver not in (None, self._own):
+            await self._answers.error(CLIENT_ERROR, f"{receiver} is not served here, but {self._own}")(scope, receive, answering)
+            return
+        state["caller"], state["sender"] = caller, sender_of(headers)
+        try:
+            await self._app(scope, receive, answering)
+        except Exception:
+            if not answering.started:
+                await self._answers.error(SERVER_ERROR, "the bench failed", 500)(scope, receive, answering)
+            raise
+
+
+class _Echo:
+    """Adds the headers that each response owes to its request."""
+
+    def __init__(self, send: Send, own: PartyId, headers: dict[str, str], functional: bool) -> None:
+        self._send = send
+        self.started = False
+        echoed = echo(headers, own, functional=functional)
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in echoed.items()]
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": [*message.get("headers", []), *self._headers]}
+        await self._send(message)

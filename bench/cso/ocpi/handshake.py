@@ -1,0 +1,110 @@
+"""Registration of a platform: the receiving side of the credentials handshake."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.calls import Calls, why
+from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.registry import Caller, Party, Platform, Registry, credentials_role
+from bench.errors import PeerError
+from bench.wire.ocpi import (
+    CLIENT_ERROR,
+    INVALID,
+    NO_MATCHING_ENDPOINT,
+    UNSUPPORTED_VERSION,
+    UNUSABLE_API,
+    VERSION,
+    Credentials,
+    PartyId,
+    VersionDetails,
+    VersionRow,
+)  # fmt: skip
+
+M = TypeVar("M", bound=BaseModel)
+
+NEEDED: Final = {
+    "SCSP": (("chargingprofiles", "SENDER"), ("sessions", "RECEIVER")),
+    "EMSP": (("sessions", "RECEIVER"),),
+}
+"""Endpoints without which a role is of no use to the bench."""
+_NOT_ALLOWED: Final = 405
+
+
+class Handshake:
+    """Registers, renews and removes platforms."""
+
+    def __init__(
+        self, registry: Registry, calls: Calls, findings: Findings, own: PartyId, name: str, versions_url: str
+    ) -> None:
+        self._registry, self._calls, self._findings = registry, calls, findings
+        self._own, self._name, self._versions_url = own, name, versions_url
+
+    def own_credentials(self, token: str) -> dict[str, Any]:
+        """Return the bench's credentials, with the token that the peer is to use."""
+        roles = [credentials_role("CPO", self._own, self._name)]
+        return {"token": token, "url": self._versions_url, "roles": roles}
+
+    async def register(self, caller: Caller, given: Credentials) -> dict[str, Any]:
+        """POST: fetch the peer's endpoints with its token, and give it a token of its own (TOKEN_C); TOKEN_A is used up."""
+        if caller.platform is not None:
+            raise OcpiError(CLIENT_ERROR, "already registered: use PUT", _NOT_ALLOWED)
+        platform = await self._platform(given, None)
+        if not self._registry.add(platform, caller.token):
+            raise OcpiError(CLIENT_ERROR, "this token was used for another registration meanwhile", _NOT_ALLOWED)
+        return self.own_credentials(platform.token_in)
+
+    async def renew(self, caller: Caller, given: Credentials) -> dict[str, Any]:
+        """PUT: take new credentials, fetch the endpoints again, and give out a new token; the old one ends."""
+        if caller.platform is None or caller.platform not in self._registry.platforms:
+            raise OcpiError(CLIENT_ERROR, "not registered: use POST", _NOT_ALLOWED)
+        self._registry.update(caller.platform, await self._platform(given, caller.platform))
+        return self.own_credentials(caller.platform.token_in)
+
+    def unregister(self, caller: Caller) -> None:
+        """DELETE: the token ends."""
+        if caller.platform is None:
+            raise OcpiError(CLIENT_ERROR, "not registered", _NOT_ALLOWED)
+        self._registry.remove(caller.platform)
+
+    async def _platform(self, given: Credentials, present: Platform | None) -> Platform:
+        parties = tuple(Party(PartyId.of(one.country_code, one.party_id), one.role) for one in given.roles)
+        taken = self._registry.taken(parties, present)
+        if taken is not None:
+            raise OcpiError(INVALID, f"{taken.role} {taken.id} is registered already")
+        endpoints = await self._endpoints(given)
+        for role in dict.fromkeys(party.role for party in parties):
+            for identifier, side in NEEDED.get(role, ()):
+                if (identifier, side) not in endpoints:
+                    raise OcpiError(NO_MATCHING_ENDPOINT, f"a platform with role {role} needs {identifier} as {side}")
+        return Platform(self._registry.new_token(), given.token, given.url, parties, endpoints)
+
+    async def _endpoints(self, given: Credentials) -> dict[tuple[str, str], str]:
+        rows = _read(VersionRow, await self._fetch(given.url, given.token))
+        url = next((row.url for row in rows if row.version == VERSION), None)
+        if url is None:
+            offered = ", ".join(row.version for row in rows) or "none"
+            raise OcpiError(UNSUPPORTED_VERSION, f"the bench speaks {VERSION}; offered: {offered}")
+        details = _read(VersionDetails, [await self._fetch(url, given.token)])[0]
+        return {(one.identifier, one.role): one.url for one in details.endpoints}
+
+    async def _fetch(self, url: str, token: str) -> Any:
+        try:
+            answer = await self._calls.call("GET", url, token)
+        except PeerError as error:
+            self._findings.tell("handshake", str(error))
+            raise OcpiError(UNUSABLE_API, f"GET {url} failed") from None
+        if not answer.ok:
+            raise OcpiError(UNUSABLE_API, f"GET {url}: {why(answer)}")
+        return answer.data
+
+
+def _read(model: type[M], raw: Any) -> list[M]:
+    """Read a list of objects of a peer. Raises OcpiError (3001) where it is none."""
+    try:
+        return [model.model_validate(one) for one in raw]
+    except (ValidationError, TypeError):
+        raise OcpiError(UNUSABLE_API, f"the answer is no list of {model.__name__}") from None

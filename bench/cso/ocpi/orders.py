@@ -1,0 +1,187 @@
+"""Orders on charging profiles: decided at once, carried out afterwards, and reported to the response_url once.
+
+Nothing is retried or queued for later: OCPI leaves that to the sender.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.background import Background
+from bench.cso.ocpi.calls import Calls, why
+from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.pushes import Pushes
+from bench.cso.ocpi.record import SessionRecord
+from bench.cso.ocpi.registry import Party, Platform
+from bench.cso.ocpi.sessions import Sessions
+from bench.cso.relay import Outcome, Relay
+from bench.errors import PeerError
+from bench.ports import Clock
+from bench.wire.ocpi import INVALID, ChargingProfile, PartyId
+
+MARGIN_S: Final = 15
+"""What the promised timeout adds to the deadline of an OCPP call."""
+_POST_S: Final = 5
+"""What of the margin is left for the POST of the result."""
+
+Action = Literal["PUT", "GET", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who gives an order, and where the result goes."""
+
+    platform: Platform
+    party: Party
+    response_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The synchronous answer, and the work that follows it."""
+
+    result: str
+    timeout: int = 0
+    message: str = ""
+    record: SessionRecord | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the ChargingProfileResponse."""
+        return {"result": self.result, "timeout": self.timeout}
+
+
+class Orders:
+    """Takes orders of registered parties.
+
+    Args:
+        online: whether a station is connected.
+        call_timeout_s: deadline of one OCPP call.
+        shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
+    """
+
+    def __init__(
+        self, clock: Clock, own: PartyId, sessions: Sessions, relay: Relay, pushes: Pushes, calls: Calls,
+        background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
+        shortest_s: dict[str, float],
+    ) -> None:  # fmt: skip
+        self._clock, self._own, self._sessions, self._relay, self._pushes = clock, own, sessions, relay, pushes
+        self._calls, self._background, self._findings = calls, background, findings
+        self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
+
+    def decide(
+        self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None
+    ) -> Decision:
+        """Return what OCPI's sender is told at once. Raises OcpiError (2001) for a response_url that must not be called."""
+        if not requester.platform.may_be_called(requester.response_url):
+            raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")
+        record = self._sessions.find(session_id)
+        if record is None:
+            return Decision("UNKNOWN_SESSION", message=f"no session {session_id}")
+        reason = self._refusal(action, requester.party, record)
+        if reason:
+            return Decision("REJECTED", message=reason)
+        reason = self._relay.not_supported(record.target, profile)
+        if reason:
+            return Decision("NOT_SUPPORTED", message=reason)
+        if self._too_often(action, record):
+            return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s on one session")
+        if action == "PUT":
+            record.steering.writer = requester.party.id
+        return Decision("ACCEPTED", math.ceil(self._call_timeout_s) + MARGIN_S, record=record)
+
+    def start_set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
+        """Carry out an accepted PUT."""
+        self._background.start(self._set(record, requester, profile))
+
+    def start_clear(self, record: SessionRecord, requester: Requester) -> None:
+        """Carry out an accepted DELETE."""
+        self._background.start(self._clear(record, requester))
+
+    def start_get(self, record: SessionRecord, requester: Requester, duration_s: int) -> None:
+        """Carry out an accepted GET."""
+        self._background.start(self._get(record, requester, duration_s))
+
+    def _refusal(self, action: Action, party: Party, record: SessionRecord) -> str:
+        writer = record.steering.writer
+        if not record.may_be_steered_by(party, self._own):
+            return f"{party.id} ({party.role}) has no contract for this session"
+        if record.status != "ACTIVE":
+            return f"the session is {record.status}"
+        if action != "GET" and writer not in (None, party.id):
+            return f"{writer} steers this session"
+        return f"{record.target.station} is offline" if record.target.station in self._offline else ""
+
+    def _too_often(self, action: Action, record: SessionRecord) -> bool:
+        shortest_s, now = self._shortest_s.get(action, 0.0), self._clock.monotonic()
+        last = record.steering.asked.get(action)
+        if last is not None and now - last < shortest_s:
+            return True
+        record.steering.asked[action] = now
+        return False
+
+    async def _set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
+        writer = requester.party.id
+        outcome = await self._within(record, self._relay.set_profile(record.target, str(writer), profile))
+        if outcome.word == "ACCEPTED":
+            record.steering.watchers[writer] = requester.platform
+            record.steering.unit = profile.charging_rate_unit
+        await self._report("PUT", record, requester, outcome)
+        if outcome.word == "ACCEPTED":
+            self._pushes.want(record)
+
+    async def _clear(self, record: SessionRecord, requester: Requester) -> None:
+        writer = requester.party.id
+        outcome = await self._within(record, self._relay.clear_profile(record.target, str(writer)))
+        if outcome.word != "REJECTED" and record.steering.writer == writer:
+            record.steering.writer = None
+        await self._report("DELETE", record, requester, outcome)
+        if outcome.word == "ACCEPTED":
+            self._pushes.want(record)
+
+    async def _get(self, record: SessionRecord, requester: Requester, duration_s: int) -> None:
+        asking = self._relay.active_profile(record.target, duration_s, record.steering.unit)
+        await self._report("GET", record, requester, await self._within(record, asking))
+
+    async def _within(self, record: SessionRecord, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Return what the station did; REJECTED once the session has ended or the promised time is nearly over."""
+        task = asyncio.create_task(_in_turn(record.steering.turn, work))
+        try:
+            deadline_s = self._call_timeout_s + MARGIN_S - _POST_S
+            either: list[asyncio.Future[Any]] = [task, record.over]
+            await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            return Outcome("REJECTED", "the session ended first" if record.over.done() else "no answer in the time promised")
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+            work.close()  # it never began where the task was cancelled while waiting for its turn
+
+    async def _report(self, action: Action, record: SessionRecord, requester: Requester, outcome: Outcome) -> None:
+        """POST the result, once."""
+        if outcome.reason:
+            text = f"{action} on session {record.session_id}: {outcome.word}: {outcome.reason}"
+            self._findings.tell("profile_order", text)
+        body: dict[str, Any] = {"result": outcome.word}
+        if outcome.word == "ACCEPTED" and outcome.profile is not None:
+            body["profile"] = outcome.profile.plain()
+        url, token = requester.response_url, requester.platform.token_out
+        try:
+            answer = await self._calls.call("POST", url, token, body, to=requester.party.id)
+        except PeerError as error:
+            self._findings.tell("result_not_delivered", str(error))
+            return
+        if not answer.ok:
+            self._findings.tell("result_refused", f"POST {url}: {why(answer)}")
+
+
+async def _in_turn(turn: asyncio.Lock, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    async with turn:
+        return await work

@@ -1,0 +1,87 @@
+"""The routes of charging profiles, RECEIVER interface: decide, answer, then begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.orders import Decision, Requester
+from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.record import SessionRecord
+from bench.cso.ocpi.routes import caller_of
+from bench.wire.ocpi import CLIENT_ERROR, INVALID, VERSION, Envelope, SetChargingProfile, Url
+
+_PATH: Final = f"/ocpi/{VERSION}/chargingprofiles/{{session_id}}"
+_LONGEST_S: Final = 366 * 86_400
+
+
+def profile_routes(platform: CpoPlatform) -> APIRouter:
+    """Return PUT, GET and DELETE of a session's charging profile."""
+    router = APIRouter(tags=["chargingprofiles"])
+    orders = platform.orders
+
+    def answer(decision: Decision, begin: Callable[[SessionRecord], None]) -> Response:
+        """Answer with the decision; what follows begins when the answer is on its way."""
+
+        async def after() -> None:
+            if decision.record is not None:
+                begin(decision.record)
+
+        return platform.answers.data(decision.data, decision.message, BackgroundTask(after))
+
+    @router.put(_PATH, response_model=Envelope)
+    async def set_profile(request: Request, session_id: str, body: SetChargingProfile) -> Response:
+        """Set the session's charging profile; it replaces the party's former one."""
+        requester, profile = _requester(request, body.response_url), body.charging_profile
+        decision = orders.decide("PUT", requester, session_id, profile)
+        return answer(decision, lambda record: orders.start_set(record, requester, profile))
+
+    @router.get(_PATH, response_model=Envelope)
+    async def active_profile(
+        request: Request,
+        session_id: str,
+        duration: Annotated[int, Query(gt=0, le=_LONGEST_S)],
+        response_url: Annotated[Url, Query()],
+    ) -> Response:
+        """Ask what limits the session for the next `duration` seconds."""
+        _whole(request, {"duration", "response_url"}, response_url, platform)
+        requester = _requester(request, response_url)
+        decision = orders.decide("GET", requester, session_id)
+        return answer(decision, lambda record: orders.start_get(record, requester, duration))
+
+    @router.delete(_PATH, response_model=Envelope)
+    async def clear_profile(request: Request, session_id: str, response_url: Annotated[Url, Query()]) -> Response:
+        """Clear the charging profile that this party has set."""
+        _whole(request, {"response_url"}, response_url, platform)
+        requester = _requester(request, response_url)
+        decision = orders.decide("DELETE", requester, session_id)
+        return answer(decision, lambda record: orders.start_clear(record, requester))
+
+    return router
+
+
+def _requester(request: Request, response_url: str) -> Requester:
+    """Return the party that asks: the one of the routing headers, or the platform's only one."""
+    registered = caller_of(request).platform
+    if registered is None:
+        raise OcpiError(CLIENT_ERROR, "not registered", 401)
+    party = registered.party(request.state.sender)
+    if party is None:
+        raise OcpiError(INVALID, "the OCPI-from headers name no party of the registered platform")
+    return Requester(registered, party, response_url)
+
+
+def _whole(request: Request, known: set[str], response_url: str, platform: CpoPlatform) -> None:
+    """Find a response_url whose own parameters were not percent-encoded: what follows its first `&` is lost."""
+    left_over = [name for name in request.query_params if name not in known]
+    if not left_over:
+        return
+    text = f"{request.method} with unknown query parameters {', '.join(left_over)}"
+    platform.findings.tell("query_parameters", text)
+    if "?" in response_url:
+        raise OcpiError(INVALID, f"response_url must be percent-encoded: {', '.join(left_over)} was cut off from it")

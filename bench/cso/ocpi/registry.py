@@ -1,0 +1,156 @@
+"""Who is registered, by which token, and where they may be called."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.ports import IdSource
+from bench.wire.ocpi import PartyId, decode_token
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One party that a platform acts for."""
+
+    id: PartyId
+    role: str
+    """SCSP, EMSP, …"""
+
+
+@dataclass(slots=True, eq=False)
+class Platform:
+    """One registered platform."""
+
+    token_in: str
+    """What it sends to us (TOKEN_C)."""
+    token_out: str
+    """What we send to it (TOKEN_B)."""
+    versions_url: str
+    parties: tuple[Party, ...]
+    endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
+    """URL by identifier and role."""
+
+    def party(self, party_id: PartyId | None) -> Party | None:
+        """Return the named party of this platform; its only one where none is named."""
+        if party_id is None:
+            return self.parties[0] if len(self.parties) == 1 else None
+        return next((party for party in self.parties if party.id == party_id), None)
+
+    def may_be_called(self, url: str) -> bool:
+        """Say whether the platform's token may be sent to this URL: to its own hosts alone, and never from TLS to plain."""
+        parts = _split(url)
+        if parts is None:
+            return False
+        scheme, host = parts
+        known = [_split(one) for one in (self.versions_url, *self.endpoints.values())]
+        return any(one is not None and one[1] == host and (scheme == "https" or one[0] == "http") for one in known)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose token came with a request."""
+
+    token: str
+    platform: Platform | None
+    """None: TOKEN_A, so not registered yet."""
+
+
+class Registry:
+    """All platforms, in the order of their registration.
+
+    Args:
+        learn: told each token, so that it is kept out of the evidence.
+    """
+
+    def __init__(self, ids: IdSource, learn: Callable[[str], None]) -> None:
+        self._ids, self._learn = ids, learn
+        self._invitations: list[str] = []
+        self.platforms: list[Platform] = []
+
+    def invite(self, token_a: str | None = None) -> str:
+        """Return a registration token, which serves for one registration."""
+        token = token_a or self.new_token()
+        self._learn(token)
+        self._invitations.append(token)
+        return token
+
+    def new_token(self) -> str:
+        """Return a token nobody has."""
+        token = self._ids.token(48)
+        self._learn(token)
+        return token
+
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Return whose token an Authorization header holds, or None."""
+        token = decode_token(authorization)
+        if token is None:
+            return None
+        for platform in self.platforms:
+            if _same(platform.token_in, token):
+                return Caller(token, platform)
+        return Caller(token, None) if any(_same(one, token) for one in self._invitations) else None
+
+    def name_of(self, token: str) -> str:
+        """Return the party's name of a platform that sends or accepts this token; empty for a stranger's."""
+        for platform in self.platforms:
+            if token in (platform.token_in, platform.token_out):
+                return str(platform.parties[0].id)
+        return ""
+
+    def taken(self, parties: tuple[Party, ...], but: Platform | None = None) -> Party | None:
+        """Return one of the parties that another platform, or the same one twice, has registered; None where all are free."""
+        known = [party for platform in self.platforms if platform is not but for party in platform.parties]
+        for party in parties:
+            if party in known:
+                return party
+            known.append(party)
+        return None
+
+    def add(self, platform: Platform, token_a: str) -> bool:
+        """Register a platform and use up its invitation; False where that was used meanwhile."""
+        if token_a not in self._invitations:
+            return False
+        self._invitations.remove(token_a)
+        self._learn(platform.token_out)
+        self.platforms.append(platform)
+        return True
+
+    def update(self, platform: Platform, new: Platform) -> None:
+        """Give a registered platform new tokens, parties and endpoints; it stays the same platform."""
+        self._learn(new.token_out)
+        platform.token_in, platform.token_out, platform.versions_url = new.token_in, new.token_out, new.versions_url
+        platform.parties, platform.endpoints = new.parties, new.endpoints
+
+    def remove(self, platform: Platform) -> None:
+        """Forget a platform; its token is worth nothing from now on."""
+        if platform in self.platforms:
+            self.platforms.remove(platform)
+
+
+def credentials_role(role: str, party: PartyId, name: str) -> dict[str, Any]:
+    """Return a CredentialsRole."""
+    return {
+        "role": role,
+        "business_details": {"name": name},
+        "party_id": party.party_id,
+        "country_code": party.country_code,
+    }
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def _split(url: str) -> tuple[str, str] | None:
+    """Return scheme and host of a URL, or None for what is no plain web address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        return None
+    return parts.scheme, parts.hostname

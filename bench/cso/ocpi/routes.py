@@ -1,0 +1,94 @@
+"""The routes of the configuration modules and of sessions: thin, everything is decided elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.registry import Caller
+from bench.wire.ocpi import INVALID, VERSION, Credentials, Envelope, OcpiDateTime, utc_text
+
+MOST_LISTED: Final = 100
+"""The server's maximum of objects on one page (X-Limit)."""
+
+
+def caller_of(request: Request) -> Caller:
+    """Return whose request this is; the gate has seen to it."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def configuration_routes(platform: CpoPlatform) -> APIRouter:
+    """Return versions, version details and credentials."""
+    router, answers = APIRouter(tags=["configuration"]), platform.answers
+
+    @router.get("/ocpi/versions", response_model=Envelope)
+    async def versions() -> Response:
+        """List the versions."""
+        return answers.data([{"version": VERSION, "url": platform.root}])
+
+    @router.get(f"/ocpi/{VERSION}", response_model=Envelope)
+    async def version_details() -> Response:
+        """List the endpoints of this version."""
+        return answers.data({"version": VERSION, "endpoints": platform.endpoints()})
+
+    @router.get(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    async def credentials(request: Request) -> Response:
+        """Give the credentials that the caller uses."""
+        return answers.data(platform.handshake.own_credentials(caller_of(request).token))
+
+    @router.post(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    async def register(request: Request, body: Credentials) -> Response:
+        """Register."""
+        return answers.data(await platform.handshake.register(caller_of(request), body))
+
+    @router.put(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    async def renew(request: Request, body: Credentials) -> Response:
+        """Renew credentials and endpoints."""
+        return answers.data(await platform.handshake.renew(caller_of(request), body))
+
+    @router.delete(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    async def unregister(request: Request) -> Response:
+        """End the registration."""
+        platform.handshake.unregister(caller_of(request))
+        return answers.data()
+
+    return router
+
+
+def session_routes(platform: CpoPlatform) -> APIRouter:
+    """Return the SENDER interface of sessions."""
+    router, answers = APIRouter(tags=["sessions"]), platform.answers
+
+    @router.get(f"/ocpi/{VERSION}/sessions", response_model=Envelope)
+    async def sessions(
+        date_from: OcpiDateTime,
+        date_to: OcpiDateTime | None = None,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1)] = MOST_LISTED,
+    ) -> Response:
+        """List the sessions last updated in [date_from, date_to), oldest first, page by page."""
+        found, most = platform.sessions.listed(date_from, date_to), min(limit, MOST_LISTED)
+        response = answers.data(found[offset : offset + most])
+        response.headers["X-Total-Count"], response.headers["X-Limit"] = str(len(found)), str(MOST_LISTED)
+        if offset + most < len(found):
+            query = _query(date_from, date_to, offset + most, most)
+            response.headers["Link"] = f'<{platform.root}/sessions?{query}>; rel="next"'
+        return response
+
+    @router.put(f"/ocpi/{VERSION}/sessions/{{session_id}}/charging_preferences", response_model=Envelope)
+    async def charging_preferences(session_id: str) -> Response:
+        """Refuse: no EVSE of the bench has the capability CHARGING_PREFERENCES_CAPABLE."""
+        raise OcpiError(INVALID, f"the EVSE of session {session_id} is not CHARGING_PREFERENCES_CAPABLE", 404)
+
+    return router
+
+
+def _query(date_from: datetime, date_to: datetime | None, offset: int, limit: int) -> str:
+    until = f"&date_to={utc_text(date_to)}" if date_to else ""
+    return f"date_from={utc_text(date_from)}{until}&offset={offset}&limit={limit}"

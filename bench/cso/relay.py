@@ -1,0 +1,162 @@
+"""The relay: what a party asks for by OCPI becomes OCPP calls to a station, and the answers become OCPI's words.
+
+It keeps the intent (what was asked, by whom) apart from what the station said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from bench.errors import SchemaError, StationError
+from bench.ports import StationCaller
+from bench.settings.rig import RigSettings
+from bench.wire.ocpi import ActiveChargingProfile, ChargingProfile
+from bench.wire.ocpi_mapping import EvseSupply, NotConvertibleError, capacity, to_ocpi, to_ocpp, unit_for
+
+FIRST_PROFILE_ID: Final = 90_000
+"""Profiles of the relay are numbered from here, apart from the CSMS's own."""
+STACK_LEVEL: Final = 3
+"""One level for each relayed profile; lower where the station has not so many."""
+
+Word = Literal["ACCEPTED", "REJECTED", "UNKNOWN"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an OCPI session takes place."""
+
+    session_id: str
+    station: str
+    evse_id: int
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """OCPI's word for what the station did, with a reason that OCPI cannot carry."""
+
+    word: Word
+    reason: str = ""
+    profile: ActiveChargingProfile | None = None
+
+
+@dataclass(slots=True)
+class Intent:
+    """What a party asked for and what is known of it."""
+
+    target: Target
+    writer: str
+    profile_id: int
+    profile: ChargingProfile | None = None
+    """None once it was withdrawn."""
+    state: Literal["asked", "installed", "refused", "unknown", "withdrawn"] = "asked"
+    """unknown: no answer came, so it may or may not be installed."""
+
+
+def supplies_of(rig: RigSettings) -> dict[tuple[str, int], EvseSupply]:
+    """Return what the rig file says of each EVSE, by station and EVSE id."""
+    return {
+        (station.id, evse.id): EvseSupply(
+            rate_units=station.features.rate_units,
+            phases=min(station.features.supply_phases, len(evse.phases)),
+            voltage_v=station.features.nominal_voltage_v,
+            max_current_a=evse.max_current_a,
+            periods=station.features.periods_per_schedule,
+            stack_levels=station.features.profile_stack_level,
+        )
+        for station in rig.station
+        for evse in station.evse
+    }
+
+
+class Relay:
+    """Relays for all stations of a rig; no failure of a station gets out of it as an exception."""
+
+    def __init__(self, caller: StationCaller, supplies: Mapping[tuple[str, int], EvseSupply]) -> None:
+        self._caller, self._supplies = caller, supplies
+        self.intents: dict[tuple[str, str, str], Intent] = {}
+        """By station, session and writer."""
+
+    def not_supported(self, target: Target, profile: ChargingProfile | None = None) -> str:
+        """Return why the EVSE cannot be steered at all, or not by this profile; empty where it can."""
+        supply = self._supplies.get((target.station, target.evse_id))
+        if supply is None:
+            return f"EVSE {target.evse_id} of {target.station} is not part of this rig"
+        if profile is not None:
+            try:
+                to_ocpp(profile, supply, profile_id=1, stack_level=STACK_LEVEL, transaction_id=target.transaction_id)
+            except NotConvertibleError as error:
+                return str(error)
+        return ""
+
+    async def set_profile(self, target: Target, writer: str, profile: ChargingProfile) -> Outcome:
+        """Set a profile for the running transaction; the writer's former one is replaced (K01.FR.05)."""
+        intent = self._intent(target, writer)
+        intent.profile, intent.state = profile, "asked"
+        payload = to_ocpp(
+            profile, self._supplies[target.station, target.evse_id],
+            profile_id=intent.profile_id, stack_level=STACK_LEVEL, transaction_id=target.transaction_id,
+        )  # fmt: skip
+        intent.state = "unknown"
+        answer = await self._call(target, "SetChargingProfile", {"evseId": target.evse_id, "chargingProfile": payload})
+        if isinstance(answer, str):
+            return Outcome("REJECTED", answer)
+        accepted = answer.get("status") == "Accepted"
+        intent.state = "installed" if accepted else "refused"
+        return Outcome("ACCEPTED") if accepted else Outcome("REJECTED", _status(answer))
+
+    async def clear_profile(self, target: Target, writer: str) -> Outcome:
+        """Clear the writer's profile, by its id alone: profiles of others stay."""
+        intent = self.intents.get((target.station, target.session_id, writer))
+        if intent is None:
+            return Outcome("UNKNOWN", "this party has set no profile in this session")
+        answer = await self._call(target, "ClearChargingProfile", {"chargingProfileId": intent.profile_id})
+        if isinstance(answer, str):
+            intent.state = "unknown"
+            return Outcome("REJECTED", answer)
+        intent.profile, intent.state = None, "withdrawn"
+        return Outcome("ACCEPTED") if answer.get("status") == "Accepted" else Outcome("UNKNOWN", _status(answer))
+
+    async def active_profile(self, target: Target, duration_s: int, unit: str = "") -> Outcome:
+        """Ask what limits the EVSE from now on; in `unit` where given, else in one that the station has."""
+        supply = self._supplies[target.station, target.evse_id]
+        spoken = unit_for(unit, supply)
+        asked = {"evseId": target.evse_id, "duration": duration_s, "chargingRateUnit": spoken}
+        answer = await self._call(target, "GetCompositeSchedule", asked)
+        if isinstance(answer, str):
+            return Outcome("REJECTED", answer)
+        if answer.get("status") != "Accepted":
+            return Outcome("REJECTED", _status(answer))
+        schedule = answer.get("schedule")
+        if not schedule or not schedule.get("chargingSchedulePeriod"):
+            return Outcome("UNKNOWN", "the station reported no schedule")
+        try:
+            return Outcome("ACCEPTED", profile=to_ocpi(schedule, unit or spoken, supply))
+        except ValueError as error:
+            return Outcome("REJECTED", f"the station's schedule cannot be told in OCPI: {error}")
+
+    def maximum(self, target: Target, now: datetime, duration_s: int, unit: str = "") -> ActiveChargingProfile:
+        """Return the EVSE's own maximum: what is due where nothing limits any more."""
+        supply = self._supplies[target.station, target.evse_id]
+        return capacity(now, duration_s, unit or supply.rate_units[0], supply)
+
+    def _intent(self, target: Target, writer: str) -> Intent:
+        key = (target.station, target.session_id, writer)
+        if key not in self.intents:
+            self.intents[key] = Intent(target, writer, FIRST_PROFILE_ID + len(self.intents))
+        return self.intents[key]
+
+    async def _call(self, target: Target, action: str, payload: dict[str, Any]) -> dict[str, Any] | str:
+        """Return the station's answer, or why there is none."""
+        try:
+            return await self._caller.call(target.station, action, payload)
+        except (StationError, SchemaError) as error:
+            return str(error) or type(error).__name__
+
+
+def _status(answer: Mapping[str, Any]) -> str:
+    info = answer.get("statusInfo") or {}
+    return " ".join(str(part) for part in (answer.get("status"), info.get("reasonCode"), info.get("additionalInfo")) if part)

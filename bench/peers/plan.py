@@ -1,0 +1,76 @@
+"""The mock SCSP's planner: a day-ahead price curve, a need and a departure become an OCPI ChargingProfile. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from bench.errors import UsageError
+from bench.wire.ocpi import utc_text
+from bench.wire.ocpi_mapping import merged
+
+
+def plan_day_ahead(
+    prices: Sequence[float],
+    curve_start: datetime,
+    *,
+    start: datetime,
+    departure: datetime,
+    levels_w: Sequence[float],
+    energy_wh: float,
+    interval_s: int = 3600,
+) -> dict[str, Any]:
+    """Return the ChargingProfile (W, total of all phases) that gets the energy in the cheapest hours.
+
+    The fewest cheapest hours are taken whose limits, for a whole hour each, add up to the need. They are dealt out to
+    the levels above 0, the highest level first, in parts as equal as possible: the cheapest hours get the highest
+    level, and hours left over go to the higher levels. Ties go to the earlier hour. Every other hour gets 0.
+
+    Args:
+        prices: one per interval from `curve_start`, in any one unit; negative ones are fine.
+        start: when the session started; only intervals wholly between it and `departure` count for energy.
+        levels_w: the limits that may be used.
+    Returns: a profile from the interval that contains `start` to the end of the curve, equal neighbours merged.
+    Raises: UsageError, which names need and possible, where the need cannot be met.
+    """
+    step = timedelta(seconds=interval_s)
+    first = (start - curve_start) // step
+    if not 0 <= first < len(prices):
+        raise UsageError(f"the prices from {utc_text(curve_start)} do not cover the session's start {utc_text(start)}")
+    usable = [
+        index
+        for index in range(first, len(prices))
+        if curve_start + index * step >= start and curve_start + (index + 1) * step <= departure
+    ]
+    cheapest = sorted(usable, key=lambda index: (prices[index], index))
+    levels = sorted((level for level in levels_w if level > 0), reverse=True)
+    dealt = _fewest(levels, energy_wh, len(cheapest), interval_s / 3600)
+    limits = [0.0] * len(prices)
+    for index, level in zip(cheapest, dealt, strict=False):
+        limits[index] = float(level)
+    return {
+        "start_date_time": utc_text(curve_start + first * step),
+        "duration": (len(prices) - first) * interval_s,
+        "charging_rate_unit": "W",
+        "charging_profile_period": merged(limits[first:], interval_s),
+    }
+
+
+def _fewest(levels: Sequence[float], need_wh: float, most: int, hours: float) -> list[float]:
+    """Return a level for each of the fewest intervals (of so many hours) that reach the need, the highest first."""
+    possible_wh = 0.0
+    for count in range(most + 1):
+        dealt = _deal(levels, count)
+        possible_wh = sum(dealt) * hours
+        if possible_wh >= need_wh:
+            return dealt
+    where = f"in the {most} whole price intervals before departure"
+    raise UsageError(f"the plan needs {need_wh:g} Wh, but only {possible_wh:g} Wh are possible {where}")
+
+
+def _deal(levels: Sequence[float], count: int) -> list[float]:
+    if not levels:
+        return []
+    each, left_over = divmod(count, len(levels))
+    return [level for rank, level in enumerate(levels) for _ in range(each + (rank < left_over))]

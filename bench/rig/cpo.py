@@ -1,0 +1,82 @@
+"""Opens the bench's OCPI platform on its CSMS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from bench.adapters.http_server import open_http_server
+from bench.adapters.ocpi_client import AddressBook, open_transport
+from bench.adapters.ocpi_tap import OcpiTap
+from bench.cso.ocpi.app import ocpi_app
+from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.registry import Registry
+from bench.cso.relay import Relay, supplies_of
+from bench.ports import Clock, IdSource, Journal, Stations
+from bench.settings.rig import RigSettings
+from bench.wire.ocpi import PartyId
+
+LOGICAL_HOST: Final = "cso.bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Cpo:
+    """The open platform."""
+
+    versions_url: str
+    """Where a peer begins; logical unless a base URL was given."""
+    token_a: str
+    """For the first registration; `platform.registry.invite()` gives more."""
+    port: int
+    platform: CpoPlatform
+
+
+@asynccontextmanager
+async def open_cpo(
+    settings: RigSettings,
+    clock: Clock,
+    journal: Journal,
+    ids: IdSource,
+    stations: Stations,
+    addresses: AddressBook,
+    *,
+    base_url: str = f"http://{LOGICAL_HOST}",
+    shortest_s: Mapping[str, float] | None = None,
+) -> AsyncIterator[Cpo]:
+    """Serve OCPI for the stations of a rig, and journal each exchange.
+
+    Args:
+        stations: the CSMS, or a fault in front of it.
+        base_url: the address that peers are told; the logical host is entered into `addresses`, a real one is not.
+        shortest_s: see CpoPlatform.
+    Raises: RigError where the address of the rig file cannot be listened on.
+    """
+    own = PartyId(settings.ocpi.country_code, settings.ocpi.party_id)
+    tap = OcpiTap(journal, str(own))
+    registry = Registry(ids, tap.learn)
+    tap.name_of = registry.name_of
+    given = settings.ocpi.token_a
+    token_a = registry.invite(given.get_secret_value() if given else None)
+    async with open_transport(addresses) as transport:
+        relay = Relay(stations, supplies_of(settings))
+        platform = CpoPlatform(
+            clock, journal, ids, tap.client(transport), relay, registry,
+            base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
+            shortest_s=shortest_s,
+        )  # fmt: skip
+        unsubscribe = stations.subscribe(platform.on_event)
+        try:
+            async with open_http_server(tap.server(ocpi_app(platform)), settings.ocpi.host, settings.ocpi.port) as server:
+                addresses.add(LOGICAL_HOST, _reachable(server.host), server.port)
+                yield Cpo(platform.versions_url, token_a, server.port, platform)
+        finally:
+            unsubscribe()
+            addresses.remove(LOGICAL_HOST)
+            await platform.close()
+
+
+def _reachable(host: str) -> str:
+    """Return an address to connect to where a server listens on all of them."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

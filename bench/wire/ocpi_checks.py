@@ -1,0 +1,210 @@
+"""What a peer got wrong on the OCPI wire, found in its raw JSON and headers. Decides nothing and refuses nothing.
+
+Each check takes decoded JSON of any shape and returns findings; none raises. Source: OCPI 2.2.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+from bench.wire.ocpi import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, MOST_PERIODS, REQUEST_ID, TO_COUNTRY, TO_PARTY
+
+RESPONSE_RESULTS: Final = ("ACCEPTED", "NOT_SUPPORTED", "REJECTED", "TOO_OFTEN", "UNKNOWN_SESSION")
+RESULTS: Final = ("ACCEPTED", "REJECTED", "UNKNOWN")
+SESSION_STATES: Final = ("ACTIVE", "COMPLETED", "INVALID", "PENDING", "RESERVATION")
+_SESSION_FIELDS: Final = (
+    "country_code", "party_id", "id", "start_date_time", "kwh", "cdr_token", "auth_method", "location_id", "evse_uid",
+    "connector_id", "currency", "status", "last_updated",
+)  # fmt: skip
+_TOKEN_FIELDS: Final = ("country_code", "party_id", "uid", "type", "contract_id")
+_DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
+_ROUTING: Final = (TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY)
+
+Data = Literal["object", "none", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One break of a rule."""
+
+    code: str
+    text: str
+
+
+def check_request_headers(headers: Mapping[str, str], *, functional: bool) -> list[Finding]:
+    """Check the headers of a request, names in lower case; functional modules carry routing headers, others must not."""
+    found = list(_ids(headers))
+    present = [name for name in _ROUTING if name in headers]
+    if not functional and present:
+        found.append(Finding("routing_headers", f"{', '.join(present)} must not stand on a configuration module"))
+    elif functional:
+        missing = [name for name in (FROM_COUNTRY, FROM_PARTY) if name not in headers]
+        if missing:
+            found.append(Finding("routing_headers", f"{', '.join(missing)} missing"))
+    return found
+
+
+def check_response_headers(asked: Mapping[str, str], given: Mapping[str, str], *, functional: bool) -> list[Finding]:
+    """Check that a response echoes both ids and turns the routing headers round."""
+    found = []
+    for name in (REQUEST_ID, CORRELATION_ID):
+        if name not in given:
+            found.append(Finding("id_not_echoed", f"{name} is missing in the response"))
+        elif name in asked and given[name] != asked[name]:
+            found.append(Finding("id_not_echoed", f"{name} is {given[name]!r}, not {asked[name]!r}"))
+    if functional:
+        for name, source in zip(_ROUTING, (FROM_COUNTRY, FROM_PARTY, TO_COUNTRY, TO_PARTY), strict=True):
+            if source in asked and given.get(name, "").upper() != asked[source].upper():
+                found.append(Finding("routing_not_swapped", f"{name} is {given.get(name)!r}, not {asked[source]!r}"))
+    return found
+
+
+def check_envelope(raw: Any, data: Data = "any") -> list[Finding]:
+    """Check the body of a response; `data`: what must stand there when status_code is 1000."""
+    if not isinstance(raw, dict):
+        return [Finding("envelope", "the response is no JSON object")]
+    found = list(_date_time(raw, "timestamp", "envelope", required=True))
+    code = raw.get("status_code")
+    if not _is_int(code):
+        found.append(Finding("envelope", f"status_code is {code!r}, not an integer"))
+    elif code == 1000 and data == "object" and not isinstance(raw.get("data"), dict):
+        found.append(Finding("envelope_data", f"data must be an object, not {_kind(raw.get('data'))}"))
+    elif code != 1000 and raw.get("data") is not None:
+        found.append(Finding("envelope_data", f"data stands beside status_code {code}"))
+    elif code == 1000 and data == "none" and raw.get("data") is not None:
+        found.append(Finding("envelope_data", "data stands where the method has none"))
+    return found
+
+
+def check_profile_response(raw: Any) -> list[Finding]:
+    """Check a ChargingProfileResponse (the synchronous answer)."""
+    found = list(_result(raw, RESPONSE_RESULTS))
+    if isinstance(raw, dict) and (not _is_int(raw.get("timeout")) or raw["timeout"] < 0):
+        found.append(Finding("timeout", f"timeout is {raw.get('timeout')!r}, not a number of seconds"))
+    return found
+
+
+def check_result(raw: Any) -> list[Finding]:
+    """Check an ActiveChargingProfileResult, ChargingProfileResult or ClearProfileResult."""
+    found = list(_result(raw, RESULTS))
+    if isinstance(raw, dict) and raw.get("profile") is not None:
+        found += check_active_profile(raw["profile"])
+    return found
+
+
+def check_active_profile(raw: Any) -> list[Finding]:
+    """Check an ActiveChargingProfile."""
+    if not isinstance(raw, dict):
+        return [Finding("active_profile", f"an ActiveChargingProfile is an object, not {_kind(raw)}")]
+    found = list(_date_time(raw, "start_date_time", "active_profile", required=True))
+    return found + check_charging_profile(raw.get("charging_profile"))
+
+
+def check_charging_profile(raw: Any) -> list[Finding]:
+    """Check a ChargingProfile."""
+    if not isinstance(raw, dict):
+        return [Finding("profile", f"a ChargingProfile is an object, not {_kind(raw)}")]
+    found = list(_date_time(raw, "start_date_time", "profile"))
+    if raw.get("charging_rate_unit") not in ("A", "W"):
+        found.append(Finding("profile_unit", f"charging_rate_unit is {raw.get('charging_rate_unit')!r}, neither A nor W"))
+    if raw.get("duration") is not None and not (_is_int(raw["duration"]) and raw["duration"] > 0):
+        found.append(Finding("profile_duration", f"duration is {raw['duration']!r}, not a number of seconds"))
+    periods = raw.get("charging_profile_period")
+    if not isinstance(periods, list) or not all(isinstance(one, dict) for one in periods):
+        return [*found, Finding("profile_periods", f"charging_profile_period is {_kind(periods)}, not a list of objects")]
+    return found + list(_periods(periods))
+
+
+def check_session(raw: Any, session_id: str = "", *, patch: bool = False) -> list[Finding]:
+    """Check a Session, or the part of one that a PATCH sends; `session_id` is the one of the URL."""
+    if not isinstance(raw, dict):
+        return [Finding("session", f"a Session is an object, not {_kind(raw)}")]
+    required = ("last_updated",) if patch else _SESSION_FIELDS
+    found = [Finding("session_field", f"{name} is missing") for name in required if name not in raw]
+    for name in ("start_date_time", "end_date_time", "last_updated"):
+        found += _date_time(raw, name, "session")
+    if "status" in raw and raw["status"] not in SESSION_STATES:
+        found.append(Finding("session_status", f"status is {raw['status']!r}"))
+    if session_id and "id" in raw and raw["id"] != session_id:
+        found.append(Finding("session_id", f"id {raw['id']!r} stands under the URL of {session_id!r}"))
+    if "kwh" in raw and not _is_number(raw["kwh"]):
+        found.append(Finding("session_kwh", f"kwh is {raw['kwh']!r}, not a number"))
+    token = raw.get("cdr_token")
+    if isinstance(token, dict):
+        found += [Finding("session_token", f"cdr_token.{name} is missing") for name in _TOKEN_FIELDS if name not in token]
+    if raw.get("status") == "COMPLETED" and not patch and "end_date_time" not in raw:
+        found.append(Finding("session_end", "COMPLETED without end_date_time"))
+    return found
+
+
+def check_credentials(raw: Any) -> list[Finding]:
+    """Check a Credentials object."""
+    if not isinstance(raw, dict):
+        return [Finding("credentials", f"Credentials are an object, not {_kind(raw)}")]
+    found = [Finding("credentials", f"{name} is missing") for name in ("token", "url", "roles") if not raw.get(name)]
+    token = raw.get("token")
+    if isinstance(token, str) and not re.fullmatch(r"[!-~]{1,64}", token):
+        found.append(Finding("credentials_token", "the token must be 1 to 64 printable ASCII characters without blanks"))
+    return found
+
+
+def _ids(headers: Mapping[str, str]) -> Iterator[Finding]:
+    for name in (REQUEST_ID, CORRELATION_ID):
+        if not headers.get(name):
+            yield Finding("id_missing", f"{name} is missing in the request")
+
+
+def _periods(periods: list[dict[str, Any]]) -> Iterator[Finding]:
+    if not 1 <= len(periods) <= MOST_PERIODS:
+        yield Finding("profile_periods", f"{len(periods)} periods")
+    starts: list[Any] = [one.get("start_period") for one in periods]
+    if not all(_is_int(start) for start in starts):
+        yield Finding("profile_starts", f"a start_period is no integer: {starts}"[:200])
+    elif starts and (starts[0] != 0 or any(later <= earlier for earlier, later in pairwise(starts))):
+        yield Finding("profile_starts", f"start_period must ascend from 0: {starts}"[:200])
+    limits: list[Any] = [one.get("limit") for one in periods]
+    for limit in limits:
+        if not _is_number(limit) or not 0 <= limit < float("inf"):
+            yield Finding("profile_limit", f"limit {limit!r} is not a number of at least 0")
+        elif limit != round(limit, 1):
+            yield Finding("profile_decimals", f"limit {limit!r} has more than one decimal")
+
+
+def _result(raw: Any, known: tuple[str, ...]) -> Iterator[Finding]:
+    if not isinstance(raw, dict):
+        yield Finding("result", f"a result is an object, not {_kind(raw)}")
+    elif raw.get("result") not in known:
+        yield Finding("result", f"result is {raw.get('result')!r}")
+
+
+def _date_time(raw: Mapping[str, Any], key: str, code: str, *, required: bool = False) -> Iterator[Finding]:
+    value = raw.get(key)
+    if value is None:
+        if required:
+            yield Finding(f"{code}_time", f"{key} is missing")
+        return
+    if isinstance(value, str) and len(value) <= 25 and _DATE_TIME.fullmatch(value):
+        try:
+            datetime.fromisoformat(value)
+            return
+        except ValueError:
+            pass  # told below: the shape is right, the moment does not exist
+    yield Finding(f"{code}_time", f"{key} {value!r} is no UTC date-time of at most 25 characters ending in Z or in nothing")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "absent", bool: "a boolean"}
+    return names.get(type(value), "a number")
