@@ -55,7 +55,7 @@ class HttpControl:
         """Seed one fault."""
         await self._post("seed_fault", id=fault_id, params=dict(params))
 
-    async def look(self, evse_id: int) -> Mapping[str, float | str | None]:
+    async def look(self, evse_id: int) -> Mapping[str, object]:
         """Return `state`, `duty_percent` and `ev_wants_a`."""
         answer = await self._answer("GET", "look", params={"evse_id": evse_id})
         return {name: answer.get(name) for name in ("state", "duty_percent", "ev_wants_a")}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import firmware_sim
 from bench.errors import RigError
 from bench.ports import Clock, RigControl, Witness
 from bench.settings.rig import RigSettings
+from firmware_sim.rig import open_rig
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ async def open_emulated_rig(
     scheme = "wss" if rig.csms.security_profile == 2 else "ws"
     url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
     try:
-        async with firmware_sim.open_rig(
+        async with open_rig(
             _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
         ) as emulated:
             stations = dict(emulated.stations)

@@ -25,7 +25,7 @@ from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, exit_code
-from bench.errors import BenchError, MeterLostError, StationError, UsageError
+from bench.errors import BenchError, MeterLostError, PeerError, StationError, UsageError
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
 from bench.runs.judge import judge
@@ -157,8 +157,8 @@ def _ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, 
     text = str(error) or type(error).__name__
     if isinstance(error, asyncio.CancelledError):
         return RunState.ABORTED, "stopped by the operator", None
-    if isinstance(error, StationError | MeterLostError):
-        source = "station" if isinstance(error, StationError) else "meter"
+    if isinstance(error, StationError | PeerError | MeterLostError):
+        source = "station" if isinstance(error, StationError) else "OCPI" if isinstance(error, PeerError) else "meter"
         journal.write(Kind.FINDING, {"source": source, "code": type(error).__name__, "text": text, "refs": []})
         return RunState.COMPLETED, f"ended early: {text}", None
     if isinstance(error, BenchError | OSError):

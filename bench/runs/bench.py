@@ -14,7 +14,7 @@ from bench.settings.rig import RigSettings
 class PlanSender(Protocol):
     """The SCSP as a run sees it."""
 
-    async def send_plan(self, session_wait_s: float) -> str:
+    async def send_plan(self, within_s: float) -> str:
         """Build the plan for the running session, send it by OCPI and return the asynchronous result's word."""
         ...
 

@@ -23,7 +23,7 @@ class Sampler:
         self._limits, self._polling, self._loss_s = limits, polling, loss_s
         self._replan = asyncio.Event()
         self._witness: tuple[Witness, str, int] | None = None
-        self._seen: dict[str, float | str | None] = {}
+        self._seen: dict[str, object] = {}
         self.lost = asyncio.Event()
         """Set when sampling ended, at the latest when the meter was silent for longer than `loss_s`."""
         self.power_w: float | None = None

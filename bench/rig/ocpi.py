@@ -1,0 +1,112 @@
+"""OCPI on a bench: the CSO's platform beside the CSMS, and for a scenario the mock SCSP that registers with it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bench.adapters.ocpi_client import AddressBook
+from bench.cso.csms import Csms
+from bench.cso.ocpi.record import evse_uid
+from bench.domain.documents import Kind
+from bench.errors import UsageError
+from bench.peers.plan import plan_day_ahead
+from bench.peers.scsp import ACCEPTED, MockScsp, open_scsp
+from bench.ports import Clock, IdSource, Journal
+from bench.rig.cpo import open_cpo
+from bench.settings.base import load
+from bench.settings.scenario import PriceCurve, ScspPlan
+
+if TYPE_CHECKING:
+    from bench.rig.serve import ServeOrder
+    from bench.rig.session import Order
+
+
+class DayAheadScsp:
+    """The mock SCSP with its price curve: plans for a session and sends the plan. Fits `runs.bench.PlanSender`."""
+
+    def __init__(self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve, journal: Journal, *, evse: str, began: datetime) -> None:
+        self._scsp, self._plan, self._curve, self._journal = scsp, plan, curve, journal
+        self._evse, self._began = evse, began
+        self._told = 0
+
+    async def send_plan(self, within_s: float) -> str:
+        """Plan for the running session, send the ChargingProfile, return the result's word. Raises PeerError, UsageError."""
+        try:
+            session = await self._scsp.wait_session(lambda one: one.get("evse_uid") == self._evse, within_s)
+            order = await self._scsp.send_plan(session["id"], self._profile(session))
+            word = str(order.answer.get("result", "no answer"))
+            if word == ACCEPTED:
+                word = str((await self._scsp.wait_result(order.response_id, within_s)).get("result", "no result"))
+        finally:
+            self.tell_findings()
+        return word
+
+    def tell_findings(self) -> None:
+        """Write what the SCSP found wrong with the CSO since the last time."""
+        for finding in self._scsp.findings[self._told :]:
+            self._journal.write(Kind.FINDING, {"source": "SCSP", "code": finding.code, "text": finding.text, "refs": []})
+        self._told = len(self._scsp.findings)
+
+    def _profile(self, session: dict[str, Any]) -> dict[str, Any]:
+        return plan_day_ahead(
+            self._curve.prices,
+            self._curve.start,
+            start=datetime.fromisoformat(session["start_date_time"]),
+            departure=self._began + timedelta(seconds=self._plan.departure_s),
+            levels_w=self._plan.levels_w,
+            energy_wh=self._plan.energy_wh,
+            interval_s=self._curve.interval_s,
+        )
+
+
+@asynccontextmanager
+async def open_ocpi(
+    order: Order, clock: Clock, journal: Journal, ids: IdSource, csms: Csms, host: dict[str, Any]
+) -> AsyncIterator[DayAheadScsp]:
+    """Open the CSO's platform and the SCSP of a scenario, registered with one another. Raises PeerError, RigError."""
+    scenario = order.scenario
+    assert scenario.scsp is not None
+    curve = load(PriceCurve, order.scenario_path.parent / scenario.scsp.prices)
+    began = clock.now()
+    if scenario.start is not None:
+        curve = curve.model_copy(update={"start": curve.start + (began - scenario.start)})
+    addresses = AddressBook()
+    station = scenario.station or order.rig.station[0].id
+    async with (
+        open_cpo(order.rig, clock, journal, ids, csms, addresses) as cpo,
+        open_scsp(clock, ids, addresses) as scsp,
+    ):
+        host["ocpi_port"] = cpo.port
+        await scsp.register(cpo.versions_url, cpo.token_a)
+        sender = DayAheadScsp(scsp, scenario.scsp, curve, journal, evse=evse_uid(station, scenario.evse), began=began)
+        try:
+            yield sender
+        finally:
+            sender.tell_findings()
+
+
+@asynccontextmanager
+async def open_served_ocpi(
+    order: ServeOrder, clock: Clock, journal: Journal, ids: IdSource, csms: Csms
+) -> AsyncIterator[Sequence[str]]:
+    """Open the CSO's platform for `bench serve` and give the lines that say how a peer registers."""
+    settings = order.rig.ocpi
+    if not settings.port:
+        settings = settings.model_copy(update={"port": _free_port(settings.host)})
+    rig = order.rig.model_copy(update={"ocpi": settings})
+    base_url = f"http://{settings.host}:{settings.port}"
+    async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url) as cpo:
+        yield [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}"]
+
+
+def _free_port(host: str) -> int:
+    """Return a port that is free now: peers are told the whole URL before the server listens."""
+    try:
+        with socket.create_server((host, 0)) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise UsageError(f"ocpi.host = {host!r}: cannot listen there: {error.strerror or error}") from None
