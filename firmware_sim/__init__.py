@@ -4,3 +4,11 @@ It stands in for the hardware on a bench and shares no code with one: own profil
 on the `ocpp` package, own reading of meter register maps. In one process `firmware_sim.rig.open_rig` starts it; on its own it
 runs as `python -m firmware_sim`.
 """
+
+import logging
+
+from firmware_sim.rig import EmulatedRig, open_rig
+
+__all__ = ["EmulatedRig", "open_rig"]
+
+logging.getLogger("firmware_sim").addHandler(logging.NullHandler())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,9 @@ class ChargingControl:
         self._limiter = Limiter(voltage_v)
         self._running: dict[int, Running] = {}
         self._decided: dict[int, float] = {}
-        self._applying: dict[int, list[asyncio.TimerHandle]] = {evse_id: [] for evse_id in self._outlets}
+        self._due: dict[int, deque[tuple[float, float]]] = {evse_id: deque() for evse_id in self._outlets}
+        """By EVSE: when to apply how many amperes, in order."""
+        self._applying: dict[int, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -66,9 +69,9 @@ class ChargingControl:
         """Stop the PWM at once and forget the transaction and its TxProfiles (K02.FR.05)."""
         self.store.end_transaction(self._running.pop(evse_id).transaction_id)
         self._decided.pop(evse_id, None)
-        for handle in self._applying[evse_id]:
+        self._due[evse_id].clear()
+        if handle := self._applying.pop(evse_id, None):
             handle.cancel()
-        self._applying[evse_id].clear()
         self._outlets[evse_id].plant.offer(None)
         self.decide()
 
@@ -98,20 +101,15 @@ class ChargingControl:
         views = []
         for outlet in self._outlets.values():
             running = self._running.get(outlet.evse_id)
-            views.append(
-                EvseView(
-                    outlet.evse_id, outlet.max_current_a, outlet.phases,
-                    running.transaction_id if running else None, running.start if running else None,
-                )  # fmt: skip
-            )
+            transaction = (running.transaction_id, running.start) if running else (None, None)
+            views.append(EvseView(outlet.evse_id, outlet.max_current_a, outlet.phases, *transaction))
         periods = composite_schedule(self.store, self._limiter, views, evse_id, start, duration_s, unit)
         changed: list[CompositePeriod] = self._faults.apply("composite", evse_id, value=periods)
         return changed
 
     def close(self) -> None:
         """Let nothing happen by itself any more."""
-        handles: list[Any] = [self._timer, *(handle for one in self._applying.values() for handle in one)]
-        for handle in handles:
+        for handle in (self._timer, *self._applying.values()):
             if handle:
                 handle.cancel()
 
@@ -127,18 +125,22 @@ class ChargingControl:
         if self._decided.get(evse_id) == amps:
             return
         self._decided[evse_id] = amps
-        if self._pwm_delay_s <= 0:
-            self._apply(evse_id, amps)
-            return
-        loop = asyncio.get_running_loop()
-        self._applying[evse_id].append(loop.call_later(self._pwm_delay_s, self._apply_first, evse_id, amps))
+        self._due[evse_id].append((self._clock.monotonic() + self._pwm_delay_s, amps))
+        if evse_id not in self._applying:
+            self._apply(evse_id, -math.inf)
 
-    def _apply_first(self, evse_id: int, amps: float) -> None:
-        self._applying[evse_id].pop(0)
-        self._apply(evse_id, amps)
-
-    def _apply(self, evse_id: int, amps: float) -> None:
-        self._outlets[evse_id].plant.offer(duty_for(amps))
+    def _apply(self, evse_id: int, due: float) -> None:
+        """Apply what is due by now, the latest decision last, and come back for the next one."""
+        self._applying.pop(evse_id, None)
+        t = max(due, self._clock.monotonic())
+        queue, amps = self._due[evse_id], None
+        while queue and queue[0][0] <= t:
+            amps = queue.popleft()[1]
+        if queue:
+            due = queue[0][0]
+            self._applying[evse_id] = asyncio.get_running_loop().call_later(due - t, self._apply, evse_id, due)
+        if amps is not None:
+            self._outlets[evse_id].plant.offer(duty_for(amps))
 
     def _arm(self, profiles: Sequence[Any], t: float) -> None:
         if self._timer:

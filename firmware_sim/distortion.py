@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from firmware_sim.physics import Truth
 
@@ -32,7 +32,7 @@ class Distortion:
             if key not in known:
                 raise ValueError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{where}: {key} = {value!r}: must be a number")
+                raise ValueError(f"{where}: {key} = {value!r}: must be a number")  # noqa: TRY004  bad input, whatever its type
             if not -1000 < value <= 600 or (value < 0 and key not in ("gain_percent", "offset_a")):
                 raise ValueError(f"{where}: {key} = {value!r}: out of range")
         return cls(**{key: float(value) for key, value in spec.items()})
@@ -52,6 +52,9 @@ class Distortion:
     def energy(self, watt_hours: float) -> float:
         """Return the cumulative energy in Wh as the instrument shows it."""
         return _step(watt_hours * (1 + self.gain_percent / 100), self.resolution_wh)
+
+
+NO_DISTORTION: Final = Distortion()
 
 
 def _step(value: float, resolution: float) -> float:

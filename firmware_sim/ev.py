@@ -77,7 +77,7 @@ class ElectricVehicle:
             if key not in _RANGES:
                 raise ValueError(f"vehicle: unknown key {key!r}; known: {', '.join(_RANGES)}")
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"vehicle: {key} = {value!r}: must be a number")
+                raise ValueError(f"vehicle: {key} = {value!r}: must be a number")  # noqa: TRY004  bad input, whatever its type
             low, high = _RANGES[key]
             if not low <= value <= high:
                 raise ValueError(f"vehicle: {key} = {value!r}: must be from {low:g} to {high:g}")

@@ -43,9 +43,10 @@ class EmulatedMeter:
             energy += truth.energy_wh
             for index, phase in enumerate(phases):
                 power = self._distortion.power(truth, index)
+                current = self._distortion.current(truth.current_a[index])
                 total += power
                 shown[f"voltage_l{phase}"] = truth.voltage_v[index]
-                shown[f"current_l{phase}"] = shown.get(f"current_l{phase}", 0.0) + self._distortion.current(truth.current_a[index])
+                shown[f"current_l{phase}"] = shown.get(f"current_l{phase}", 0.0) + current
                 shown[f"power_l{phase}"] = shown.get(f"power_l{phase}", 0.0) + power
         shown["power_total"] = total
         shown["frequency"] = FREQUENCY_HZ
@@ -61,7 +62,8 @@ class EmulatedMeter:
             return ExcCodes.ILLEGAL_FUNCTION
         values = self.values()
         for name, register in self._map.registers.items():
-            if register.function == function and address < register.address + register.count and register.address < address + count:
+            asked = address < register.address + register.count and register.address < address + count
+            if asked and register.function == function:
                 first = register.address - start
                 registers[first : first + register.count] = register.encode(values[name])
         return None
@@ -95,12 +97,10 @@ async def open_meter(meter: EmulatedMeter, *, unit_id: int, host: str, port: int
     try:
         await server.serve_forever(background=True)
     except RuntimeError:
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]
         raise OSError(f"the meter cannot listen on {host}:{port}") from None
     try:
         yield server.port
     finally:
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]
         await asyncio.sleep(0)
-
-

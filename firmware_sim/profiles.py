@@ -68,8 +68,7 @@ def profile_from(evse_id: int, content: Json) -> Profile:
         start=_time(schedule.get("start_schedule")),
         duration_s=schedule.get("duration"),
         periods=tuple(
-            Period(one["start_period"], one["limit"], one.get("number_phases"))
-            for one in schedule["charging_schedule_period"]
+            Period(one["start_period"], one["limit"], one.get("number_phases")) for one in schedule["charging_schedule_period"]
         ),
         received=content,
     )

@@ -139,7 +139,8 @@ def _duplicate(profile: Profile, store: Iterable[Profile]) -> Refusal | None:
         if profile.purpose == TX and other.transaction_id == profile.transaction_id:
             return Refusal("InvalidStackLevel", f"profile {other.id} has this stackLevel in the transaction (K01.FR.39)")
         if profile.purpose == TX_DEFAULT and (other.evse_id == 0) != (profile.evse_id == 0):
-            return Refusal("DuplicateProfile", f"profile {other.id} on EVSE {other.evse_id} has this stackLevel (K01.FR.52, FR.53)")
+            text = f"profile {other.id} on EVSE {other.evse_id} has this stackLevel (K01.FR.52, FR.53)"
+            return Refusal("DuplicateProfile", text)
         if profile.purpose != TX and other.evse_id == profile.evse_id and _overlap(profile, other):
             return Refusal("DuplicateProfile", f"profile {other.id} has this stackLevel at the same time (K01.FR.06)")
     return None
@@ -147,7 +148,6 @@ def _duplicate(profile: Profile, store: Iterable[Profile]) -> Refusal | None:
 
 def _overlap(one: Profile, other: Profile) -> bool:
     """Tell whether the validity windows share a moment; validTo is exclusive."""
-    return (
-        (one.valid_from or -math.inf) < (other.valid_to or math.inf)
-        and (other.valid_from or -math.inf) < (one.valid_to or math.inf)
+    return (one.valid_from or -math.inf) < (other.valid_to or math.inf) and (other.valid_from or -math.inf) < (
+        one.valid_to or math.inf
     )

@@ -1,0 +1,115 @@
+"""The emulated rig: stations, EVs and meters from plain data, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from firmware_sim.charging import Outlet
+from firmware_sim.clock import Clock
+from firmware_sim.control import StationControl
+from firmware_sim.faults import FaultSeam
+from firmware_sim.link import REAL_PING_S, CsmsAddress
+from firmware_sim.meter import EmulatedMeter, open_meter
+from firmware_sim.physics import EvsePhysics
+from firmware_sim.plant import EvsePlant
+from firmware_sim.probe import PilotProbe
+from firmware_sim.register_map import read_register_map
+from firmware_sim.spec import RigSpec, StationSpec, read_spec
+from firmware_sim.station import ChargingStation
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedRig:
+    """What a running rig gives."""
+
+    meter_ports: dict[str, int]
+    """TCP port of each meter by its name."""
+    stations: dict[str, StationControl]
+    """By station id."""
+
+
+@asynccontextmanager
+async def open_rig(
+    spec: Mapping[str, Any], *, clock: Clock, csms_url: str, seed: int, virtual: bool
+) -> AsyncIterator[EmulatedRig]:
+    """Start stations, EVs and meters; the stations connect to `csms_url` plus their id, and come back for ever.
+
+    Args:
+        spec: plain data, see `spec.read_spec`.
+        clock: its seconds are those of the running loop.
+        csms_url: e.g. `ws://127.0.0.1:9000/ocpp`, or wss:// with `ca_file` in the spec.
+        seed: of message and transaction ids.
+        virtual: no WebSocket pings.
+    Raises: ValueError on a wrong spec or register map, OSError when a port is taken.
+    """
+    rig = read_spec(spec)
+    faults = FaultSeam()
+    async with AsyncExitStack() as stack:
+        controls: dict[str, StationControl] = {}
+        plants: dict[str, dict[int, EvsePlant]] = {}
+        stations: list[ChargingStation] = []
+        for station_spec in rig.stations:
+            plants[station_spec.id] = _plants(rig, station_spec, clock, faults, stack)
+            address = CsmsAddress(csms_url, station_spec.id, station_spec.password, rig.ca_file, None if virtual else REAL_PING_S)
+            station = ChargingStation(
+                station_spec, rig.emulator, _outlets(station_spec, plants[station_spec.id]), address,
+                clock=clock, faults=faults, seed=seed,
+            )  # fmt: skip
+            stack.callback(station.close)
+            stations.append(station)
+            probe = PilotProbe(plants[station_spec.id])
+            controls[station_spec.id] = StationControl(station, plants[station_spec.id], probe, faults, clock)
+        ports = {}
+        for name, meter_spec in rig.meters.items():
+            meter = EmulatedMeter(
+                name, read_register_map(meter_spec.register_map), meter_spec.distortion, _wired(rig, name, plants), faults
+            )
+            ports[name] = await stack.enter_async_context(
+                open_meter(meter, unit_id=meter_spec.unit_id, host=rig.host, port=meter_spec.port)
+            )
+        await stack.enter_async_context(_running(stations))
+        yield EmulatedRig(ports, controls)
+
+
+@asynccontextmanager
+async def _running(stations: Sequence[ChargingStation]) -> AsyncIterator[None]:
+    """Let the stations speak; a crash of one is raised in the body of the caller."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(station.link.run()) for station in stations]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _plants(rig: RigSpec, station: StationSpec, clock: Clock, faults: FaultSeam, stack: AsyncExitStack) -> dict[int, EvsePlant]:
+    def distort(evse_id: int, t: float, amps: float) -> float:
+        changed: float = faults.apply("ev_current", evse_id, t, value=amps)
+        return changed
+
+    plants = {}
+    for evse in station.evses:
+        physics = EvsePhysics(
+            evse.id, clock.monotonic(), phases=station.phases_of(evse), voltage_v=rig.emulator.supply_voltage_v, distort=distort
+        )
+        plants[evse.id] = EvsePlant(physics, clock)
+        stack.callback(plants[evse.id].close)
+    return plants
+
+
+def _outlets(station: StationSpec, plants: Mapping[int, EvsePlant]) -> list[Outlet]:
+    return [Outlet(evse.id, evse.max_current_a, station.phases_of(evse), plants[evse.id]) for evse in station.evses]
+
+
+def _wired(rig: RigSpec, meter: str, plants: Mapping[str, Mapping[int, EvsePlant]]) -> list[tuple[EvsePlant, Sequence[int]]]:
+    return [
+        (plants[station.id][evse.id], evse.phases[: station.phases_of(evse)])
+        for station in rig.stations
+        for evse in station.evses
+        if evse.meter == meter
+    ]

@@ -1,0 +1,160 @@
+"""What a rig is made of, as plain data turned into checked values; errors say which key, which value and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_sim.distortion import NO_DISTORTION, Distortion
+
+
+@dataclass(frozen=True, slots=True)
+class EvseSpec:
+    """One EVSE: its rating, and the meter's phases that its own L1, L2, L3 hang on (as many as it has)."""
+
+    id: int
+    max_current_a: float = 32.0
+    meter: str = ""
+    phases: tuple[int, ...] = (1, 2, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """What the station claims to do."""
+
+    rate_units: tuple[str, ...] = ("A", "W")
+    profile_stack_level: int = 9
+    periods_per_schedule: int = 24
+    supply_phases: int = 3
+    nominal_voltage_v: float = 230.0
+
+
+@dataclass(frozen=True, slots=True)
+class StationSpec:
+    """One charging station."""
+
+    id: str
+    evses: tuple[EvseSpec, ...]
+    password: str | None = field(default=None, repr=False)
+    features: FeatureSpec = FeatureSpec()
+
+    def phases_of(self, evse: EvseSpec) -> int:
+        """Return how many phases an EVSE has."""
+        return min(len(evse.phases), self.features.supply_phases)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterSpec:
+    """One independent meter."""
+
+    register_map: Path
+    unit_id: int = 1
+    port: int = 0
+    distortion: Distortion = NO_DISTORTION
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorSpec:
+    """What holds for all stations."""
+
+    supply_voltage_v: float = 230.0
+    meter_values_interval_s: int = 300
+    pwm_delay_s: float = 1.0
+    station_meter: Distortion = NO_DISTORTION
+    """Errors of the stations' own meters."""
+
+
+@dataclass(frozen=True, slots=True)
+class RigSpec:
+    """The whole rig."""
+
+    stations: tuple[StationSpec, ...]
+    meters: Mapping[str, MeterSpec]
+    emulator: EmulatorSpec
+    host: str = "127.0.0.1"
+    """Where the meters listen."""
+    ca_file: str | None = None
+
+
+_NOT_OURS: Final = ("time", "product_tolerance_a")
+"""Keys of a rig that concern only who runs it."""
+
+
+def read_spec(data: Mapping[str, Any]) -> RigSpec:
+    """Check plain data. Raises ValueError that names key, value and reason.
+
+    Keys: `stations` (`id`, `password`, `evses`, `features`), `meters` (by name: `register_map`, `unit_id`, `port`,
+    `distortion`), `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`, `pwm_delay_s`, `station_meter`,
+    `ca_file`).
+    """
+    _only(data, "spec", "stations", "meters", "emulator", "host")
+    meters = {name: _meter(entry, f"meters.{name}") for name, entry in data.get("meters", {}).items()}
+    stations = tuple(_station(entry, f"stations[{index}]") for index, entry in enumerate(data["stations"]))
+    for station in stations:
+        for evse in station.evses:
+            if evse.meter and evse.meter not in meters:
+                known = ", ".join(meters) or "none"
+                raise ValueError(f"EVSE {evse.id} of {station.id}: unknown meter {evse.meter!r}; known: {known}")
+    if len({station.id for station in stations}) != len(stations):
+        raise ValueError("stations: ids must be unique")
+    emulator = dict(data.get("emulator", {}))
+    ca_file = emulator.pop("ca_file", None)
+    return RigSpec(stations, meters, _emulator(emulator), str(data.get("host", "127.0.0.1")), ca_file)
+
+
+def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
+    _only(entry, where, "id", "password", "evses", "features")
+    evses = tuple(_evse(one, f"{where}.evses[{index}]") for index, one in enumerate(entry["evses"]))
+    if [evse.id for evse in evses] != list(range(1, len(evses) + 1)) or not evses:
+        raise ValueError(f"{where}.evses: EVSEs are numbered 1, 2, 3 … in order")
+    features = {key: value for key, value in entry.get("features", {}).items() if key not in _NOT_OURS}
+    _only(features, f"{where}.features", *FeatureSpec.__slots__)
+    if "rate_units" in features:
+        features["rate_units"] = tuple(features["rate_units"])
+        if not features["rate_units"] or any(unit not in ("A", "W") for unit in features["rate_units"]):
+            raise ValueError(f"{where}.features.rate_units = {features['rate_units']!r}: must be A, W or both")
+    for key in features:
+        if key != "rate_units":
+            _number(features, key, f"{where}.features", 0)
+    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features))
+
+
+def _evse(entry: Mapping[str, Any], where: str) -> EvseSpec:
+    _only(entry, where, *EvseSpec.__slots__)
+    _number(entry, "max_current_a", where, 6, 80)
+    phases = tuple(entry.get("phases", (1, 2, 3)))
+    if not phases or len(set(phases)) != len(phases) or any(phase not in (1, 2, 3) for phase in phases):
+        raise ValueError(f"{where}.phases = {list(phases)!r}: must be one to three distinct phases")
+    return EvseSpec(int(entry["id"]), float(entry.get("max_current_a", 32)), str(entry.get("meter", "")), phases)
+
+
+def _meter(entry: Mapping[str, Any], where: str) -> MeterSpec:
+    _only(entry, where, *MeterSpec.__slots__)
+    _number(entry, "unit_id", where, 1, 247)
+    _number(entry, "port", where, 0, 65535)
+    distortion = Distortion.from_spec(entry.get("distortion", {}), f"{where}.distortion")
+    return MeterSpec(Path(entry["register_map"]), int(entry.get("unit_id", 1)), int(entry.get("port", 0)), distortion)
+
+
+def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:
+    values = {key: value for key, value in entry.items() if key not in _NOT_OURS}
+    _only(values, "emulator", *EmulatorSpec.__slots__)
+    values["station_meter"] = Distortion.from_spec(values.get("station_meter", {}), "emulator.station_meter")
+    _number(values, "supply_voltage_v", "emulator", 1, 1000)
+    _number(values, "meter_values_interval_s", "emulator", 0)
+    _number(values, "pwm_delay_s", "emulator", 0, 600)
+    return EmulatorSpec(**values)
+
+
+def _only(entry: Mapping[str, Any], where: str, *known: str) -> None:
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
+
+
+def _number(entry: Mapping[str, Any], key: str, where: str, low: float, high: float = float("inf")) -> None:
+    value = entry.get(key, low)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{where}.{key} = {value!r}: must be a number from {low:g} to {high:g}")

@@ -1,0 +1,50 @@
+"""The station's own meter: what it reports in MeterValues, with errors of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from firmware_sim.distortion import Distortion
+from firmware_sim.physics import Truth
+from firmware_sim.plant import EvsePlant
+
+
+class StationMeter:
+    """Measures one EVSE for the station."""
+
+    def __init__(self, plant: EvsePlant, phases: int, nominal_voltage_v: float, distortion: Distortion) -> None:
+        self._plant, self._phases, self._voltage_v, self._distortion = plant, phases, nominal_voltage_v, distortion
+
+    def sample(self, context: str, measurands: Sequence[str], offered_a: float) -> list[dict[str, Any]]:
+        """Return a list of SampledValueType.
+
+        Args:
+            context: ReadingContextEnumType.
+            measurands: which, in this order; at least the energy register is always there.
+            offered_a: what the pilot offers now, A per phase.
+        """
+        truth = self._plant.truth(self._distortion.latency_s)
+        names = measurands or ("Energy.Active.Import.Register",)
+        values = [value for name in names for value in self._values(name, truth, offered_a)]
+        return [
+            {"value": value, "context": context, "measurand": name, **phase, "unitOfMeasure": {"unit": unit}}
+            for name, phase, value, unit in values
+        ]
+
+    def _values(self, name: str, truth: Truth, offered_a: float) -> list[tuple[str, dict[str, str], float, str]]:
+        if name == "Energy.Active.Import.Register":
+            return [(name, {}, round(self._distortion.energy(truth.energy_wh), 3), "Wh")]
+        if name == "Power.Active.Import":
+            power = sum(self._distortion.power(truth, phase) for phase in range(self._phases))
+            return [(name, {}, round(power, 1), "W")]
+        if name == "Current.Import":
+            return [
+                (name, {"phase": f"L{phase + 1}"}, round(self._distortion.current(truth.current_a[phase]), 3), "A")
+                for phase in range(self._phases)
+            ]
+        if name == "Voltage":
+            return [(name, {"phase": f"L{phase + 1}-N"}, round(truth.voltage_v[phase], 1), "V") for phase in range(self._phases)]
+        if name == "Current.Offered":
+            return [(name, {}, round(offered_a, 3), "A")]
+        return [(name, {}, round(offered_a * self._voltage_v * self._phases, 1), "W")]
