@@ -151,7 +151,8 @@ async def _refuse(send: Send) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """Bind first, so that the port is known before anyone is told. The backlog is set when serving begins."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it a body waits 40 ms for an acknowledgement
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final
 
 import httpx
 
+from bench.adapters.http_server import HttpServer
 from bench.errors import PeerError
 
 MAX_RESPONSE_BYTES: Final = 4_000_000
 _LIMITS: Final = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=None)
 """A kept connection is dropped by its server; httpcore sees that before it is used again, without a timer of its own."""
+_REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where to connect to a server that listens on all addresses."""
 
 
 class AddressBook:
@@ -23,13 +26,21 @@ class AddressBook:
     def __init__(self) -> None:
         self._hosts: dict[str, tuple[str, int]] = {}
 
-    def add(self, host: str, address: str, port: int) -> None:
-        """Enter where a logical host is served, in plain HTTP."""
-        self._hosts[host.lower()] = (address, port)
-
-    def remove(self, host: str) -> None:
-        """Forget a logical host."""
-        self._hosts.pop(host.lower(), None)
+    @contextmanager
+    def entry(self, base_url: str, server: HttpServer) -> Iterator[None]:
+        """Enter for a while where the host of a base URL is served, in plain HTTP. One with a port is real and needs no entry."""
+        url = httpx.URL(base_url)
+        if url.port is not None:
+            yield
+            return
+        former = self._hosts.get(url.host)
+        self._hosts[url.host] = (_REACHABLE.get(server.host, server.host), server.port)
+        try:
+            yield
+        finally:
+            del self._hosts[url.host]
+            if former is not None:
+                self._hosts[url.host] = former
 
     def resolve(self, url: httpx.URL) -> httpx.URL:
         """Return the URL to connect to."""

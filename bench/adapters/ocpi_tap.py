@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -132,6 +133,9 @@ class _TappedTransport:
             status, given, content = await self._inner.request(method, url, headers, body, timeout_s)
         except PeerError as error:
             self._tap.failed(exchange, str(error))
+            raise
+        except asyncio.CancelledError:
+            self._tap.failed(exchange, "the bench closed before the response came")
             raise
         self._tap.response(exchange, status, given, content)
         return status, given, content

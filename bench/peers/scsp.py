@@ -31,7 +31,7 @@ from bench.wire.ocpi import (
     routing,
 )  # fmt: skip
 
-LOGICAL_HOST: Final = "scsp.bench"
+LOGICAL_URL: Final = "http://scsp.bench"
 REQUEST_TIMEOUT_S: Final = 30.0
 ACCEPTED: Final = "ACCEPTED"
 
@@ -54,7 +54,7 @@ class MockScsp(Inbox):
 
     def __init__(
         self, clock: Clock, ids: IdSource, transport: OcpiTransport, *,
-        base_url: str = f"http://{LOGICAL_HOST}", party: PartyId = PARTY, name: str = "mock SCSP",
+        base_url: str = LOGICAL_URL, party: PartyId = PARTY, name: str = "mock SCSP",
     ) -> None:  # fmt: skip
         super().__init__(clock, ids.token(48), base_url, party, name)
         self._ids, self._transport = ids, transport
@@ -185,15 +185,12 @@ async def open_scsp(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    base_url: str = f"http://{LOGICAL_HOST}",
+    base_url: str = LOGICAL_URL,
     party: PartyId = PARTY,
 ) -> AsyncIterator[MockScsp]:
-    """Serve a mock SCSP; its logical host is entered into `addresses`. Raises RigError where it cannot listen."""
+    """Serve a mock SCSP; a base URL without a port is logical and entered into `addresses`. Raises RigError where it cannot listen."""
     async with open_transport(addresses) as transport:
         scsp = MockScsp(clock, ids, transport, base_url=base_url, party=party)
         async with open_http_server(scsp_app(scsp), host, port) as server:
-            addresses.add(LOGICAL_HOST, server.host, server.port)
-            try:
+            with addresses.entry(base_url, server):
                 yield scsp
-            finally:
-                addresses.remove(LOGICAL_HOST)

@@ -13,14 +13,7 @@ from starlette.routing import Route
 
 from bench.peers.scsp_inbox import Inbox
 from bench.wire import ocpi_checks as checks
-from bench.wire.ocpi import (
-    CLIENT_ERROR,
-    SUCCESS,
-    VERSION,
-    decode_token,
-    dump,
-    envelope,
-)  # fmt: skip
+from bench.wire.ocpi import CLIENT_ERROR, SUCCESS, VERSION, decode_token, dump, echo, envelope
 
 Handler = Callable[[Request, Any], "tuple[int, int, Any]"]
 """(request, JSON body) -> (HTTP status, status_code, data)."""

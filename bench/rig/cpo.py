@@ -18,7 +18,7 @@ from bench.ports import Clock, IdSource, Journal, Stations
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi import PartyId
 
-LOGICAL_HOST: Final = "cso.bench"
+LOGICAL_URL: Final = "http://cso.bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Cpo:
     """The open platform."""
 
     versions_url: str
-    """Where a peer begins; logical unless a base URL was given."""
+    """Where a peer begins, below the base URL."""
     token_a: str
     """For the first registration; `platform.registry.invite()` gives more."""
     port: int
@@ -42,14 +42,15 @@ async def open_cpo(
     stations: Stations,
     addresses: AddressBook,
     *,
-    base_url: str = f"http://{LOGICAL_HOST}",
+    base_url: str = LOGICAL_URL,
     shortest_s: Mapping[str, float] | None = None,
 ) -> AsyncIterator[Cpo]:
     """Serve OCPI for the stations of a rig, and journal each exchange.
 
     Args:
         stations: the CSMS, or a fault in front of it.
-        base_url: the address that peers are told; the logical host is entered into `addresses`, a real one is not.
+        base_url: the address that peers are told. Without a port it is logical and entered into `addresses`; for a peer
+            outside this process give the real one, with its port.
         shortest_s: see CpoPlatform.
     Raises: RigError where the address of the rig file cannot be listened on.
     """
@@ -69,14 +70,8 @@ async def open_cpo(
         unsubscribe = stations.subscribe(platform.on_event)
         try:
             async with open_http_server(tap.server(ocpi_app(platform)), settings.ocpi.host, settings.ocpi.port) as server:
-                addresses.add(LOGICAL_HOST, _reachable(server.host), server.port)
-                yield Cpo(platform.versions_url, token_a, server.port, platform)
+                with addresses.entry(base_url, server):
+                    yield Cpo(platform.versions_url, token_a, server.port, platform)
         finally:
             unsubscribe()
-            addresses.remove(LOGICAL_HOST)
             await platform.close()
-
-
-def _reachable(host: str) -> str:
-    """Return an address to connect to where a server listens on all of them."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -71,6 +71,7 @@ class Handshake:
         self._registry.remove(caller.platform)
 
     async def _platform(self, given: Credentials, present: Platform | None) -> Platform:
+        self._registry.learn(given.token)
         parties = tuple(Party(PartyId.of(one.country_code, one.party_id), one.role) for one in given.roles)
         taken = self._registry.taken(parties, present)
         if taken is not None:

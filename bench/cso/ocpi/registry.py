@@ -67,21 +67,21 @@ class Registry:
     """
 
     def __init__(self, ids: IdSource, learn: Callable[[str], None]) -> None:
-        self._ids, self._learn = ids, learn
+        self._ids, self.learn = ids, learn
         self._invitations: list[str] = []
         self.platforms: list[Platform] = []
 
     def invite(self, token_a: str | None = None) -> str:
         """Return a registration token, which serves for one registration."""
         token = token_a or self.new_token()
-        self._learn(token)
+        self.learn(token)
         self._invitations.append(token)
         return token
 
     def new_token(self) -> str:
         """Return a token nobody has."""
         token = self._ids.token(48)
-        self._learn(token)
+        self.learn(token)
         return token
 
     def caller(self, authorization: str | None) -> Caller | None:
@@ -115,13 +115,13 @@ class Registry:
         if token_a not in self._invitations:
             return False
         self._invitations.remove(token_a)
-        self._learn(platform.token_out)
+        self.learn(platform.token_out)
         self.platforms.append(platform)
         return True
 
     def update(self, platform: Platform, new: Platform) -> None:
         """Give a registered platform new tokens, parties and endpoints; it stays the same platform."""
-        self._learn(new.token_out)
+        self.learn(new.token_out)
         platform.token_in, platform.token_out, platform.versions_url = new.token_in, new.token_out, new.versions_url
         platform.parties, platform.endpoints = new.parties, new.endpoints
 
