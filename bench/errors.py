@@ -12,12 +12,13 @@ class UsageError(BenchError):
 
 
 class SettingsError(UsageError):
-    """A file under `config/` is wrong. Reads as `FILE: KEY = VALUE: REASON`."""
+    """A file under `config/` is wrong. Reads as `FILE: KEY = VALUE: REASON`, without what there is not."""
 
     def __init__(self, file: str, key: str, value: object, reason: str) -> None:
         self.file, self.key, self.value, self.reason = file, key, value, reason
-        where = f"{key} = {value!r}" if key else repr(value)
-        super().__init__(f"{file}: {where}: {reason}")
+        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:79] + "…"
+        where = f"{key} = {shown}: " if key and value is not None else f"{key}: " if key else ""
+        super().__init__(f"{file}: {where}{reason}")
 
 
 class SchemaError(UsageError):

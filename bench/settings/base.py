@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from bench.errors import SettingsError
 
@@ -18,6 +20,10 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+_SECRET: Final = re.compile("pass|token|secret", re.IGNORECASE)
+"""Keys whose values never stand in a message."""
+_BARE: Final = re.compile(r"[\w-]+")
+"""Keys that TOML writes without quotes."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -25,12 +31,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except FileNotFoundError:
-        raise SettingsError(str(path), "", str(path), "no such file") from None
-    except IsADirectoryError:
-        raise SettingsError(str(path), "", str(path), "is a directory, not a file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(str(path), "", path.name, f"not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingsError(str(path), "", None, (error.strerror or str(error)).lower()) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(str(path), "", None, f"not valid TOML: {error}") from None
 
 
 def load(model: type[S], path: Path) -> S:
@@ -44,29 +48,62 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = _key(first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        reason = first["msg"].removeprefix("Value error, ")
-        reason = reason[:1].lower() + reason[1:]
-        if first["type"] == "missing":
-            raise SettingsError(str(path), key, None, f"is required{more}") from None
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(_known_keys(model, first["loc"])))
-            raise SettingsError(str(path), key, first["input"], f"unknown key{known and f'; known: {known}'}{more}") from None
-        value = first["input"] if not isinstance(first["input"], dict) else "…"
-        raise SettingsError(str(path), key, value, f"{reason}{more}") from None
+        key, siblings = _place(model, first["loc"])
+        value = first["input"]
+        if first["type"] == "missing" or isinstance(value, dict) or (isinstance(value, list) and dict in map(type, value)):
+            value = None
+        elif _SECRET.search(key.rpartition(".")[2]):
+            value = "…"
+        raise SettingsError(str(path), key, value, _reason(first, siblings) + more) from None
 
 
-def _key(location: tuple[int | str, ...]) -> str:
-    """Return `station[0].evse[1].meter` for a place in a file."""
-    key = ""
+def _reason(error: ErrorDetails, siblings: list[str]) -> str:
+    if error["type"] == "missing":
+        return "is required"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; known: {', '.join(siblings)}" if siblings else "unknown key"
+    reason = error["msg"]
+    own = reason.removeprefix("Value error, ")
+    return own if own != reason else reason[:1].lower() + reason[1:]
+
+
+def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """Return a place in a file as `station[0].evse[1].meter`, and the keys that are known beside it.
+
+    pydantic puts the names of union members between the keys; they stand in no file and are left out.
+    """
+    key, models, named = "", [model], False
+    siblings: list[str] = []
     for part in location:
-        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
-    return key
+        if isinstance(part, int):
+            key += f"[{part}]"
+            continue
+        fields = {field.alias or name: field for one in models for name, field in one.model_fields.items()}
+        tagged = [one for one in models if part in _tags(one)]
+        if part in fields:
+            models, named = _models(fields[part].annotation), get_origin(fields[part].annotation) is dict
+        elif tagged:
+            models = tagged
+            continue
+        elif not models and not named:
+            continue
+        else:
+            named = False
+        siblings = sorted(fields)
+        shown = part if _BARE.fullmatch(part) else repr(part)
+        key += f".{shown}" if key else shown
+    return key, siblings
 
 
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
-    """Return the keys that exist beside an unknown one, where that can be said; else none."""
-    if len(location) == 1:
-        return {field.alias or name for name, field in model.model_fields.items()}
-    return set()
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the settings that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _tags(model: type[BaseModel]) -> set[str]:
+    """Return the values by which a member of a union is chosen."""
+    annotations = [field.annotation for field in model.model_fields.values()]
+    return {tag for one in annotations if get_origin(one) is Literal for tag in get_args(one)}

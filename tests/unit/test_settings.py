@@ -1,0 +1,160 @@
+"""Errors in settings files: from the message alone a lab engineer can mend the file."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import SettingsError
+from bench.settings.base import check, load, read_toml
+from bench.settings.rig import RigSettings
+from bench.settings.scenario import ScenarioSettings
+
+CONFIG = Path(__file__).parents[2] / "config"
+FILE = Path("config/rigs/lab-a.toml")
+RIG = tomllib.loads((CONFIG / "rigs/emulated.toml").read_text())
+
+
+def refused(content: dict[str, Any]) -> str:
+    """Return the message for a rig that must be refused."""
+    with pytest.raises(SettingsError) as error:
+        check(RigSettings, content, FILE)
+    return str(error.value)
+
+
+def rig(place: str, value: Any) -> dict[str, Any]:
+    """Return the emulated rig with one value set, at a place such as `station.0.id`."""
+    content: dict[str, Any] = copy.deepcopy(RIG)
+    *parents, last = place.split(".")
+    at: Any = content
+    for part in parents:
+        at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+    at[int(last) if isinstance(at, list) else last] = value
+    return content
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG / "rigs").glob("*.toml")), ids=lambda path: str(path.stem))
+def test_a_shipped_rig_is_sound(path: Path) -> None:
+    """Each rig in config/rigs loads."""
+    assert load(RigSettings, path).station
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("meters.evse1.unit_id", 300, "meters.evse1.unit_id = 300: input should be less than or equal to 247"),
+        ("meters.evse1.latency_s", [2.0, 1.0], "meters.evse1.latency_s = [2.0, 1.0]: must be [shortest, longest], both"),
+        ("station.0.evse.1.id", 3, "station[0].evse: EVSEs are numbered 1, 2, 3 … without a gap (OCPP 2.0.1 part 1)"),
+        ("station.0.evse.0.phases", [1, 1], "station[0].evse[0].phases = [1, 1]: must name one to three distinct"),
+        ("station.0.evse.0.meter", "m9", "EVSE 1 of CS-EMU-1 names meter 'm9'; meters here: evse1, evse2"),
+        ("station.0.id", "a b", "station[0].id = 'a b': string should match pattern"),
+        ("csms.security_profile", 1, "with a security profile each station needs a password"),
+        ("csms.security_profile", 2, "csms: security_profile 2 needs certificate and private_key"),
+        ("csms.port", "http", "csms.port = 'http': input should be a valid integer"),
+        ("emulator.time", "fast", "emulator.time = 'fast': input should be 'virtual' or 'real'"),
+        ("schema", 2, "schema = 2: input should be 1"),
+        ("station", [], "station = []: tuple should have at least 1 item after validation, not 0"),
+    ],
+)
+def test_a_wrong_value_is_named(place: str, value: Any, message: str) -> None:
+    """File, key, value and reason stand in one line."""
+    text = refused(rig(place, value))
+    assert text.startswith(f"config/rigs/lab-a.toml: {message}")
+
+
+def test_a_missing_key_is_named() -> None:
+    """What is absent has no value to show."""
+    content = rig("name", "x")
+    del content["meters"]["evse1"]["register_map"]
+    assert refused(content) == "config/rigs/lab-a.toml: meters.evse1.register_map: is required"
+
+
+@pytest.mark.parametrize(
+    ("place", "known"),
+    [("statoin", "ocpi, schema, station"), ("station.0.features.phases", "supply_phases"), ("meters.evse1.hst", "host")],
+)
+def test_an_unknown_key_names_the_known_ones(place: str, known: str) -> None:
+    """A typing error is never ignored, and the keys that exist there are listed."""
+    text = refused(rig(place, 1))
+    assert f"{place.rpartition('.')[2]} = 1: unknown key; known: " in text
+    assert known in text
+
+
+def test_further_errors_are_counted() -> None:
+    """One error is shown; how many are behind it is said."""
+    content = rig("meters.evse1.unit_id", 300)
+    content["meters"]["evse2"]["unit_id"] = 0
+    assert refused(content).endswith(" (and 1 more)")
+
+
+def test_a_secret_is_not_shown() -> None:
+    """A password that is wrong in form is a password all the same."""
+    text = refused(rig("station.0.password", 12345678))
+    assert text.startswith("config/rigs/lab-a.toml: station[0].password = '…': ")
+    assert "12345678" not in text
+
+
+def test_a_long_value_is_cut() -> None:
+    """A message stays one line of a terminal or two."""
+    assert len(refused(rig("csms.port", "x" * 10_000))) < 250
+
+
+def test_a_step_is_named_by_its_place_alone() -> None:
+    """Which kind of step it is stands in the file already; pydantic's names for members of a union do not."""
+    path = CONFIG / "scenarios/scsp-day-ahead.toml"
+    content = read_toml(path)
+    content["step"][0]["at_s"] = -1
+    with pytest.raises(SettingsError) as error:
+        check(ScenarioSettings, content, path)
+    assert error.value.key == "step[0].at_s"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"schema = ", "not valid TOML: Invalid value (at end of document)"),
+        (b"\xff\xfe", "not valid TOML: "),
+        (b"a = 1\nb = 2x", "not valid TOML: Expected newline or end of document after a statement (at line 2, column 6)"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    """The parser's own place in the file is passed on."""
+    path = tmp_path / "rig.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as error:
+        read_toml(path)
+    assert str(error.value).startswith(f"{path}: {reason}")
+
+
+@pytest.mark.parametrize(("name", "reason"), [("absent.toml", "no such file or directory"), (".", "is a directory")])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    """A wrong path is told as such."""
+    with pytest.raises(SettingsError) as error:
+        read_toml(tmp_path / name)
+    assert str(error.value) == f"{tmp_path / name}: {reason}"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = ["csms", "ocpi", "station", "station.0", "station.0.evse", "station.0.evse.0.phases", "meters.evse1", "emulator", "name"]
+
+
+@given(place=st.sampled_from(PLACES), value=JSON)
+def test_no_content_is_a_traceback(place: str, value: Any) -> None:
+    """Whatever stands in the file, it is a rig or a SettingsError that names the file in one line."""
+    try:
+        check(RigSettings, rig(place, value), FILE)
+        message = f"{FILE}: sound"
+    except SettingsError as error:
+        message = str(error)
+    assert message.startswith(f"{FILE}: ")
+    assert "\n" not in message
