@@ -135,5 +135,5 @@ class NotRun:
         """Write the line after pytest's own last line."""
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._programs and reporter:
-            missing = ", ".join(f"{name} ({count} tests)" for name, count in sorted(self._programs.items()))
+            missing = ", ".join(f"{name} ({count} test{'s' * (count > 1)})" for name, count in sorted(self._programs.items()))
             reporter.write_line(f"not run: {missing}")
