@@ -7,8 +7,4 @@ runs as `python -m firmware_sim`.
 
 import logging
 
-from firmware_sim.rig import EmulatedRig, open_rig
-
-__all__ = ["EmulatedRig", "open_rig"]
-
 logging.getLogger("firmware_sim").addHandler(logging.NullHandler())

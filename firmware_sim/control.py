@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -119,12 +118,12 @@ class StationControl:
         return {"powered": self._station.powered, "accepted": self._station.outbox.open, "evses": evses}
 
     def _plant(self, evse_id: int) -> EvsePlant:
-        if isinstance(evse_id, bool) or evse_id not in self._plants:
+        if isinstance(evse_id, bool) or not isinstance(evse_id, int) or evse_id not in self._plants:
             raise ValueError(f"evse_id = {evse_id!r}: EVSEs here: {', '.join(map(str, self._plants))}")
         return self._plants[evse_id]
 
 
 def _number(name: str, value: float, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{name} = {value!r}: must be a number from {low:g} to {high:g}")
     return float(value)

@@ -33,11 +33,11 @@ class IgnoresLimit:
     ID: ClassVar = "station.ignores-limit"
     LAYER: ClassVar = "station"
     TEXT: ClassVar = "periods with one limit are ignored: the limit before goes on, or the station's own maximum"
-    PARAMS: ClassVar = {"limit": "the limit that is ignored, a number of at least 0", "unit": "W or A"}
+    PARAMS: ClassVar = {"limit": "the limit that is ignored, a number from 0 to 1000000", "unit": "W or A"}
 
     def __init__(self, *, limit: float, unit: str) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
-            raise ValueError(f"{self.ID}: limit = {limit!r}: must be a number of at least 0")
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1e6:
+            raise ValueError(f"{self.ID}: limit = {limit!r}: must be a number from 0 to 1000000")
         if unit not in ("A", "W"):
             raise ValueError(f"{self.ID}: unit = {unit!r}: must be A or W")
         self._limit, self._unit = float(limit), unit

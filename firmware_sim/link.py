@@ -126,7 +126,7 @@ class CsmsLink:
                     failures = 0
                 else:
                     failures += 1
-            await self._pause(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            await self._pause(BACK_OFF_S[min(max(failures - 1, 0), len(BACK_OFF_S) - 1)])
 
     async def _session(self, connection: ClientConnection) -> bool:
         """Speak on an open connection until it is over; return whether the CSMS had accepted the station."""

@@ -1,0 +1,105 @@
+"""The emulator as a process of its own, in real time: `python -m firmware_sim --csms ws://… --control PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_sim.clock import RealClock
+from firmware_sim.http_control import open_control
+from firmware_sim.rig import open_rig
+
+DEFAULT_MAP: Final = Path(__file__).parent.parent / "config" / "meters" / "sdm630.toml"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM. Returns 0, or 2 on a wrong argument, file or port."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    for noisy in ("websockets", "uvicorn", "pymodbus", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("firmware_sim.endpoint").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_run(options))
+    except (ValueError, OSError) as error:
+        print(f"firmware_sim: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m firmware_sim", description="An emulated charging station with EVs and meters."
+    )
+    parser.add_argument("--csms", required=True, metavar="URL", help="where the CSMS is; the station appends /ID")
+    parser.add_argument("--control", required=True, type=_port, metavar="PORT", help="HTTP/JSON control port; 0: a free one")
+    parser.add_argument("--id", default="CS-EMU-1", help="id of the station")
+    parser.add_argument("--evses", type=_count, default=2, metavar="N", help="number of EVSEs, each with a meter")
+    parser.add_argument("--max-current", type=float, default=16, metavar="A", help="of each EVSE, per phase")
+    parser.add_argument("--meter-map", type=Path, default=DEFAULT_MAP, metavar="FILE", help="register map of the meters")
+    parser.add_argument(
+        "--meter-port", type=_port, default=0, metavar="BASE", help="first meter's port, then BASE+1 …; 0: free ones"
+    )
+    parser.add_argument("--meter-values-interval", type=int, default=60, metavar="S", help="of the station's own meter values")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of message and transaction ids")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="first line: the password for basic authentication")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="authority of the CSMS's certificate (wss)")
+    parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="where meters and control port listen")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
+    return int(text)
+
+
+def _spec(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the rig as `open_rig` takes it: one station, a meter `evseN` behind each EVSE."""
+    if not options.csms.startswith(("ws://", "wss://")):
+        raise ValueError(f"--csms {options.csms}: must begin with ws:// or wss://")
+    numbers = range(1, options.evses + 1)
+    password = options.password_file.read_text(encoding="utf-8").partition("\n")[0].strip() if options.password_file else None
+    station = {
+        "id": options.id,
+        "password": password,
+        "evses": [{"id": number, "max_current_a": options.max_current, "meter": f"evse{number}"} for number in numbers],
+    }
+    base = options.meter_port
+    meters = {f"evse{number}": {"register_map": str(options.meter_map), "port": base and base + number - 1} for number in numbers}
+    emulator: dict[str, Any] = {"meter_values_interval_s": options.meter_values_interval}
+    if options.ca_file:
+        emulator["ca_file"] = str(options.ca_file)
+    return {"stations": [station], "meters": meters, "emulator": emulator, "host": options.listen}
+
+
+async def _run(options: argparse.Namespace) -> None:
+    """Serve until a signal comes; one line per listening port goes to the standard output."""
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    async with AsyncExitStack() as stack:
+        rig = await stack.enter_async_context(
+            open_rig(_spec(options), clock=RealClock(), csms_url=options.csms, seed=options.seed, virtual=False)
+        )
+        control = open_control(rig.stations[options.id], host=options.listen, port=options.control)
+        print(f"control http://{options.listen}:{await stack.enter_async_context(control)}", flush=True)
+        for name, port in rig.meter_ports.items():
+            print(f"meter {name} modbus-tcp {options.listen}:{port}", flush=True)
+        await over.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
