@@ -114,6 +114,7 @@ class OcppServer:
         while True:
             try:
                 accepted, address = await self._loop.sock_accept(self._listener)
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a frame waits for the last one's ACK
             except OSError as error:  # out of file descriptors, or the peer was gone at once
                 _log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(1)
