@@ -69,7 +69,7 @@ def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRul
         return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"meter {evse.meter} gave no reading",), (Layer.METER,))
     judged = _Judged(evse, limits, rule)
     periods = judged.periods()
-    verdict, reasons = _conclude(evse, periods, judged.breaches, rule)
+    verdict, reasons = _conclude(evse, periods, judged, rule)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in judged.breaches))
     return CheckResult(
         check="power",
@@ -87,13 +87,26 @@ def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRul
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Above:
+    """One reading above what was allowed."""
+
+    sample: Sample
+    reading: float
+    allowed: float
+    unit: str
+    verdict: Verdict
+
+
 class _Judged:
     """The readings of one EVSE, compared one by one."""
 
     def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule) -> None:
         self.evse, self.limits, self.rule = evse, limits, rule
         self.breaches: list[Breach] = []
+        self.breach_verdicts: list[Verdict] = []
         self.settling: list[Measurement] = []
+        self._run: list[_Above] = []
         self._times = [sample.received for sample in evse.samples]
         self._most_phases = max(_phases(sample) for sample in evse.samples)
 
@@ -105,6 +118,8 @@ class _Judged:
             if segment.value is not None:
                 results.append(self._period(segment, segment.value, before))
             before = segment
+        if self._run:
+            self._close()
         return results
 
     def _between(self, start: float, end: float) -> Sequence[Sample]:
@@ -116,7 +131,7 @@ class _Judged:
         settled_from = min(segment.end, segment.start + self.rule.settle_s + self.evse.latency_s[1])
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
-        verdicts = self._compare(samples, limit)
+        verdicts = self._compare(samples, limit, settled_from)
         asked = self._demand_before(segment.start, limit)
         shown = self._demand_at_limit(limit, settled) or asked
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
@@ -166,10 +181,9 @@ class _Judged:
         voltage = evse.supply.voltage_v
         return evse.current.expanded(reading / voltage, channels) * voltage
 
-    def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit) -> list[Verdict]:
-        """Return one verdict per reading that can be judged, and note the spans of breach."""
+    def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
+        """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too."""
         verdicts: list[Verdict] = []
-        run: list[tuple[Sample, float, float]] = []
         for sample in samples:
             allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
             if allowed is None or reading is None:
@@ -179,23 +193,25 @@ class _Judged:
                 tolerance *= self.evse.supply.voltage_v * limit.number_phases
             uncertainty = self._uncertainty(reading, limit.unit, len(sample.current_a))
             verdict = decide(reading, allowed + tolerance, uncertainty, self.rule.rule)
-            verdicts.append(verdict)
-            if verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
-                run.append((sample, reading, allowed))
-            elif run:
-                self._close(run, limit)
-                run = []
-        if run:
-            self._close(run, limit)
+            if sample.requested >= settled_from:
+                verdicts.append(verdict)
+            above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
+            if self._run and (not above or self._run[-1].allowed != allowed):
+                self._close()
+            if above:
+                self._run.append(_Above(sample, reading, allowed, limit.unit, verdict))
         return verdicts
 
-    def _close(self, run: list[tuple[Sample, float, float]], limit: ExpectedLimit) -> None:
-        worst_sample, reading, allowed = max(run, key=lambda one: one[1] - one[2])
-        blamed, pilot_ref = self._blame(worst_sample, allowed, limit.unit)
-        refs = (run[0][0].seq, worst_sample.seq, run[-1][0].seq, *pilot_ref)
+    def _close(self) -> None:
+        """End the span of breach that is open."""
+        run, self._run = self._run, []
+        top = max(run, key=lambda one: one.reading)
+        blamed, pilot_ref = self._blame(top.sample, top.allowed, top.unit)
+        refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
+        self.breach_verdicts.append(worst(one.verdict for one in run))
         self.breaches.append(
             Breach(
-                self.evse.evse_id, run[0][0].received, run[-1][0].received, allowed, limit.unit, reading, blamed,
+                self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
                 tuple(dict.fromkeys(refs)),
             )
         )  # fmt: skip
@@ -284,10 +300,10 @@ def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, 
 
 
 def _conclude(
-    evse: EvseFacts, periods: Sequence[PeriodResult], breaches: Sequence[Breach], rule: PowerRule
+    evse: EvseFacts, periods: Sequence[PeriodResult], judged: _Judged, rule: PowerRule
 ) -> tuple[Verdict, tuple[str, ...]]:
-    reasons = [breach_text(evse, breach) for breach in sorted(breaches, key=lambda one: -one.excess / (one.limit or 1))]
-    verdict = worst(period.verdict for period in periods)
+    reasons = [breach_text(evse, one) for one in sorted(judged.breaches, key=lambda one: -one.excess / (one.limit or 1))]
+    verdict = worst([*judged.breach_verdicts, *(period.verdict for period in periods)])
     if verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
         return verdict, tuple(reasons)
     undecided = [period for period in periods if period.verdict is Verdict.INCONCLUSIVE and period.reason]
