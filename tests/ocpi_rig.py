@@ -65,7 +65,7 @@ class ScriptedStations:
     def tell(self, event: str, **fields: Any) -> None:
         """Let an event happen."""
         for listener in list(self._listeners):
-            listener({"event": event, "station": STATION, **fields})
+            listener({"event": event, "station": STATION} | fields)
 
     def transaction(self, phase: str, transaction_id: str = "tx-1", wh: float | None = None, **fields: Any) -> None:
         """Let a transaction event happen on EVSE 1."""

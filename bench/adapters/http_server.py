@@ -22,7 +22,7 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES: Final = 1_000_000
 KEEP_ALIVE_S: Final = 75
-_GRACE_S: Final = 2.0
+GRACE_S: Final = 2.0
 """How long requests in progress may take to finish when the server closes."""
 _TURNS: Final = 20
 """Turns of the loop that closed connections get to be gone."""
@@ -38,7 +38,7 @@ class HttpServer:
 
 @asynccontextmanager
 async def open_http_server(
-    app: AsgiApp, host: str = "127.0.0.1", port: int = 0, *, max_body_bytes: int = MAX_BODY_BYTES
+    app: AsgiApp, host: str = "127.0.0.1", port: int = 0, *, max_body_bytes: int = MAX_BODY_BYTES, grace_s: float = GRACE_S
 ) -> AsyncIterator[HttpServer]:
     """Serve an ASGI application; port 0 takes a free one. A request with a longer body gets 413 and never reaches `app`.
 
@@ -50,7 +50,7 @@ async def open_http_server(
         http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
-    server = _Server(config)
+    server = _Server(config, grace_s)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         ready = asyncio.create_task(server.ready.wait())
@@ -68,8 +68,9 @@ async def open_http_server(
 class _Server(uvicorn.Server):
     """Runs until `stop`, touches no signals, and closes without polling."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, grace_s: float) -> None:
         super().__init__(config)
+        self._grace_s = grace_s
         self.ready, self.stop = asyncio.Event(), asyncio.Event()
 
     @contextlib.contextmanager
@@ -90,7 +91,7 @@ class _Server(uvicorn.Server):
             connection.shutdown()
         tasks = list(self.server_state.tasks)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
+            _, late = await asyncio.wait(tasks, timeout=self._grace_s)
             for task in late:
                 task.cancel()
             if late:

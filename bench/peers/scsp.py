@@ -188,7 +188,10 @@ async def open_scsp(
     base_url: str = LOGICAL_URL,
     party: PartyId = PARTY,
 ) -> AsyncIterator[MockScsp]:
-    """Serve a mock SCSP; a base URL without a port is logical and entered into `addresses`. Raises RigError where it cannot listen."""
+    """Serve a mock SCSP; a base URL without a port is logical and entered into `addresses`.
+
+    Raises: RigError where it cannot listen.
+    """
     async with open_transport(addresses) as transport:
         scsp = MockScsp(clock, ids, transport, base_url=base_url, party=party)
         async with open_http_server(scsp_app(scsp), host, port) as server:

@@ -232,7 +232,7 @@ def decode_token(header: str | None) -> str | None:
     if scheme.lower() != "token":
         return None
     try:
-        return base64.b64decode(encoded.strip(), validate=True).decode()
+        return base64.b64decode(encoded.strip(), validate=True).decode() or None
     except (binascii.Error, ValueError):
         return None
 

@@ -45,6 +45,16 @@ async def test_an_idle_hour_costs_next_to_nothing() -> None:
         assert loop.iterations - before < 20
 
 
+async def test_a_kept_connection_that_the_server_dropped_is_replaced() -> None:
+    """After hours of silence the next request works."""
+    async with open_ocpi_rig() as rig:
+        session_id, _ = await rig.placed()
+        for _ in range(2):
+            await asyncio.sleep(3600)
+            order = await rig.scsp.get_active(session_id, 60)
+            assert (await rig.scsp.wait_result(order.response_id, 60))["result"] == "ACCEPTED"
+
+
 def _tell_the_story(path: Path) -> tuple[bytes, list[str]]:
     """Return the journal of a small run, and all tokens that were in use."""
     tokens: list[str] = []

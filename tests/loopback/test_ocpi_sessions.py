@@ -1,0 +1,116 @@
+"""Transactions of stations become OCPI sessions, and the SCSP hears of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bench.wire.ocpi import encode_token
+from tests.ocpi_rig import OcpiRig, open_ocpi_rig
+
+pytestmark = pytest.mark.virtual
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[OcpiRig]:
+    """Return CPO and SCSP, registered."""
+    async with open_ocpi_rig() as opened:
+        yield opened
+
+
+def _puts(rig: OcpiRig, method: str = "PUT") -> int:
+    requests = rig.journal.of("ocpi.request")  # type: ignore[attr-defined]
+    return sum(one["method"] == method and "/sessions/" in one["url"] for one in requests)
+
+
+async def test_a_started_transaction_is_an_active_session(rig: OcpiRig) -> None:
+    """Put to the SCSP under country, party and an id of its own."""
+    session_id = await rig.session()
+    session = rig.scsp.sessions[session_id]
+    assert session_id != "tx-1"
+    assert (session["status"], session["kwh"], session["evse_uid"]) == ("ACTIVE", 0.0, "CS-1-1")
+    assert rig.scsp.findings == []
+
+
+async def test_a_session_is_told_once_it_is_known_who_charges(rig: OcpiRig) -> None:
+    """A Session needs a token: plugged in first, authorised later, told then."""
+    rig.stations.transaction("Started", id_token=None)
+    await asyncio.sleep(1)
+    assert rig.scsp.sessions == {}
+    rig.stations.transaction("Updated")
+    session = await rig.scsp.wait_session(lambda one: True, 10)
+    assert session["cdr_token"]["uid"] == "TOKEN-1"
+
+
+async def test_energy_is_told_now_and_then_as_a_charging_period(rig: OcpiRig) -> None:
+    """Not with each event: at most each 15 minutes, and the periods add up to the energy."""
+    session_id = await rig.session()
+    for step in range(1, 7):
+        await asyncio.sleep(300)
+        rig.stations.transaction("Updated", wh=1000 + step * 500)
+    await asyncio.sleep(1)
+    session = rig.scsp.sessions[session_id]
+    assert _puts(rig, "PATCH") == 2
+    assert session["kwh"] == 3.0
+    assert [one["dimensions"][0]["volume"] for one in session["charging_periods"]] == [1.5, 1.5]
+
+
+async def test_the_end_is_told_at_once(rig: OcpiRig) -> None:
+    """COMPLETED with end and energy; nothing follows it."""
+    session_id = await rig.session()
+    await asyncio.sleep(60)
+    rig.stations.transaction("Ended", wh=1250)
+    rig.stations.transaction("Updated", wh=9999)
+    await asyncio.sleep(1)
+    session = rig.scsp.sessions[session_id]
+    assert (session["status"], session["kwh"], session["end_date_time"]) == ("COMPLETED", 0.25, "2026-01-15T00:01:00Z")
+
+
+async def test_a_peer_that_does_not_know_the_session_gets_the_whole_of_it(rig: OcpiRig) -> None:
+    """A PATCH that fails is followed by a PUT."""
+    session_id = await rig.session()
+    del rig.scsp.sessions[session_id]
+    rig.stations.transaction("Ended", wh=1250)
+    assert await rig.scsp.wait_until(lambda: session_id in rig.scsp.sessions, 10)
+    assert rig.scsp.sessions[session_id]["status"] == "COMPLETED"
+    assert rig.scsp.findings == []
+
+
+async def test_two_stations_may_use_one_transaction_id(rig: OcpiRig) -> None:
+    """A transaction's id is unique at its station only."""
+    first = await rig.session()
+    rig.stations.transaction("Started", station="CS-2")
+    second = await rig.scsp.wait_session(lambda one: one["id"] != first, 10)
+    assert second["evse_uid"] == "CS-2-1"
+
+
+async def test_a_transaction_without_an_evse_is_noted(rig: OcpiRig) -> None:
+    """It cannot be a session, and that is said."""
+    rig.stations.transaction("Updated", evse=None)
+    assert len(rig.found("session_without_evse")) == 1
+
+
+async def test_sessions_are_listed_page_by_page(rig: OcpiRig) -> None:
+    """Oldest first; the link leads to the next page and keeps the filter; date_from is required."""
+    for number in range(3):
+        await rig.session(f"tx-{number}")
+        await asyncio.sleep(60)
+    token = rig.cpo.platform.registry.platforms[0].token_in
+    url, seen = "http://cso.bench/ocpi/2.2.1/sessions?date_from=2026-01-15T00:01:00Z&limit=1", 0
+    while url:
+        _, headers, _ = await rig.transport.request("GET", url, {"authorization": encode_token(token)}, b"", 10)
+        seen += 1
+        assert (headers["x-total-count"], headers["x-limit"]) == ("2", "100")
+        url = headers.get("link", "").partition(">")[0].removeprefix("<")
+    assert seen == 2
+
+
+async def test_an_unregistered_party_hears_no_more(rig: OcpiRig) -> None:
+    """All automated communication ends with the registration."""
+    await rig.session()
+    await rig.scsp.unregister()
+    rig.stations.transaction("Ended")
+    await asyncio.sleep(1)
+    assert _puts(rig, "PATCH") == 0

@@ -1,0 +1,132 @@
+"""Each rule that a peer may break is found, and a peer that keeps them all is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.wire import ocpi_checks as checks
+
+ACTIVE: dict[str, Any] = {
+    "start_date_time": "2026-01-15T00:00:00Z",
+    "charging_profile": {
+        "start_date_time": "2026-01-15T00:00:00Z", "duration": 3600, "charging_rate_unit": "A",
+        "charging_profile_period": [{"start_period": 0, "limit": 16.0}, {"start_period": 900, "limit": 6}],
+    },
+}  # fmt: skip
+SESSION: dict[str, Any] = {
+    "country_code": "NL", "party_id": "BEN", "id": "S-1", "start_date_time": "2026-01-15T00:00:00Z", "kwh": 0.0,
+    "cdr_token": {"country_code": "NL", "party_id": "BEN", "uid": "T", "type": "RFID", "contract_id": "T"},
+    "auth_method": "WHITELIST", "location_id": "L", "evse_uid": "E", "connector_id": "1", "currency": "EUR",
+    "status": "ACTIVE", "last_updated": "2026-01-15T00:00:00.500Z",
+}  # fmt: skip
+ENVELOPE = {"status_code": 1000, "timestamp": "2026-01-15T00:00:00"}
+IDS = {"x-request-id": "r-1", "x-correlation-id": "c-1"}
+FROM = {"ocpi-from-country-code": "NL", "ocpi-from-party-id": "SCP"}
+TO = {"ocpi-to-country-code": "NL", "ocpi-to-party-id": "BEN"}
+
+
+def _codes(found: list[checks.Finding]) -> list[str]:
+    return [one.code for one in found]
+
+
+def _profile(**changes: Any) -> dict[str, Any]:
+    return ACTIVE["charging_profile"] | changes
+
+
+def test_a_faultless_peer_is_left_alone() -> None:
+    """No finding without a break."""
+    assert checks.check_active_profile(ACTIVE) == []
+    assert checks.check_session(SESSION, "S-1") == []
+    assert checks.check_session({"last_updated": SESSION["last_updated"], "kwh": 1}, "S-1", patch=True) == []
+    assert checks.check_envelope(ENVELOPE | {"data": {}}, "object") == []
+    assert checks.check_envelope(ENVELOPE, "none") == []
+    assert checks.check_profile_response({"result": "ACCEPTED", "timeout": 45}) == []
+    assert checks.check_result({"result": "ACCEPTED", "profile": ACTIVE}) == []
+    assert checks.check_request_headers(IDS | FROM | TO, functional=True) == []
+    assert checks.check_request_headers(IDS, functional=False) == []
+    assert checks.check_response_headers(IDS | FROM | TO, IDS | {**_turned()}, functional=True) == []
+
+
+def _turned() -> dict[str, str]:
+    return {
+        "ocpi-to-country-code": "nl", "ocpi-to-party-id": "SCP", "ocpi-from-country-code": "NL", "ocpi-from-party-id": "BEN",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"charging_rate_unit": "kW"}, "profile_unit"),
+        ({"duration": 1.5}, "profile_duration"),
+        ({"charging_profile_period": {"start_period": 0, "limit": 1}}, "profile_periods"),
+        ({"charging_profile_period": []}, "profile_periods"),
+        ({"charging_profile_period": [{"start_period": 60, "limit": 1}]}, "profile_starts"),
+        ({"charging_profile_period": [{"start_period": "0", "limit": 1}]}, "profile_starts"),
+        ({"charging_profile_period": [{"start_period": 0, "limit": -1}]}, "profile_limit"),
+        ({"charging_profile_period": [{"start_period": 0}]}, "profile_limit"),
+        ({"charging_profile_period": [{"start_period": 0, "limit": 15.94}]}, "profile_decimals"),
+        ({"start_date_time": "2026-01-15T00:00:00+00:00"}, "profile_time"),
+        ({"start_date_time": "2026-01-15T00:00:00.500000Z"}, "profile_time"),
+        ({"start_date_time": "2026-13-15T00:00:00Z"}, "profile_time"),
+    ],
+)
+def test_a_break_in_a_profile_is_found(changes: dict[str, Any], code: str) -> None:
+    """One break, one finding."""
+    assert _codes(checks.check_charging_profile(_profile(**changes))) == [code]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"status": "RESERVED"}, "session_status"),
+        ({"id": "S-2"}, "session_id"),
+        ({"kwh": "1"}, "session_kwh"),
+        ({"cdr_token": {}}, "session_token"),
+        ({"status": "COMPLETED"}, "session_end"),
+        ({"last_updated": "yesterday"}, "session_time"),
+    ],
+)
+def test_a_break_in_a_session_is_found(changes: dict[str, Any], code: str) -> None:
+    """The finding names it."""
+    assert set(_codes(checks.check_session(SESSION | changes, "S-1"))) == {code}
+
+
+def test_a_patch_carries_last_updated() -> None:
+    """It alone is required there."""
+    assert _codes(checks.check_session({"kwh": 1}, patch=True)) == ["session_field"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "data", "code"),
+    [
+        ([], "any", "envelope"),
+        ({"status_code": 1000}, "any", "envelope_time"),
+        (ENVELOPE | {"status_code": "1000"}, "any", "envelope"),
+        (ENVELOPE | {"data": [{}]}, "object", "envelope_data"),
+        (ENVELOPE | {"data": {}}, "none", "envelope_data"),
+        (ENVELOPE | {"status_code": 2001, "data": {}}, "any", "envelope_data"),
+    ],
+)
+def test_a_broken_envelope_is_found(raw: Any, data: checks.Data, code: str) -> None:
+    """`data` wrapped in a list, or beside an error, and the like."""
+    assert _codes(checks.check_envelope(raw, data)) == [code]
+
+
+def test_headers_that_are_missing_or_out_of_place_are_found() -> None:
+    """Ids everywhere; routing on functional modules and nowhere else; both come back."""
+    assert _codes(checks.check_request_headers({}, functional=True)) == ["id_missing", "id_missing", "routing_headers"]
+    assert _codes(checks.check_request_headers(IDS | TO, functional=False)) == ["routing_headers"]
+    assert _codes(checks.check_response_headers(IDS, {"x-request-id": "r-2"}, functional=False)) == ["id_not_echoed"] * 2
+    assert _codes(checks.check_response_headers(IDS | FROM | TO, IDS | FROM | TO, functional=True)) == ["routing_not_swapped"] * 2
+
+
+@pytest.mark.parametrize("raw", [None, [], "text", 1, True, {}, {"charging_profile": 1, "result": [], "roles": {}, "id": []}])
+def test_no_check_fails_on_anything(raw: Any) -> None:
+    """Whatever JSON comes: findings, and never an exception."""
+    for check in (
+        checks.check_active_profile, checks.check_charging_profile, checks.check_credentials, checks.check_envelope,
+        checks.check_profile_response, checks.check_result, checks.check_session,
+    ):  # fmt: skip
+        assert check(raw)
