@@ -57,7 +57,11 @@ def exchange_section(documents: Sequence[Document]) -> tuple[Markup, set[int]]:
     left_out = len(all_rows) - len(shown)
     note = f"{left_out} of {len(all_rows)} exchanges are left out here to keep the page light; journal.jsonl holds every one."
     head = element(
-        "tr", [element("th", one, scope="col") for one in ("Document", "Time, UTC", "Wire", "Route", "Message", "Status", "Took")]
+        "tr",
+        [
+            element("th", one, scope="col", class_="number" if one in ("Document", "Took") else None)
+            for one in ("Document", "Time, UTC", "Wire", "Route", "Message", "Status", "Took")
+        ],
     )
     controls = element(
         "div",

@@ -136,8 +136,8 @@ def _legend(series: EvseSeries, panel: _Panel) -> Iterator[Markup]:
 
 
 def _ticks(highest: float) -> Iterable[float]:
-    """Return round values from 0 on, at most seven."""
-    rough = highest / 6
+    """Return round values from 0 on, at most nine."""
+    rough = highest / 8
     power = 10.0 ** floor(log10(rough))
     step = next(one * power for one in (1, 2, 5, 10) if one * power >= rough)
     return [index * step for index in range(floor(highest / step) + 1)]
@@ -152,4 +152,5 @@ def _times(start: float, end: float) -> list[float]:
 
 def _label(at: float, series: EvseSeries) -> str:
     whole = all(one % 60 == 0 for pair in pairwise(_times(series.start, series.end)) for one in pair)
-    return moment(at).strftime("%H:%M" if whole else "%H:%M:%S")
+    midnight = at % 86_400 == 0
+    return moment(at).strftime("%d %b" if midnight else "%H:%M" if whole else "%H:%M:%S")
