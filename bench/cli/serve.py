@@ -37,13 +37,14 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def serve(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     from bench.rig.files import find_rig, run_folder
+    from bench.rig.ocpi import open_served_ocpi
     from bench.rig.serve import ServeOrder
     from bench.rig.serve import serve as serve_rig
 
     rig_path, rig = find_rig(arguments.rig)
     if arguments.listen:
         rig = listening(rig, arguments.listen)
-    serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve")), announce)
+    serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve"), open_served_ocpi), announce)
     return 0
 
 
