@@ -16,6 +16,8 @@ from typing import Any, Final
 from bench.wire.ocpi import MOST_PERIODS, ActiveChargingProfile, ChargingProfile, utc_text
 
 _TENTH: Final = Decimal("0.1")
+_BEYOND_TENTHS: Final = Decimal(2**53)
+"""A number in JSON has no tenths from here on."""
 
 
 class NotConvertibleError(ValueError):
@@ -40,7 +42,8 @@ class EvseSupply:
 
 def round_down(limit: float | Decimal) -> float:
     """Return a limit with one decimal, never more than it was: all that OCPI and OCPP carry."""
-    return float(Decimal(str(limit)).quantize(_TENTH, ROUND_DOWN))
+    value = Decimal(str(limit))
+    return float(value if value > _BEYOND_TENTHS else value.quantize(_TENTH, ROUND_DOWN))
 
 
 def convert(limit: float, unit: str, to: str, supply: EvseSupply) -> float:

@@ -16,6 +16,7 @@ from tests.support import EPOCH, MemoryJournal
 pytestmark = pytest.mark.virtual
 
 
+@pytest.mark.every_loop
 async def test_a_profile_goes_all_the_way_and_back() -> None:
     """Handshake, session, PUT, result, push, GET, DELETE, end: each step works, and neither side finds fault."""
     async with open_ocpi_rig() as rig:

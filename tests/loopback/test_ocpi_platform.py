@@ -135,7 +135,8 @@ async def test_a_platform_that_cannot_be_used_is_told_why(fresh: OcpiRig, versio
 
     async def answer(request: Request) -> Response:
         data = versions if request.url.path == "/versions" else details
-        return JSONResponse({"data": data, "status_code": 1000, "timestamp": "2026-01-01T00:00:00Z"}, 200 if data is not None else 500)
+        envelope = {"data": data, "status_code": 1000, "timestamp": "2026-01-01T00:00:00Z"}
+        return JSONResponse(envelope, 200 if data is not None else 500)
 
     credentials = fresh.scsp.own_credentials() | {"url": "http://odd.bench/versions"}
     token = fresh.cpo.token_a
@@ -152,9 +153,10 @@ async def test_the_scsp_says_why_it_could_not_register(fresh: OcpiRig) -> None:
         await fresh.scsp.register(fresh.cpo.versions_url, "wrong")
 
 
-async def test_what_is_no_json_is_an_error_of_http(rig: OcpiRig) -> None:
+@pytest.mark.parametrize("body", [b"{ no json", b"[" * 100_000, b"\xff", b'{"a": \xe9}'])
+async def test_what_is_no_json_is_an_error_of_http(rig: OcpiRig, body: bytes) -> None:
     """400, with an envelope."""
-    status, envelope, _ = await _ask(rig, "PUT", PROFILES, b"{ no json")
+    status, envelope, _ = await _ask(rig, "PUT", PROFILES, body)
     assert (status, envelope["status_code"]) == (400, 2000)
 
 
@@ -190,7 +192,8 @@ async def test_a_response_url_that_was_cut_off_is_found(rig: OcpiRig) -> None:
     """An `&` that was not percent-encoded: 2001 that says so, instead of a call to half an address."""
     url = f"{PROFILES}?duration=60&response_url=http://scsp.bench/1?a=1&b=2"
     _, envelope, _ = await _ask(rig, "GET", url)
-    assert (envelope["status_code"], envelope["status_message"]) == (2001, "response_url must be percent-encoded: b was cut off from it")
+    assert envelope["status_code"] == 2001
+    assert envelope["status_message"] == "response_url must be percent-encoded: b was cut off from it"
     assert rig.found("query_parameters")
 
 
@@ -198,6 +201,12 @@ async def test_both_forms_of_an_url_are_served(rig: OcpiRig) -> None:
     """With and without a slash at the end, and never a redirect."""
     for url in (ROOT, f"{ROOT}/"):
         assert (await _ask(rig, "GET", url))[0] == 200
+
+
+async def test_a_body_without_a_content_type_is_still_answered(rig: OcpiRig) -> None:
+    """2001: what it is was not said."""
+    status, envelope, _ = await _ask(rig, "PUT", PROFILES, BODY, content_type="text/plain")
+    assert (status, envelope["status_code"]) == (200, 2001)
 
 
 async def test_an_unknown_path_and_a_wrong_method_have_envelopes(rig: OcpiRig) -> None:

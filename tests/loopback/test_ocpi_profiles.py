@@ -163,6 +163,31 @@ async def test_a_second_party_cannot_take_a_session_over(rig: OcpiRig) -> None:
         assert ids[0] != ids[1]
 
 
+async def test_a_party_that_left_steers_no_more(rig: OcpiRig) -> None:
+    """Its sessions are free for the next party."""
+    session_id, _ = await rig.placed()
+    await rig.scsp.unregister()
+    other_party, host = PartyId("NL", "OTH"), "http://other.bench"
+    async with open_scsp(LoopClock(EPOCH), SeededIds(2, "other"), rig.addresses, base_url=host, party=other_party) as other:
+        await other.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())
+        assert (await other.send_plan(session_id, PROFILE)).answer["result"] == "ACCEPTED"
+
+
+async def test_a_silent_station_does_not_outlive_the_platform() -> None:
+    """Closing with an order in the air leaves nothing running."""
+    async with open_ocpi_rig() as rig:
+        silent = rig.stations.answers["SetChargingProfile"] = asyncio.get_running_loop().create_future()
+        await rig.scsp.send_plan(await rig.session(), PROFILE)
+        await asyncio.sleep(1)
+    assert silent.cancelled()
+
+
+async def test_an_absurd_limit_breaks_nothing(rig: OcpiRig) -> None:
+    """A limit is a maximum; one beyond all measure is handed on as it is."""
+    periods = [{"start_period": 0, "limit": 1e300}]
+    assert await _result(rig, await rig.session(), PROFILE | {"charging_profile_period": periods}) == ("ACCEPTED", "ACCEPTED")
+
+
 async def test_too_many_periods_for_the_station_are_not_supported() -> None:
     """The station's PeriodsPerSchedule is known before any OCPP."""
     async with open_ocpi_rig(settings=rig_settings(periods_per_schedule=1)) as rig:

@@ -57,6 +57,16 @@ async def test_energy_is_told_now_and_then_as_a_charging_period(rig: OcpiRig) ->
     assert [one["dimensions"][0]["volume"] for one in session["charging_periods"]] == [1.5, 1.5]
 
 
+async def test_energy_never_runs_backwards(rig: OcpiRig) -> None:
+    """A register that jumps back, and readings that are nonsense, give no negative energy and break nothing."""
+    session_id = await rig.session()
+    odd = [{"sampledValue": [{"value": 5, "unitOfMeasure": {"unit": "Wh", "multiplier": 9999}}, {"value": 7, "phase": "L1"}]}]
+    rig.stations.transaction("Updated", meter_value=odd)
+    rig.stations.transaction("Ended", wh=10)
+    assert await rig.scsp.wait_until(lambda: rig.scsp.sessions[session_id]["status"] == "COMPLETED", 10)
+    assert rig.scsp.sessions[session_id]["kwh"] == 0.0
+
+
 async def test_the_end_is_told_at_once(rig: OcpiRig) -> None:
     """COMPLETED with end and energy; nothing follows it."""
     session_id = await rig.session()

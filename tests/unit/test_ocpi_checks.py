@@ -32,7 +32,7 @@ def _codes(found: list[checks.Finding]) -> list[str]:
 
 
 def _profile(**changes: Any) -> dict[str, Any]:
-    return ACTIVE["charging_profile"] | changes
+    return {**ACTIVE["charging_profile"], **changes}
 
 
 def test_a_faultless_peer_is_left_alone() -> None:

@@ -61,7 +61,8 @@ def test_a_start_makes_it_absolute() -> None:
     """K01.FR.40, FR.41: Absolute has a startSchedule, Relative has none."""
     absolute = _ocpp(_profile(start_date_time="2026-11-23T10:00:00Z", duration=3600))
     relative = _ocpp(_profile())
-    assert (absolute["chargingProfileKind"], absolute["chargingSchedule"][0]["startSchedule"]) == ("Absolute", "2026-11-23T10:00:00Z")
+    assert absolute["chargingProfileKind"] == "Absolute"
+    assert absolute["chargingSchedule"][0]["startSchedule"] == "2026-11-23T10:00:00Z"
     assert relative["chargingProfileKind"] == "Relative"
     assert "startSchedule" not in relative["chargingSchedule"][0]
 
@@ -90,7 +91,9 @@ def test_a_composite_schedule_starts_in_both_places() -> None:
     """Equal neighbours are merged, and the unit is the one asked for."""
     composite = {
         "evseId": 1, "duration": 3600, "scheduleStart": "2026-11-23T10:05:00Z", "chargingRateUnit": "A",
-        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 10}, {"startPeriod": 60, "limit": 10}, {"startPeriod": 600, "limit": 6.05}],
+        "chargingSchedulePeriod": [
+            {"startPeriod": 0, "limit": 10}, {"startPeriod": 60, "limit": 10}, {"startPeriod": 600, "limit": 6.05},
+        ],
     }  # fmt: skip
     active = to_ocpi(composite, "A", EvseSupply()).plain()
     assert active["start_date_time"] == active["charging_profile"]["start_date_time"] == "2026-11-23T10:05:00Z"

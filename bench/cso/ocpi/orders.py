@@ -17,7 +17,7 @@ from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
-from bench.cso.ocpi.registry import Party, Platform
+from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
 from bench.errors import PeerError
@@ -60,17 +60,18 @@ class Orders:
     """Takes orders of registered parties.
 
     Args:
-        online: whether a station is connected.
+        offline: stations that are known not to be connected; kept by the owner.
         call_timeout_s: deadline of one OCPP call.
         shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
     """
 
     def __init__(
-        self, clock: Clock, own: PartyId, sessions: Sessions, relay: Relay, pushes: Pushes, calls: Calls,
-        background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
+        self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, pushes: Pushes,
+        calls: Calls, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
         shortest_s: dict[str, float],
     ) -> None:  # fmt: skip
-        self._clock, self._own, self._sessions, self._relay, self._pushes = clock, own, sessions, relay, pushes
+        self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
+        self._relay, self._pushes = relay, pushes
         self._calls, self._background, self._findings = calls, background, findings
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
@@ -109,6 +110,8 @@ class Orders:
 
     def _refusal(self, action: Action, party: Party, record: SessionRecord) -> str:
         writer = record.steering.writer
+        if writer is not None and not self._registry.has(writer):
+            writer = record.steering.writer = None
         if not record.may_be_steered_by(party, self._own):
             return f"{party.id} ({party.role}) has no contract for this session"
         if record.status != "ACTIVE":

@@ -47,7 +47,7 @@ class CpoPlatform:
         self.sessions = Sessions(clock, ids, own, location_id, registry, calls, *shared)
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
         self.orders = Orders(
-            clock, own, self.sessions, relay, self._pushes, calls, *shared,
+            clock, own, registry, self.sessions, relay, self._pushes, calls, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import Any, Final
 
 from bench.cso.ocpi.registry import Party, Platform
@@ -13,6 +14,8 @@ from bench.cso.relay import Target
 from bench.wire.ocpi import ActiveChargingProfile, PartyId, utc_text
 
 _ENERGY: Final = "Energy.Active.Import.Register"
+_MOST_TENS: Final = 24
+"""A reading with another multiplier is nonsense and is left out."""
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ class SessionRecord:
         """Return the energy so far, by the station's register."""
         if self.energy_wh is None or self.first_wh is None:
             return 0.0
-        return round((self.energy_wh - self.first_wh) / 1000, 4)
+        return max(0.0, round((self.energy_wh - self.first_wh) / 1000, 4))  # a register that jumps back gives nothing back
 
     def meter(self, values: Iterable[Mapping[str, Any]]) -> None:
         """Take the energy register of `meterValue`s: the first one ever is the start."""
@@ -138,5 +141,7 @@ def registers_wh(values: Iterable[Mapping[str, Any]]) -> list[float]:
                 continue
             unit = sample.get("unitOfMeasure") or {}
             scale = 1000.0 if unit.get("unit", "Wh") == "kWh" else 1.0
-            found.append(float(sample["value"]) * scale * 10.0 ** unit.get("multiplier", 0))
-    return found
+            multiplier = unit.get("multiplier", 0)
+            if abs(multiplier) <= _MOST_TENS:
+                found.append(float(sample["value"]) * scale * 10.0**multiplier)
+    return [reading for reading in found if isfinite(reading)]

@@ -101,6 +101,10 @@ class Registry:
                 return str(platform.parties[0].id)
         return ""
 
+    def has(self, party_id: PartyId) -> bool:
+        """Say whether a party is registered."""
+        return any(party.id == party_id for platform in self.platforms for party in platform.parties)
+
     def taken(self, parties: tuple[Party, ...], but: Platform | None = None) -> Party | None:
         """Return one of the parties that another platform, or the same one twice, has registered; None where all are free."""
         known = [party for platform in self.platforms if platform is not but for party in platform.parties]
