@@ -65,7 +65,7 @@ def rig(request: pytest.FixtureRequest) -> RigSettings:
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]) -> Run:
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """Open runs that are judged at the end of their block."""
     from bench.rig.files import find_rig, find_scenario
     from bench.rig.session import NotBegunError, Order, open_run
@@ -92,22 +92,24 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, record_property: Callabl
         else:
             outcome = opened.outcome
         assert outcome is not None
-        _record(outcome, record_property)
+        _record(outcome, request.node.user_properties)
         _conclude(outcome)
 
     return open_judged
 
 
-def _record(outcome: Outcome, record_property: Callable[[str, object], None]) -> None:
+def _record(outcome: Outcome, properties: list[tuple[str, object]]) -> None:
     verdict = outcome.judgement.verdict
-    record_property("verdict", str(verdict.verdict))
-    record_property("headline", verdict.headline)
-    record_property("run", str(outcome.folder))
-    record_property("journal_head", outcome.head)
+    properties += [
+        ("verdict", str(verdict.verdict)),
+        ("headline", verdict.headline),
+        ("run", str(outcome.folder)),
+        ("journal_head", outcome.head),
+    ]
     for check in verdict.checks:
-        record_property(f"check.{check.check}", str(check.verdict))
+        properties.append((f"check.{check.check}", str(check.verdict)))
         if check.blamed:
-            record_property(f"blamed.{check.check}", ", ".join(check.blamed))
+            properties.append((f"blamed.{check.check}", ", ".join(check.blamed)))
 
 
 def _conclude(outcome: Outcome) -> None:

@@ -78,13 +78,21 @@ async def open_rig(
 @asynccontextmanager
 async def _running(stations: Sequence[ChargingStation]) -> AsyncIterator[None]:
     """Let the stations speak; a crash of one is raised in the body of the caller."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(station.link.run()) for station in stations]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    body: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(station.link.run()) for station in stations]
+            try:
+                yield
+            except BaseException as error:
+                body = error
+                raise
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as group_error:
+        crash = next((error for error in group_error.exceptions if error is not body), body)
+        raise crash or group_error from None
 
 
 def _plants(rig: RigSpec, station: StationSpec, clock: Clock, faults: FaultSeam, stack: AsyncExitStack) -> dict[int, EvsePlant]:
