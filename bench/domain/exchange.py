@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from bench.domain.documents import Document, Kind
 from bench.domain.quantities import seconds
@@ -22,11 +23,13 @@ class Call:
     asked: float
     asked_seq: int
     response: dict[str, Any] | None = None
-    """The CALLRESULT's payload; None without one."""
+    """The CALLRESULT's payload; None without a valid one."""
     error: str = ""
     """Code and description of a CALLERROR."""
     answered: float | None = None
     answered_seq: int | None = None
+    invalid: str = ""
+    """How the CALLRESULT breaks its schema."""
 
     @property
     def refs(self) -> tuple[int, ...]:
@@ -124,6 +127,6 @@ def _json(text: object) -> Any:
     if not isinstance(text, str) or not text:
         return None
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return orjson.loads(text)  # the parser of the wire: what the bench could not read then is not read now
+    except ValueError:
         return None

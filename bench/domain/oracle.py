@@ -78,11 +78,7 @@ def expected_limit(
     here = [one for one in installed if one.evse_id in (0, evse_id)]
     layers = []
     if transaction is not None:
-        own = [
-            one
-            for one in here
-            if one.profile.purpose is Purpose.TX and one.profile.transaction_id in (None, transaction.id)
-        ]
+        own = [one for one in here if one.profile.purpose is Purpose.TX and one.profile.transaction_id in (None, transaction.id)]
         default = [one for one in here if one.profile.purpose is Purpose.TX_DEFAULT]
         layers.append(_leading([*_by_stack(own), *_by_stack(default)], window, transaction, supply))
     for purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL):
@@ -97,9 +93,7 @@ def _by_stack(profiles: Iterable[InstalledProfile]) -> list[ChargingProfile]:
     return [one.profile for one in sorted(profiles, key=lambda one: (-one.profile.stack_level, -one.evse_id))]
 
 
-def _leading(
-    ordered: Sequence[ChargingProfile], window: Window, transaction: Transaction | None, supply: Supply
-) -> list[Piece]:
+def _leading(ordered: Sequence[ChargingProfile], window: Window, transaction: Transaction | None, supply: Supply) -> list[Piece]:
     """Return the pieces of the profiles that lead: each later profile fills only the gaps that are left."""
     gaps = [(window.start, window.end)]
     painted: list[Piece] = []

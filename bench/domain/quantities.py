@@ -25,6 +25,14 @@ def parse_time(text: str) -> float:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
+def time_or(text: str, otherwise: float) -> float:
+    """Return a peer's date-time as seconds since 1970 UTC, or another moment where it is none."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        return otherwise
+
+
 def clock_text(at: float) -> str:
     """Return a moment for people: `2023-07-02 08:00:15Z`, with tenths where there are any."""
     at = round(at, 1)

@@ -29,7 +29,7 @@ PHASES: Final = ("#5b3a1e", "#22262b", "#7d8791")
 """L1 brown, L2 black, L3 grey, as the cables."""
 HEADROOM: Final = 1.5
 """Height of the plot over its highest value; the names of the steps stand there."""
-_LINE_OF_NAMES: Final = 0.055
+_LINE_OF_NAMES: Final = 0.041
 """Distance of two lines of names, as a share of the plot."""
 _HEIGHT, _HEIGHT_PHASES = 430, 190
 _TICKS: Final[dict[str, Any]] = {
@@ -127,7 +127,7 @@ def _steps(drawn: Any, series: EvseSeries) -> None:
     })  # fmt: skip
     drawn.vspan(x="x", source=source, line_color="#57606a", line_dash=[3, 3], line_width=1, legend_label="Steps")
     drawn.text(
-        "x", "y", text="name", source=source, x_offset="offset", text_align="align", text_font_size="11px", text_baseline="top",
+        "x", "y", text="name", source=source, x_offset="offset", text_align="align", text_font_size="10.5px", text_baseline="top",
         text_color="#39424c", text_font=value("system-ui, sans-serif"), legend_label="Steps",
     )  # fmt: skip
 

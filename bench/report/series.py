@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import nan
 from typing import Any, Final
@@ -19,7 +19,7 @@ BUCKETS: Final = 800
 """Spans of equal length of which the lowest and the highest reading are kept."""
 _CHARACTER: Final = 1 / 165
 """Width of a character of a mark's name, as a share of the plot."""
-_MOST_LEVELS: Final = 6
+_MOST_LEVELS: Final = 8
 _BEFORE_CHANGE_S: Final = 10.0
 _AFTER_CHANGE_S: Final = 60.0
 """So long around each change of the limit every reading is drawn."""
@@ -76,9 +76,10 @@ class EvseSeries:
 
     @property
     def highest(self) -> float:
-        """Return the highest value of all lines."""
-        values = [*self.expected[1], *self.reported[1], *self.offered[1], *self.measured[1]]
-        return max((one for one in values if one == one), default=0.0) or 1.0
+        """Return the highest value to be drawn; a station that reports far more than all else does not flatten the rest."""
+        solid = max((one for one in (*self.expected[1], *self.offered[1], *self.measured[1]) if one == one), default=0.0)
+        said = max((one for one in self.reported[1] if one == one), default=0.0)
+        return (min(said, 1.5 * solid) if solid and said > solid else max(solid, said)) or 1.0
 
 
 def evse_series(judgement: Judgement, documents: Sequence[Document]) -> list[EvseSeries]:
@@ -256,15 +257,26 @@ def thinned(times: Sequence[float], lines: Sequence[Sequence[float]], must: set[
 
 
 def placed(marks: Iterable[tuple[float, str]], start: float, end: float) -> list[Mark]:
-    """Return the marks, each on the highest line on which its name does not run into another."""
+    """Return the marks, each on the highest line on which its name does not run into another.
+
+    Where no line is free the name joins the one before, and the mark itself has none.
+    """
     span = max(end - start, 1.0)
     free_from = [float("-inf")] * _MOST_LEVELS
-    result = []
+    result: list[Mark] = []
+    named = 0
     for at, name in marks:
         width = (len(name) + 2) * _CHARACTER * span
         before = at + width > end
         left = at - width if before else at
-        level = next((one for one in range(_MOST_LEVELS) if free_from[one] <= left), free_from.index(min(free_from)))
-        free_from[level] = left + width
+        level = next((one for one in range(_MOST_LEVELS) if free_from[one] <= left), None)
+        if level is None:
+            level = result[named].level
+            result[named] = replace(result[named], name=f"{result[named].name}, {name}")
+            free_from[level] += width
+            name = ""
+        else:
+            free_from[level] = left + width
+            named = len(result)
         result.append(Mark(at, name, level, before))
     return result

@@ -102,7 +102,7 @@ def _marks(panel: _Panel, series: EvseSeries) -> Iterator[Markup]:
         yield element("path", d=f"M{x:.1f} {panel.top:.1f}V{panel.bottom:.1f}", class_="mark")
         x += -3 if mark.before else 3
         side = "right" if mark.before else None
-        yield element("text", mark.name, x=f"{x:.1f}", y=f"{panel.top + 10 + 14 * mark.level:.1f}", class_=side)
+        yield element("text", mark.name, x=f"{x:.1f}", y=f"{panel.top + 10 + 12 * mark.level:.1f}", class_=side)
 
 
 def _breach_heads(panel: _Panel, series: EvseSeries) -> Iterator[Markup]:

@@ -147,6 +147,8 @@ def _installed(facts: RunFacts, call: Call, until: float) -> tuple[Verdict, str,
         return Verdict.INCONCLUSIVE, "no answer, so it is unknown whether it was installed", ()
     if call.error:
         return Verdict.FAIL, f"refused with CALLERROR {call.error}", ()
+    if call.invalid:
+        return Verdict.FAIL, f"the answer breaks its schema: {call.invalid}", ()
     if call.status != "Accepted":
         info = (call.response or {}).get("statusInfo", {})
         return Verdict.FAIL, f"{call.status} ({info.get('reasonCode', 'no reason')} {info.get('additionalInfo', '')})".strip(), ()
@@ -215,10 +217,15 @@ def _composite(facts: RunFacts, evse: EvseFacts, call: Call) -> tuple[Verdict, s
         return Verdict.INCONCLUSIVE, "no answer"
     if call.error:
         return Verdict.FAIL, f"refused with CALLERROR {call.error}"
+    if call.invalid:
+        return Verdict.FAIL, f"the answer breaks its schema: {call.invalid}"
     if call.status != "Accepted" or not call.response or "schedule" not in call.response:
         return Verdict.FAIL, f"answered {call.status or 'without status'}, without a schedule"
     schedule = call.response["schedule"]
-    unit, start = schedule["chargingRateUnit"], parse_time(schedule["scheduleStart"])
+    try:
+        unit, start = schedule["chargingRateUnit"], parse_time(schedule["scheduleStart"])
+    except ValueError:
+        return Verdict.FAIL, f"scheduleStart {schedule['scheduleStart']!r} is no date-time"
     if call.request.get("chargingRateUnit", unit) != unit:
         return Verdict.FAIL, f"in {unit}, asked in {call.request['chargingRateUnit']}"
     end = start + schedule["duration"]

@@ -7,12 +7,13 @@ from typing import Any
 
 from bench.domain.documents import Document, Kind
 from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
-from bench.domain.exchange import paired_calls, paired_http
+from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
-from bench.domain.quantities import offered_current_a, parse_time, seconds
+from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import RunState
 from bench.errors import EvidenceError
+from bench.wire.schemas import check_payload, known_actions
 
 
 def facts_of(documents: Sequence[Document]) -> RunFacts:
@@ -27,7 +28,8 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     last = documents[min(until, len(documents) - 1)]
     facts = RunFacts(
         scenario, rig, begin.data["seed"], seconds(begin.t), seconds(last.t), None, "",
-        paired_calls(tried), paired_http(tried), [one for station in rig["station"] for one in _evses(station, rig)],
+        [_checked(call) for call in paired_calls(tried)], paired_http(tried),
+        [one for station in rig["station"] for one in _evses(station, rig)],
     )  # fmt: skip
     _fold_measurements(tried, facts)
     _fold_transactions(facts)
@@ -35,6 +37,16 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
         if document.kind == Kind.RUN_END:
             facts.state, facts.end_reason = RunState(document.data["state"]), document.data["reason"]
     return facts
+
+
+def _checked(call: Call) -> Call:
+    """Return a call without its answer where a station's answer breaks the schema: no check could rely on its fields."""
+    if call.from_station or call.response is None or call.action not in known_actions():
+        return call
+    violation = check_payload(call.action, True, call.response)
+    if violation is not None and not violation.tolerable:
+        call.response, call.invalid = None, str(violation)
+    return call
 
 
 def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
@@ -103,7 +115,7 @@ def _fold_transactions(facts: RunFacts) -> None:
         if request["eventType"] == "Started" and "evse" in request:
             evse = facts.evse(call.station, request["evse"]["id"])
             if evse is not None and all(known.id != identity for known, _ in evse.transactions):
-                evse.transactions.append((Transaction(identity, parse_time(request["timestamp"])), None))
+                evse.transactions.append((Transaction(identity, time_or(request["timestamp"], call.asked)), None))
         elif request["eventType"] == "Ended":
             for evse in facts.evses:
                 for index, (known, end) in enumerate(evse.transactions):

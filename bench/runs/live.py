@@ -9,7 +9,7 @@ from typing import Any
 from bench.domain.documents import Kind
 from bench.domain.exchange import Call, Pairing
 from bench.domain.oracle import ExpectedLimit, Supply, Transaction, expected_limit
-from bench.domain.quantities import parse_time, seconds
+from bench.domain.quantities import seconds, time_or
 from bench.domain.timeline import Timeline, Window
 from bench.ports import Clock
 from bench.runs.expected import Store, TransactionEnd, change_by
@@ -68,7 +68,7 @@ class LiveLimits:
             return False
         identity = request["transactionInfo"]["transactionId"]
         if request["eventType"] == "Started" and request.get("evse", {}).get("id") == self._evse_id:
-            self._transaction = Transaction(identity, parse_time(request["timestamp"]))
+            self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked))
             return True
         if request["eventType"] == "Ended":
             TransactionEnd(identity)(self._store)

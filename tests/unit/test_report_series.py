@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from math import isnan
 
 import pytest
@@ -91,6 +92,19 @@ def test_names_of_steps_do_not_overlap() -> None:
     assert (plug.level, authorise.level, later.level) == (0, 1, 0)
     assert last.before
     assert not plug.before
+
+
+def test_a_crowd_of_steps_loses_no_name() -> None:
+    """More steps at one moment than there are lines share the last line; each still has its own mark."""
+    marks = placed([(float(one), f"step{one}") for one in range(12)], 0, 86_400)
+    assert len(marks) == 12
+    assert ", ".join(one.name for one in marks if one.name) == ", ".join(f"step{one}" for one in range(12))
+
+
+def test_a_station_that_reports_far_too_much_does_not_flatten_the_rest(series: EvseSeries) -> None:
+    """A reported limit of a gigawatt leaves the axis to what was expected and measured."""
+    boasting = replace(series, reported=([series.start, series.end], [1e6, 1e6]))
+    assert boasting.highest < 20
 
 
 def test_the_still_picture_shows_the_same(series: EvseSeries) -> None:
