@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from bench.adapters.interfaces import reachable_addresses
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
 from bench.cso.ocpi.record import evse_uid
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 class DayAheadScsp:
     """The mock SCSP with its price curve: plans for a session and sends the plan. Fits `runs.bench.PlanSender`."""
 
-    def __init__(self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve, journal: Journal, *, evse: str, began: datetime) -> None:
+    def __init__(
+        self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve, journal: Journal, *, evse: str, began: datetime
+    ) -> None:
         self._scsp, self._plan, self._curve, self._journal = scsp, plan, curve, journal
         self._evse, self._began = evse, began
         self._told = 0
@@ -98,7 +101,7 @@ async def open_served_ocpi(
     if not settings.port:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
     rig = order.rig.model_copy(update={"ocpi": settings})
-    base_url = f"http://{settings.host}:{settings.port}"
+    base_url = f"http://{reachable_addresses(settings.host)[0]}:{settings.port}"
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url) as cpo:
         yield [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}"]
 

@@ -39,7 +39,8 @@ class Verification:
             return lines
         lines.append(f"verdict: {self.recorded['verdict']} by judge {self.recorded['judge']}: {self.recorded['headline']}")
         if self.recomputed is not None and self.recomputed["judge"] != self.recorded["judge"]:
-            lines.append(f"         {self.recomputed['verdict']} by judge {self.recomputed['judge']}: {self.recomputed['headline']}")
+            again = self.recomputed
+            lines.append(f"         {again['verdict']} by judge {again['judge']}: {again['headline']}")
         elif self.recomputed is not None and self.sound:
             lines.append("         recomputed from the journal alone: the same")
         return lines

@@ -34,6 +34,8 @@ class Procedure:
         self.limits = LiveLimits(
             bench.clock, self.station.id, self.evse.id, Supply(features.nominal_voltage_v, features.supply_phases)
         )
+        self.sampler: Sampler | None = None
+        """Reads the EVSE's meter; None where none measures it."""
         self._steps = 0
         self._profiles = 0
         self._began = bench.clock.monotonic()
@@ -221,7 +223,7 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
         raise RigError(f"{procedure.station.id} did not connect and boot within {CONNECT_PATIENCE_S:g} s")
     safe = SafeState(bench, procedure.station.id)
     await safe.arm()
-    sampler = _sampler(procedure)
+    procedure.sampler = sampler = _sampler(procedure)
     tasks = [] if sampler is None else [asyncio.create_task(sampler.run(), name="sampler")]
     if sampler is not None:
         tasks.append(asyncio.create_task(_stop_when_lost(sampler, asyncio.current_task()), name="meter watch"))

@@ -19,7 +19,7 @@ class Sampler:
     def __init__(
         self, clock: Clock, journal: Journal, meter: Meter, limits: LiveLimits, polling: Polling, *, loss_s: float
     ) -> None:
-        self._clock, self._journal, self._meter = clock, journal, meter
+        self._clock, self._journal, self.meter = clock, journal, meter
         self._limits, self._polling, self._loss_s = limits, polling, loss_s
         self._replan = asyncio.Event()
         self._witness: tuple[Witness, str, int] | None = None
@@ -53,13 +53,13 @@ class Sampler:
         """Read once and write the sample or the gap; say whether there was a reading."""
         requested = self._clock.now()
         try:
-            reading = await self._meter.read()
+            reading = await self.meter.read()
         except RigError as error:
             self.power_w = None
-            self._journal.write(Kind.METER_GAP, {"meter": self._meter.name, "requested": requested, "reason": str(error)})
+            self._journal.write(Kind.METER_GAP, {"meter": self.meter.name, "requested": requested, "reason": str(error)})
             return False
         self.power_w = reading.power_w
-        self._journal.write(Kind.METER_SAMPLE, reading.as_document(self._meter.name))
+        self._journal.write(Kind.METER_SAMPLE, reading.as_document(self.meter.name))
         await self._look()
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.adapters.clock import VirtualLoop
 from bench.adapters.journal_reader import read_journal
+from bench.domain.meter import MeterReading
+from bench.domain.verdicts import Verdict
+from bench.errors import RigError
+from bench.ports import Meter
+from bench.rig.files import find_rig, find_scenario
+from bench.rig.session import Order, Outcome, open_run
 from bench.rig.verify import verify_run
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +72,53 @@ def test_a_signal_ends_in_the_safe_state(tmp_path: Path, number: signal.Signals)
     }
     assert verify_run(tmp_path / "run").sound
     assert json.loads((tmp_path / "run" / "result.json").read_text())["state"] == "aborted"
+
+
+class SilentMeter:
+    """A meter that answers until it is cut off."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.name, self._meter, self.cut = meter.name, meter, False
+
+    async def read(self) -> MeterReading:
+        """Read, or time out."""
+        if self.cut:
+            raise RigError("meter evse1: no answer within 1 s")
+        return await self._meter.read()
+
+
+@pytest.mark.parametrize(("silence_s", "ends_early"), [(5, False), (60, True)])
+def test_a_lost_meter_ends_in_the_safe_state(tmp_path: Path, silence_s: float, ends_early: bool) -> None:
+    """Silent for longer than `meter_loss_s`: gaps and never zeros, a soft stop, INCONCLUSIVE. A short gap is just a gap."""
+    scenario_path, scenario = find_scenario("lowered-limit")
+    rig_path, rig = find_rig("emulated")
+
+    async def drive() -> Outcome | None:
+        async with open_run(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run")) as run:
+            procedure = run.procedure
+            assert procedure.sampler is not None
+            meter = procedure.sampler.meter = SilentMeter(procedure.bench.meters["evse1"])
+            await procedure.demand(16)
+            await procedure.plug()
+            await procedure.authorise()
+            await procedure.wait(10)
+            await procedure.set_profile([(0, 12), (20, 8), (40, 0)])
+            await procedure.composite(60)
+            meter.cut = True
+            await procedure.wait(silence_s)
+            meter.cut = False
+            await procedure.wait(60)
+        return run.outcome
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        outcome = runner.run(drive())
+    assert outcome is not None
+    documents = read_journal(outcome.folder / "journal.jsonl").documents
+    assert any(one.kind == "meter.gap" for one in documents)
+    safe = next(one.data["read_back"]["aborted"] for one in documents if one.kind == "safe_state" and one.data["stop"])
+    assert safe is ends_early
+    expected = Verdict.INCONCLUSIVE if ends_early else Verdict.PASS
+    assert outcome.judgement.verdict.verdict is expected
 
 
 def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
