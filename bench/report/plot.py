@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from bokeh.models import ColumnDataSource, DatetimeTickFormatter, HoverTool, Ran
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from bench.report.series import EvseSeries, Points
+from bench.report.series import EvseSeries, Points, value_at
 
 INK: Final = "#1b1f24"
 COLOURS: Final = {
@@ -48,22 +49,22 @@ def plot_json(series: EvseSeries) -> str:
     limits = _figure(series, _HEIGHT, f"{series.unit}{'' if series.unit == 'kW' else ' per phase'}")
     _shade(limits, series)
     _steps(limits, series)
-    hovered = [
-        _line(limits, "Expected limit", series.expected, "expected", width=5, alpha=0.55),
-        _line(limits, "Reported by the station", series.reported, "reported", width=2, dash=[7, 4]),
-        _line(limits, "Offered by the duty cycle", series.offered, "offered", width=1.8, dash=[2, 3]),
-    ]
+    _line(limits, "Expected limit", series.expected, "expected", width=5, alpha=0.55)
+    _line(limits, "Reported by the station", series.reported, "reported", width=2, dash=[7, 4])
+    _line(limits, "Offered by the duty cycle", series.offered, "offered", width=1.8, dash=[2, 3])
     source = _readings(series)
-    measured = limits.line("t", "measured", source=source, color=COLOURS["measured"], line_width=1.6, legend_label="Measured")
-    for renderer, name in hovered:
-        limits.add_tools(_hover(renderer, name, f"@y{{0.00}} {series.unit}", line_policy="prev"))
-    limits.add_tools(_hover(measured, "Measured", f"@measured{{0.00}} {series.unit} at @t{{%H:%M:%S.%1N}}, document @seq"))
+    if series.readings:
+        limits.line("t", "measured", source=source, color=COLOURS["measured"], line_width=1.6, legend_label="Measured")
+    told = _told(series)
+    rows = [("Expected limit", "@expected"), ("Reported", "@reported"), ("Offered", "@offered"), ("Measured", "@measured")]
+    _hover(limits, told, "y", [("Time", "@t{%F %H:%M:%S.%1N}"), *rows, ("Document", "@seq")])
     _legend(limits)
     currents = _figure(series, _HEIGHT_PHASES, "A", x_range=limits.x_range)
     for index in range(len(series.phases)):
         name = f"L{index + 1}"
-        line = currents.line("t", name, source=source, color=PHASES[index], line_width=1.4, legend_label=name)
-        currents.add_tools(_hover(line, name, f"@{name}{{0.00}} A"))
+        currents.line("t", name, source=source, color=PHASES[index], line_width=1.4, legend_label=name)
+    rows = [(f"L{index + 1}", f"@L{index + 1}{{0.00}} A") for index in range(len(series.phases))]
+    _hover(currents, source, "L1", [("Time", "@t{%F %H:%M:%S.%1N}"), *rows, ("Document", "@seq")])
     highest = max((one for phase in series.phases for one in phase if one == one), default=1.0)
     currents.y_range = Range1d(start=0, end=max(1.0, highest) * 1.15)
     _legend(currents)
@@ -109,10 +110,7 @@ def _shade(drawn: Any, series: EvseSeries) -> None:
             x0="x0", x1="x1", source=spans, fill_color=COLOURS["breach"], fill_alpha=0.16, hatch_pattern="/",
             hatch_color=COLOURS["breach"], hatch_alpha=0.35, line_color=COLOURS["breach"], legend_label="Breach",
         )  # fmt: skip
-        heads = drawn.scatter(
-            "x", "y", source=spans, marker="inverted_triangle", size=12, color=COLOURS["breach"], legend_label="Breach"
-        )
-        drawn.add_tools(_hover(heads, "Breach", f"@y{{0.00}} {series.unit}, limit @limit{{0.00}} {series.unit}", mode="mouse"))
+        drawn.scatter("x", "y", source=spans, marker="inverted_triangle", size=12, color=COLOURS["breach"], legend_label="Breach")
 
 
 def _steps(drawn: Any, series: EvseSeries) -> None:
@@ -134,12 +132,20 @@ def _steps(drawn: Any, series: EvseSeries) -> None:
 
 def _line(
     drawn: Any, name: str, points: Points, colour: str, *, width: float, dash: Sequence[int] = (), alpha: float = 1
-) -> tuple[Any, str]:
+) -> None:
+    if not points[0]:
+        return
     source = ColumnDataSource({"x": np.asarray(points[0]) * 1000, "y": np.asarray(points[1])})
-    shown = {"legend_label": name} if points[0] else {}
-    return drawn.line(
-        "x", "y", source=source, color=COLOURS[colour], line_width=width, line_dash=list(dash), line_alpha=alpha, **shown
-    ), name
+    drawn.line(
+        "x",
+        "y",
+        source=source,
+        color=COLOURS[colour],
+        line_width=width,
+        line_dash=list(dash),
+        line_alpha=alpha,
+        legend_label=name,
+    )
 
 
 def _readings(series: EvseSeries) -> ColumnDataSource:
@@ -149,14 +155,28 @@ def _readings(series: EvseSeries) -> ColumnDataSource:
     return ColumnDataSource(data)
 
 
-def _hover(renderer: Any, name: str, text: str, **more: Any) -> HoverTool:
-    settings: dict[str, Any] = {
-        "mode": "vline",
-        "line_policy": "nearest",
-        "formatters": {"@t": "datetime"},
-        "visible": False,
-    } | more
-    return HoverTool(renderers=[renderer], tooltips=[(name, text)], **settings)
+def _told(series: EvseSeries) -> ColumnDataSource:
+    """Return what the pointer is told: all values at each reading and at each step of a line, as text with the unit."""
+    steps = [series.expected, series.reported, series.offered]
+    times = sorted({at for line in (*steps, series.measured) for at in line[0]})
+    columns = [[value_at(line, at) for at in times] for line in (*steps, series.measured)]
+    readings = [bisect_right(series.measured[0], at) - 1 for at in times]
+    data: dict[str, Any] = {
+        name: ["none" if one != one else f"{one:.2f} {series.unit}" for one in column]
+        for name, column in zip(("expected", "reported", "offered", "measured"), columns, strict=True)
+    }
+    data["t"] = np.asarray(times) * 1000
+    data["y"] = [next((one for one in reversed(values) if one == one), 0.0) for values in zip(*columns, strict=True)]
+    data["seq"] = ["–" if index < 0 or series.seqs[index] < 0 else str(series.seqs[index]) for index in readings]
+    return ColumnDataSource(data)
+
+
+def _hover(drawn: Any, source: ColumnDataSource, at: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Tell all values at the pointer's time in one place, whichever lines are shown."""
+    unseen = drawn.line("t", at, source=source, line_alpha=0)
+    tool = HoverTool(renderers=[unseen], tooltips=list(rows), mode="vline", line_policy="nearest", formatters={"@t": "datetime"})
+    tool.visible = False
+    drawn.add_tools(tool)
 
 
 def _legend(drawn: Any) -> None:

@@ -173,6 +173,13 @@ def corners(spans: Iterable[tuple[float, float, float]]) -> Points:
     return times, values
 
 
+def value_at(points: Points, at: float) -> float:
+    """Return the value of a line at its last point up to `at`; not a number before its first and after its last."""
+    times, values = points
+    index = bisect_right(times, at) - 1
+    return nan if index < 0 or at > times[-1] else values[index]
+
+
 def _reported(judgement: Judgement, evse: EvseFacts, scale: _Scale) -> Iterator[tuple[float, float, float]]:
     """Yield what the station said in its composite schedules, each until the next one or its own end."""
     said = [

@@ -9,7 +9,7 @@ from math import isnan
 import pytest
 
 from bench.domain.evidence import Judgement
-from bench.report.series import EvseSeries, corners, evse_series, placed, thinned
+from bench.report.series import EvseSeries, corners, evse_series, placed, thinned, value_at
 from bench.report.svg import still_picture
 from bench.runs.judge import judge
 from tests.support_report import Day
@@ -74,6 +74,14 @@ def test_a_line_is_broken_where_nothing_holds() -> None:
     times, values = corners([(0, 10, 1.0), (20, 30, 2.0)])
     assert times == [0, 10, 10, 20, 30]
     assert isnan(values[2])
+
+
+def test_a_line_tells_its_value_at_any_time() -> None:
+    """At a step the new value holds; outside the line there is none."""
+    line = corners([(10, 20, 1.0), (20, 30, 2.0)])
+    assert (value_at(line, 19.9), value_at(line, 20), value_at(line, 30)) == (1.0, 2.0, 2.0)
+    assert isnan(value_at(line, 9))
+    assert isnan(value_at(line, 31))
 
 
 def test_the_line_of_readings_is_broken_at_a_gap(failed: Judgement) -> None:
