@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from rich.table import Table
 from bench.adapters.clock import wall_now
 from bench.domain.documents import Kind
 from bench.domain.oracle import Supply
+from bench.rig.session import VIRTUAL_EPOCH
 from bench.runs.live import LiveLimits
 from bench.settings.scenario import ScenarioSettings
 
@@ -33,6 +34,9 @@ class _LastTime:
 
     def __init__(self, start: datetime) -> None:
         self.start = self.last = start
+
+    def reach(self, moment: datetime) -> None:
+        self.last = max(self.last, moment)
 
     def now(self) -> datetime:
         return self.last
@@ -93,11 +97,12 @@ class Progress(AbstractContextManager["Progress"]):
             self._begin(data)
         elif kind == Kind.STEP_START:
             self._step = f"{data['step']} {data['name']}"
+            self._time.reach(self._time.start + timedelta(seconds=data["at_s"]))
             self._say(f"{_clock(data['at_s'])} of {_clock(self._scenario.duration_s)}  step {self._step}")
         elif kind == Kind.STEP_END and data["outcome"] != "done":
             self._say(f"step {data['step']} {data['outcome']}: {data['detail']}")
         elif kind == Kind.METER_SAMPLE:
-            self._time.last = max(self._time.last, data["received"])
+            self._time.reach(data["received"])
             if data["meter"] == self._meter:
                 self._power_w = data["power_w"]
         elif kind == Kind.OCPP_FRAME:
@@ -110,8 +115,8 @@ class Progress(AbstractContextManager["Progress"]):
             self._limits(kind, data)
 
     def _begin(self, data: Mapping[str, Any]) -> None:
-        virtual_start = self._scenario.start if data["mode"] == "virtual" else None
-        self._time = _LastTime(virtual_start or wall_now())
+        virtual = data["mode"] == "virtual"
+        self._time = _LastTime((self._scenario.start or VIRTUAL_EPOCH) if virtual else wall_now())
         scenario = data["scenario"]
         station = next(one for one in data["rig"]["station"] if one["id"] == scenario["station"])
         features = station["features"]

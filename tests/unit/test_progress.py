@@ -46,6 +46,16 @@ def test_the_picture_tells_where_the_run_stands() -> None:
     assert lines[5] == "findings 1"
 
 
+def test_time_begins_where_virtual_time_begins() -> None:
+    """A scenario that names no date runs from the bench's own; each step tells the time as well."""
+    scenario, _ = settings()
+    progress = Progress(scenario.model_copy(update={"start": None}), console=Console(file=io.StringIO(), width=100))
+    feed(progress, [one for one in DAY if one.kind in ("run.start", "step.start")])
+    out = io.StringIO()
+    Console(file=out, width=100).print(progress.picture())
+    assert "12:00:00 of 24:00:00" in out.getvalue()
+
+
 def test_without_a_terminal_there_is_one_line_per_step() -> None:
     """A log of a pipeline stays short."""
     lines = shown(terminal=False)[0].splitlines()
