@@ -5,7 +5,7 @@ An adapter fits a port structurally. Nothing above this module opens a socket, r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -57,14 +57,17 @@ class IdSource(Protocol):
 
 
 class StationLink(Protocol):
-    """One open connection to a charging station: text frames in order."""
+    """One open connection to a charging station: text frames in order, without a task for each."""
 
-    async def send(self, text: str) -> None:
-        """Send one frame; raise StationOfflineError when the connection is gone."""
+    def send(self, text: str) -> None:
+        """Send one frame without waiting for it to be gone; raise StationOfflineError when the connection is."""
         ...
 
-    def frames(self) -> AsyncIterator[str | bytes]:
-        """Yield frames until the connection ends; bytes for a binary frame, which OCPP-J does not allow."""
+    async def serve(self, receive: Callable[[str | bytes], None]) -> None:
+        """Call `receive` with each frame as it arrives, until the connection ends; then return.
+
+        Bytes are a binary frame, which OCPP-J does not allow. What `receive` raises ends the connection and is raised here.
+        """
         ...
 
     async def close(self, code: int, reason: str) -> None:
@@ -166,7 +169,7 @@ class RigControl(Protocol):
 class Witness(Protocol):
     """Sees the control pilot and the EV from outside, never from the station's report."""
 
-    async def look(self, evse_id: int) -> Mapping[str, float | str | None]:
+    async def look(self, evse_id: int) -> Mapping[str, object]:
         """Return `state` (A to F), `duty_percent` (None without a PWM) and, if known, `ev_wants_a` (A per phase)."""
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,16 +38,16 @@ class MemoryLink:
         self._ended: tuple[int, str] | None = None
         self._ids = 0
 
-    async def send(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """Take a frame from the CSMS."""
         if self._ended:
             raise StationOfflineError("closed")
         self._out.put_nowait(text)
 
-    async def frames(self) -> AsyncIterator[str | bytes]:
+    async def serve(self, receive: Callable[[str | bytes], None]) -> None:
         """Give the CSMS what the test says."""
         while (frame := await self._in.get()) is not None:
-            yield frame
+            receive(frame)
 
     async def close(self, code: int, reason: str) -> None:
         """End the connection."""

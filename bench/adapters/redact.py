@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import orjson
 
-_HINTS: Final = (b"oken", b"assword", b"dTag", b"uthorization")
-"""One of these stands in each key below: cheaper to look for than the keys."""
 _KEYS: Final = rb"idToken|token|password|BasicAuthPassword|idTag|parentIdTag|[Aa]uthorization"
 _PASSWORD_SET: Final = b"BasicAuthPassword"
 _CDR_TOKEN: Final = b"cdr_token"
@@ -51,11 +49,11 @@ class Redactor:
 
     def __call__(self, body: bytes) -> bytes:
         """Return the encoded document without secrets; what stands in `data` is searched, the envelope has none."""
-        if any(mark in body for mark in self._marks):
+        if self._marks and any(mark in body for mark in self._marks):
             document = orjson.loads(body)
             document["data"] = self._without_known(document["data"])
             body = orjson.dumps(document)
-        if any(hint in body for hint in _HINTS):
+        if _may_have_keys(body):
             body = self._without_keyed(body)
         return body
 
@@ -84,6 +82,19 @@ class Redactor:
 
     def _hash(self, value: bytes) -> str:
         return f"hmac:{hmac.digest(self._key, value, 'sha256').hex()[:16]}"
+
+
+def _may_have_keys(body: bytes) -> bool:
+    """Say whether a part of one of the keys stands in a document: cheaper to look for than the keys.
+
+    A single rare letter is looked for first, which costs next to nothing: `k`, `w`, `z`.
+    """
+    return (
+        (107 in body and b"oken" in body)
+        or (119 in body and b"assword" in body)
+        or (122 in body and b"uthorization" in body)
+        or b"dTag" in body
+    )
 
 
 def _forms(value: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from bench.cso.handlers import Authorizer, Handlers, NotSupportedError, accept_everyone
@@ -83,12 +84,7 @@ class Csms:
         self._journal.write(Kind.STATION_LINK, {"station": station_id, "event": "connected", "reason": "", "remedy": ""})
         self._publish([{"event": "connected", "station": station_id}])
         try:
-            async for frame in link.frames():
-                if self._connections.get(station_id) is not connection:
-                    break
-                await self._receive(station, connection, frame)
-        except StationOfflineError:
-            pass  # it went away while an answer was being sent; the end of the connection says so below
+            await link.serve(partial(self._receive, station, connection))
         finally:
             self._detach(station, connection)
 
@@ -145,12 +141,13 @@ class Csms:
 
     # frames ----------------------------------------------------------------------------------------------------
 
-    async def _receive(self, station: StationState, connection: _Connection, frame: str | bytes) -> None:
+    def _receive(self, station: StationState, connection: _Connection, frame: str | bytes) -> None:
         """Journal a frame, act on it, answer it, and tell what came of it: in this order."""
+        if self._connections.get(station.station_id) is not connection:
+            return  # superseded: what still lay in the old connection's buffer
         event = connection.session.receive(frame, self._clock.monotonic())
-        if isinstance(event, CallReceived):
-            for token in learnable_tokens(event.payload):
-                self._journal.secret(token)
+        if isinstance(event, CallReceived) and "idToken" in event.payload:
+            self._learn(event.payload)
         ref = self._journal_received(station.station_id, frame, event)
         station.last_seen = self._clock.now()
         if isinstance(event, CallReceived):
@@ -166,11 +163,22 @@ class Csms:
                 connection.answer.set_result(event)
             return
         if reply is not None:
-            self._journal_frame(station.station_id, "out", reply)
-            await connection.link.send(reply)
+            try:
+                self._send(station.station_id, connection, reply)
+            except StationOfflineError:  # the end of the connection will say so
+                self.finding(station.station_id, "answer_not_sent", "the connection was closed before the answer", ref)
         for code, text in out.findings:
             self.finding(station.station_id, code, text, ref)
         self._publish(out.events)
+
+    def _learn(self, payload: Mapping[str, Any]) -> None:
+        for token in learnable_tokens(payload):
+            self._journal.secret(token)
+
+    def _send(self, station_id: str, connection: _Connection, text: str) -> None:
+        """Put a frame on the wire and into the journal, with nothing between: what was not sent is not in it."""
+        connection.link.send(text)
+        self._journal_frame(station_id, "out", text)
 
     def _answer(self, station: StationState, connection: _Connection, call: CallReceived, out: Outbox) -> str:
         session = connection.session
@@ -222,7 +230,10 @@ class Csms:
             check: off for negative tests: an invalid payload is sent and an invalid answer is returned.
         Raises: SchemaError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
         """
-        async with self._locks.setdefault(station_id, asyncio.Lock()):
+        lock = self._locks.get(station_id)
+        if lock is None:
+            lock = self._locks[station_id] = asyncio.Lock()
+        async with lock:
             connection = self._connections.get(station_id)
             if connection is None:
                 raise StationOfflineError(f"{station_id} is not connected")
@@ -249,17 +260,22 @@ class Csms:
         text = connection.session.make_call(
             action, payload, self._ids.token(32), self._clock.monotonic(), check=check
         )
-        for token in learnable_tokens(payload):
-            self._journal.secret(token)
-        connection.answer = asyncio.get_running_loop().create_future()
+        if "idToken" in payload:
+            self._learn(payload)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[ResultReceived | ErrorReceived] = loop.create_future()
+        connection.answer = answer
+
+        def expire() -> None:
+            if not answer.done():
+                answer.set_exception(CallTimeoutError(f"{station_id} did not answer {action} within {limit_s:g} s"))
+
+        deadline = loop.call_later(limit_s, expire)
         try:
-            async with asyncio.timeout(limit_s):
-                self._journal_frame(station_id, "out", text)
-                await connection.link.send(text)
-                return await connection.answer
-        except TimeoutError:
-            raise CallTimeoutError(f"{station_id} did not answer {action} within {limit_s:g} s") from None
+            self._send(station_id, connection, text)
+            return await answer
         finally:
+            deadline.cancel()
             connection.session.give_up()
             connection.answer = None
 

@@ -6,6 +6,7 @@ never an exception; what we do wrong ourselves is an exception. Clauses are thos
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -100,15 +101,17 @@ class MessageIds:
 
     def __init__(self, limit: int = REMEMBERED_IDS) -> None:
         self._limit = limit
-        self._ids: dict[str, None] = {}
+        self._ids: set[str] = set()
+        self._order: deque[str] = deque()
 
     def add(self, message_id: str) -> bool:
         """Remember an id; return False if it was used before."""
         if message_id in self._ids:
             return False
-        self._ids[message_id] = None
-        if len(self._ids) > self._limit:
-            del self._ids[next(iter(self._ids))]
+        self._ids.add(message_id)
+        self._order.append(message_id)
+        if len(self._order) > self._limit:
+            self._ids.remove(self._order.popleft())
         return True
 
 
