@@ -39,6 +39,15 @@ class PilotSample:
 
 
 @dataclass(slots=True)
+class TransactionSpan:
+    """A transaction and when the bench heard of its begin and end; the station's own clock only anchors Relative profiles."""
+
+    transaction: Transaction
+    begun: float
+    ended: float | None = None
+
+
+@dataclass(slots=True)
 class EvseFacts:
     """One EVSE of the rig and what was seen there."""
 
@@ -54,8 +63,8 @@ class EvseFacts:
     samples: list[Sample] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     pilot: list[PilotSample] = field(default_factory=list)
-    transactions: list[tuple[Transaction, float | None]] = field(default_factory=list)
-    """Each with its end, by the bench's clock."""
+    transactions: list[TransactionSpan] = field(default_factory=list)
+    """In order of their beginning."""
 
     @property
     def name(self) -> str:

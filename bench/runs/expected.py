@@ -68,9 +68,9 @@ def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, Change]]:
             yield call.answered, change
     for evse in facts.evses:
         if evse.station == station:
-            for transaction, end in evse.transactions:
-                if end is not None:
-                    yield end, TransactionEnd(transaction.id)
+            for span in evse.transactions:
+                if span.ended is not None:
+                    yield span.ended, TransactionEnd(span.transaction.id)
 
 
 def change_by(call: Call) -> Change | None:
@@ -133,8 +133,8 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:
         {
             facts.start,
             *(change.at for change in changes),
-            *(transaction.start for transaction, _ in evse.transactions),
-            *(end for _, end in evse.transactions if end is not None),
+            *(span.begun for span in evse.transactions),
+            *(span.ended for span in evse.transactions if span.ended is not None),
         }
     )
     parts: list[Limits] = []
@@ -161,7 +161,7 @@ def limits_ahead(facts: RunFacts, evse: EvseFacts, at: float, window: Window) ->
 
 def _running(evse: EvseFacts, at: float) -> Transaction | None:
     """Return the transaction that runs on the EVSE at a moment."""
-    for transaction, end in evse.transactions:
-        if transaction.start <= at and (end is None or at < end):
-            return transaction
+    for span in evse.transactions:
+        if span.begun <= at and (span.ended is None or at < span.ended):
+            return span.transaction
     return None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.domain.documents import Document, Kind
-from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
+from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
@@ -112,12 +112,12 @@ def _fold_transactions(facts: RunFacts) -> None:
             continue  # without a CALLRESULT it was no valid event
         request = call.request
         identity = request["transactionInfo"]["transactionId"]
-        if request["eventType"] == "Started" and "evse" in request:
+        spans = [span for evse in facts.evses if evse.station == call.station for span in evse.transactions]
+        span = next((one for one in spans if one.transaction.id == identity), None)
+        if span is None and "evse" in request:
             evse = facts.evse(call.station, request["evse"]["id"])
-            if evse is not None and all(known.id != identity for known, _ in evse.transactions):
-                evse.transactions.append((Transaction(identity, time_or(request["timestamp"], call.asked)), None))
-        elif request["eventType"] == "Ended":
-            for evse in facts.evses:
-                for index, (known, end) in enumerate(evse.transactions):
-                    if evse.station == call.station and known.id == identity and end is None:
-                        evse.transactions[index] = (known, call.asked)
+            if evse is not None:
+                span = TransactionSpan(Transaction(identity, time_or(request["timestamp"], call.asked)), call.asked)
+                evse.transactions.append(span)
+        if span is not None and request["eventType"] == "Ended" and span.ended is None:
+            span.ended = call.asked

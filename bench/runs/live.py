@@ -67,13 +67,13 @@ class LiveLimits:
         if call.action != "TransactionEvent" or not call.from_station:
             return False
         identity = request["transactionInfo"]["transactionId"]
-        if request["eventType"] == "Started" and request.get("evse", {}).get("id") == self._evse_id:
-            self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked))
-            return True
+        known = self._transaction is not None and self._transaction.id == identity
         if request["eventType"] == "Ended":
             TransactionEnd(identity)(self._store)
-            if self._transaction is not None and self._transaction.id == identity:
-                self._transaction = None
+            self._transaction = None if known else self._transaction
+            return True
+        if not known and request.get("evse", {}).get("id") == self._evse_id:
+            self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked))
             return True
         return False
 

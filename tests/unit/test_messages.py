@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.domain.evidence import EvseFacts, RunFacts
+from bench.domain.evidence import EvseFacts, RunFacts, TransactionSpan
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import moment
@@ -54,7 +54,7 @@ def changed(profile: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 def facts(calls: list[Call], http: list[HttpExchange] | None = None, units: str = "AW") -> RunFacts:
     """Return the facts of a run on one EVSE with a transaction from T0."""
     evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0, 0), Accuracy(0, 0), (0, 0))
-    evse.transactions.append((Transaction("tx-1", T0), None))
+    evse.transactions.append(TransactionSpan(Transaction("tx-1", T0), T0))
     rig = {"station": [{"id": "CS", "features": {"rate_units": list(units)}}]}
     return RunFacts({}, rig, 1, T0, T0 + 3600, RunState.COMPLETED, "", calls, http or [], [evse])
 
