@@ -83,7 +83,7 @@ def test_oracle_and_firmware_agree(stack: list[tuple[int, dict[str, Any]]]) -> N
     store = [profile_from(evse_id, camel_to_snake_case(raw)) for evse_id, raw in stack]
     firmware = Limiter(230.0)
     moments = {at + shift for at in line.starts for shift in (-1, 0, 1)} | {T0 + LENGTH - 1}
-    for at in sorted(moment for moment in moments if T0 <= moment < T0 + LENGTH):
+    for at in sorted(one for one in moments if T0 <= one < T0 + LENGTH):
         ruling = firmware.ruling(store, 1, at, transaction_id="tx-1", transaction_start=TX_START)
         decided = ruling and (round(ruling.amps, 6), ruling.number_phases)
         assert _rounded(line.at(at)) == decided, f"at T0 + {at - T0} s"
