@@ -146,9 +146,7 @@ class CsmsLink:
         finally:
             was_accepted = self._outbox.open
             self._outbox.link_lost()
-            for task in (listener, speaker):
-                task.cancel()
-            ends = await asyncio.gather(listener, speaker, return_exceptions=True)
+            ends = await _ended(listener, speaker)
             self._connection = None
             await connection.close()
         for end in ends:
@@ -213,3 +211,16 @@ class CsmsLink:
                 await self._awake.wait()
         except TimeoutError:
             return
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> list[BaseException | None]:
+    """Cancel the tasks until they are over, and return what each raised.
+
+    Once is not enough before Python 3.12: `asyncio.wait_for`, on which the `ocpp` package waits, loses a cancellation that
+    comes together with the answer.
+    """
+    while not all(task.done() for task in tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0)
+    return [None if task.cancelled() else task.exception() for task in tasks]

@@ -32,7 +32,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         csms = Csms(clock, journal, ids, rig)
         stack.push_async_callback(csms.close)
         server = await stack.enter_async_context(
-            open_ocpp_server(rig, csms.attach, csms.knock, virtual=order.virtual)
+            open_ocpp_server(rig, csms.attach, csms.knock, virtual=order.virtual, folder=order.rig_path.parent)
         )
         host["csms_port"] = server.port
         controls: dict[str, RigControl] = {}

@@ -239,9 +239,7 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
             tasks[0].result()
         raise MeterLostError(f"meter {procedure.evse.meter} was silent for {bench.settings.meter_loss_s:g} s") from None
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
         await _to_safety(safe, aborted=not completed)
 
 
@@ -263,6 +261,14 @@ async def _stop_when_lost(sampler: Sampler, run: asyncio.Task[Any] | None) -> No
     await sampler.lost.wait()
     if run is not None:
         run.cancel()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are over; before Python 3.12 `asyncio.wait_for` can lose a cancellation."""
+    while any(not task.done() for task in tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0)
 
 
 async def _to_safety(safe: SafeState, *, aborted: bool) -> None:
