@@ -1,8 +1,8 @@
 """The control port of the standalone emulator: HTTP and JSON on one address, one station behind it.
 
-`POST /plug`, `/unplug` {evse_id}; `/authorise` {evse_id, id_token}; `/demand` {evse_id, amperes}; `/vehicle` {evse_id,
-settings}; `/power_cycle` {}; `/cut_network` {seconds}; `/contactor` {closed}; `/seed_fault` {id, params}. `GET
-/look?evse_id=1`, `GET /state`, `GET /faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413.
+POST `/plug`, `/unplug` {evse_id}; `/authorise` {evse_id, id_token}; `/demand` {evse_id, amperes}; `/vehicle` {evse_id, settings};
+`/power_cycle` {}; `/cut_network` {seconds}; `/contactor` {closed}; `/seed_fault` {id, params}. GET `/look?evse_id=1`, `/state`,
+`/faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413.
 """
 
 from __future__ import annotations

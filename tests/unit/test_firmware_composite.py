@@ -1,0 +1,81 @@
+"""The composite schedule that the emulated station reports, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from firmware_sim.composite import CompositePeriod, EvseView, composite_schedule
+from firmware_sim.limiter import Limiter
+from firmware_sim.profiles import STATION_MAX, TX, Profile, ProfileStore
+from tests.unit.test_firmware_limiter import T, profile
+
+EVSES = [EvseView(1, 16, 3, "tx-1", T), EvseView(2, 32, 3, None, None)]
+
+
+def report(
+    profiles: list[Profile], evse_id: int = 1, start: float = T, duration: int = 3600, unit: str = "A"
+) -> list[tuple[int, float]]:
+    """Return (start, limit) of what the station reports."""
+    store = ProfileStore()
+    for one in profiles:
+        store.install(one)
+    return [(one.start_s, one.limit) for one in composite_schedule(store, Limiter(230.0), EVSES, evse_id, start, duration, unit)]
+
+
+def test_it_follows_the_profiles_and_fills_gaps_with_the_own_maximum() -> None:
+    """10 A from 60 s to 120 s; before and after, the EVSE's 16 A."""
+    one = profile((0, 10), start=T + 60, duration_s=60)
+    assert report([one]) == [(0, 16), (60, 10), (120, 16)]
+
+
+def test_the_own_maximum_is_no_cap_on_what_profiles_say() -> None:
+    """A profile of 20 A on an EVSE of 16 A is reported as it is."""
+    assert report([profile((0, 20))]) == [(0, 20)]
+
+
+def test_equal_neighbours_are_merged() -> None:
+    """Two periods of 10 A are one."""
+    assert report([profile((0, 10), (60, 10), (120, 8))]) == [(0, 10), (120, 8)]
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("W", [(0, 6900), (60, 11_040)]), ("A", [(0, 10), (60, 16)])])
+def test_it_is_in_the_unit_asked_for(unit: str, expected: list[tuple[int, float]]) -> None:
+    """W = A x 230 V x 3 phases."""
+    assert report([profile((0, 6900), (60, 11_040), unit="W")], unit=unit) == expected
+
+
+def test_a_conversion_is_never_rounded_up() -> None:
+    """10000 W / 690 V = 14.4927… A is reported as 14.4 A."""
+    assert report([profile((0, 10_000), unit="W")]) == [(0, 14.4)]
+
+
+def test_it_begins_in_the_middle_of_a_schedule() -> None:
+    """Asked at 90 s: what is left, counted from now."""
+    assert report([profile((0, 10), (60, 12), (120, 8))], start=T + 90) == [(0, 12), (30, 8)]
+
+
+def test_purposes_are_combined() -> None:
+    """TxProfile 16 A over default 8 A from 60 s on, station maximum 12 A from 120 s on."""
+    own = profile((0, 16), id=2, purpose=TX, transaction_id="tx-1", start=T + 60)
+    cap = profile((0, 12), id=3, evse_id=0, purpose=STATION_MAX, start=T + 120)
+    assert report([profile((0, 8)), own, cap]) == [(0, 8), (60, 16), (120, 12)]
+
+
+def test_evse_0_is_the_sum_under_the_station_maximum() -> None:
+    """10 A on EVSE 1 and the own 32 A of EVSE 2: 42 A, from 60 s on capped to 30 A (K08.FR.03)."""
+    cap = profile((0, 30), id=3, evse_id=0, purpose=STATION_MAX, start=T + 60)
+    assert report([profile((0, 10)), cap], evse_id=0) == [(0, 42), (60, 30)]
+
+
+def test_without_a_transaction_it_is_as_if_one_began_now() -> None:
+    """K08.FR.06: a Relative default counts from the request."""
+    one = profile((0, 16), (60, 10), kind="Relative", start=None, evse_id=2)
+    assert report([one], evse_id=2, start=T + 1000) == [(0, 16), (60, 10)]
+
+
+def test_the_number_of_phases_is_said() -> None:
+    """The period's own, 3 where it says none."""
+    store = ProfileStore()
+    store.install(profile((0, 10, 1), (60, 10)))
+    found = composite_schedule(store, Limiter(230.0), EVSES, 1, T, 100, "A")
+    assert found == [CompositePeriod(0, 10, 1), CompositePeriod(60, 10, 3)]
