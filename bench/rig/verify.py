@@ -21,6 +21,8 @@ class Verification:
     documents: int
     head: str
     findings: tuple[str, ...]
+    judged: bool
+    """False for the journal of `bench serve`, which judges nothing."""
     recorded: dict[str, Any] | None
     """The content of `result.json`; None for a run that was cut off."""
     recomputed: dict[str, Any] | None
@@ -34,6 +36,9 @@ class Verification:
         """Return it in words, the worst first."""
         lines = [f"finding: {finding}" for finding in self.findings]
         lines.append(f"chain:   {self.documents} documents, head {self.head}")
+        if not self.judged:
+            lines.append("verdict: none (the server ran without judging)")
+            return lines
         if self.recorded is None:
             lines.append("verdict: none (no result.json: the run was cut off, so it counts as aborted)")
             return lines
@@ -66,7 +71,8 @@ def verify_run(folder: Path) -> Verification:
     if recorded is not None:
         _compare_result(folder, reading, recorded, findings)
         recomputed = _recompute(reading, recorded, findings)
-    return Verification(len(reading.documents), reading.head, tuple(findings), recorded, recomputed)
+    judged = bool(reading.documents and reading.documents[0].data.get("judged", True))
+    return Verification(len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed)
 
 
 def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:

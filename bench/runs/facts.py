@@ -21,6 +21,8 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     if not documents or documents[0].kind != Kind.RUN_START:
         raise EvidenceError("the journal does not begin with a run.start document")
     begin = documents[0]
+    if not begin.data["judged"]:
+        raise EvidenceError("the journal is of a server that ran without judging")
     rig, scenario = begin.data["rig"], begin.data["scenario"]
     stops = (index for index, one in enumerate(documents) if one.kind == Kind.SAFE_STATE and one.data["stop"])
     until = next(stops, len(documents))

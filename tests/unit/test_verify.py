@@ -1,0 +1,54 @@
+"""`bench verify` on journals that are no finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.adapters.journal import open_journal
+from bench.domain.documents import Kind
+from bench.errors import UsageError
+from bench.rig.verify import rewrite_report, verify_run
+from tests.support import FakeClock
+
+
+def written(folder: Path, *, judged: bool) -> Path:
+    """Write a journal of two documents."""
+    with open_journal(folder / "journal.jsonl", FakeClock(), b"key") as journal:
+        journal.write(Kind.RUN_START, {"scenario": {}, "rig": {}, "seed": 1, "bench": "0", "mode": "real", "judged": judged})
+        journal.write(Kind.FINDING, {"source": "bench", "code": "x", "text": "y", "refs": []})
+    return folder
+
+
+def test_a_served_journal_is_whole_and_has_no_verdict(tmp_path: Path) -> None:
+    """`bench serve` judges nothing, so nothing is missing."""
+    verification = verify_run(written(tmp_path, judged=False))
+    assert verification.sound
+    assert verification.lines()[-1] == "verdict: none (the server ran without judging)"
+
+
+def test_a_run_without_result_counts_as_aborted(tmp_path: Path) -> None:
+    """The chain is checked; the verdict is none."""
+    verification = verify_run(written(tmp_path, judged=True))
+    assert "verdict: none" in verification.lines()[-1]
+
+
+def test_a_torn_tail_is_reported(tmp_path: Path) -> None:
+    """A last line without newline is left out and said."""
+    path = written(tmp_path, judged=True) / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    assert verify_run(tmp_path).findings == ("torn tail: the last line is incomplete and was left out",)
+
+
+@pytest.mark.parametrize("name", ["nothing", "."])
+def test_what_is_no_run_is_bad_input(tmp_path: Path, name: str) -> None:
+    """A folder without a journal is a usage error, not a finding."""
+    with pytest.raises(UsageError, match=r"has no journal.jsonl"):
+        verify_run(tmp_path / name)
+
+
+def test_a_served_journal_has_no_report(tmp_path: Path) -> None:
+    """The report is of a run; without judging there is none."""
+    with pytest.raises(UsageError, match="without judging"):
+        rewrite_report(written(tmp_path, judged=False), None)
