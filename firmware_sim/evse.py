@@ -68,7 +68,7 @@ class EvseController:
     def __init__(self, outlet: Outlet, parts: StationParts, meter: StationMeter) -> None:
         self.evse_id = outlet.evse_id
         self.transaction: Transaction | None = None
-        self.operative = True
+        self.operative = self.powered = True
         self.idle = asyncio.Event()
         """Set while no transaction runs."""
         self.idle.set()
@@ -106,7 +106,7 @@ class EvseController:
 
     def authorise(self, who: Authorisation, trigger: str) -> None:
         """Start a transaction, or wait for the cable as long as EVConnectionTimeOut says."""
-        if self.transaction or not self.operative:
+        if self.transaction or not (self.operative and self.powered):
             return
         if self._plant.plugged:
             self._start(who, trigger)
@@ -172,7 +172,8 @@ class EvseController:
         self._cancel_timers()
 
     def _answered(self, token: Mapping[str, str], answer: Any) -> None:
-        if answer is not None and answer.id_token_info["status"] == "Accepted":
+        offline = answer is None and not self._parts.outbox.open
+        if offline or (answer is not None and answer.id_token_info["status"] == "Accepted"):
             self.authorise(Authorisation(token), "Authorized")
 
     def _no_cable_came(self) -> None:

@@ -119,13 +119,27 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _listener(host: str, port: int) -> socket.socket:
+    """Return a listening socket made for TCP by name: only on such a one asyncio sends small answers without delay."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise OSError(f"the control port cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
 @asynccontextmanager
 async def open_control(control: StationControl, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve the control port and yield its number (`port` 0: a free one). Raises OSError when it is taken."""
     config = uvicorn.Config(
         control_app(control), log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
     )
-    listener = socket.create_server((host, port))
+    listener = _listener(host, port)
     number: int = listener.getsockname()[1]
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

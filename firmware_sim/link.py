@@ -82,7 +82,7 @@ class CsmsLink:
         self._address, self._clock, self._outbox, self._variables = address, clock, outbox, variables
         self._make_endpoint, self._boot, self._accepted = endpoint, boot, accepted
         self._connection: ClientConnection | None = None
-        self._powered = True
+        self._powered, self._was_accepted = True, False
         self._network_back_at = 0.0
         self._boot_reason: str | None = "PowerUp"
         self._awake = asyncio.Event()
@@ -135,7 +135,7 @@ class CsmsLink:
             await connection.close(1002)
             return False
         LOGGER.info("%s: connected to %s", self._address.station_id, self._address.url)
-        self._connection = connection
+        self._connection, self._was_accepted = connection, False
         if not self._powered or self._network_back_at > self._clock.monotonic():
             self._abort()
         endpoint = self._make_endpoint(connection)
@@ -144,7 +144,6 @@ class CsmsLink:
         try:
             await asyncio.wait((listener, speaker), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            was_accepted = self._outbox.open
             self._outbox.link_lost()
             ends = await _ended(listener, speaker)
             self._connection = None
@@ -155,7 +154,7 @@ class CsmsLink:
             elif isinstance(end, Exception) and not isinstance(end, ConnectionClosed):
                 raise end
         LOGGER.info("%s: connection over: %s %s", self._address.station_id, connection.close_code, connection.close_reason)
-        return was_accepted
+        return self._was_accepted
 
     async def _speak(self, endpoint: Endpoint) -> None:
         """Boot if that is due, then send what the outbox holds, and a heartbeat when nothing was said for the interval."""
@@ -166,7 +165,7 @@ class CsmsLink:
                 self._variables.heartbeat_interval_s = answer.interval or self._variables.heartbeat_interval_s
             else:
                 await self._clock.sleep(answer.interval if answer and answer.interval else BOOT_RETRY_S)
-        self._outbox.open = True
+        self._outbox.open = self._was_accepted = True
         self._accepted()
         while True:
             try:
@@ -202,6 +201,7 @@ class CsmsLink:
     def _abort(self) -> None:
         if self._connection:
             self._connection.transport.abort()
+            self._outbox.link_lost()
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait that long (None: for ever), or until power comes back."""

@@ -53,10 +53,11 @@ class Outbox:
         return self._messages[0]
 
     def done(self, message: Message, answer: Any) -> None:
-        """Take the first message off and hand its answer on."""
-        self._messages.popleft()
-        if message.answered:
-            message.answered(answer)
+        """Take the message off and hand its answer on, unless it was lost with the link in the meantime."""
+        if self._messages and self._messages[0] is message:
+            self._messages.popleft()
+            if message.answered:
+                message.answered(answer)
 
     def link_lost(self) -> None:
         """Lose what does not wait for the next connection."""

@@ -73,6 +73,8 @@ class ChargingStation:
     def power(self, on: bool) -> None:
         """Lose or regain the supply: transactions end, profiles and unsent transaction messages survive (K01.FR.27)."""
         self.powered = on
+        for evse in self.evses.values():
+            evse.powered = on
         self.link.power(on)
         if not on:
             self._end_all("AbnormalCondition", "PowerLoss")
