@@ -28,7 +28,7 @@ LOGGER: Final = logging.getLogger("firmware_sim.link")
 SUBPROTOCOL: Final = "ocpp2.0.1"
 PATIENCE_S: Final = 10.0
 """For the opening handshake."""
-BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0)
 ATTEMPTS: Final = 3
 """OCPPCommCtrlr.MessageAttempts for a transaction message that the CSMS refuses or leaves unanswered."""
 ATTEMPT_INTERVAL_S: Final = 60.0

@@ -33,9 +33,6 @@ class Outbox:
         self.open = False
         """Whether the CSMS has accepted the station and the link is up."""
 
-    def __len__(self) -> int:
-        return len(self._messages)
-
     def put(self, payload: Any, *, keep: bool = False, answered: Answer | None = None) -> None:
         """Say this after all that was said before."""
         if not (keep or self.open):

@@ -110,9 +110,6 @@ class ProfileStore:
     def __iter__(self) -> Iterator[Profile]:
         return iter(self._profiles.values())
 
-    def __len__(self) -> int:
-        return len(self._profiles)
-
     def install(self, profile: Profile) -> None:
         """Keep a profile; one with the same id is replaced, on whatever EVSE it was (K01.FR.05)."""
         self._profiles.pop(profile.id, None)

@@ -50,7 +50,6 @@ class Register:
 class RegisterMap:
     """All that a meter shows."""
 
-    model: str
     registers: Mapping[str, Register]
     """By the quantity's name."""
     readable: Mapping[int, tuple[tuple[int, int], ...]]
@@ -68,7 +67,7 @@ def read_register_map(path: Path) -> RegisterMap:
             ranges[FUNCTIONS[block["function"]]].append((int(block["address"]), int(block["count"])))
         for register in registers.values():
             ranges[register.function].append((register.address, register.count))
-        return RegisterMap(str(content.get("model", path.stem)), registers, {key: _union(one) for key, one in ranges.items()})
+        return RegisterMap(registers, {key: _union(one) for key, one in ranges.items()})
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:

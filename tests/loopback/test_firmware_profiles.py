@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
+from firmware_sim.composite import CompositePeriod
+from firmware_sim.faults import FAULTS
+from firmware_sim.profiles import Profile
 from tests.support_firmware import EPOCH, Json, Lab, charging_profile, open_lab, specification
 
 pytestmark = pytest.mark.virtual
@@ -212,3 +216,32 @@ async def test_the_station_that_ignores_a_limit_reports_it_all_the_same() -> Non
         assert seen == [16.66, 16.66, 13.33]
         answer = await lab.csms.ask("GetCompositeSchedule", {"duration": 10, "evseId": 1, "chargingRateUnit": "A"})
         assert answer["schedule"]["chargingSchedulePeriod"][0]["limit"] == 8
+
+
+class _Faulty:
+    """A fault at three points of the seam: it loses profiles, reports nothing but 32 A, and draws 2 A more than it may."""
+
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def on_set_profile(self, evse_id: int, profile: Profile) -> Profile | None:
+        return None if profile.id == 13 else profile
+
+    def composite(self, evse_id: int, periods: list[CompositePeriod]) -> list[CompositePeriod]:
+        return [CompositePeriod(0, 32, 3)]
+
+    def ev_current(self, evse_id: int, t: float, amps: float) -> float:
+        return amps + 2
+
+
+async def test_the_other_points_of_the_seam_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepted and not installed; a report that is wrong; a car that takes too much (10 A - 0.5 A + 2 A)."""
+    monkeypatch.setitem(FAULTS, "all.wrong", _Faulty)
+    async with open_lab() as lab:
+        await lab.control.seed_fault("all.wrong", {})
+        assert await install(lab, charging_profile((0, 6), profile_id=13, stack_level=1)) == "Accepted"
+        await install(lab, charging_profile((0, 10), profile_id=1))
+        await lab.charge()
+        assert await lab.duty() == 16.66
+        assert lab.power_w() == pytest.approx((0.6 * 16.66 - 0.5 + 2) * 690, abs=0.1)
+        answer = await lab.csms.ask("GetCompositeSchedule", {"duration": 10, "evseId": 1})
+        assert [one["limit"] for one in answer["schedule"]["chargingSchedulePeriod"]] == [32]
