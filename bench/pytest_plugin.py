@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.errors import BenchError
+
 if TYPE_CHECKING:
     from bench.rig.session import Outcome
     from bench.runs.procedure import Procedure
@@ -136,7 +138,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Report a bench that could not judge as an error, as pytest does for a fixture that fails."""
     report = yield
-    if call.when == "call" and call.excinfo is not None and call.excinfo.errisinstance(BenchFailedError):
+    if call.when == "call" and call.excinfo is not None and call.excinfo.errisinstance((BenchFailedError, BenchError)):
         report.when = "setup"
         report.longrepr = str(call.excinfo.value)
     return report

@@ -56,6 +56,9 @@ def nothing_left_open() -> Iterator[None]:
     """Fail a test that leaves a thread or a socket behind; looks when the event loop of the test is closed."""
     threads, sockets = set(threading.enumerate()), _open_sockets()
     yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("asyncio-waitpid"):
+            thread.join(5)  # asyncio's own, which ends with the process it waits for
     left = [thread.name for thread in threading.enumerate() if thread not in threads]
     opened = [_describe(fd) for inode, fd in _open_sockets().items() if inode not in sockets]
     assert not left, f"threads left running: {left}"

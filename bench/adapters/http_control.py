@@ -64,10 +64,12 @@ class HttpControl:
         await self._answer("POST", action, json=arguments)
 
     async def _answer(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        where = f"control {self._client.base_url}{path}"
+        where = f"control {str(self._client.base_url).rstrip('/')}/{path}"
         try:
             response = await self._client.request(method, path, **request)
             answer = response.json() if response.content else {}
+        except httpx.ConnectError:
+            raise RigError(f"{where}: nothing listens there; start `python -m firmware_sim`") from None
         except (httpx.HTTPError, ValueError) as error:
             raise RigError(f"{where}: {str(error) or type(error).__name__}") from None
         if response.is_error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 
 from bench import __version__
@@ -46,6 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 4
     except KeyboardInterrupt:
         return 130
+    except Exception:  # a defect of ours must not look like a FAIL, whose code is 1
+        traceback.print_exc()
+        return 4
     return code

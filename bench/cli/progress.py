@@ -87,6 +87,12 @@ class Progress(AbstractContextManager["Progress"]):
         """Take one document of the journal."""
         if self._quiet:
             return
+        try:
+            self._show(kind, data)
+        except OSError:  # nobody reads standard error any more: the run goes on without a picture
+            self._quiet, self._live = True, None
+
+    def _show(self, kind: str, data: Mapping[str, Any]) -> None:
         self._take(kind, data)
         if self._live is not None and self._real_s() - self._drawn >= REFRESH_S:
             self._drawn = self._real_s()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed, fault=parse_fault(arguments.fault), strict=arguments.strict, listeners=(progress,),
         )  # fmt: skip
         outcome = run_scenario(order)
-    if arguments.json:
-        sys.stdout.write((outcome.folder / "result.json").read_text())
-        sys.stdout.write("\n")
-    else:
-        show(outcome)
+    with suppress(BrokenPipeError):
+        if arguments.json:
+            print((outcome.folder / "result.json").read_text())
+        else:
+            show(outcome)
+        sys.stdout.flush()
     return outcome.exit_code
 
 

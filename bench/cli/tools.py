@@ -66,5 +66,5 @@ def report(arguments: argparse.Namespace) -> int:
     from bench.rig.verify import rewrite_report
 
     path, chain_ok = rewrite_report(arguments.run, arguments.out)
-    print(f"report: {path}")
+    print(f"report: {path}" if chain_ok else f"report: {path}, but the chain of the journal is broken: see 'bench verify'")
     return 0 if chain_ok else 1

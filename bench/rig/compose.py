@@ -81,5 +81,5 @@ async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journ
         try:
             await control.seed_fault(fault.id, fault.params)
         except ValueError as error:
-            raise UsageError(f"fault {fault.id}: {error}") from None
+            raise UsageError(f"fault {error}") from None
     journal.write(Kind.FAULT_SEEDED, {"id": fault.id, "params": fault.params})

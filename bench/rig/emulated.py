@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RigError
+from bench.errors import RigError, UsageError
 from bench.ports import Clock, RigControl, Witness
 from bench.settings.rig import RigSettings
+from firmware_sim.faults import FaultSeam, describe_faults
 from firmware_sim.rig import open_rig
 
 
@@ -21,6 +22,16 @@ class Emulated:
     controls: dict[str, RigControl]
     witnesses: dict[str, Witness]
     meter_ports: dict[str, int]
+
+
+def check_fault(fault_id: str, params: Mapping[str, Any]) -> None:
+    """Say whether the emulator knows a fault and its parameters. Raises UsageError."""
+    try:
+        FaultSeam().seed(fault_id, params)
+    except ValueError as error:
+        known: dict[str, str] = next((one["params"] for one in describe_faults() if one["id"] == fault_id), {})
+        meaning = "; ".join(f"{name}: {text}" for name, text in known.items())
+        raise UsageError(f"fault {error!s}{meaning and f' ({meaning})'}") from None
 
 
 @asynccontextmanager

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import bench
 from bench.adapters.clock import wall_now
 from bench.errors import SettingsError, UsageError
+from bench.peers.plan import plan_day_ahead
 from bench.settings.base import Settings, check, load, read_toml
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
-from bench.settings.scenario import PriceCurve, ScenarioSettings
+from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
 
 _GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters"}
 
@@ -28,16 +30,44 @@ def find_scenario(name: str) -> tuple[Path, ScenarioSettings]:
     path = _find(name, "scenario")
     scenario = load(ScenarioSettings, path)
     if scenario.scsp is not None:
-        load(PriceCurve, path.parent / scenario.scsp.prices)
+        _check_plan(path, scenario, scenario.scsp)
     return path, scenario
+
+
+def _check_plan(path: Path, scenario: ScenarioSettings, wanted: ScspPlan) -> None:
+    """Refuse a plan that cannot be made, before anything is energised. Raises SettingsError."""
+    prices = path.parent / wanted.prices
+    if not prices.is_file():
+        raise SettingsError(str(path), "scsp.prices", str(wanted.prices), "no such file")
+    curve = load(PriceCurve, prices)
+    began = scenario.start or curve.start
+    departure = began + timedelta(seconds=wanted.departure_s)
+    end = curve.start + timedelta(seconds=curve.interval_s * len(curve.prices))
+    if departure > end:
+        raise SettingsError(str(path), "scsp.departure_s", wanted.departure_s, f"the prices of {prices.name} end at {end}")
+    asked = next((step.at_s for step in scenario.step if step.do == "scsp_plan"), 0.0)
+    try:
+        plan_day_ahead(
+            curve.prices, curve.start, start=began + timedelta(seconds=asked), departure=departure,
+            levels_w=wanted.levels_w, energy_wh=wanted.energy_wh, interval_s=curve.interval_s,
+        )  # fmt: skip
+    except UsageError as error:
+        raise SettingsError(str(path), "scsp.energy_wh", wanted.energy_wh, str(error)) from None
 
 
 def find_rig(name: str) -> tuple[Path, RigSettings]:
     """Return a rig by name or path, its meter maps checked too. Raises UsageError."""
     path = _find(name, "rig")
     rig = load(RigSettings, path)
-    for meter in rig.meters.values():
-        load_meter_map(path, meter)
+    for name, meter in rig.meters.items():
+        if not (path.parent / meter.register_map).is_file():
+            raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), "no such file")
+        measured = load_meter_map(path, meter).quantities
+        phases = [phase for station in rig.station for evse in station.evse if evse.meter == name for phase in evse.phases]
+        for phase in phases:
+            if f"current_l{phase}" not in measured:
+                reason = f"has no current_l{phase}, and an EVSE hangs on that phase"
+                raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), reason)
     return path, rig
 
 
@@ -80,7 +110,11 @@ def _entry(kind: str, path: Path) -> dict[str, str]:
 
 
 def check_file(path: Path) -> str:
-    """Check one file of any kind and return the kind. Raises SettingsError."""
+    """Check one file of any kind and return the kind; a bare name is one of config/. Raises UsageError."""
+    if path.suffix != ".toml" and path.name == str(path) and not path.exists():
+        known = {(one["kind"], one["name"]): one["path"] for one in listing()}
+        found = next((place for (_, name), place in known.items() if name == str(path)), None)
+        path = Path(found) if found else path
     content = read_toml(path)
     kind, model = _kind_of(content, path)
     if model is ScenarioSettings:

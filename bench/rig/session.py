@@ -32,7 +32,7 @@ from bench.runs.judge import judge
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.settings.rig import RigSettings
-from bench.settings.scenario import Fault, ScenarioSettings
+from bench.settings.scenario import Fault, ScenarioSettings, under_test
 
 RESULT_SCHEMA: Final = 1
 VIRTUAL_EPOCH: Final = datetime(2026, 1, 15, tzinfo=UTC)
@@ -123,6 +123,7 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
     after the run has been ended. `outcome` of the yielded run then says what became of it.
     Raises: UsageError before anything was opened; NotBegunError when the bench could not be opened.
     """
+    _check(order)
     folder = _new_folder(order.out)
     clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) if order.virtual else wall_now())
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
@@ -150,6 +151,16 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
     run.outcome = outcome
     if failure is not None:
         raise failure
+
+
+def _check(order: Order) -> None:
+    """Refuse what cannot be run, before anything is opened or written. Raises UsageError."""
+    under_test(order.rig, order.scenario)
+    fault = order.fault or order.scenario.fault
+    if fault is not None and order.rig.emulator is not None:
+        from bench.rig.emulated import check_fault
+
+        check_fault(fault.id, fault.params)
 
 
 def _ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, Exception | None]:
@@ -247,10 +258,10 @@ def _stop_signals() -> Iterator[None]:
     def stop() -> None:
         nonlocal stopping
         if stopping:
-            print("the safe state is being entered; please wait", file=sys.stderr)
+            print("stopping already: the safe state comes first", file=sys.stderr)
         elif task is not None:
             stopping = True
-            print("stopping: entering the safe state", file=sys.stderr)
+            print("stopping", file=sys.stderr)
             task.cancel()
 
     for number in signals:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.adapters.journal import encode
 from bench.adapters.journal_reader import JournalReading, read_journal
+from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.errors import EvidenceError, UsageError
 from bench.runs.judge import JUDGE_VERSION, judge
@@ -42,12 +44,13 @@ class Verification:
         if self.recorded is None:
             lines.append("verdict: none (no result.json: the run was cut off, so it counts as aborted)")
             return lines
-        lines.append(f"verdict: {self.recorded['verdict']} by judge {self.recorded['judge']}: {self.recorded['headline']}")
+        claim = "verdict:" if self.sound else "result.json says (not confirmed):"
+        lines.append(f"{claim} {self.recorded['verdict']} by judge {self.recorded['judge']}: {self.recorded['headline']}")
         if self.recomputed is not None and self.recomputed["judge"] != self.recorded["judge"]:
             again = self.recomputed
             lines.append(f"         {again['verdict']} by judge {again['judge']}: {again['headline']}")
         elif self.recomputed is not None and self.sound:
-            lines.append("         recomputed from the journal alone: the same")
+            lines.append("         recomputed from the journal alone: the same, check by check")
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -65,8 +68,11 @@ class Verification:
 def verify_run(folder: Path) -> Verification:
     """Check a run's folder. Raises UsageError where it is no run at all."""
     reading = _read(folder)
+    folder = folder if folder.is_dir() else folder.parent
     findings = _chain_findings(reading)
     recorded = _result(folder, findings)
+    if recorded is None and any(one.kind == Kind.VERDICT for one in reading.documents) and not findings:
+        findings.append("the journal holds a verdict, but result.json is missing")
     recomputed = None
     if recorded is not None:
         _compare_result(folder, reading, recorded, findings)
@@ -85,10 +91,13 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
         judgement = judge(reading.documents)
     except EvidenceError as error:
         raise UsageError(f"{folder}: {error}") from None
-    host_path = folder / "host.json"
-    host = json.loads(host_path.read_text()) if host_path.is_file() else {}
+    folder = folder if folder.is_dir() else folder.parent
+    host = _object(folder / "host.json", []) or {}
     path = out or folder / "report.html"
-    write_report(path, reading.documents, judgement, head_hash=reading.head, host=host, chain_ok=chain_ok)
+    try:
+        write_report(path, reading.documents, judgement, head_hash=reading.head, host=host, chain_ok=chain_ok)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path, chain_ok
 
 
@@ -112,17 +121,26 @@ def _chain_findings(reading: JournalReading) -> list[str]:
 
 
 def _result(folder: Path, findings: list[str]) -> dict[str, Any] | None:
-    path = folder / "result.json"
+    result = _object(folder / "result.json", findings)
+    if result is not None and not {"judge", "state", "verdict", "headline", "checks", "head"} <= result.keys():
+        findings.append("result.json cannot be read: fields are missing")
+        return None
+    return result
+
+
+def _object(path: Path, findings: list[str]) -> dict[str, Any] | None:
+    """Return the object in a JSON file; None where there is no such file, or no object in it, which is a finding."""
     if not path.is_file():
         return None
     try:
-        result = json.loads(path.read_bytes())
-        if not isinstance(result, dict) or not {"judge", "state", "verdict", "headline", "head"} <= result.keys():
-            raise ValueError("fields are missing")
-    except ValueError as error:
-        findings.append(f"result.json cannot be read: {error}")
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        findings.append(f"{path.name} cannot be read: {error}")
         return None
-    return result
+    if not isinstance(content, dict):
+        findings.append(f"{path.name} cannot be read: it holds no object")
+        return None
+    return content
 
 
 def _compare_result(folder: Path, reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> None:
@@ -143,9 +161,12 @@ def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list
     except EvidenceError as error:
         findings.append(str(error))
         return None
-    same_judge = recorded["judge"] == JUDGE_VERSION
-    if same_judge and (recorded["verdict"], recorded["headline"]) != (verdict.verdict, verdict.headline):
-        findings.append(f"recomputed verdict {verdict.verdict} ({verdict.headline}), result.json says {recorded['verdict']}")
+    again = json.loads(encode(verdict.as_json()))
+    if recorded["judge"] == JUDGE_VERSION:
+        for key in ("state", "verdict", "headline", "checks"):
+            if recorded[key] != again[key]:
+                shown = f": {again[key]} for {recorded[key]}" if key != "checks" else ""
+                findings.append(f"result.json and the journal differ in {key}{shown}")
     return {"judge": verdict.judge, "state": verdict.state, "verdict": verdict.verdict, "headline": verdict.headline}
 
 

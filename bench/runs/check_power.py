@@ -137,6 +137,8 @@ class _Judged:
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
+        elif not verdicts:
+            reason = "no settled reading could be judged"
         lowering = _lowers(limit, before, asked)
         verdict = worst(verdicts)
         missing = self._missing(settled_from, segment.end, settled)

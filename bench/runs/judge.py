@@ -51,4 +51,6 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
     verdict = worst(check.verdict for check in checks)
     leading = sorted((check for check in checks if check.verdict is verdict), key=lambda check: check.check != "power")
     headline = leading[0].headline if leading else "nothing was judged"
+    if facts.end_reason and verdict is not Verdict.PASS:
+        headline = f"{headline}; {facts.end_reason}" if verdict is Verdict.FAIL else f"{facts.end_reason}; {headline}"
     return RunVerdict(JUDGE_VERSION, state, verdict, headline, checks)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 from bench.cso.station import Transaction
 from bench.domain.documents import Kind
 from bench.domain.oracle import Supply
-from bench.errors import MeterLostError, RigError, StationError, UsageError
+from bench.errors import CallRejectedError, MeterLostError, RigError, StationError, UsageError
 from bench.ports import RigControl
 from bench.runs.bench import Bench
 from bench.runs.live import LiveLimits
 from bench.runs.safe_state import SafeState
 from bench.runs.sampler import Sampler
-from bench.settings.rig import EvseSettings, StationSettings
-from bench.settings.scenario import ScenarioSettings
+from bench.settings.scenario import ScenarioSettings, under_test
 
-CONNECT_PATIENCE_S = 120.0
-"""How long a station may take to connect and boot."""
+CONNECT_PATIENCE_S: Final = 120.0
+"""How long a station may take to connect."""
+BOOT_PATIENCE_S: Final = 5.0
+"""How long a connected station may take to boot before it counts as one that has booted long ago."""
 
 
 class Procedure:
@@ -28,8 +29,7 @@ class Procedure:
 
     def __init__(self, bench: Bench, scenario: ScenarioSettings) -> None:
         self.bench, self.scenario = bench, scenario
-        self.station = station_of(bench, scenario)
-        self.evse = evse_of(self.station, scenario)
+        self.station, self.evse = under_test(bench.settings, scenario)
         features = self.station.features
         self.limits = LiveLimits(
             bench.clock, self.station.id, self.evse.id, Supply(features.nominal_voltage_v, features.supply_phases)
@@ -193,24 +193,6 @@ def _control(bench: Bench, station: str, action: str) -> RigControl:
     return control
 
 
-def station_of(bench: Bench, scenario: ScenarioSettings) -> StationSettings:
-    """Return the station under test: the scenario's, or the rig's first. Raises UsageError."""
-    stations = bench.settings.station
-    found = [one for one in stations if one.id == scenario.station] if scenario.station else list(stations[:1])
-    if not found:
-        known = ", ".join(one.id for one in stations)
-        raise UsageError(f"scenario {scenario.name}: station = {scenario.station!r}: is not in the rig file; there: {known}")
-    return found[0]
-
-
-def evse_of(station: StationSettings, scenario: ScenarioSettings) -> EvseSettings:
-    """Return the EVSE under test. Raises UsageError."""
-    found = [one for one in station.evse if one.id == scenario.evse]
-    if not found:
-        raise UsageError(f"scenario {scenario.name}: evse = {scenario.evse}: {station.id} has EVSEs 1 to {len(station.evse)}")
-    return found[0]
-
-
 @asynccontextmanager
 async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncIterator[Procedure]:
     """Wait for the station, arm the safe state, start sampling; at the end enter the safe state, whatever happened.
@@ -218,9 +200,8 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     Raises: RigError when the station does not come, MeterLostError when the meter was silent for too long.
     """
     procedure = Procedure(bench, scenario)
-    state = bench.csms.stations[procedure.station.id]
-    if not await bench.csms.wait_until(lambda: state.online and state.booted is not None, CONNECT_PATIENCE_S):
-        raise RigError(f"{procedure.station.id} did not connect and boot within {CONNECT_PATIENCE_S:g} s")
+    async with procedure.step("connect"):
+        await _connected(procedure)
     safe = SafeState(bench, procedure.station.id)
     await safe.arm()
     procedure.sampler = sampler = _sampler(procedure)
@@ -241,6 +222,21 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     finally:
         await _end(tasks)
         await _to_safety(safe, aborted=not completed)
+
+
+async def _connected(procedure: Procedure) -> None:
+    """Wait for the station. One that merely reconnects does not boot (B04), so it is asked to tell what it is (F06)."""
+    csms, station = procedure.bench.csms, procedure.station.id
+    state = csms.stations[station]
+    if not await csms.wait_until(lambda: state.online, CONNECT_PATIENCE_S):
+        refused = [one.reason for one in csms.knocks if not one.accepted and one.station_id in ("", station)]
+        why = f"; somebody was refused: {refused[-1]}" if refused else "; is it switched on, and does its URL lead here?"
+        raise RigError(f"{station} did not connect within {CONNECT_PATIENCE_S:g} s{why}")
+    if await csms.wait_until(lambda: state.booted is not None, BOOT_PATIENCE_S):
+        return
+    with suppress(CallRejectedError):
+        await csms.call(station, "TriggerMessage", {"requestedMessage": "BootNotification"})
+        await csms.wait_until(lambda: state.booted is not None, BOOT_PATIENCE_S)
 
 
 def _sampler(procedure: Procedure) -> Sampler | None:

@@ -7,16 +7,29 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from bench.errors import SettingsError
+
+_NUMBER: Final = re.compile(r"\s*[+-]?[\d._]+(e[+-]?\d+)?\s*", re.IGNORECASE)
+"""Texts that would be taken for the number in them."""
 
 
 class Settings(BaseModel):
     """Frozen; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_written_as_numbers(cls, content: Any) -> Any:
+        for name, field in cls.model_fields.items() if isinstance(content, dict) else ():
+            value = content.get(field.alias or name)
+            quoted = isinstance(value, bool) or (isinstance(value, str) and _NUMBER.fullmatch(value))
+            if quoted and field.annotation in (int, float):
+                raise ValueError(f"{field.alias or name} must be a number, without quotes")
+        return content
 
 
 S = TypeVar("S", bound=Settings)
@@ -29,8 +42,9 @@ _BARE: Final = re.compile(r"[\w-]+")
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file. Raises SettingsError."""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise SettingsError(str(path), "", None, "is no file")
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(str(path), "", None, (error.strerror or str(error)).lower()) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -61,6 +75,12 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
 def _reason(error: ErrorDetails, siblings: list[str]) -> str:
     if error["type"] == "missing":
         return "is required"
+    if error["type"] == "union_tag_not_found":
+        return f"{error['ctx']['discriminator']} is required"
+    if error["type"] == "too_short":
+        return f"must have at least {error['ctx']['min_length']}, has {error['ctx']['actual_length']}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"must match {error['ctx']['pattern']}"
     if error["type"] == "extra_forbidden":
         return f"unknown key; known: {', '.join(siblings)}" if siblings else "unknown key"
     reason = error["msg"]

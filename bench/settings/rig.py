@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -165,6 +166,18 @@ class RigSettings(Settings):
     def _wired(self) -> RigSettings:
         if self.emulator is not None and self.control is not None:
             raise ValueError("[emulator] and [control] exclude one another")
+        every = [(station, evse) for station in self.station for evse in station.evse]
+        seen_by = [(evse.meter, f"EVSE {evse.id} of {station.id}") for station, evse in every if evse.meter]
+        for (name, first), (other, second) in combinations(seen_by, 2):
+            if name == other:
+                raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
+        places = [(one.host, one.port, one.unit_id, name) for name, one in self.meters.items() if one.port]
+        for first_place, second_place in combinations(places, 2):
+            if first_place[:3] == second_place[:3]:
+                raise ValueError(f"meters.{first_place[3]} and meters.{second_place[3]} are at the same host, port and unit_id")
+        unreachable = [name for name, one in self.meters.items() if not one.port]
+        if self.emulator is None and unreachable:
+            raise ValueError(f"meters.{unreachable[0]}.port is missing: only an emulated meter chooses its own")
         ids = [station.id for station in self.station]
         if len(set(ids)) != len(ids):
             raise ValueError("station ids must be unique")

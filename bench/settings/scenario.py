@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from bench.domain.tolerance import DecisionRule
+from bench.errors import UsageError
 from bench.settings.base import Settings
-from bench.settings.rig import Identifier
+from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 
 Check = Literal["relay", "installed", "composite", "power"]
 Offset = Annotated[float, Field(ge=0)]
@@ -203,11 +205,14 @@ class ScenarioSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> ScenarioSettings:
-        offsets = [step.at_s for step in self.step]
-        if offsets != sorted(offsets):
-            raise ValueError("steps must be in order of at_s")
-        if offsets[-1] > self.duration_s:
-            raise ValueError(f"a step at {offsets[-1]:g} s lies after the end of the run at {self.duration_s:g} s")
+        for index, (earlier, later) in enumerate(pairwise(self.step)):
+            if later.at_s < earlier.at_s:
+                raise ValueError(f"step[{index + 1}].at_s = {later.at_s:g} comes after step[{index}].at_s = {earlier.at_s:g}")
+        if self.step[-1].at_s > self.duration_s:
+            last = f"step[{len(self.step) - 1}].at_s = {self.step[-1].at_s:g}"
+            raise ValueError(f"{last} lies after the end of the run at duration_s = {self.duration_s:g}")
+        if self.scsp is not None and self.scsp.departure_s > self.duration_s:
+            raise ValueError(f"scsp.departure_s = {self.scsp.departure_s:g} lies after duration_s = {self.duration_s:g}")
         if self.scsp is None and any(step.do == "scsp_plan" for step in self.step):
             raise ValueError("a scsp_plan step needs the [scsp] table")
         return self
@@ -217,12 +222,25 @@ class ScenarioSettings(Settings):
         return self.model_dump(mode="json", by_alias=True)
 
 
+def under_test(rig: RigSettings, scenario: ScenarioSettings) -> tuple[StationSettings, EvseSettings]:
+    """Return station and EVSE under test: the scenario's, or the rig's first station. Raises UsageError."""
+    named = [one for one in rig.station if one.id == scenario.station] if scenario.station else rig.station[:1]
+    if not named:
+        known = ", ".join(one.id for one in rig.station)
+        raise UsageError(f"scenario {scenario.name}: station = {scenario.station!r}: rig {rig.name} has {known}")
+    evse = next((one for one in named[0].evse if one.id == scenario.evse), None)
+    if evse is None:
+        there = f"{named[0].id} of rig {rig.name} has EVSEs 1 to {len(named[0].evse)}"
+        raise UsageError(f"scenario {scenario.name}: evse = {scenario.evse}: {there}")
+    return named[0], evse
+
+
 class PriceCurve(Settings):
     """Day-ahead prices, one per interval."""
 
     version: Literal[1] = Field(alias="schema")
     source: str
     unit: Literal["EUR/MWh"]
-    start: datetime
+    start: AwareDatetime
     interval_s: Literal[900, 3600]
     prices: tuple[float, ...] = Field(min_length=1)

@@ -52,3 +52,22 @@ def test_a_served_journal_has_no_report(tmp_path: Path) -> None:
     """The report is of a run; without judging there is none."""
     with pytest.raises(UsageError, match="without judging"):
         rewrite_report(written(tmp_path, judged=False), None)
+
+
+def test_a_changed_result_is_found(tmp_path: Path) -> None:
+    """Whatever result.json says of the checks has to follow from the journal."""
+    import json
+
+    from bench.rig.files import find_rig, find_scenario
+    from bench.rig.session import Order, run_scenario
+
+    scenario_path, scenario = find_scenario("lowered-limit")
+    rig_path, rig = find_rig("emulated")
+    run_scenario(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run"))
+    path = tmp_path / "run" / "result.json"
+    result = json.loads(path.read_text())
+    result["checks"][-1]["periods"][0]["samples"] += 1
+    path.write_text(json.dumps(result))
+    assert verify_run(tmp_path / "run").findings == ("result.json and the journal differ in checks",)
+    path.unlink()
+    assert verify_run(tmp_path / "run").findings == ("the journal holds a verdict, but result.json is missing",)
