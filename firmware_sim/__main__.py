@@ -88,6 +88,8 @@ def _spec(options: argparse.Namespace) -> dict[str, Any]:
 async def _run(options: argparse.Namespace) -> None:
     """Serve until a signal comes; one line per listening port goes to the standard output."""
     over = asyncio.Event()
+    if not options.listen.startswith("127.") and options.listen not in ("::1", "localhost"):
+        print(f"warning: anyone who reaches {options.listen} can act on this emulator", file=sys.stderr)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     async with AsyncExitStack() as stack:

@@ -62,6 +62,8 @@ class EvseFacts:
     latency_s: tuple[float, float]
     samples: list[Sample] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
+    gap_reason: str = ""
+    """What the last outage of the meter was."""
     pilot: list[PilotSample] = field(default_factory=list)
     transactions: list[TransactionSpan] = field(default_factory=list)
     """In order of their beginning."""

@@ -66,7 +66,7 @@ def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRul
     if not evse.meter:
         return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"no meter sees {evse.name}",))
     if not evse.samples:
-        return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"meter {evse.meter} gave no reading",), (Layer.METER,))
+        return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}",), (Layer.METER,))
     judged = _Judged(evse, limits, rule)
     periods = judged.periods()
     verdict, reasons = _conclude(evse, periods, judged, rule)
@@ -266,7 +266,8 @@ class _Judged:
         edges = [start, *(sample.received for sample in settled), end]
         for earlier, later in pairwise(edges):
             if later - earlier > self.rule.longest_gap_s:
-                return f"no reading from {clock_text(earlier)} for {later - earlier:.0f} s"
+                why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
+                return f"no reading from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
         return ""
 
     def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Sequence[Sample]) -> None:

@@ -85,6 +85,7 @@ def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
         elif document.kind == Kind.METER_GAP:
             for one in by_meter.get(data["meter"], ()):
                 one.gaps.append(seconds(document.t))
+                one.gap_reason = data["reason"]
         elif document.kind == Kind.PILOT_SAMPLE:
             seen = facts.evse(data["station"], data["evse"])
             if seen is not None:
