@@ -66,7 +66,8 @@ def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRul
     if not evse.meter:
         return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"no meter sees {evse.name}",))
     if not evse.samples:
-        return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}",), (Layer.METER,))
+        silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
+        return CheckResult("power", title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
     judged = _Judged(evse, limits, rule)
     periods = judged.periods()
     verdict, reasons = _conclude(evse, periods, judged, rule)
