@@ -65,10 +65,12 @@ class WebSocketConnection(asyncio.Protocol):
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._receive: Receive | None = None
         self._early: list[str | bytes] = []
-        self._parts: list[Frame] = []
+        self._parts = bytearray()
+        self._parts_opcode: Opcode | None = None
         self._error: Exception | None = None
         self._heard, self._reported = True, False
         self._timer: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
 
     # the link ------------------------------------------------------------------------------------------------------
 
@@ -96,6 +98,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._flush()
         elif self.protocol.state is State.CONNECTING:
             self.abort()
+        self._abort_later()
         await asyncio.shield(self._lost)
 
     def ended(self) -> tuple[int, str] | None:
@@ -142,6 +145,8 @@ class WebSocketConnection(asyncio.Protocol):
         """The socket is closed."""
         self.protocol.receive_eof()
         self._set_timer(None)
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         if self.request is None and not self._reported:
             self._host.failed(self, str(self.protocol.handshake_exc or "the connection was closed at once"))
         self._lost.set_result(None)
@@ -172,11 +177,12 @@ class WebSocketConnection(asyncio.Protocol):
         """Put fragments together and hand the message on."""
         opcode = frame.opcode
         if opcode is Opcode.CONT or (opcode in (Opcode.TEXT, Opcode.BINARY) and not frame.fin):
-            self._parts.append(frame)
+            self._parts_opcode = self._parts_opcode or opcode
+            self._parts += frame.data
             if not frame.fin:
                 return
-            opcode, data = self._parts[0].opcode, b"".join(part.data for part in self._parts)
-            self._parts = []
+            opcode, data = self._parts_opcode, bytes(self._parts)
+            self._parts, self._parts_opcode = bytearray(), None
         elif opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             data = bytes(frame.data)
         else:
@@ -216,7 +222,13 @@ class WebSocketConnection(asyncio.Protocol):
             elif ends:
                 self._transport.close()
         if self.protocol.state is not State.OPEN and self.protocol.close_expected():
-            self._set_timer(self._loop.call_later(CLOSE_TIMEOUT_S, self.abort))
+            self._abort_later()
+
+    def _abort_later(self) -> None:
+        """End the connection after 2 s, whatever the station sends meanwhile."""
+        self._set_timer(None)
+        if self._abort_timer is None and not self._lost.done():
+            self._abort_timer = self._loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
     def _silent(self) -> None:
         self._reported = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -89,6 +90,28 @@ async def test_frames_come_whole_and_in_order() -> None:
     assert attached.frames == ["one two three", b"\x00", "é"]
 
 
+async def test_empty_fragments_take_no_memory() -> None:
+    """A message may have any number of them."""
+    attached = Attached()
+    async with serving(attached) as server:
+        reader, writer = await raw(server)
+        writer.write(masked(1, b"on", fin=False))
+        tracemalloc.start()
+        try:
+            for _ in range(10):
+                writer.write(masked(0, b"", fin=False) * 2_000 + masked(9, b""))
+                await reader.readexactly(2)
+            grown, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        writer.write(masked(0, b"e"))
+        writer.write_eof()
+        await attached.ended.get()
+        writer.close()
+    assert grown < 500_000
+    assert attached.frames == ["one"]
+
+
 async def test_frames_that_come_with_the_handshake_are_not_lost() -> None:
     """A station may send at once; the CSMS begins to serve a moment later."""
     attached = Attached()
@@ -134,6 +157,38 @@ async def test_closing_does_not_wait_for_a_station_that_is_gone() -> None:
         assert asyncio.get_running_loop().time() - begin == pytest.approx(CLOSE_TIMEOUT_S)
         assert await attached.ended.get() == (1008, "superseded")
         writer.close()
+
+
+@pytest.mark.virtual
+async def test_closing_does_not_wait_for_a_station_that_goes_on_sending() -> None:
+    """What comes after our close frame does not put off the end."""
+    attached = Attached()
+    async with serving(attached) as server:
+        _, writer = await raw(server)
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        closing = asyncio.create_task(attached.links[0].close(1001, "the bench is closing"))
+        while not closing.done() and loop.time() - begin < 10:
+            writer.write(masked(9, b"still here"))
+            await asyncio.sleep(0.5)
+        assert closing.done()
+        assert loop.time() - begin <= CLOSE_TIMEOUT_S + 0.5
+        writer.close()
+
+
+@pytest.mark.virtual
+async def test_closing_does_not_wait_for_a_station_that_sent_its_end_and_reads_nothing() -> None:
+    """Answers that it never takes would keep the connection for ever."""
+    attached = Attached(lambda _: attached.links[0].send("x" * 900_000))
+    async with serving(attached) as server:
+        _, writer = await raw(server)
+        writer.transport.pause_reading()
+        writer.write(masked(1, b"x") * 30)
+        writer.write_eof()
+        await asyncio.sleep(1)
+        async with asyncio.timeout(10):
+            await attached.links[0].close(1001, "the bench is closing")
+        writer.transport.abort()
 
 
 @pytest.mark.virtual
