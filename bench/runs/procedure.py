@@ -203,13 +203,15 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     async with procedure.step("connect"):
         await _connected(procedure)
     safe = SafeState(bench, procedure.station.id)
-    await safe.arm()
-    procedure.sampler = sampler = _sampler(procedure)
-    tasks = [] if sampler is None else [asyncio.create_task(sampler.run(), name="sampler")]
-    if sampler is not None:
-        tasks.append(asyncio.create_task(_stop_when_lost(sampler, asyncio.current_task()), name="meter watch"))
+    sampler: Sampler | None = None
+    tasks: list[asyncio.Task[None]] = []
     completed = False
     try:
+        await safe.arm()
+        procedure.sampler = sampler = _sampler(procedure)
+        if sampler is not None:
+            tasks.append(asyncio.create_task(sampler.run(), name="sampler"))
+            tasks.append(asyncio.create_task(_stop_when_lost(sampler, asyncio.current_task()), name="meter watch"))
         yield procedure
         completed = True
     except asyncio.CancelledError:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bench.domain.documents import Kind
-from bench.errors import BenchError
+from bench.errors import BenchError, StationError
 from bench.runs.bench import Bench
 
 FLOOR_PROFILE_ID: Final = 2_000_000_000
@@ -15,6 +15,8 @@ FLOOR_PROFILE_ID: Final = 2_000_000_000
 SAFE_POWER_W: Final = 50.0
 """Below this an EVSE counts as off."""
 _PATIENCE_S: Final = 15.0
+_CALL_S: Final = 5.0
+"""A station that does not answer must not keep the contactor closed for longer."""
 
 
 class SafeState:
@@ -25,12 +27,19 @@ class SafeState:
         self.armed = False
 
     async def arm(self) -> None:
-        """Clear what an aborted run left behind and note which means of stopping there are. Raises BenchError without any."""
+        """Clear what an aborted run left behind, note which means of stopping there are, and only then close the contactor.
+
+        Raises: StationError where the station does not take calls: what cannot be stopped is not energised. RigError where
+        the contactor does not act.
+        """
         csms = self._bench.csms
         answer = await csms.call(self._station, "ClearChargingProfile", {"chargingProfileId": FLOOR_PROFILE_ID})
         contactor = self._station in self._bench.controls
         self.armed = True
         self._write("arm", True, {"floor_cleared": answer["status"], "contactor": contactor}, stop=False)
+        if contactor:
+            await self._bench.controls[self._station].contactor(True)
+            self._write("close contactor", True, {}, stop=False)
 
     async def enter(self, *, aborted: bool) -> bool:
         """Stop everything; return whether the read-back shows it. Each action is tried, whatever became of the one before."""
@@ -63,7 +72,8 @@ class SafeState:
                 }
             ],
         }
-        answer = await self._bench.csms.call(self._station, "SetChargingProfile", {"evseId": 0, "chargingProfile": profile})
+        request = {"evseId": 0, "chargingProfile": profile}
+        answer = await self._bench.csms.call(self._station, "SetChargingProfile", request, timeout_s=_CALL_S)
         return {"ok": answer["status"] == "Accepted", **answer}
 
     async def _stop_transactions(self) -> dict[str, Any]:
@@ -71,8 +81,12 @@ class SafeState:
         running = [one.transaction_id for one in state.transactions.values() if one.ended is None]
         answers = {}
         for identity in running:
-            answer = await self._bench.csms.call(self._station, "RequestStopTransaction", {"transactionId": identity})
-            answers[identity] = answer["status"]
+            request = {"transactionId": identity}
+            try:
+                answer = await self._bench.csms.call(self._station, "RequestStopTransaction", request, timeout_s=_CALL_S)
+                answers[identity] = str(answer["status"])
+            except StationError as error:
+                answers[identity] = str(error)
         ended = await self._bench.csms.wait_until(
             lambda: all(state.transactions[identity].ended is not None for identity in running), _PATIENCE_S
         )
