@@ -177,21 +177,6 @@ async def test_closing_does_not_wait_for_a_station_that_goes_on_sending() -> Non
 
 
 @pytest.mark.virtual
-async def test_closing_does_not_wait_for_a_station_that_sent_its_end_and_reads_nothing() -> None:
-    """Answers that it never takes would keep the connection for ever."""
-    attached = Attached(lambda _: attached.links[0].send("x" * 900_000))
-    async with serving(attached) as server:
-        _, writer = await raw(server)
-        writer.transport.pause_reading()
-        writer.write(masked(1, b"x") * 30)
-        writer.write_eof()
-        await asyncio.sleep(1)
-        async with asyncio.timeout(10):
-            await attached.links[0].close(1001, "the bench is closing")
-        writer.transport.abort()
-
-
-@pytest.mark.virtual
 async def test_station_that_answers_no_ping_is_given_up() -> None:
     """Within two intervals of 20 s; one that answers stays."""
     attached = Attached()
