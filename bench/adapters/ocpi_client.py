@@ -12,6 +12,7 @@ import httpx
 
 from bench.adapters.http_server import HttpServer
 from bench.errors import PeerError
+from bench.wire.ocpi_url import hide_userinfo, web_host
 
 MAX_RESPONSE_BYTES: Final = 4_000_000
 _LIMITS: Final = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=None)
@@ -61,9 +62,9 @@ class HttpTransport:
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request; see `bench.ports.OcpiTransport`. `timeout_s` counts from the start to the last byte."""
         try:
+            if web_host(url) is None:
+                raise PeerError(f"{hide_userinfo(url)!r} is no http or https address that can be used")
             logical = httpx.URL(url)
-            if logical.scheme not in ("http", "https") or not logical.host:
-                raise PeerError(f"{url} is no http or https address")
             target = self._addresses.resolve(logical)
             client = await self._client(target.scheme)
             asked = client.build_request(
@@ -77,7 +78,7 @@ class HttpTransport:
                     await response.aclose()
         except TimeoutError:
             raise PeerError(f"{method} {url}: no answer within {timeout_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, UnicodeError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError, OverflowError, ExceptionGroup) as error:
             raise PeerError(f"{method} {url}: {error or type(error).__name__}") from None
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
 

@@ -106,11 +106,25 @@ async def test_an_occupied_port_is_named() -> None:
                 pass
 
 
-@pytest.mark.parametrize("url", ["ftp://peer/x", "nonsense", "http://", "http://[::1", "http://127.0.0.1:1/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://peer/x", "nonsense", "http://", "http://[::1", "http://127.0.0.1:1/x",
+        "http://127.0.0.1:99999/", "http://127.0.0.1:65536/", "http://127.0.0.1:-1/",
+    ],
+)  # fmt: skip
 async def test_what_cannot_be_reached_is_a_peer_error(url: str) -> None:
     """Whatever stands in a peer's URL."""
     with pytest.raises(PeerError):
         await _post(url, b"")
+
+
+async def test_a_password_in_an_url_is_not_sent_and_not_told() -> None:
+    """It would take the place of the peer's token in the Authorization header."""
+    async with open_http_server(_echo) as server:
+        with pytest.raises(PeerError) as refused:
+            await _post(f"http://user:word@127.0.0.1:{server.port}/", b"")
+    assert "word" not in str(refused.value)
 
 
 async def test_a_silent_server_is_given_up() -> None:

@@ -17,6 +17,7 @@ from bench.cso.ocpi.app import ocpi_app
 from bench.errors import PeerError
 from bench.wire.ocpi import encode_token, routing
 from tests.ocpi_rig import PROFILE, OcpiRig, open_ocpi_rig
+from tests.support import MemoryJournal
 
 pytestmark = pytest.mark.virtual
 
@@ -120,6 +121,23 @@ async def test_a_party_can_be_registered_once(rig: OcpiRig) -> None:
     assert (status, envelope["status_code"]) == (200, 2001)
 
 
+def _details(url: str) -> dict[str, Any]:
+    """Return version details whose one endpoint is at this URL."""
+    return {"version": "2.2.1", "endpoints": [{"identifier": "sessions", "role": "RECEIVER", "url": url}]}
+
+
+@pytest.mark.parametrize("url", ["http://odd.bench:99999/v", "http://user:secretword@odd.bench/v", "http://odd\n.bench/v"])
+async def test_an_address_that_cannot_be_called_is_refused_and_no_password_is_kept(fresh: OcpiRig, url: str) -> None:
+    """3001, and the journal has the request without the password."""
+    credentials = fresh.scsp.own_credentials() | {"url": url}
+    status, envelope, _ = await _ask(fresh, "POST", f"{ROOT}/credentials", credentials, token=fresh.cpo.token_a)
+    assert (status, envelope["status_code"]) == (200, 3001)
+    assert isinstance(fresh.journal, MemoryJournal)
+    requests = fresh.journal.of("ocpi.request")
+    assert "odd" in requests[0]["body"]
+    assert "secretword" not in str(fresh.journal.documents)
+
+
 @pytest.mark.parametrize(
     ("versions", "details", "code"),
     [
@@ -128,6 +146,9 @@ async def test_a_party_can_be_registered_once(rig: OcpiRig) -> None:
         ([{"version": "2.1.1", "url": "http://odd.bench/2.1.1"}], None, 3002),
         ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], {"version": "2.2.1", "endpoints": []}, 3003),
         ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], [], 3001),
+        ([{"version": "2.2.1", "url": "http://odd.bench:99999/2.2.1"}], None, 3001),
+        ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], _details("http://odd.bench:99999/sessions"), 3001),
+        ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], _details("http://user:word@odd.bench/sessions"), 3001),
     ],
 )
 async def test_a_platform_that_cannot_be_used_is_told_why(fresh: OcpiRig, versions: Any, details: Any, code: int) -> None:
@@ -169,6 +190,8 @@ async def test_what_is_no_json_is_an_error_of_http(rig: OcpiRig, body: bytes) ->
         BODY | {"charging_profile": PROFILE | {"charging_profile_period": [{"start_period": 60, "limit": 1}]}},
         BODY | {"response_url": "http://elsewhere.bench/1"},
         BODY | {"response_url": "http://user:word@scsp.bench/1"},
+        BODY | {"response_url": "http://scsp.bench:99999/1"},
+        BODY | {"response_url": "http://scsp\t.bench/1"},
         BODY | {"response_url": "\ud800"},
         BODY | {"response_url": "http://scsp.bench/" + "x" * 255},
         [],

@@ -23,6 +23,7 @@ from bench.wire.ocpi import (
     VersionDetails,
     VersionRow,
 )  # fmt: skip
+from bench.wire.ocpi_url import web_host
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -90,9 +91,12 @@ class Handshake:
             offered = ", ".join(row.version for row in rows) or "none"
             raise OcpiError(UNSUPPORTED_VERSION, f"the bench speaks {VERSION}; offered: {offered}")
         details = _read(VersionDetails, [await self._fetch(url, given.token)])[0]
+        for one in details.endpoints:
+            _usable(one.url, f"endpoint {one.identifier}")
         return {(one.identifier, one.role): one.url for one in details.endpoints}
 
     async def _fetch(self, url: str, token: str) -> Any:
+        _usable(url, "versions")
         try:
             answer = await self._calls.call("GET", url, token)
         except PeerError as error:
@@ -101,6 +105,12 @@ class Handshake:
         if not answer.ok:
             raise OcpiError(UNUSABLE_API, f"GET {url}: {why(answer)}")
         return answer.data
+
+
+def _usable(url: str, what: str) -> None:
+    """Raise OcpiError (3001) for an address that the bench cannot call, without repeating it."""
+    if web_host(url) is None:
+        raise OcpiError(UNUSABLE_API, f"{what}: the url is no http or https address, or has a user name or an impossible port")
 
 
 def _read(model: type[M], raw: Any) -> list[M]:

@@ -6,10 +6,10 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from bench.ports import IdSource
 from bench.wire.ocpi import PartyId, decode_token
+from bench.wire.ocpi_url import web_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Platform:
 
     def may_be_called(self, url: str) -> bool:
         """Say whether the platform's token may be sent to this URL: to its own hosts alone, and never from TLS to plain."""
-        parts = _split(url)
+        parts = web_host(url)
         if parts is None:
             return False
         scheme, host = parts
-        known = [_split(one) for one in (self.versions_url, *self.endpoints.values())]
+        known = [web_host(one) for one in (self.versions_url, *self.endpoints.values())]
         return any(one is not None and one[1] == host and (scheme == "https" or one[0] == "http") for one in known)
 
 
@@ -147,14 +147,3 @@ def credentials_role(role: str, party: PartyId, name: str) -> dict[str, Any]:
 
 def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
-
-
-def _split(url: str) -> tuple[str, str] | None:
-    """Return scheme and host of a URL, or None for what is no plain web address."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        return None
-    return parts.scheme, parts.hostname
