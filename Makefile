@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-setup
+SEED ?= 1
 
 .PHONY: help setup demo test lint deep bench clean
 
@@ -28,8 +29,11 @@ lint: setup
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-deep: setup       ## the property tests with many more examples
-	HYPOTHESIS_PROFILE=deep $(RUN)/python -m pytest -n 2 -q tests/unit tests/procedures
+deep: setup       ## the property tests with many more examples; writes docs/deep-report.txt, to be committed
+	HYPOTHESIS_PROFILE=deep $(RUN)/python -m pytest -n 2 -q -p no:cacheprovider --hypothesis-seed=$(SEED) \
+	    tests/unit tests/loopback tests/procedures > .deep.tmp 2>&1; code=$$?; tail -n 15 .deep.tmp; \
+	{ echo "make deep"; echo "commit $$(git rev-parse HEAD)"; echo "seed $(SEED), 5000 examples a property"; \
+	  tail -n 1 .deep.tmp; } > docs/deep-report.txt; rm -f .deep.tmp; exit $$code
 
 bench: setup      ## the benchmarks; each prints ratios measured in one run and exits 1 above its limit
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || failed=1; done; exit $${failed:-0}
