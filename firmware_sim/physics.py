@@ -70,7 +70,8 @@ class EvsePhysics:
         self._load_closed = True
         self._seen_duty: float | None = None
         self._s2_closed = False
-        self._reacts_at = _INF
+        self._underway: deque[tuple[float, float | None]] = deque()
+        """Duty cycles that the EV has not reacted to yet, and when it will: its dead time is a delay."""
         self._forced_open_at = _INF
         self._soc_percent, self._soc_energy_wh = self.ev.soc_percent, 0.0
         self._goal_a = 0.0
@@ -126,9 +127,8 @@ class EvsePhysics:
         """Let everything happen that happens by itself until `t`."""
         while self._now.end <= t:
             at = self._now.end
-            if self._reacts_at <= at:
-                self._reacts_at = _INF
-                self._seen_duty = self.duty_percent
+            while self._underway and self._underway[0][0] <= at:
+                self._seen_duty = self._underway.popleft()[1]
             if self._forced_open_at <= at:
                 self._forced_open_at = _INF
                 self.contactor_closed = False
@@ -141,14 +141,15 @@ class EvsePhysics:
             return
         self.duty_percent = duty_percent
         self._forced_open_at = t + FORCED_OPEN_S if duty_percent is None and self.contactor_closed else _INF
-        self._reacts_at = t + self.ev.dead_time_s if self.plugged else _INF
+        if self.plugged:
+            self._show_duty(t)
         self._replan(t)
 
     def plug(self, t: float) -> None:
         """Connect the EV's cable."""
         self.advance(t)
         self.plugged = True
-        self._reacts_at = t + self.ev.dead_time_s
+        self._show_duty(t)
         self._replan(t)
 
     def unplug(self, t: float) -> None:
@@ -182,7 +183,7 @@ class EvsePhysics:
             self.duty_percent = None
             self._lose_ev(t)
         elif self.plugged:
-            self._reacts_at = t + self.ev.dead_time_s
+            self._show_duty(t)
             self._replan(t)
 
     def load_switch(self, t: float, closed: bool) -> None:
@@ -198,13 +199,17 @@ class EvsePhysics:
         if not available:
             self._lose_ev(t)
         elif self.plugged:
-            self._reacts_at = t + self.ev.dead_time_s
+            self._show_duty(t)
             self._replan(t)
 
     def _lose_ev(self, t: float) -> None:
         self._seen_duty, self._s2_closed, self.contactor_closed = None, False, False
-        self._reacts_at = self._forced_open_at = _INF
+        self._underway.clear()
+        self._forced_open_at = _INF
         self._replan(t)
+
+    def _show_duty(self, t: float) -> None:
+        self._underway.append((t + self.ev.dead_time_s, self.duty_percent))
 
     def _energy_at(self, segment: Segment, t: float) -> float:
         elapsed = t - segment.start
@@ -227,7 +232,8 @@ class EvsePhysics:
         if current != self._goal_a:
             slope = self.ev.ramp_up_a_s if self._goal_a > current else -self.ev.ramp_down_a_s
             end = t + (self._goal_a - current) / slope
-        end = min(end, self._reacts_at, self._forced_open_at, self._next_taper(t, soc, max(current, self._goal_a) * phases))
+        reacts_at = self._underway[0][0] if self._underway else _INF
+        end = min(end, reacts_at, self._forced_open_at, self._next_taper(t, soc, max(current, self._goal_a) * phases))
         if t > now.start:
             now.end = t
             self._past.append(now)

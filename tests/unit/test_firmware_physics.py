@@ -142,3 +142,11 @@ def test_an_unavailable_evse_shows_f() -> None:
     assert (physics.pilot_state(), physics.truth(200.0).power_w) == ("F", 0)
     physics.make_available(300.0, True)
     assert physics.truth(310.0).current_a[0] == 16
+
+
+def test_a_car_slower_than_the_changes_follows_them_late() -> None:
+    """Offered 12 A and 6 A in turn each 4 s with 5 s dead time, it still does what was offered 5 s ago."""
+    physics = charging(dead_time_s=5)
+    for index in range(10):
+        physics.offer(200.0 + 4 * index, 10.0 if index % 2 else 20.0)
+    assert [physics.truth(t).current_a[0] for t in (204.9, 208.9, 212.9, 240.9, 300.0)] == pytest.approx([16, 12, 6, 12, 6])
