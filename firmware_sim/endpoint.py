@@ -24,12 +24,14 @@ from ocpp.routing import on
 from ocpp.v201 import ChargePoint, call_result
 from ocpp.v201.enums import Action
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from firmware_sim.ids import Identifiers
 from firmware_sim.schemas import breach
 
 ANSWER_PATIENCE_S: Final = 30
 LOGGER: Final = logging.getLogger("firmware_sim.endpoint")
+_MOST_EXACT: Final = 2**53
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 
@@ -46,6 +48,12 @@ def _answers(action: Action) -> Callable[[_Handler], _Handler]:
     """Make the method the handler of an action, unchecked by the package."""
     decorate: Callable[[_Handler], _Handler] = on(action, skip_schema_validation=True)
     return decorate
+
+
+def _number(text: str) -> float:
+    """Read 1.0 as 1: to a schema it is an integer, so it must be one to the handlers."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= _MOST_EXACT else value
 
 
 class ProfileCommands(Protocol):
@@ -98,11 +106,18 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
                 raise GenericError(description=str(error)) from None
 
     async def route_message(self, raw_msg: str) -> None:
-        """Check a message against its schema before the package takes it."""
+        """Take a message; one that cannot be taken at all is answered with RpcFrameworkError and "-1" (Part 4, 4.2.3)."""
         try:
-            message = json.loads(raw_msg)
-        except ValueError:
-            message = None
+            await self._route(raw_msg)
+        except ConnectionClosed:
+            raise
+        except Exception as error:  # whatever a CSMS sends, the station goes on
+            LOGGER.warning("%s: a message of %d characters cannot be taken: %r", self.id, len(raw_msg), error)
+            await self._send(CallError("-1", "RpcFrameworkError", "the message cannot be read", {}).to_json())
+
+    async def _route(self, raw_msg: str) -> None:
+        """Check a message against its schema before the package takes it."""
+        message = json.loads(raw_msg, parse_float=_number)
         if isinstance(message, list) and len(message) == 4 and message[0] == MessageType.Call and isinstance(message[2], str):
             wrong = breach(f"{message[2]}Request", message[3])
             if wrong:
@@ -113,7 +128,7 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
             if wrong:
                 self._response_queue.put_nowait(CallError(message[1], FormatViolationError.code, wrong[1], {}))
                 return
-        await super().route_message(raw_msg)
+        await super().route_message(json.dumps(message))
 
     @_answers(Action.set_charging_profile)
     def on_set_charging_profile(self, evse_id: int, charging_profile: dict[str, Any], **_: Any) -> Any:

@@ -152,7 +152,7 @@ class CsmsLink:
             if isinstance(end, TimeoutError):
                 LOGGER.warning("%s: the CSMS does not answer", self._address.station_id)
             elif isinstance(end, Exception) and not isinstance(end, ConnectionClosed):
-                raise end
+                LOGGER.error("%s: the connection is given up", self._address.station_id, exc_info=end)
         LOGGER.info("%s: connection over: %s %s", self._address.station_id, connection.close_code, connection.close_reason)
         return self._was_accepted
 

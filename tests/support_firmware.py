@@ -71,6 +71,10 @@ class TinyCsms:
         await self.connection.send(json.dumps([2, unique_id, action, payload]))
         return await asyncio.wait_for(future, 60)
 
+    def expect(self, unique_id: str, future: asyncio.Future[Any]) -> None:
+        """Take the station's next CALLRESULT or CALLERROR of this id."""
+        self._waiting[unique_id] = ("", future)
+
     async def until(self, action: str, where: Callable[[Json], bool] = lambda _: True, *, count: int = 1) -> Json:
         """Wait for the station's call number `count` of this action that fits, and return its payload."""
         async with asyncio.timeout(100_000):
