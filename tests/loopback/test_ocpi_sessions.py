@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bench.wire.ocpi import encode_token
+from bench.cso.ocpi.registry import Party, Platform
+from bench.wire.ocpi import PartyId, encode_token
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 
 pytestmark = pytest.mark.virtual
@@ -115,6 +116,20 @@ async def test_sessions_are_listed_page_by_page(rig: OcpiRig) -> None:
         assert (headers["x-total-count"], headers["x-limit"]) == ("2", "100")
         url = headers.get("link", "").partition(">")[0].removeprefix("<")
     assert seen == 2
+
+
+async def test_a_party_sees_no_sessions_of_others(rig: OcpiRig) -> None:
+    """An eMSP whose token it is not gets an empty list, as it is told nothing; the SCSP gets the session."""
+    registry = rig.cpo.platform.registry
+    stranger = Platform("token-of-the-emsp", "token-to-the-emsp", "http://emsp.bench/", (Party(PartyId("NL", "EVL"), "EMSP"),))
+    registry.add(stranger, registry.invite("registration"))
+    await rig.session()
+    seen = []
+    for token in (registry.platforms[0].token_in, stranger.token_in):
+        url = "http://cso.bench/ocpi/2.2.1/sessions?date_from=2026-01-01T00:00:00Z"
+        _, headers, body = await rig.transport.request("GET", url, {"authorization": encode_token(token)}, b"", 10)
+        seen.append((headers["x-total-count"], b"TOKEN-1" in body))
+    assert seen == [("1", True), ("0", False)]
 
 
 async def test_an_unregistered_party_hears_no_more(rig: OcpiRig) -> None:

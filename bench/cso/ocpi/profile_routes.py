@@ -13,8 +13,8 @@ from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.orders import Decision, Requester
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.record import SessionRecord
-from bench.cso.ocpi.routes import caller_of
-from bench.wire.ocpi import CLIENT_ERROR, INVALID, VERSION, Envelope, SetChargingProfile, Url
+from bench.cso.ocpi.routes import platform_of
+from bench.wire.ocpi import INVALID, VERSION, Envelope, SetChargingProfile, Url
 
 _PATH: Final = f"/ocpi/{VERSION}/chargingprofiles/{{session_id}}"
 _LONGEST_S: Final = 366 * 86_400
@@ -67,9 +67,7 @@ def profile_routes(platform: CpoPlatform) -> APIRouter:
 
 def _requester(request: Request, response_url: str) -> Requester:
     """Return the party that asks: the one of the routing headers, or the platform's only one."""
-    registered = caller_of(request).platform
-    if registered is None:
-        raise OcpiError(CLIENT_ERROR, "not registered", 401)
+    registered = platform_of(request)
     party = registered.party(request.state.sender)
     if party is None:
         raise OcpiError(INVALID, "the OCPI-from headers name no party of the registered platform")

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.platform import CpoPlatform
-from bench.cso.ocpi.registry import Caller
-from bench.wire.ocpi import INVALID, VERSION, Credentials, Envelope, OcpiDateTime, utc_text
+from bench.cso.ocpi.registry import Caller, Platform
+from bench.wire.ocpi import CLIENT_ERROR, INVALID, VERSION, Credentials, Envelope, OcpiDateTime, utc_text
 
 MOST_LISTED: Final = 100
 """The server's maximum of objects on one page (X-Limit)."""
@@ -21,6 +21,14 @@ def caller_of(request: Request) -> Caller:
     """Return whose request this is; the gate has seen to it."""
     caller: Caller = request.state.caller
     return caller
+
+
+def platform_of(request: Request) -> Platform:
+    """Return the registered platform whose request this is. Raises OcpiError (401) where there is none."""
+    platform = caller_of(request).platform
+    if platform is None:
+        raise OcpiError(CLIENT_ERROR, "not registered", 401)
+    return platform
 
 
 def configuration_routes(platform: CpoPlatform) -> APIRouter:
@@ -67,13 +75,15 @@ def session_routes(platform: CpoPlatform) -> APIRouter:
 
     @router.get(f"/ocpi/{VERSION}/sessions", response_model=Envelope)
     async def sessions(
+        request: Request,
         date_from: OcpiDateTime,
         date_to: OcpiDateTime | None = None,
         offset: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=1)] = MOST_LISTED,
     ) -> Response:
-        """List the sessions last updated in [date_from, date_to), oldest first, page by page."""
-        found, most = platform.sessions.listed(date_from, date_to), min(limit, MOST_LISTED)
+        """List the caller's sessions last updated in [date_from, date_to), oldest first, page by page."""
+        found = platform.sessions.listed(platform_of(request), date_from, date_to)
+        most = min(limit, MOST_LISTED)
         response = answers.data(found[offset : offset + most])
         response.headers["X-Total-Count"], response.headers["X-Limit"] = str(len(found)), str(MOST_LISTED)
         if offset + most < len(found):

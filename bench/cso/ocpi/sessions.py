@@ -61,12 +61,13 @@ class Sessions:
         """Return the session of a transaction."""
         return self._by_transaction.get((station, transaction_id))
 
-    def listed(self, since: datetime, until: datetime | None) -> list[dict[str, Any]]:
-        """Return the sessions last updated in [since, until), oldest first; those whose token is known."""
+    def listed(self, platform: Platform, since: datetime, until: datetime | None) -> list[dict[str, Any]]:
+        """Return what a platform may see of the sessions last updated in [since, until), oldest first; token known."""
         records = [
             one
             for one in self._records.values()
             if one.id_token and since <= one.last_updated and (until is None or one.last_updated < until)
+            and self._may_see(platform, one)
         ]
         records.sort(key=lambda one: one.last_updated)
         return [one.as_session(self._own, self._location_id) for one in records]
@@ -123,8 +124,11 @@ class Sessions:
         for platform in self._registry.platforms:
             if ("sessions", "RECEIVER") not in platform.endpoints:
                 continue
-            if any(record.may_be_steered_by(party, self._own) for party in platform.parties):
+            if self._may_see(platform, record):
                 self._queue(platform).put_nowait(update)
+
+    def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
+        return any(record.may_be_steered_by(party, self._own) for party in platform.parties)
 
     def _queue(self, platform: Platform) -> asyncio.Queue[_Update]:
         for known, queue in self._outbox:
