@@ -38,15 +38,17 @@ class HttpServer:
 
 @asynccontextmanager
 async def open_http_server(
-    app: AsgiApp, host: str = "127.0.0.1", port: int = 0, *, max_body_bytes: int = MAX_BODY_BYTES, grace_s: float = GRACE_S
-) -> AsyncIterator[HttpServer]:
+    app: AsgiApp, host: str = "127.0.0.1", port: int = 0, *, max_body_bytes: int = MAX_BODY_BYTES, grace_s: float = GRACE_S,
+    too_long: AsgiApp | None = None,
+) -> AsyncIterator[HttpServer]:  # fmt: skip
     """Serve an ASGI application; port 0 takes a free one. A request with a longer body gets 413 and never reaches `app`.
 
+    Args: too_long: gives that answer in place of a plain one; it sees the request without its body.
     Raises: RigError where the address cannot be listened on.
     """
     sock = _listen(host, port)
     config = uvicorn.Config(
-        _BodyLimit(app, max_body_bytes),
+        _BodyLimit(app, max_body_bytes, too_long or _refuse),
         http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
     )  # fmt: skip
@@ -107,8 +109,8 @@ class _Server(uvicorn.Server):
 class _BodyLimit:
     """Reads the whole body, up to the limit, before the application sees the request."""
 
-    def __init__(self, app: AsgiApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: AsgiApp, max_bytes: int, too_long: AsgiApp) -> None:
+        self._app, self._max_bytes, self._too_long = app, max_bytes, too_long
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         announced = dict(scope["headers"]).get(b"content-length", b"0")
@@ -123,7 +125,7 @@ class _BodyLimit:
             elif not message.get("more_body", False):
                 break
         if body is None:
-            await _refuse(send)
+            await self._too_long(scope, _replay(b"", receive), send)
             return
         await self._app(scope, _replay(body, receive), send)
 
@@ -142,7 +144,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     text = b"the body is too large"
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})

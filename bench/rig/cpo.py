@@ -10,7 +10,7 @@ from typing import Final
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.adapters.ocpi_tap import OcpiTap
-from bench.cso.ocpi.app import ocpi_app
+from bench.cso.ocpi.app import ocpi_app, too_long_app
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Registry
 from bench.cso.relay import Relay, supplies_of
@@ -69,7 +69,8 @@ async def open_cpo(
         )  # fmt: skip
         unsubscribe = stations.subscribe(platform.on_event)
         try:
-            async with open_http_server(tap.server(ocpi_app(platform)), settings.ocpi.host, settings.ocpi.port) as server:
+            app, too_long = tap.server(ocpi_app(platform)), tap.server(too_long_app(platform))
+            async with open_http_server(app, settings.ocpi.host, settings.ocpi.port, too_long=too_long) as server:
                 with addresses.entry(base_url, server):
                     yield Cpo(platform.versions_url, token_a, server.port, platform)
         finally:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.adapters.http_server import open_http_server
+from bench.adapters.http_server import MAX_BODY_BYTES, open_http_server
 from bench.cso.ocpi.app import ocpi_app
 from bench.errors import PeerError
 from bench.wire.ocpi import encode_token, routing
@@ -226,10 +226,32 @@ async def test_both_forms_of_an_url_are_served(rig: OcpiRig) -> None:
         assert (await _ask(rig, "GET", url))[0] == 200
 
 
-async def test_a_body_without_a_content_type_is_still_answered(rig: OcpiRig) -> None:
-    """2001: what it is was not said."""
+async def test_a_body_without_a_content_type_is_read(rig: OcpiRig) -> None:
+    """OCPI knows JSON alone, so that is what it is."""
+    token = rig.cpo.platform.registry.platforms[0].token_in
+    body = json.dumps(BODY).encode()
+    _, _, text = await rig.transport.request("PUT", PROFILES, {"authorization": encode_token(token)}, body, 10)
+    assert json.loads(text)["data"]["result"] == "UNKNOWN_SESSION"
+
+
+async def test_a_body_of_another_type_is_refused(rig: OcpiRig) -> None:
+    """2001, and the message says what it is about."""
     status, envelope, _ = await _ask(rig, "PUT", PROFILES, BODY, content_type="text/plain")
     assert (status, envelope["status_code"]) == (200, 2001)
+    assert envelope["status_message"].startswith("the body: ")
+
+
+async def test_a_body_that_is_too_long_is_refused_and_journalled(rig: OcpiRig) -> None:
+    """413 with envelope and ids; request, response and the reason stand in the journal, the body does not."""
+    parties = routing(rig.scsp.party, rig.cpo.platform.own)
+    status, envelope, headers = await _ask(rig, "PUT", PROFILES, b"x" * (MAX_BODY_BYTES + 1), **parties)
+    assert (status, envelope["status_code"], headers["x-request-id"]) == (413, 2000, "r-1")
+    assert headers["ocpi-to-party-id"] == rig.scsp.party.party_id
+    assert isinstance(rig.journal, MemoryJournal)
+    request, response = rig.journal.of("ocpi.request")[-1], rig.journal.of("ocpi.response")[-1]
+    assert (request["method"], request["body"], request["exchange"]) == ("PUT", "", response["exchange"])
+    assert response["status"] == 413
+    assert rig.found("body_too_long")[0].endswith(f"(content-length: {MAX_BODY_BYTES + 1})")
 
 
 async def test_an_unknown_path_and_a_wrong_method_have_envelopes(rig: OcpiRig) -> None:

@@ -60,4 +60,4 @@ class Answers:
         if first["type"] == "json_invalid":
             return self.error(CLIENT_ERROR, "the body is not JSON", 400)
         place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-        return self.error(INVALID, f"{place}: {first['msg'].removeprefix('Value error, ')}")
+        return self.error(INVALID, f"{place or 'the body'}: {first['msg'].removeprefix('Value error, ')}")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bench.cso.ocpi.answers import OcpiError
-from bench.cso.ocpi.gate import Gate
+from bench.cso.ocpi.gate import Gate, TooLong
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.profile_routes import profile_routes
 from bench.cso.ocpi.routes import configuration_routes, session_routes
 from bench.wire.ocpi import VERSION
+
+_OPEN_PATHS: Final = ("/ocpi/versions", f"/ocpi/{VERSION}", f"/ocpi/{VERSION}/credentials")
+"""Of the configuration modules."""
 
 
 def ocpi_app(platform: CpoPlatform) -> FastAPI:
     """Return the application: versions, credentials, sessions and charging profiles of OCPI 2.2.1, role CPO."""
     app = FastAPI(
         title="charge point bench, OCPI", version=VERSION,
-        redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None,
+        redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None, strict_content_type=False,
     )  # fmt: skip
     for router in (configuration_routes(platform), session_routes(platform), profile_routes(platform)):
         app.include_router(router)
@@ -26,8 +31,12 @@ def ocpi_app(platform: CpoPlatform) -> FastAPI:
     app.add_exception_handler(OcpiError, answers.on_ocpi_error)
     app.add_exception_handler(RequestValidationError, answers.on_invalid)
     app.add_exception_handler(HTTPException, answers.on_http_error)
-    open_paths = ("/ocpi/versions", f"/ocpi/{VERSION}", f"/ocpi/{VERSION}/credentials")
     app.add_middleware(
-        Gate, own=platform.own, registry=platform.registry, answers=answers, findings=platform.findings, open_paths=open_paths
+        Gate, own=platform.own, registry=platform.registry, answers=answers, findings=platform.findings, open_paths=_OPEN_PATHS
     )
     return app
+
+
+def too_long_app(platform: CpoPlatform) -> TooLong:
+    """Return what answers a request whose body is too long for the application."""
+    return TooLong(platform.own, platform.answers, platform.findings, _OPEN_PATHS)

@@ -33,8 +33,8 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["path"] = scope["path"].rstrip("/") or "/"
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        scope["path"] = _path(scope)
+        headers = _headers(scope)
         functional = scope["path"] not in self._open_paths
         state = scope.setdefault("state", {})
         caller = self._registry.caller(headers.get("authorization"))
@@ -44,8 +44,7 @@ class Gate:
             await self._answers.error(CLIENT_ERROR, reason, 401)(scope, receive, answering)
             return
         found = checks.check_request_headers(headers, functional=functional)
-        refs = [state["document"]] if "document" in state else []
-        self._findings.add(found, f"{scope['method']} {scope['path']}", *refs)
+        self._findings.add(found, f"{scope['method']} {scope['path']}", *_refs(scope))
         receiver = receiver_of(headers)
         if functional and receiver not in (None, self._own):
             await self._answers.error(CLIENT_ERROR, f"{receiver} is not served here, but {self._own}")(scope, receive, answering)
@@ -57,6 +56,37 @@ class Gate:
             if not answering.started:
                 await self._answers.error(SERVER_ERROR, "the bench failed", 500)(scope, receive, answering)
             raise
+
+
+class TooLong:
+    """Answers 413 in place of the platform, in the form of OCPI, and notes why the request has no body in the journal."""
+
+    def __init__(self, own: PartyId, answers: Answers, findings: Findings, open_paths: tuple[str, ...]) -> None:
+        self._own, self._answers, self._findings, self._open_paths = own, answers, findings, open_paths
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        headers = _headers(scope)
+        functional = _path(scope) not in self._open_paths
+        length = headers.get("content-length", "unknown")
+        text = f"{scope['method']} {scope['path']}: refused unread, its body is too long (content-length: {length})"
+        self._findings.tell("body_too_long", text, *_refs(scope))
+        response = self._answers.error(CLIENT_ERROR, "the body is too long", 413)
+        response.headers["connection"] = "close"
+        await response(scope, receive, _Echo(send, self._own, headers, functional))
+
+
+def _path(scope: MutableMapping[str, Any]) -> str:
+    return scope["path"].rstrip("/") or "/"
+
+
+def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _refs(scope: MutableMapping[str, Any]) -> list[int]:
+    """Return the request's document in the journal, where there is one."""
+    state = scope.get("state", {})
+    return [state["document"]] if "document" in state else []
 
 
 class _Echo:
