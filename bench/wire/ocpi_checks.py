@@ -24,6 +24,8 @@ _SESSION_FIELDS: Final = (
 _TOKEN_FIELDS: Final = ("country_code", "party_id", "uid", "type", "contract_id")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
 _ROUTING: Final = (TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY)
+_LONGEST: Final = 200
+"""Characters of a peer's value in a finding."""
 
 Data = Literal["object", "none", "any"]
 
@@ -56,11 +58,11 @@ def check_response_headers(asked: Mapping[str, str], given: Mapping[str, str], *
         if name not in given:
             found.append(Finding("id_not_echoed", f"{name} is missing in the response"))
         elif name in asked and given[name] != asked[name]:
-            found.append(Finding("id_not_echoed", f"{name} is {given[name]!r}, not {asked[name]!r}"))
+            found.append(Finding("id_not_echoed", f"{name} is {_short(given[name])}, not {_short(asked[name])}"))
     if functional:
         for name, source in zip(_ROUTING, (FROM_COUNTRY, FROM_PARTY, TO_COUNTRY, TO_PARTY), strict=True):
             if source in asked and given.get(name, "").upper() != asked[source].upper():
-                found.append(Finding("routing_not_swapped", f"{name} is {given.get(name)!r}, not {asked[source]!r}"))
+                found.append(Finding("routing_not_swapped", f"{name} is {_short(given.get(name))}, not {_short(asked[source])}"))
     return found
 
 
@@ -71,11 +73,11 @@ def check_envelope(raw: Any, data: Data = "any") -> list[Finding]:
     found = list(_date_time(raw, "timestamp", "envelope", required=True))
     code = raw.get("status_code")
     if not _is_int(code):
-        found.append(Finding("envelope", f"status_code is {code!r}, not an integer"))
+        found.append(Finding("envelope", f"status_code is {_short(code)}, not an integer"))
     elif code == 1000 and data == "object" and not isinstance(raw.get("data"), dict):
         found.append(Finding("envelope_data", f"data must be an object, not {_kind(raw.get('data'))}"))
     elif code != 1000 and raw.get("data") is not None:
-        found.append(Finding("envelope_data", f"data stands beside status_code {code}"))
+        found.append(Finding("envelope_data", f"data stands beside status_code {_short(code)}"))
     elif code == 1000 and data == "none" and raw.get("data") is not None:
         found.append(Finding("envelope_data", "data stands where the method has none"))
     return found
@@ -85,7 +87,7 @@ def check_profile_response(raw: Any) -> list[Finding]:
     """Check a ChargingProfileResponse (the synchronous answer)."""
     found = list(_result(raw, RESPONSE_RESULTS))
     if isinstance(raw, dict) and (not _is_int(raw.get("timeout")) or raw["timeout"] < 0):
-        found.append(Finding("timeout", f"timeout is {raw.get('timeout')!r}, not a number of seconds"))
+        found.append(Finding("timeout", f"timeout is {_short(raw.get('timeout'))}, not a number of seconds"))
     return found
 
 
@@ -111,9 +113,9 @@ def check_charging_profile(raw: Any) -> list[Finding]:
         return [Finding("profile", f"a ChargingProfile is an object, not {_kind(raw)}")]
     found = list(_date_time(raw, "start_date_time", "profile"))
     if raw.get("charging_rate_unit") not in ("A", "W"):
-        found.append(Finding("profile_unit", f"charging_rate_unit is {raw.get('charging_rate_unit')!r}, neither A nor W"))
+        found.append(Finding("profile_unit", f"charging_rate_unit is {_short(raw.get('charging_rate_unit'))}, neither A nor W"))
     if raw.get("duration") is not None and not (_is_int(raw["duration"]) and raw["duration"] > 0):
-        found.append(Finding("profile_duration", f"duration is {raw['duration']!r}, not a number of seconds"))
+        found.append(Finding("profile_duration", f"duration is {_short(raw['duration'])}, not a number of seconds"))
     periods = raw.get("charging_profile_period")
     if not isinstance(periods, list) or not all(isinstance(one, dict) for one in periods):
         return [*found, Finding("profile_periods", f"charging_profile_period is {_kind(periods)}, not a list of objects")]
@@ -129,11 +131,11 @@ def check_session(raw: Any, session_id: str = "", *, patch: bool = False) -> lis
     for name in ("start_date_time", "end_date_time", "last_updated"):
         found += _date_time(raw, name, "session")
     if "status" in raw and raw["status"] not in SESSION_STATES:
-        found.append(Finding("session_status", f"status is {raw['status']!r}"))
+        found.append(Finding("session_status", f"status is {_short(raw['status'])}"))
     if session_id and "id" in raw and raw["id"] != session_id:
-        found.append(Finding("session_id", f"id {raw['id']!r} stands under the URL of {session_id!r}"))
+        found.append(Finding("session_id", f"id {_short(raw['id'])} stands under the URL of {_short(session_id)}"))
     if "kwh" in raw and not _is_number(raw["kwh"]):
-        found.append(Finding("session_kwh", f"kwh is {raw['kwh']!r}, not a number"))
+        found.append(Finding("session_kwh", f"kwh is {_short(raw['kwh'])}, not a number"))
     token = raw.get("cdr_token")
     if isinstance(token, dict):
         found += [Finding("session_token", f"cdr_token.{name} is missing") for name in _TOKEN_FIELDS if name not in token]
@@ -164,22 +166,22 @@ def _periods(periods: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding("profile_periods", f"{len(periods)} periods")
     starts: list[Any] = [one.get("start_period") for one in periods]
     if not all(_is_int(start) for start in starts):
-        yield Finding("profile_starts", f"a start_period is no integer: {starts}"[:200])
+        yield Finding("profile_starts", f"a start_period is no integer: {_short(starts)}")
     elif starts and (starts[0] != 0 or any(later <= earlier for earlier, later in pairwise(starts))):
-        yield Finding("profile_starts", f"start_period must ascend from 0: {starts}"[:200])
+        yield Finding("profile_starts", f"start_period must ascend from 0: {_short(starts)}")
     limits: list[Any] = [one.get("limit") for one in periods]
     for limit in limits:
         if not _is_number(limit) or not 0 <= limit < float("inf"):
-            yield Finding("profile_limit", f"limit {limit!r} is not a number of at least 0")
+            yield Finding("profile_limit", f"limit {_short(limit)} is not a number of at least 0")
         elif limit != round(limit, 1):
-            yield Finding("profile_decimals", f"limit {limit!r} has more than one decimal")
+            yield Finding("profile_decimals", f"limit {_short(limit)} has more than one decimal")
 
 
 def _result(raw: Any, known: tuple[str, ...]) -> Iterator[Finding]:
     if not isinstance(raw, dict):
         yield Finding("result", f"a result is an object, not {_kind(raw)}")
     elif raw.get("result") not in known:
-        yield Finding("result", f"result is {raw.get('result')!r}")
+        yield Finding("result", f"result is {_short(raw.get('result'))}")
 
 
 def _date_time(raw: Mapping[str, Any], key: str, code: str, *, required: bool = False) -> Iterator[Finding]:
@@ -194,7 +196,7 @@ def _date_time(raw: Mapping[str, Any], key: str, code: str, *, required: bool = 
             return
         except ValueError:
             pass  # told below: the shape is right, the moment does not exist
-    yield Finding(f"{code}_time", f"{key} {value!r} is no UTC date-time of at most 25 characters ending in Z or in nothing")
+    yield Finding(f"{code}_time", f"{key} {_short(value)} is no UTC date-time of at most 25 characters ending in Z or in nothing")
 
 
 def _is_int(value: Any) -> bool:
@@ -203,6 +205,15 @@ def _is_int(value: Any) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(value: object) -> str:
+    """Return a value as it may stand in a finding, however long or deep it is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # deeper, or with more digits, than Python writes
+        return f"{_kind(value)} that is too deep or too long to show"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _kind(value: object) -> str:

@@ -130,3 +130,26 @@ def test_no_check_fails_on_anything(raw: Any) -> None:
         checks.check_profile_response, checks.check_result, checks.check_session,
     ):  # fmt: skip
         assert check(raw)
+
+
+def _deep() -> Any:
+    value: Any = []
+    for _ in range(5000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [_deep(), 10**5000, "x" * 100_000], ids=["deep", "digits", "long"])
+def test_a_value_beyond_measure_is_found_in_few_words(value: Any) -> None:
+    """No check raises, and no finding is as long as what it is about."""
+    period = {"start_period": value, "limit": value}
+    found = [
+        *checks.check_envelope(ENVELOPE | {"status_code": value, "timestamp": value, "data": 1}),
+        *checks.check_profile_response({"result": value, "timeout": value}),
+        *checks.check_charging_profile(_profile(charging_rate_unit=value, start_date_time=value)),
+        *checks.check_charging_profile(_profile(charging_profile_period=[period])),
+        *checks.check_charging_profile(_profile(duration=value, charging_profile_period=[period | {"start_period": 0}] * 2)),
+        *checks.check_session(SESSION | {"id": value, "status": value, "kwh": value, "last_updated": value}, "S-1"),
+    ]
+    assert len(found) >= 9
+    assert max(len(one.text) for one in found) < 400
