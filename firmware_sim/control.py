@@ -45,6 +45,8 @@ class StationControl:
         self._plant(evse_id)
         if not isinstance(id_token, str) or not 1 <= len(id_token) <= 36:
             raise ValueError("id_token: must be a text of 1 to 36 characters")
+        if any("\ud800" <= one <= "\udfff" for one in id_token):
+            raise ValueError("id_token: has half of a surrogate pair, which is no character")
         if self._station.powered:
             self._station.evses[evse_id].present({"idToken": id_token, "type": "ISO14443"})
 

@@ -78,10 +78,22 @@ async def test_other_bad_requests_have_their_own_status() -> None:
     async with open_lab() as lab, http(lab) as client:
         assert (await client.get("coffee")).status_code == 404
         assert (await client.get("plug")).status_code == 405
+        client.headers["content-type"] = "application/json"
         assert (await client.post("plug", content=b"x" * (MAX_BODY + 1))).status_code == 413
         assert (await client.post("plug", content=b"{")).status_code == 400
         assert (await client.post("demand", content=b'{"evse_id": 1, "amperes": NaN}')).status_code == 400
+        assert (await client.post("authorise", content=b'{"evse_id": 1, "id_token": "\\ud800"}')).status_code == 400
         assert (await client.get("look", params={"evse_id": "one"})).status_code == 400
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_page_in_a_browser_cannot_act(kind: str) -> None:
+    """415 for each type that a browser sends to another site unasked; nothing was plugged in."""
+    async with open_lab() as lab, http(lab) as client:
+        answer = await client.post("plug", content=b'{"evse_id": 1}', headers={"content-type": kind})
+        assert answer.status_code == 415
+        assert lab.control.state()["evses"][0]["plugged"] is False
 
 
 @pytest.mark.virtual
