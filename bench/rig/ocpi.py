@@ -101,7 +101,8 @@ async def open_served_ocpi(
     if not settings.port:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
     rig = order.rig.model_copy(update={"ocpi": settings})
-    base_url = f"http://{reachable_addresses(settings.host)[0]}:{settings.port}"
+    address = reachable_addresses(settings.host)[0]
+    base_url = f"http://{f'[{address}]' if ':' in address else address}:{settings.port}"
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url) as cpo:
         yield [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}"]
 
@@ -109,7 +110,8 @@ async def open_served_ocpi(
 def _free_port(host: str) -> int:
     """Return a port that is free now: peers are told the whole URL before the server listens."""
     try:
-        with socket.create_server((host, 0)) as probe:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, 0), family=family) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         raise UsageError(f"ocpi.host = {host!r}: cannot listen there: {error.strerror or error}") from None

@@ -1,0 +1,43 @@
+"""The OCPI platform of `bench serve`: what it prints is where it can be reached."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.adapters.clock import LoopClock
+from bench.adapters.ids import SeededIds
+from bench.adapters.ocpi_client import AddressBook, open_transport
+from bench.rig.ocpi import open_served_ocpi
+from bench.rig.serve import ServeOrder
+from bench.settings.rig import OcpiSettings
+from bench.wire.ocpi import encode_token
+from tests.ocpi_rig import ScriptedStations, rig_settings
+from tests.support import EPOCH, MemoryJournal
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("host", "begins"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://")])
+async def test_the_printed_address_answers(tmp_path: Path, host: str, begins: str) -> None:
+    """IPv4, IPv6, and all interfaces, where the IPv4 address is told."""
+    if ":" in host and not _has_ipv6():
+        pytest.skip("this computer has no IPv6")
+    rig = rig_settings().model_copy(update={"ocpi": OcpiSettings(host=host)})
+    stations: Any = ScriptedStations()
+    order = ServeOrder(rig, tmp_path / "rig.toml", tmp_path, open_served_ocpi)
+    async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as (versions, token):
+        url, token_a = versions.split()[-1], token.split()[-1]
+        assert url.startswith(begins)
+        async with open_transport(AddressBook()) as transport:
+            status, _, body = await transport.request("GET", url, {"authorization": encode_token(token_a)}, b"", 10)
+    assert (status, url.removesuffix("versions").encode() in body) == (200, True)
