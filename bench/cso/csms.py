@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
@@ -13,7 +14,7 @@ from bench.domain.documents import Kind
 from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, SchemaError, StationOfflineError
 from bench.ports import Clock, IdSource, Journal, Listener, StationLink, Unsubscribe
 from bench.settings.rig import RigSettings
-from bench.wire.ocppj import BadFrame, CallReceived, ErrorReceived, OcppSession, Remark, ResultReceived
+from bench.wire.ocppj import BadFrame, CallReceived, ErrorReceived, Event, OcppSession, Remark, ResultReceived, call_id
 
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
@@ -21,6 +22,10 @@ PEER_BROKE_WEBSOCKET: Final = (1002, 1007, 1009)
 """Close codes of a peer that broke the WebSocket protocol itself, sent text that is not UTF-8, or far too much of it."""
 SHOWN_OF_OVERSIZED: Final = 2_000
 TOO_LONG_TO_JOURNAL: Final = "oversized_frame"
+DEFECT: Final = "bench_defect"
+"""Code of a finding about ourselves."""
+
+_log = logging.getLogger("bench.ocpp")
 
 
 class _Connection:
@@ -145,7 +150,7 @@ class Csms:
         """Journal a frame, act on it, answer it, and tell what came of it: in this order."""
         if self._connections.get(station.station_id) is not connection:
             return  # superseded: what still lay in the old connection's buffer
-        event = connection.session.receive(frame, self._clock.monotonic())
+        event = self._understood(connection, frame)
         if isinstance(event, CallReceived) and "idToken" in event.payload:
             self._learn(event.payload)
         ref = self._journal_received(station.station_id, frame, event)
@@ -171,6 +176,17 @@ class Csms:
             self.finding(station.station_id, code, text, ref)
         self._publish(out.events)
 
+    def _understood(self, connection: _Connection, frame: str | bytes) -> Event:
+        """Return what a frame means; a defect of ours costs neither its place in the journal nor the connection."""
+        try:
+            return connection.session.receive(frame, self._clock.monotonic())
+        except Exception as error:
+            _log.exception("a frame could not be read")
+            remark = Remark(DEFECT, f"the bench failed to read a frame: {type(error).__name__}: {error}")
+            message_id = call_id(frame)
+            reply = message_id and connection.session.make_error(message_id, "InternalError", "the bench failed to read it")
+            return BadFrame(reply, remark)
+
     def _learn(self, payload: Mapping[str, Any]) -> None:
         for token in learnable_tokens(payload):
             self._journal.secret(token)
@@ -188,8 +204,10 @@ class Csms:
         except NotSupportedError as error:
             out.findings.append(("not_supported", str(error)))
             return session.make_error(call.message_id, "NotSupported", str(error))
-        except SchemaError as error:
-            self.finding(station.station_id, "invalid_answer", str(error), source="bench")
+        except Exception as error:
+            _log.exception("a call could not be answered")
+            code = "invalid_answer" if isinstance(error, SchemaError) else DEFECT
+            self.finding(station.station_id, code, f"{call.action}: {type(error).__name__}: {error}", source="bench")
             return session.make_error(call.message_id, "InternalError", f"the bench failed to answer {call.action}")
 
     def _journal_received(self, station_id: str, frame: str | bytes, event: object) -> int:
@@ -205,7 +223,8 @@ class Csms:
 
     def _remark(self, station_id: str, remarks: Iterable[Remark], ref: int) -> None:
         for remark in remarks:
-            self.finding(station_id, remark.code, remark.text, ref)
+            source = "bench" if remark.code == DEFECT else "station"
+            self.finding(station_id, remark.code, remark.text, ref, source=source)
 
     def finding(self, station_id: str, code: str, text: str, *refs: int, source: str = "station") -> None:
         """Journal something worth knowing about a station."""

@@ -6,6 +6,7 @@ never an exception; what we do wrong ourselves is an exception. Clauses are thos
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ ERROR_CODES: Final = frozenset({
     "SecurityError", "TypeConstraintViolation",
 })  # fmt: skip
 """Table 8."""
+
+_CALL_OPENING: Final = re.compile(rf'\s*\[\s*{CALL}\s*,\s*"([^"\\]{{1,{MAX_MESSAGE_ID}}})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ class OcppSession:
         """Return the text of a CALL, which is outstanding from now on (4.1.1: one at a time).
 
         Raises:
-            SchemaError: unknown action or invalid payload, unless `check` is off (for tests of the peer).
+            SchemaError: unknown action or invalid payload, unless `check` is off (for tests of the peer); a payload that
+                JSON cannot carry.
             RuntimeError: another CALL is outstanding, or the id is not usable: a mistake of the caller.
         """
         if self.outstanding is not None:
@@ -148,7 +152,10 @@ class OcppSession:
             raise RuntimeError(f"message id {message_id!r}: must have 1 to {MAX_MESSAGE_ID} characters")
         if check:
             self._check_own(action, payload, response=False)
-        text = orjson.dumps([CALL, message_id, action, payload]).decode()
+        try:
+            text = orjson.dumps([CALL, message_id, action, payload]).decode()
+        except TypeError as error:  # a number over 64 bits, a lone surrogate, 255 levels
+            raise SchemaError(f"{action}Request: cannot be written as JSON: {error}") from None
         self.outstanding = Outstanding(message_id, action, now)
         return text
 
@@ -299,9 +306,18 @@ class OcppSession:
         return BadFrame(reply, Remark(finding, text))
 
 
+def call_id(frame: str | bytes) -> str | None:
+    """Return the message id of what begins like a CALL, without reading the rest of it; None where it is none."""
+    match = _CALL_OPENING.match(frame) if isinstance(frame, str) else None
+    return match.group(1) if match else None
+
+
 def _short(value: Any) -> str:
     """Return a value of the peer's as text that fits into a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 

@@ -7,6 +7,7 @@ The schema files ship in the `ocpp` package. They are found without importing it
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,8 @@ _OCCURRENCE: Final = frozenset({"required", "minItems", "maxItems", "uniqueItems
 """Keywords whose breach is an OccurrenceConstraintViolation."""
 _SYNTAX: Final = frozenset({"additionalProperties", "additionalItems"})
 """Keywords whose breach is a FormatViolation: fields that the message does not have."""
+
+_TOO_DEEP: Final = "Recursion limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,14 @@ def check_payload(action: str, response: bool, payload: Any) -> Violation | None
     A violation that is not tolerable goes first. Raises KeyError for an unknown action.
     """
     validator = _validator(action, response)
-    if validator.is_valid(payload):
-        return None
-    tolerable: Violation | None = None
-    for error in validator.iter_errors(payload):
-        violation = _violation(error)
-        if not violation.tolerable:
-            return violation
-        tolerable = tolerable or violation
-    return tolerable
+    try:
+        if validator.is_valid(payload):
+            return None
+        return _worst(validator.iter_errors(payload))
+    except ValueError as error:  # jsonschema-rs goes 255 levels down
+        if _TOO_DEEP not in str(error):
+            raise
+        return Violation("FormatViolation", "", "nested too deeply")
 
 
 @cache
@@ -78,6 +80,17 @@ def _validator(action: str, response: bool) -> jsonschema_rs.Draft6Validator:
     path = _folder() / f"{action}{'Response' if response else 'Request'}.json"
     schema = orjson.loads(path.read_bytes().removeprefix(_BYTE_ORDER_MARK))
     return jsonschema_rs.Draft6Validator(schema, validate_formats=True)
+
+
+def _worst(errors: Iterable[jsonschema_rs.ValidationError]) -> Violation | None:
+    """Return the first violation that is not tolerable, or else the first."""
+    tolerable: Violation | None = None
+    for error in errors:
+        violation = _violation(error)
+        if not violation.tolerable:
+            return violation
+        tolerable = tolerable or violation
+    return tolerable
 
 
 def _violation(error: jsonschema_rs.ValidationError) -> Violation:

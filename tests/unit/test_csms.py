@@ -11,6 +11,7 @@ import pytest
 
 from bench.cso.handlers import DECLINED
 from bench.domain.documents import Kind
+from bench.wire.ocppj import OcppSession
 from bench.wire.schemas import check_payload, known_actions
 from tests.stations import BOOT, MemoryLink, attached, new_csms, rig_settings
 from tests.support import FakeClock, MemoryJournal
@@ -211,3 +212,34 @@ async def test_waiting_ends_with_the_change_or_the_deadline(clock: FakeClock, jo
         await station.ask("StatusNotification", STATUS)
         assert await waiting
     assert len(looked) <= 4
+
+
+async def test_defect_in_reading_a_frame_costs_neither_frame_nor_connection(
+    clock: FakeClock, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The frame is journalled, the bench blamed, a CALL answered with InternalError, and the next one is served."""
+    with monkeypatch.context() as patch:
+        async with attached(new_csms(clock, journal)) as station:
+            patch.setattr(OcppSession, "receive", lambda *_: 1 / 0)
+            station.say(3, "b", {})
+            station.say(2, "a", "Heartbeat", {})
+            assert (await station.hear())[:3] == [4, "a", "InternalError"]
+            patch.undo()
+            assert "currentTime" in await station.ask("Heartbeat", {})
+    frames = [frame["raw"] for frame in journal.of(Kind.OCPP_FRAME) if frame["dir"] == "in"]
+    assert frames[:2] == ['[3,"b",{}]', '[2,"a","Heartbeat",{}]']
+    defects = [(finding["source"], finding["code"]) for finding in journal.of(Kind.FINDING)]
+    assert defects == [("bench", "bench_defect")] * 2
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_defect_in_answering_a_call_costs_no_connection(clock: FakeClock, journal: MemoryJournal) -> None:
+    """A policy that fails is the bench's fault, and the station hears so."""
+
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError
+
+    async with attached(new_csms(clock, journal, authorize=fail)) as station:
+        assert (await station.ask("Authorize", {"idToken": TOKEN}))[2] == "InternalError"
+        assert "currentTime" in await station.ask("Heartbeat", {})
+    assert [(one["source"], one["code"]) for one in journal.of(Kind.FINDING)] == [("bench", "bench_defect")]

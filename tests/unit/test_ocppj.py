@@ -15,11 +15,14 @@ from bench.wire.ocppj import (
     MessageIds,
     OcppSession,
     ResultReceived,
+    call_id,
 )
 
 BOOT = {"reason": "PowerUp", "chargingStation": {"model": "M", "vendorName": "V"}}
 STATUS = {"timestamp": "2023-07-01T22:00:00Z", "connectorStatus": "Occupied", "evseId": 1, "connectorId": 1}
 GET_PROFILES = {"requestId": 7, "chargingProfile": {}}
+
+DEEP = "[" * 1015 + "]" * 1015
 
 
 def text(*message: Any) -> str:
@@ -46,6 +49,9 @@ def refused(event: object) -> tuple[str, str, str]:
         ('[2,"a","Heartbeat",{"x":NaN}]', "invalid_json", "-1", "RpcFrameworkError"),
         ("[" * 5000, "invalid_json", "-1", "RpcFrameworkError"),
         ('"\\ud800"', "invalid_json", "-1", "RpcFrameworkError"),
+        (f'[{DEEP},"a","x",{{}}]', "unknown_message_type", "a", "MessageTypeNotSupported"),
+        (f'[2,{DEEP},"x",{{}}]', "bad_message_id", "-1", "RpcFrameworkError"),
+        (f'[2,"a","Heartbeat",{DEEP}]', "invalid_request", "a", "FormatViolation"),
         ("{}", "not_a_message", "-1", "RpcFrameworkError"),
         ("null", "not_a_message", "-1", "RpcFrameworkError"),
         ("[]", "not_a_message", "-1", "RpcFrameworkError"),
@@ -264,3 +270,35 @@ def test_our_callerrors_use_the_codes_of_the_standard() -> None:
     with pytest.raises(RuntimeError):
         session.make_error("a", "Nope", "")
     assert orjson.loads(session.make_error("a", "InternalError", "x" * 300)) == [4, "a", "InternalError", "x" * 255, {}]
+
+
+def test_answers_nested_too_deeply_are_answers() -> None:
+    """A result's payload is a violation, an error's code is remarked."""
+    session = OcppSession()
+    session.make_call("Reset", {"type": "Immediate"}, "a", 0)
+    result = session.receive(f'[3,"a",{DEEP}]', 1)
+    assert isinstance(result, ResultReceived)
+    assert result.violation is not None
+    session.make_call("Reset", {"type": "Immediate"}, "b", 2)
+    error = session.receive(f'[4,"b",{DEEP},"",{{}}]', 3)
+    assert isinstance(error, ErrorReceived)
+    assert [remark.code for remark in error.remarks] == ["malformed_error"]
+
+
+@pytest.mark.parametrize("value", [2**64, "\ud800", orjson.loads(DEEP)])
+def test_a_call_that_json_cannot_carry_is_ours_to_mend(value: object) -> None:
+    """Nothing is outstanding after it, checked or not."""
+    session = OcppSession()
+    for check in (True, False):
+        with pytest.raises(SchemaError, match=r"cannot be written as JSON|nested too deeply"):
+            session.make_call("DataTransfer", {"vendorId": "v", "data": value}, "a", 0, check=check)
+    assert session.outstanding is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "message_id"),
+    [(' [2, "a-1","Reset"', "a-1"), ('[3,"a",{}]', None), ('[2,"","Reset"]', None), ("[2," + DEEP, None), (b"[]", None)],
+)
+def test_message_id_of_what_begins_like_a_call(frame: str | bytes, message_id: str | None) -> None:
+    """It can be had without reading the rest."""
+    assert call_id(frame) == message_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import orjson
 import pytest
 
 from bench.wire.schemas import MAX_REASON, check_payload, known_actions
@@ -43,6 +44,14 @@ def test_reason_is_cut() -> None:
     violation = check_payload("DataTransfer", False, {"vendorId": "v" * 1_000_000})
     assert violation is not None
     assert len(violation.reason) <= MAX_REASON
+
+
+@pytest.mark.parametrize("payload", ["[" * 1000 + "]" * 1000, '{"timestamp":' + "[" * 1000 + "]" * 1000 + "}"])
+def test_a_payload_nested_too_deeply_is_a_violation(payload: str) -> None:
+    """The validator gives up below 255 levels; that is the payload's fault."""
+    violation = check_payload("StatusNotification", False, orjson.loads(payload))
+    assert violation is not None
+    assert (violation.code, violation.reason, violation.tolerable) == ("FormatViolation", "nested too deeply", False)
 
 
 def test_unknown_action_is_a_mistake_of_the_caller() -> None:
