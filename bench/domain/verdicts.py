@@ -113,6 +113,8 @@ class PeriodResult:
     """Demand above the limit was shown; otherwise it was held, not exercised."""
     lowering: bool
     """The limit was lower than the one before."""
+    lowered: bool
+    """The lowering cut a demand that was shown just before it."""
     highest: float | None
     """The highest settled reading, in `unit`; None without a reading."""
     samples: int

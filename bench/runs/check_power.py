@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,12 +14,14 @@ from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
+from bench.runs.power_words import SHORT, conclude
 
 _DRAWING_A: Final = 0.5
 """A phase that carries more is in use."""
 _BEFORE_S: Final = 60.0
 """How far back 'just before' reaches for a reading of the demand."""
-SHORT: Final = "held, not exercised: shorter than the settling time"
+_DUTY_TOLERANCE_A: Final = 0.6
+"""One percentage point of duty: what IEC 61851-1 grants the generator."""
 _PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
 
@@ -70,21 +72,22 @@ def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRul
         return CheckResult("power", title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
     judged = _Judged(evse, limits, rule)
     periods = judged.periods()
-    verdict, reasons = _conclude(evse, periods, judged, rule)
-    blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in judged.breaches))
+    verdict, reasons = conclude(evse, periods, judged.breaches, rule.must_limits, rule.must_lowerings)
+    breaches = tuple(breach for breach, _ in judged.breaches)
+    blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
     return CheckResult(
         check="power",
         title=title,
         verdict=verdict,
         reasons=reasons,
         blamed=blamed,
-        fault_class=FaultClass.OVER_LIMIT if judged.breaches else None,
+        fault_class=FaultClass.OVER_LIMIT if breaches else None,
         requirement="K01.FR.07",
-        pair="installed/physical" if judged.breaches else "",
-        refs=tuple(ref for breach in judged.breaches for ref in breach.refs),
+        pair="installed/physical" if breaches else "",
+        refs=tuple(ref for breach in breaches for ref in breach.refs),
         measurements=tuple(judged.settling),
         periods=tuple(periods),
-        breaches=tuple(judged.breaches),
+        breaches=breaches,
     )
 
 
@@ -104,12 +107,14 @@ class _Judged:
 
     def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule) -> None:
         self.evse, self.limits, self.rule = evse, limits, rule
-        self.breaches: list[Breach] = []
-        self.breach_verdicts: list[Verdict] = []
+        self.breaches: list[tuple[Breach, Verdict]] = []
         self.settling: list[Measurement] = []
         self._run: list[_Above] = []
+        self._looks = [look.at for look in evse.pilot]
         self._times = [sample.received for sample in evse.samples]
         self._most_phases = max(_phases(sample) for sample in evse.samples)
+        self._drew = any(max(sample.current_a) > _DRAWING_A for sample in evse.samples)
+        """A meter that never showed a current proves no demand, whatever the EV asks for."""
 
     def periods(self) -> list[PeriodResult]:
         """Judge each period in which something limits."""
@@ -142,16 +147,20 @@ class _Judged:
             reason = "no settled reading could be judged"
         lowering = _lowers(limit, before, asked)
         verdict = worst(verdicts)
+        settled = [sample for sample in settled if self._reading(sample, limit) is not None]
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
+        offered = self._offered_above(limit, settled)
+        if offered and verdict is Verdict.PASS:
+            verdict, reason = Verdict.INCONCLUSIVE, offered
         if lowering:
             self._measure_settling(segment.start, limit, samples)
         readings = [self._reading(sample, limit) for sample in settled]
         highest = max((one for one in readings if one is not None), default=None)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
-            verdict, exercised, lowering, highest, len(settled), reason,
+            verdict, exercised, lowering, lowering and exercised and bool(asked), highest, len(settled), reason,
         )  # fmt: skip
 
     def _reading(self, sample: Sample, limit: ExpectedLimit) -> float | None:
@@ -159,7 +168,8 @@ class _Judged:
         if limit.unit == "A":
             return max(sample.current_a)
         if self.rule.w_limits == "measured":
-            return sample.power_w
+            backwards = sample.power_w is not None and sample.power_w < 0 and max(sample.current_a) > _DRAWING_A
+            return None if backwards else sample.power_w  # current with negative power: a wire is the wrong way round
         return sum(sample.current_a) * self.evse.supply.voltage_v
 
     def _allowed(self, sample: Sample, unit: str) -> float | None:
@@ -209,36 +219,53 @@ class _Judged:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref = self._blame(top.sample, top.allowed, top.unit)
+        blamed, pilot_ref = self._blame(run)
         refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
-        self.breach_verdicts.append(worst(one.verdict for one in run))
-        self.breaches.append(
-            Breach(
-                self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
-                tuple(dict.fromkeys(refs)),
-            )
+        breach = Breach(
+            self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
+            tuple(dict.fromkeys(refs)),
         )  # fmt: skip
+        self.breaches.append((breach, worst(one.verdict for one in run)))
 
-    def _blame(self, sample: Sample, allowed: float, unit: str) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-        """Blame the station for a duty above the limit, the EV for a current above the duty; without a probe both."""
-        pilot = self._pilot_at(sample.requested)
-        if pilot is None:
-            return (Layer.STATION, Layer.EV), ()
-        current = max(sample.current_a)
-        blamed = []
-        if pilot.offered_a > self._per_phase(allowed, unit, _phases(sample)) + _PILOT_MARGIN_A:
-            blamed.append(Layer.STATION)
-        if current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
-            blamed.append(Layer.EV)
-        return tuple(blamed) or (Layer.STATION, Layer.EV), (pilot.seq,)
+    def _blame(self, run: Sequence[_Above]) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+        """Blame the station for a duty above the limit, the EV for a current above the duty.
+
+        Only readings count between two looks at the pilot that agree; without one the evidence does not separate the two.
+        """
+        for one in sorted(run, key=lambda above: -above.reading):
+            pilot = self._pilot_around(one.sample)
+            if pilot is None:
+                continue
+            current = max(one.sample.current_a)
+            blamed = []
+            if pilot.offered_a > self._per_phase(one.allowed, one.unit, _phases(one.sample)) + _PILOT_MARGIN_A:
+                blamed.append(Layer.STATION)
+            if current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
+                blamed.append(Layer.EV)
+            if blamed:
+                return tuple(blamed), (pilot.seq,)
+        return (Layer.STATION, Layer.EV), ()
+
+    def _pilot_around(self, sample: Sample) -> PilotSample | None:
+        """Return what the witness saw before and after a reading; None where the two looks differ or saw nothing.
+
+        It looks after each reading, and a look is written down when it differs from the one before.
+        """
+        index = bisect_left(self._times, sample.received) + 1
+        following = self.evse.samples[index].requested if index < len(self._times) else sample.received + _BEFORE_S
+        before, after = self._pilot_at(sample.requested), self._pilot_at(following)
+        if before is None or after is None or before.offered_a != after.offered_a:
+            return None
+        return after
 
     def _per_phase(self, limit: float, unit: str, phases: int) -> float:
         """Return a limit in A per phase, W shared by so many phases."""
         return limit if unit == "A" else limit / (self.evse.supply.voltage_v * phases)
 
     def _pilot_at(self, when: float) -> PilotSample | None:
-        seen = [sample for sample in self.evse.pilot if sample.at <= when]
-        return seen[-1] if seen else None
+        index = bisect_right(self._looks, when)
+        seen = self.evse.pilot[index - 1] if index else None
+        return seen if seen is not None and seen.state is not None else None
 
     def _demand_before(self, start: float, limit: ExpectedLimit) -> str:
         """Say how demand above the limit was proven just before it began; empty where it was not."""
@@ -248,7 +275,8 @@ class _Judged:
             if drew >= self._per_phase(limit.limit, limit.unit, _phases(earlier[-1])) + 1:
                 return f"exercised: drew {drew:.2f} A just before"
         pilot, limit_a = self._pilot_at(start), self._per_phase(limit.limit, limit.unit, self._most_phases)
-        if pilot is not None and pilot.state in ("B", "C", "D") and (pilot.ev_wants_a or 0.0) >= limit_a + 1:
+        wanted = (pilot.ev_wants_a or 0.0) if pilot is not None and pilot.state in ("B", "C", "D") else 0.0
+        if pilot is not None and self._drew and wanted >= limit_a + 1:
             return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
         return ""
 
@@ -258,6 +286,15 @@ class _Judged:
             current, limit_a = max(sample.current_a), self._per_phase(limit.limit, limit.unit, _phases(sample))
             if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self.rule.near_a:
                 return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
+        return ""
+
+    def _offered_above(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
+        """Say that the station offered more than the limit, though nobody took it; empty where it did not."""
+        limit_a = self._per_phase(limit.limit, limit.unit, self._most_phases)
+        for sample in settled:
+            pilot = self._pilot_around(sample)
+            if pilot is not None and pilot.offered_a > limit_a + _DUTY_TOLERANCE_A:
+                return f"the duty cycle offered {pilot.offered_a:.1f} A, above the limit of {limit_a:.1f} A, and nobody took it"
         return ""
 
     def _missing(self, start: float, end: float, settled: Sequence[Sample]) -> str:
@@ -301,63 +338,3 @@ def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, 
     if before is None:
         return False
     return bool(asked) if before.value is None else limit.limit_a < before.value.limit_a
-
-
-def _conclude(
-    evse: EvseFacts, periods: Sequence[PeriodResult], judged: _Judged, rule: PowerRule
-) -> tuple[Verdict, tuple[str, ...]]:
-    reasons = [breach_text(evse, one) for one in sorted(judged.breaches, key=lambda one: -one.excess / (one.limit or 1))]
-    verdict = worst([*judged.breach_verdicts, *(period.verdict for period in periods)])
-    if verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
-        return verdict, tuple(reasons)
-    undecided = [period for period in periods if period.verdict is Verdict.INCONCLUSIVE and period.reason]
-    reasons += [f"{_span(period)}: {period.reason}" for period in undecided if not period.reason.startswith("held")]
-    lacking = _lacking(periods, rule)
-    if lacking:
-        held = [period for period in periods if not period.exercised]
-        return Verdict.INCONCLUSIVE, (*lacking, *(f"{_span(period)}: {period.reason}" for period in held), *reasons)
-    exercised = [period for period in periods if period.exercised and period.verdict is not Verdict.INCONCLUSIVE]
-    if any(period.exercised and period.verdict is Verdict.INCONCLUSIVE for period in periods):
-        return Verdict.INCONCLUSIVE, tuple(reasons)
-    lowered = sum(period.lowering for period in exercised)
-    text = (
-        f"no reading exceeded the limit; {len(exercised)} of {len(periods)} periods exercised, "
-        f"{lowered} of {sum(period.lowering for period in periods)} lowering steps among them"
-    )
-    return worst(period.verdict for period in exercised), (text, *reasons)
-
-
-def _lacking(periods: Sequence[PeriodResult], rule: PowerRule) -> list[str]:
-    """Say what had to be exercised and was not."""
-    periods = [period for period in periods if period.reason != SHORT]
-    shown = [period for period in periods if period.exercised]
-    wanted = (
-        ("non-zero limits", [one for one in periods if one.limit > 0], [one for one in shown if one.limit > 0], rule.must_limits),
-        ("lowering steps", [one for one in periods if one.lowering], [one for one in shown if one.lowering], rule.must_lowerings),
-    )
-    lacking = []
-    for name, all_of_them, exercised, needed in wanted:
-        need = max(1, len(all_of_them)) if needed is None else needed
-        if len(exercised) < need:
-            lacking.append(f"{len(exercised)} of {need} {name} exercised")
-    return lacking
-
-
-def _span(period: PeriodResult) -> str:
-    return f"{clock_text(period.start)} to {clock_text(period.end)}, limit {quantity(period.limit, period.unit)}"
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a limit or reading for people: `4.20 kW`, `16.0 A`."""
-    return f"{value / 1000:.2f} kW" if unit == "W" else f"{value:.1f} A"
-
-
-def breach_text(evse: EvseFacts, breach: Breach) -> str:
-    """Return what was exceeded, by how much, when, and who is to blame."""
-    who = " or ".join(f"the {layer}" for layer in breach.blamed)
-    verb = "is" if len(breach.blamed) == 1 else "are"
-    return (
-        f"{evse.name} exceeded its limit of {quantity(breach.limit, breach.unit)} by {quantity(breach.excess, breach.unit)} "
-        f"(measured {quantity(breach.highest, breach.unit)}) from {clock_text(breach.start)} to {clock_text(breach.end)}; "
-        f"{who} {verb} to blame"
-    )

@@ -49,8 +49,10 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
         word = Verdict.ABORTED if state is RunState.ABORTED else Verdict.ERROR
         return RunVerdict(JUDGE_VERSION, state, word, facts.end_reason or "the journal ends in the middle of the run", checks)
     verdict = worst(check.verdict for check in checks)
+    if facts.end_reason and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS):
+        verdict = Verdict.INCONCLUSIVE  # what was left out was not shown
     leading = sorted((check for check in checks if check.verdict is verdict), key=lambda check: check.check != "power")
-    headline = leading[0].headline if leading else "nothing was judged"
+    headline = leading[0].headline if leading else "the rest was not shown" if checks else "nothing was judged"
     if facts.end_reason and verdict is not Verdict.PASS:
         headline = f"{headline}; {facts.end_reason}" if verdict is Verdict.FAIL else f"{facts.end_reason}; {headline}"
     return RunVerdict(JUDGE_VERSION, state, verdict, headline, checks)

@@ -222,8 +222,10 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
             tasks[0].result()
         raise MeterLostError(f"meter {procedure.evse.meter} was silent for {bench.settings.meter_loss_s:g} s") from None
     finally:
-        await _end(tasks)
-        await _to_safety(safe, aborted=not completed)
+        try:
+            await _end(tasks)
+        finally:
+            await _to_safety(safe, aborted=not completed)
 
 
 async def _connected(procedure: Procedure) -> None:
@@ -282,6 +284,8 @@ async def _to_safety(safe: SafeState, *, aborted: bool) -> None:
             cancelled = True
     if cancelled:
         raise asyncio.CancelledError
+    if not entering.result():
+        raise RigError(f"the safe state was not reached at {safe.station}: see what the last actions read back, and look there")
 
 
 def _uncancel() -> None:
