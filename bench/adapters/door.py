@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from bench.errors import UsageError
 from bench.settings.rig import CsmsSettings, StationSettings
@@ -59,7 +58,7 @@ def tls_refusal(error: OSError) -> Refusal:
 
 def station_id_in(path: str) -> str | None:
     """Return the percent-decoded station id of `/ocpp/{id}` or `/{id}` (Part 4, 3.1.1), or None."""
-    parts = urlsplit(path).path.split("/")
+    parts = path.partition("?")[0].split("/")
     if len(parts) == 3 and parts[1] == "ocpp":
         del parts[1]
     if len(parts) != 2 or parts[0] or not parts[1] or parts[1] == "ocpp":
@@ -102,7 +101,7 @@ def check_password(station: StationSettings, headers: Sequence[str]) -> Refusal 
     scheme, _, encoded = headers[0].partition(" ")
     try:
         credentials = base64.b64decode(encoded.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:  # not base64, or not ASCII
         credentials = b""
     if len(headers) > 1 or scheme.lower() != "basic" or b":" not in credentials:
         return Refusal("sent an Authorization header that is not HTTP basic authentication", remedy, 401)
