@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import orjson
 
-_KEYS: Final = rb"idToken|token|password|BasicAuthPassword|idTag|parentIdTag|[Aa]uthorization"
-_PASSWORD_SET: Final = b"BasicAuthPassword"
+_KEYS: Final = rb"idToken|token|password|(?i:BasicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
+_PASSWORD_SET: Final = b"basicauthpassword"
+"""In any case: names of OCPP variables are case-insensitive."""
+_NETWORK: Final = b"SetNetworkProfile"
 _CDR_TOKEN: Final = b"cdr_token"
-_BESIDE: Final = rb"attributeValue|uid|contract_id"
-"""Secret where one of the two words stands in the document: SetVariables of a password; OCPI's copy of an idToken."""
+_BESIDE: Final = rb"attributeValue|uid|contract_id|key"
+"""Secret where one of the three words stands in the document: SetVariables of a password; OCPI's copy of an idToken; a VPN's."""
+_PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
 _SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
 
@@ -67,7 +70,9 @@ class Redactor:
         return [self._without_known(item) for item in value] if isinstance(value, list) else value
 
     def _without_keyed(self, body: bytes) -> bytes:
-        opening = _EXTENDED if _PASSWORD_SET in body or _CDR_TOKEN in body else _PLAIN
+        if _NETWORK in body:
+            body = _PIN.sub(lambda pin: pin[1] + b"0", body)
+        opening = _EXTENDED if _PASSWORD_SET in body.lower() or _NETWORK in body or _CDR_TOKEN in body else _PLAIN
         parts: list[bytes] = []
         at = 0
         while match := opening.search(body, at):
@@ -94,6 +99,9 @@ def _may_have_keys(body: bytes) -> bool:
         or (119 in body and b"assword" in body)
         or (122 in body and b"uthorization" in body)
         or b"dTag" in body
+        or b"simPin" in body
+        or _NETWORK in body
+        or (b"attributeValue" in body and _PASSWORD_SET in body.lower())
     )
 
 
