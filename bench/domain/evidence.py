@@ -44,7 +44,9 @@ class TransactionSpan:
 
     transaction: Transaction
     begun: float
+    begun_seq: int = 0
     ended: float | None = None
+    ended_seq: int = 0
 
 
 @dataclass(slots=True)

@@ -24,11 +24,12 @@ from bench.adapters.journal import JournalFile, open_journal, write_result
 from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
-from bench.domain.verdicts import RunState, exit_code
+from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
 from bench.errors import BenchError, MeterLostError, PeerError, StationError, UsageError
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
-from bench.runs.judge import judge
+from bench.runs.facts import facts_of
+from bench.runs.judge import JUDGE_VERSION, judge
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.settings.rig import RigSettings
@@ -184,7 +185,14 @@ def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[st
     from bench.report.junit import write_junit
 
     path = folder / "journal.jsonl"
-    judgement = judge(read_journal(path).documents)
+    documents = read_journal(path).documents
+    try:
+        judgement = judge(documents)
+    except Exception as error:  # a defect of the judge must not cost the run its result
+        traceback.print_exc()
+        reason = f"the judge failed: {type(error).__name__}: {error}"
+        verdict = RunVerdict(JUDGE_VERSION, RunState.ERROR, Verdict.ERROR, reason)
+        judgement = Judgement(verdict, facts_of([documents[0]]), ())
     verdict = judgement.verdict
     for check in verdict.checks:
         journal.write(Kind.VERDICT, {"judge": verdict.judge, "check": check})

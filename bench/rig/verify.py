@@ -71,13 +71,17 @@ def verify_run(folder: Path) -> Verification:
     folder = folder if folder.is_dir() else folder.parent
     findings = _chain_findings(reading)
     recorded = _result(folder, findings)
-    if recorded is None and any(one.kind == Kind.VERDICT for one in reading.documents) and not findings:
-        findings.append("the journal holds a verdict, but result.json is missing")
+    ended = any(one.kind == Kind.RUN_END for one in reading.documents)
+    if recorded is None and ended and not findings and reading.documents[0].data.get("judged", True):
+        findings.append("the run has ended, but result.json is missing")
     recomputed = None
     if recorded is not None:
         _compare_result(folder, reading, recorded, findings)
         recomputed = _recompute(reading, recorded, findings)
-    judged = bool(reading.documents and reading.documents[0].data.get("judged", True))
+    first = reading.documents[0] if reading.documents else None
+    if first is None or first.kind != Kind.RUN_START:
+        findings.append("the journal does not begin with a run.start document")
+    judged = first is None or bool(first.data.get("judged", True))
     return Verification(len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed)
 
 
@@ -156,6 +160,7 @@ def _compare_result(folder: Path, reading: JournalReading, recorded: dict[str, A
 def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> dict[str, Any] | None:
     if reading.broken_at is not None:
         return None
+    _compare_with_journal(reading, recorded, findings)
     try:
         verdict = _judged(reading).verdict
     except EvidenceError as error:
@@ -170,8 +175,25 @@ def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list
     return {"judge": verdict.judge, "state": verdict.state, "verdict": verdict.verdict, "headline": verdict.headline}
 
 
+def _compare_with_journal(reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> None:
+    """Compare result.json with the verdict that the run itself had written into the chain, whichever judge gave it."""
+    written = [one.data for one in reading.documents if one.kind == Kind.VERDICT]
+    told = next((one["run"] | {"judge": one["judge"]} for one in reversed(written) if "run" in one), None)
+    checks = [one["check"] for one in written if "check" in one]
+    if told is None:
+        findings.append("the journal ends before its verdict, and result.json tells one")
+        return
+    differing = [key for key in ("judge", "state", "verdict", "headline") if recorded[key] != told.get(key)]
+    differing += ["checks"] if recorded["checks"] != checks else []
+    differing += ["documents"] if recorded.get("documents") != len(reading.documents) else []
+    if differing:
+        findings.append(f"result.json is not what the run wrote into its journal: {', '.join(differing)}")
+
+
 def _judged(reading: JournalReading) -> Judgement:
     try:
         return judge(reading.documents)
-    except (KeyError, TypeError, ValueError) as error:
+    except EvidenceError:
+        raise
+    except Exception as error:  # a forged journal can be wrong in any way
         raise EvidenceError(f"the journal's documents do not fit their kinds: {type(error).__name__}: {error}") from None

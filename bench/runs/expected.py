@@ -14,9 +14,10 @@ from bench.domain.timeline import Window, joined
 
 @dataclass(frozen=True, slots=True)
 class StoreChange:
-    """From `at` on the station holds these profiles: it accepted a message that says so."""
+    """From `at` on, and from document `seq` on, the station holds these profiles: it accepted a message that says so."""
 
     at: float
+    seq: int
     installed: tuple[InstalledProfile, ...]
 
 
@@ -52,25 +53,64 @@ class Store:
 
 
 def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
-    """Return each change of a station's store, in order of time; the first is the empty store at the run's start."""
-    store = Store()
-    history = [StoreChange(facts.start, ())]
-    for at, change in sorted(_changes(facts, station), key=lambda one: one[0]):
+    """Return each change of a station's store, in order; the first is what the store held before the run changed it.
+
+    That is what the station reported when it was asked before the first change, or nothing.
+    """
+    changes = sorted(_changes(facts, station), key=lambda one: one[1])
+    store = Store(_found(facts, station, changes[0][1] if changes else None))
+    history = [StoreChange(facts.start, -1, tuple(store.profiles))]
+    for at, seq, change in changes:
         change(store)
-        history.append(StoreChange(at, tuple(store.profiles)))
+        history.append(StoreChange(at, seq, tuple(store.profiles)))
     return history
 
 
-def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, Change]]:
+def store_at(history: list[StoreChange], seq: int) -> tuple[InstalledProfile, ...]:
+    """Return what the station holds when document `seq` is written."""
+    return next(change.installed for change in reversed(history) if change.seq < seq)
+
+
+def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
     for call in facts.calls:
-        change = change_by(call) if call.station == station else None
-        if change is not None and call.answered is not None:
-            yield call.answered, change
+        change = change_by(call) if call.station == station and not call.from_station else None
+        if change is not None and call.answered is not None and call.answered_seq is not None:
+            yield call.answered, call.answered_seq, change
     for evse in facts.evses:
         if evse.station == station:
             for span in evse.transactions:
                 if span.ended is not None:
-                    yield span.ended, TransactionEnd(span.transaction.id)
+                    yield span.ended, span.ended_seq, TransactionEnd(span.transaction.id)
+
+
+def _found(facts: RunFacts, station: str, before: int | None) -> list[InstalledProfile]:
+    """Return the profiles that the first complete report before the first change showed."""
+    for asked, reports, complete in read_backs(facts, station):
+        if complete and (before is None or asked.asked_seq < before):
+            pairs = [(report.request["evseId"], raw) for report in reports for raw in report.request["chargingProfile"]]
+            return [one for evse_id, raw in pairs if (one := _readable(evse_id, raw)) is not None]
+    return []
+
+
+def _readable(evse_id: int, raw: dict[str, object]) -> InstalledProfile | None:
+    try:
+        return InstalledProfile(evse_id, ChargingProfile.from_ocpp(raw))
+    except ProfileError:
+        return None
+
+
+def read_backs(facts: RunFacts, station: str) -> Iterator[tuple[Call, list[Call], bool]]:
+    """Yield each GetChargingProfiles of the whole store with its reports, and whether they are complete."""
+    reports = [call for call in facts.calls if call.station == station and call.action == "ReportChargingProfiles"]
+    for call in facts.calls:
+        if call.station != station or call.from_station or call.action != "GetChargingProfiles" or call.response is None:
+            continue
+        if call.request.get("chargingProfile") or "evseId" in call.request:
+            continue
+        mine = [one for one in reports if one.response is not None and one.request["requestId"] == call.request["requestId"]]
+        mine = [one for one in mine if one.asked_seq > call.asked_seq]
+        complete = call.status == "NoProfiles" or bool(mine and not mine[-1].request.get("tbc", False))
+        yield call, mine, complete
 
 
 def change_by(call: Call) -> Change | None:
@@ -143,25 +183,19 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:
         if start < facts.start or end <= start:
             continue
         installed = next(change.installed for change in reversed(changes) if change.at <= start)
-        running = _running(evse, start)
-        parts.append(expected_limit(installed, evse.evse_id, Window(start, end), running, evse.supply))
+        running = [span for span in evse.transactions if span.begun <= start and (span.ended is None or start < span.ended)]
+        transaction = running[-1].transaction if running else None
+        parts.append(expected_limit(installed, evse.evse_id, Window(start, end), transaction, evse.supply))
     return joined(parts, facts.end)
 
 
-def limits_ahead(facts: RunFacts, evse: EvseFacts, at: float, window: Window) -> Limits:
-    """Return what the store as of `at` demands over a window that may lie ahead, for a composite schedule.
+def limits_ahead(facts: RunFacts, evse: EvseFacts, asked: Call, window: Window) -> Limits:
+    """Return what the store demands when a composite schedule is asked for, over a window that may lie ahead.
 
-    Without a transaction it is computed as if one began at `at` (K08.FR.06).
+    Without a transaction it is computed as if one began then (K08.FR.06).
     """
-    changes = store_history(facts, evse.station)
-    installed = next(change.installed for change in reversed(changes) if change.at <= at)
-    running = _running(evse, at) or Transaction("", at)
-    return expected_limit(installed, evse.evse_id, window, running, evse.supply)
-
-
-def _running(evse: EvseFacts, at: float) -> Transaction | None:
-    """Return the transaction that runs on the EVSE at a moment."""
-    for span in evse.transactions:
-        if span.begun <= at and (span.ended is None or at < span.ended):
-            return span.transaction
-    return None
+    installed = store_at(store_history(facts, evse.station), asked.asked_seq)
+    seq = asked.asked_seq
+    running = [span for span in evse.transactions if span.begun_seq < seq and (span.ended is None or seq < span.ended_seq)]
+    transaction = running[-1].transaction if running else Transaction("", asked.asked)
+    return expected_limit(installed, evse.evse_id, window, transaction, evse.supply)

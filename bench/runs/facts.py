@@ -120,7 +120,8 @@ def _fold_transactions(facts: RunFacts) -> None:
         if span is None and "evse" in request:
             evse = facts.evse(call.station, request["evse"]["id"])
             if evse is not None:
-                span = TransactionSpan(Transaction(identity, time_or(request["timestamp"], call.asked)), call.asked)
+                anchor = time_or(request["timestamp"], call.asked)
+                span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq)
                 evse.transactions.append(span)
         if span is not None and request["eventType"] == "Ended" and span.ended is None:
-            span.ended = call.asked
+            span.ended, span.ended_seq = call.asked, call.asked_seq

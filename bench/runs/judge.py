@@ -8,8 +8,10 @@ from typing import Final
 from bench.domain.documents import Document
 from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
-from bench.runs.check_messages import judge_composite, judge_installed, judge_relay
+from bench.runs.check_composite import judge_composite
+from bench.runs.check_installed import judge_installed
 from bench.runs.check_power import PowerRule, judge_power
+from bench.runs.check_relay import judge_relay
 from bench.runs.expected import limits_over_run
 from bench.runs.facts import facts_of
 

@@ -37,7 +37,8 @@ class Procedure:
         self.sampler: Sampler | None = None
         """Reads the EVSE's meter; None where none measures it."""
         self._steps = 0
-        self._profiles = 0
+        self.profile_ids: dict[tuple[str, int, int], int] = {}
+        """One id per purpose, EVSE and stack level, so that a new profile replaces the old one (K01.FR.05, FR.06, FR.39)."""
         self._began = bench.clock.monotonic()
 
     @property
@@ -136,10 +137,11 @@ class Procedure:
     ) -> str:
         """Send a profile, Absolute from this second on, and read the store back; return the answer's status."""
         async with self.step("set_profile", purpose=purpose, unit=unit, periods=[list(period) for period in periods]):
-            self._profiles += 1
+            evse_id = 0 if purpose == "ChargingStationMaxProfile" else self.evse.id
+            identity = self.profile_ids.setdefault((purpose, evse_id, stack_level), len(self.profile_ids) + 1)
             start = self.bench.clock.now().replace(microsecond=0)
             schedule: dict[str, Any] = {
-                "id": self._profiles,
+                "id": identity,
                 "startSchedule": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "chargingRateUnit": unit,
                 "chargingSchedulePeriod": [{"startPeriod": begin, "limit": limit} for begin, limit in periods],
@@ -147,7 +149,7 @@ class Procedure:
             if duration_s is not None:
                 schedule["duration"] = duration_s
             profile: dict[str, Any] = {
-                "id": self._profiles,
+                "id": identity,
                 "stackLevel": stack_level,
                 "chargingProfilePurpose": purpose,
                 "chargingProfileKind": "Absolute",
@@ -158,7 +160,6 @@ class Procedure:
                 if running is None:
                     raise StationError(f"{self.station.id}: a TxProfile needs a transaction on EVSE {self.evse.id} (K01.FR.09)")
                 profile["transactionId"] = running.transaction_id
-            evse_id = 0 if purpose == "ChargingStationMaxProfile" else self.evse.id
             request = {"evseId": evse_id, "chargingProfile": profile}
             answer = await self.bench.csms.call(self.station.id, "SetChargingProfile", request)
         await self.read_back()
@@ -225,6 +226,7 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
         try:
             await _end(tasks)
         finally:
+            safe.profile_ids = tuple(procedure.profile_ids.values())
             await _to_safety(safe, aborted=not completed)
 
 

@@ -67,7 +67,10 @@ class Sampler:
         if self._witness is None:
             return
         witness, station, evse_id = self._witness
-        seen = dict(await witness.look(evse_id))
+        try:
+            seen = dict(await witness.look(evse_id))
+        except RigError as error:  # a blind moment of the witness is no reason to stop measuring
+            seen = {"state": None, "duty_percent": None, "ev_wants_a": None, "reason": str(error)}
         if seen != self._seen:
             self._seen = seen
             self._journal.write(Kind.PILOT_SAMPLE, {"station": station, "evse": evse_id, **seen})

@@ -232,6 +232,11 @@ def under_test(rig: RigSettings, scenario: ScenarioSettings) -> tuple[StationSet
     if evse is None:
         there = f"{named[0].id} of rig {rig.name} has EVSEs 1 to {len(named[0].evse)}"
         raise UsageError(f"scenario {scenario.name}: evse = {scenario.evse}: {there}")
+    units = named[0].features.rate_units
+    for index, step in enumerate(scenario.step):
+        if isinstance(step, SetProfile) and step.unit not in units:
+            reason = f"{named[0].id} of rig {rig.name} takes {' and '.join(units)} (K01.FR.26)"
+            raise UsageError(f"scenario {scenario.name}: step[{index}].unit = {step.unit!r}: {reason}")
     return named[0], evse
 
 

@@ -68,6 +68,14 @@ def test_a_changed_result_is_found(tmp_path: Path) -> None:
     result = json.loads(path.read_text())
     result["checks"][-1]["periods"][0]["samples"] += 1
     path.write_text(json.dumps(result))
-    assert verify_run(tmp_path / "run").findings == ("result.json and the journal differ in checks",)
+    assert verify_run(tmp_path / "run").findings == (
+        "result.json is not what the run wrote into its journal: checks",
+        "result.json and the journal differ in checks",
+    )
+    result["judge"], result["verdict"] = "0", "PASS with honours"
+    path.write_text(json.dumps(result))
+    assert verify_run(tmp_path / "run").findings == (
+        "result.json is not what the run wrote into its journal: judge, verdict, checks",
+    )
     path.unlink()
-    assert verify_run(tmp_path / "run").findings == ("the journal holds a verdict, but result.json is missing",)
+    assert verify_run(tmp_path / "run").findings == ("the run has ended, but result.json is missing",)

@@ -13,7 +13,9 @@ from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import moment
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import FaultClass, Layer, RunState, Verdict
-from bench.runs.check_messages import judge_composite, judge_installed, judge_relay
+from bench.runs.check_composite import judge_composite
+from bench.runs.check_installed import judge_installed
+from bench.runs.check_relay import judge_relay
 
 T0 = 1_767_225_600.0
 OCPI = {
@@ -65,10 +67,14 @@ def set_profile(profile: dict[str, Any] = OCPP, status: str = "Accepted") -> Cal
     return Call("CS", False, "SetChargingProfile", request, T0 + 1, 10, {"status": status}, "", T0 + 1.5, 11)
 
 
-def reported(*profiles: dict[str, Any]) -> Call:
-    """Return a ReportChargingProfiles three seconds after T0."""
-    request = {"requestId": 1, "chargingLimitSource": "CSO", "evseId": 1, "chargingProfile": list(profiles)}
-    return Call("CS", True, "ReportChargingProfiles", request, T0 + 3, 12, {}, "", T0 + 3, 13)
+def reported(*profiles: dict[str, Any], at: float = 3, seq: int = 12) -> list[Call]:
+    """Return a read-back of the store that shows these profiles on EVSE 1."""
+    asked = Call("CS", False, "GetChargingProfiles", {"requestId": seq, "chargingProfile": {}}, T0 + at, seq)
+    asked.response, asked.answered, asked.answered_seq = {"status": "Accepted" if profiles else "NoProfiles"}, T0 + at, seq + 1
+    if not profiles:
+        return [asked]
+    request = {"requestId": seq, "chargingLimitSource": "CSO", "evseId": 1, "chargingProfile": list(profiles)}
+    return [asked, Call("CS", True, "ReportChargingProfiles", request, T0 + at, seq + 2, {}, "", T0 + at, seq + 3)]
 
 
 def put(result: str = "ACCEPTED") -> HttpExchange:
@@ -129,7 +135,7 @@ def test_a_rejected_profile_shows_nothing() -> None:
 
 def test_accepted_and_read_back_is_installed() -> None:
     """The store shows what was accepted."""
-    assert judge_installed(facts([set_profile(), reported(OCPP)]), "CS").verdict is Verdict.PASS
+    assert judge_installed(facts([set_profile(), *reported(OCPP)]), "CS").verdict is Verdict.PASS
 
 
 def test_without_a_read_back_nothing_is_known() -> None:
@@ -149,9 +155,9 @@ def test_a_time_out_is_unknown_and_not_refused() -> None:
     ("calls", "reason"),
     [
         ([set_profile(status="Rejected")], "Rejected"),
-        ([set_profile(), reported(changed(OCPP, "id", 6))], "missing when read back"),
-        ([set_profile(), reported(changed(OCPP, "stackLevel", 4))], "stack_level 4 for 0"),
-        ([set_profile(), reported(changed(OCPP, "chargingSchedule.0.chargingSchedulePeriod.0.limit", 5000))], "limit 5000"),
+        ([set_profile(), *reported(changed(OCPP, "id", 6))], "was accepted and is missing"),
+        ([set_profile(), *reported(changed(OCPP, "stackLevel", 4))], "stack_level 4 for 0"),
+        ([set_profile(), *reported(changed(OCPP, "chargingSchedule.0.chargingSchedulePeriod.0.limit", 5000))], "limit 5000"),
     ],
 )
 def test_what_is_not_held_blames_the_station(calls: list[Call], reason: str) -> None:
@@ -159,6 +165,45 @@ def test_what_is_not_held_blames_the_station(calls: list[Call], reason: str) -> 
     result = judge_installed(facts(calls), "CS")
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
     assert reason in result.headline
+
+
+def test_a_profile_that_is_lost_later_is_found() -> None:
+    """The first read-back shows it, a later one does not: nobody had cleared it."""
+    result = judge_installed(facts([set_profile(), *reported(OCPP), *reported(at=9, seq=20)]), "CS")
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
+
+
+def test_a_profile_that_was_cleared_may_be_gone() -> None:
+    """After an accepted ClearChargingProfile the store is empty, and that is right."""
+    request = {"chargingProfileId": 5}
+    clear = Call("CS", False, "ClearChargingProfile", request, T0 + 5, 16, {"status": "Accepted"}, "", T0 + 5, 17)
+    assert judge_installed(facts([set_profile(), *reported(OCPP), clear, *reported(at=9, seq=20)]), "CS").verdict is Verdict.PASS
+
+
+def test_calls_that_a_station_sends_are_no_facts() -> None:
+    """A station that sends what only a CSMS may send changes nothing and breaks nothing."""
+    odd = [Call("CS", True, action, {}, T0 + 2, 40) for action in ("SetChargingProfile", "GetCompositeSchedule")]
+    run = facts([set_profile(), *reported(OCPP), *odd])
+    assert judge_installed(run, "CS").verdict is Verdict.PASS
+    assert judge_composite(run, run.evses[0]).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("chargingProfilePurpose", "ChargingStationMaxProfile", "as ChargingStationMaxProfile"),
+        ("transactionId", "tx-9", "for transaction tx-9, which does not run there"),
+    ],
+)
+def test_a_profile_relayed_to_the_wrong_place_blames_the_csms(path: str, value: str, reason: str) -> None:
+    """The limits are right and rule something else than the session."""
+    result = judge_relay(facts([set_profile(changed(OCPP, path, value))], [put()]))
+    assert (result.verdict, reason in result.headline) == (Verdict.FAIL, True)
+
+
+def test_one_relayed_call_answers_for_one_request() -> None:
+    """Two requests and one SetChargingProfile: one of them never left."""
+    assert judge_relay(facts([set_profile()], [put(), put()])).verdict is Verdict.FAIL
 
 
 def composite(periods: list[tuple[int, float]], unit: str = "W", asked: float = 10) -> Call:
@@ -194,6 +239,26 @@ def test_a_wrong_composite_is_report_only(periods: list[tuple[int, float]], unit
     run = facts([set_profile(), composite(periods, unit)])
     result = judge_composite(run, run.evses[0])
     assert (result.verdict, result.fault_class) == (Verdict.FAIL, FaultClass.REPORT_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"duration": 1}, "lasts 1 s"),
+        ({"scheduleStart": "2020-01-01T00:00:00Z"}, "not when it was asked"),
+        ({"scheduleStart": "9999-12-31T23:59:59Z"}, "not when it was asked"),
+        ({"scheduleStart": "soon"}, "is no date-time"),
+        ({"chargingSchedulePeriod": [{"startPeriod": 0, "limit": 4200}, {"startPeriod": 0, "limit": 0}]}, "ascend from 0"),
+    ],
+)
+def test_the_station_does_not_choose_its_window(change: dict[str, Any], reason: str) -> None:
+    """Another time, another length or periods out of order are no answer to what was asked."""
+    call = composite([(0, 4200.0), (890, 0.0)])
+    assert call.response is not None
+    call.response["schedule"] |= change
+    run = facts([set_profile(), call])
+    result = judge_composite(run, run.evses[0])
+    assert (result.verdict, reason in result.headline) == (Verdict.FAIL, True)
 
 
 def test_a_refused_composite_fails() -> None:

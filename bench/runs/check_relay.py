@@ -1,0 +1,127 @@
+"""Was each OCPI ChargingProfile relayed as it was meant? Intent against what was sent."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bench.domain.evidence import RunFacts
+from bench.domain.exchange import Call, HttpExchange
+from bench.domain.quantities import clock_text, parse_time
+from bench.domain.timeline import Timeline
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict
+
+_ROUNDING: Final = 0.1
+"""One decimal is all that OCPP and OCPI carry: a limit may be rounded down by so much."""
+_OCPI_LIMITS: Final = "charging_profile_period"
+
+
+def judge_relay(facts: RunFacts) -> CheckResult:
+    """Judge whether each ChargingProfile that the CSO accepted over OCPI left it as an equal TxProfile of its session.
+
+    Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request.
+    """
+    title = "Each OCPI ChargingProfile is relayed unchanged"
+    accepted = [one for one in facts.http if _is_accepted_put(one)]
+    if not accepted:
+        return CheckResult("relay", title, Verdict.INCONCLUSIVE, ("no ChargingProfile was accepted over OCPI",), (Layer.OCPI,))
+    waiting = [call for call in facts.calls if call.action == "SetChargingProfile" and not call.from_station]
+    reasons: list[str] = []
+    refs: list[int] = []
+    measurements: list[Measurement] = []
+    for put in accepted:
+        target = _target(facts, put)
+        relayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)), None)
+        if relayed is None:
+            where = f" to {target}" if target else ""
+            reasons.append(f"the ChargingProfile accepted at {clock_text(put.asked)} never left as SetChargingProfile{where}")
+            refs += put.refs
+            continue
+        waiting.remove(relayed)
+        profile = put.body["charging_profile"]
+        difference = _wrong_place(facts, relayed) or _relay_difference(
+            profile, relayed.request["chargingProfile"], _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
+        )
+        if difference:
+            reasons.append(f"relayed at {clock_text(relayed.asked)} with a difference: {difference}")
+        refs += [*put.refs, *relayed.refs]
+        delay, shown = round(relayed.asked - put.asked, 6), (put.asked_seq, relayed.asked_seq)
+        measurements.append(Measurement("relay_delay", delay, "s", "from the OCPI request to the OCPP frame", shown))
+    failed = bool(reasons)
+    return CheckResult(
+        "relay", title, Verdict.FAIL if failed else Verdict.PASS,
+        tuple(reasons) or (f"{len(accepted)} of {len(accepted)} relayed unchanged",),
+        (Layer.CSMS,) if failed else (), FaultClass.PROTOCOL if failed else None,
+        pair="intent/sent" if failed else "", refs=tuple(refs), measurements=tuple(measurements),
+    )  # fmt: skip
+
+
+def _target(facts: RunFacts, put: HttpExchange) -> str:
+    """Return `evse_uid` of the session that a request is about, as the CSO told it to the SCSP; empty where it did not."""
+    session = put.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    for one in reversed(facts.http):
+        told = one.method == "PUT" and one.asked_seq < put.asked_seq and isinstance(one.body, dict)
+        if told and one.body.get("id") == session and isinstance(one.body.get("evse_uid"), str):
+            return str(one.body["evse_uid"])
+    return ""
+
+
+def _goes_to(call: Call, target: str) -> bool:
+    return not target or f"{call.station}-{call.request['evseId']}"[-36:] == target
+
+
+def _wrong_place(facts: RunFacts, relayed: Call) -> str:
+    """Say where a profile went instead of the session's running transaction; empty where it is right."""
+    profile = relayed.request["chargingProfile"]
+    if profile["chargingProfilePurpose"] != "TxProfile":
+        return f"as {profile['chargingProfilePurpose']} instead of TxProfile"
+    evse = facts.evse(relayed.station, relayed.request["evseId"])
+    seq = relayed.asked_seq
+    spans = evse.transactions if evse else []
+    running = [one.transaction.id for one in spans if one.begun_seq < seq and (one.ended is None or seq < one.ended_seq)]
+    if profile.get("transactionId") not in running:
+        return f"for transaction {profile.get('transactionId')}, which does not run there"
+    return ""
+
+
+def _is_accepted_put(one: HttpExchange) -> bool:
+    answer = one.answer if isinstance(one.answer, dict) else {}
+    data = answer.get("data")
+    return (
+        one.method == "PUT"
+        and isinstance(one.body, dict)
+        and isinstance(one.body.get("charging_profile"), dict)
+        and "response_url" in one.body
+        and isinstance(data, dict)
+        and data.get("result") == "ACCEPTED"
+    )
+
+
+def _unit_scale(facts: RunFacts, relayed: Call, unit: Any) -> float | None:
+    """Return what a limit is multiplied with where the station lacks the unit; None where it has it."""
+    station = next((one for one in facts.rig["station"] if one["id"] == relayed.station), None)
+    evse = facts.evse(relayed.station, relayed.request["evseId"])
+    if station is None or evse is None or unit in station["features"]["rate_units"]:
+        return None
+    watts_per_ampere = evse.supply.voltage_v * min(evse.supply.phases, len(evse.phases))
+    return 1 / watts_per_ampere if unit == "W" else watts_per_ampere
+
+
+def _relay_difference(ocpi: dict[str, Any], ocpp: dict[str, Any], scale: float | None) -> str:
+    """Return what differs between the raw OCPI profile and the raw OCPP one; empty where they agree."""
+    schedule = ocpp["chargingSchedule"][0]
+    if (schedule["chargingRateUnit"] != ocpi.get("charging_rate_unit")) != (scale is not None):
+        return f"unit {schedule['chargingRateUnit']} for {ocpi.get('charging_rate_unit')}"
+    starts = ocpi.get("start_date_time"), schedule.get("startSchedule")
+    if (starts[0] is None) != (starts[1] is None) or (starts[0] and parse_time(starts[0]) != parse_time(starts[1])):
+        return f"start {starts[1]} for {starts[0]}"
+    if ocpi.get("duration") != schedule.get("duration"):
+        return f"duration {schedule.get('duration')} for {ocpi.get('duration')}"
+    asked = Timeline([(float(one["start_period"]), one["limit"]) for one in ocpi.get(_OCPI_LIMITS) or ()], float("inf"))
+    given = Timeline([(float(one["startPeriod"]), one["limit"]) for one in schedule["chargingSchedulePeriod"]], float("inf"))
+    for at in sorted({*asked.starts, *given.starts}):
+        if at < asked.start or at < given.start:
+            return f"second {at:.0f} is covered by one of them only"
+        wanted, got = asked.at(at) * (scale or 1), given.at(at)
+        if not wanted - _ROUNDING - 1e-9 <= got <= wanted + 1e-9:
+            return f"limit {got:g} for {wanted:g} at second {at:.0f}"
+    return ""
