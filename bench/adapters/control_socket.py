@@ -45,7 +45,7 @@ async def open_control_socket(folder: Path, answer: Answerer) -> AsyncIterator[N
         assert task is not None
         tasks[task] = None
         try:
-            writer.write(orjson.dumps(await _answered(reader, answer), default=str) + b"\n")
+            writer.write(_line(await _answered(reader, answer)))
             await writer.drain()
         except (ConnectionError, asyncio.CancelledError):
             pass  # the command was interrupted, or the bench ends
@@ -66,6 +66,14 @@ async def open_control_socket(folder: Path, answer: Answerer) -> AsyncIterator[N
         path.unlink(missing_ok=True)
 
 
+def _line(answer: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(answer, default=str) + b"\n"
+    except (TypeError, RecursionError) as error:
+        text = f"the answer cannot be written as JSON: {error}; it is in the journal as it came"
+        return orjson.dumps({"error": "StationError", "text": text}) + b"\n"
+
+
 async def _answered(reader: asyncio.StreamReader, answer: Answerer) -> dict[str, Any]:
     try:
         request = orjson.loads(await reader.readline())
@@ -79,7 +87,10 @@ async def _answered(reader: asyncio.StreamReader, answer: Answerer) -> dict[str,
 def ask(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """Send one request to the bench that runs in `folder` and return its answer. Raises UsageError where none runs."""
     path = folder / NAME
-    line = orjson.dumps(request) + b"\n"
+    try:
+        line = orjson.dumps(request) + b"\n"
+    except (TypeError, RecursionError) as error:  # nested too deeply, a number too large, half a surrogate pair
+        raise UsageError(f"the request cannot be written as JSON: {error}") from None
     if len(line) > MAX_LINE:
         raise UsageError(f"the request is longer than {MAX_LINE} bytes")
     with socket.socket(socket.AF_UNIX) as connection:

@@ -21,6 +21,10 @@ POLICY_VIOLATION: Final = 1008
 PEER_BROKE_WEBSOCKET: Final = (1002, 1007, 1009)
 """Close codes of a peer that broke the WebSocket protocol itself, sent text that is not UTF-8, or far too much of it."""
 SHOWN_OF_OVERSIZED: Final = 2_000
+MOST_KNOCKS: Final = 1_000
+"""Different ones that are remembered; the oldest goes first."""
+MOST_OF_AN_ID: Final = 60
+"""An OCPP identity has at most 48 characters; of what somebody else calls himself so much is kept."""
 TOO_LONG_TO_JOURNAL: Final = "oversized_frame"
 DEFECT: Final = "bench_defect"
 """Code of a finding about ourselves."""
@@ -96,7 +100,7 @@ class Csms:
     def knock(self, station_id: str, peer: str, reason: str, remedy: str) -> None:
         """Note someone who was refused, with a reason and a remedy in words."""
         self._note_knock(station_id, peer, False, reason, remedy)
-        data = {"station": station_id, "event": "refused", "peer": peer, "reason": reason, "remedy": remedy}
+        data = {"station": station_id[:MOST_OF_AN_ID], "event": "refused", "peer": peer, "reason": reason, "remedy": remedy}
         self._journal.write(Kind.STATION_LINK, data)
         self._changed()
 
@@ -106,8 +110,10 @@ class Csms:
         return list(self._knocks.values())
 
     def _note_knock(self, station_id: str, peer: str, accepted: bool, reason: str = "", remedy: str = "") -> None:
-        now = self._clock.now()
+        now, station_id = self._clock.now(), station_id[:MOST_OF_AN_ID]
         known = self._knocks.get((station_id, peer, reason))
+        if known is None and len(self._knocks) >= MOST_KNOCKS:
+            del self._knocks[next(iter(self._knocks))]  # the journal keeps them all
         if known is None:
             self._knocks[station_id, peer, reason] = Knock(station_id, peer, accepted, reason, remedy, now, now)
         else:

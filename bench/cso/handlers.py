@@ -163,6 +163,10 @@ class Handlers:
         if known is not None:
             if known.ended is not None:
                 out.findings.append(("transaction_after_end", f"{phase} for {transaction_id}, which has ended"))
+            if phase == "Started" and known.started is None:
+                known.started = now  # it was late: an event sent while offline comes after those sent since
+            elif phase == "Started":
+                out.findings.append(("transaction_started_twice", f"seqNo {payload['seqNo']} starts {transaction_id} again"))
             return known
         evse_id = payload["evse"]["id"] if "evse" in payload else None
         transaction = Transaction(evse_id, transaction_id, started=now if phase == "Started" else None)
@@ -176,15 +180,13 @@ def _check_sequence(transaction: Transaction, payload: Payload, out: Outbox) -> 
     """Find gaps, repetitions and disorder of `seqNo`, which counts a transaction's events (E01)."""
     number, seen = payload["seqNo"], transaction.seq_numbers
     where = f"transaction {transaction.transaction_id}: seqNo {number}"
-    if seen and payload["eventType"] == "Started":
-        out.findings.append(("transaction_started_twice", f"{where} starts it again"))
-    if seen and number != seen[-1] + 1:
-        if number in seen:
-            out.findings.append(("transaction_seq_repeated", f"{where} came before"))
-        elif number < seen[-1]:
-            out.findings.append(("transaction_seq_order", f"{where} came after {seen[-1]}"))
-        else:
-            out.findings.append(("transaction_seq_gap", f"{where} came after {seen[-1]}"))
+    if number in seen:
+        out.findings.append(("transaction_seq_repeated", f"{where} came before"))
+    elif seen and number < max(seen):
+        out.findings.append(("transaction_seq_order", f"{where} came after {max(seen)}"))
+    elif seen and number > max(seen) + 1:
+        missing = sorted(set(range(min(seen), number)) - set(seen))[:10]
+        out.findings.append(("transaction_seq_gap", f"{where} came, not yet {', '.join(map(str, missing))}"))
     seen.append(number)
 
 

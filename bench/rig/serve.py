@@ -151,6 +151,13 @@ def _pointed() -> Path | None:
         return None
 
 
+def _made(boot: dict[str, Any]) -> dict[str, Any]:
+    """Return of a BootNotification what names the station; customData may be of any depth."""
+    made = boot["chargingStation"]
+    named = ("vendorName", "model", "serialNumber", "firmwareVersion")
+    return {"reason": boot["reason"], "chargingStation": {name: made[name] for name in named if name in made}}
+
+
 class Controls:
     """What a running bench does for `bench stations` and `bench send`."""
 
@@ -186,7 +193,7 @@ class Controls:
                 "online": station is not None and station.online, "count": knock.count,
                 "first": knock.first.isoformat(), "last": knock.last.isoformat(),
                 "reason": knock.reason, "remedy": knock.remedy,
-                "boot": station.boot if station is not None else None,
+                "boot": _made(station.boot) if station is not None and station.boot is not None else None,
             })  # fmt: skip
         return listed
 

@@ -243,3 +243,13 @@ async def test_defect_in_answering_a_call_costs_no_connection(clock: FakeClock, 
         assert (await station.ask("Authorize", {"idToken": TOKEN}))[2] == "InternalError"
         assert "currentTime" in await station.ask("Heartbeat", {})
     assert [(one["source"], one["code"]) for one in journal.of(Kind.FINDING)] == [("bench", "bench_defect")]
+
+
+async def test_knocks_of_a_hostile_peer_are_bounded(clock: FakeClock, journal: MemoryJournal) -> None:
+    """However many names somebody calls himself, the last thousand are remembered, each cut to 60 characters."""
+    csms = new_csms(clock, journal)
+    for number in range(1_100):
+        csms.knock(f"{number:04d}" + "x" * 3_000, "10.0.0.9", "not in the rig file", "add it")
+    assert len(csms.knocks) == 1_000
+    assert {len(knock.station_id) for knock in csms.knocks} == {60}
+    assert csms.knocks[0].station_id.startswith("0100")

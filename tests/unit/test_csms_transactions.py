@@ -113,3 +113,20 @@ async def test_limits_of_others_are_told(scene: Scene) -> None:
     limits = [one for one in scene.events if one["event"] == "charging_limit"]
     assert [(one["phase"], one["evse"]) for one in limits] == [("Set", 1), ("Cleared", 1)]
     assert limits[0]["limit"] == limit
+
+
+async def test_a_late_start_is_a_start(scene: Scene) -> None:
+    """Events sent while offline come after those sent since: out of order is a finding, a second start it is not."""
+    await scene.event("Updated", 1, evse={"id": 1, "connectorId": 1})
+    await scene.event("Started", 0, evse={"id": 1, "connectorId": 1})
+    running = scene.state.active_transaction(1)
+    assert running is not None
+    assert running.started is not None
+    assert scene.findings == ["transaction_without_start", "transaction_seq_order"]
+
+
+async def test_a_number_that_came_late_is_no_gap(scene: Scene) -> None:
+    """0, 2, 1, 3: one gap is told, and closing it tells disorder; 3 follows 2 and is neither."""
+    for number, kind in ((0, "Started"), (2, "Updated"), (1, "Updated"), (3, "Updated")):
+        await scene.event(kind, number, evse={"id": 1, "connectorId": 1})
+    assert scene.findings == ["transaction_seq_gap", "transaction_seq_order"]
