@@ -143,7 +143,7 @@ class HttpControl(Settings):
     """An emulated station in its own process, acted on and looked at over HTTP."""
 
     kind: Literal["http"]
-    url: str = Field(pattern=r"^https?://[^/]+$")
+    url: str = Field(pattern=r"^https?://[^/@]+$")
 
 
 class RigSettings(Settings):
