@@ -15,8 +15,8 @@ _PASSWORD_SET: Final = b"basicauthpassword"
 """In any case: names of OCPP variables are case-insensitive."""
 _NETWORK: Final = b"SetNetworkProfile"
 _CDR_TOKEN: Final = b"cdr_token"
-_BESIDE: Final = rb"attributeValue|uid|contract_id|key"
-"""Secret where one of the three words stands in the document: SetVariables of a password; OCPI's copy of an idToken; a VPN's."""
+_BESIDE: Final = rb"attributeValue|uid|contract_id"
+"""Secret where a password is set or OCPI's copy of an idToken stands in the document."""
 _PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
 _SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
@@ -33,6 +33,8 @@ def _opening(keys: bytes) -> re.Pattern[bytes]:
 
 _PLAIN: Final = _opening(_KEYS)
 _EXTENDED: Final = _opening(_KEYS + b"|" + _BESIDE)
+_VPN: Final = _opening(_KEYS + b"|key")
+"""With the shared key of a VPN, as SetNetworkProfile has it."""
 
 
 class Redactor:
@@ -72,7 +74,8 @@ class Redactor:
     def _without_keyed(self, body: bytes) -> bytes:
         if _NETWORK in body:
             body = _PIN.sub(lambda pin: pin[1] + b"0", body)
-        opening = _EXTENDED if _PASSWORD_SET in body.lower() or _NETWORK in body or _CDR_TOKEN in body else _PLAIN
+        opening = _EXTENDED if _CDR_TOKEN in body or _PASSWORD_SET in body.lower() else _PLAIN
+        opening = _VPN if _NETWORK in body else opening
         parts: list[bytes] = []
         at = 0
         while match := opening.search(body, at):
@@ -92,7 +95,7 @@ class Redactor:
 def _may_have_keys(body: bytes) -> bool:
     """Say whether a part of one of the keys stands in a document: cheaper to look for than the keys.
 
-    A single rare letter is looked for first, which costs next to nothing: `k`, `w`, `z`.
+    For the commonest ones a single rare letter is looked for first, which costs next to nothing: `k`, `w`, `z`.
     """
     return (
         (107 in body and b"oken" in body)

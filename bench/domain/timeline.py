@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,6 @@ class Timeline(Generic[T]):
             return []
         first = max(0, bisect_right(self.starts, start) - 1)
         return self.values[first : bisect_right(self.starts, end)]
-
-    def cut(self, start: float, end: float) -> Timeline[T]:
-        """Return the part inside [start, end)."""
-        pieces = [(max(one.start, start), one.value) for one in self.segments() if one.end > start and one.start < end]
-        return Timeline(pieces, min(end, self.end))
-
-    def map(self, change: Callable[[T], U]) -> Timeline[U]:
-        """Return the timeline of changed values."""
-        return Timeline(zip(self.starts, map(change, self.values), strict=True), self.end)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Timeline):

@@ -26,7 +26,6 @@ class Sampler:
         self._seen: dict[str, object] = {}
         self.lost = asyncio.Event()
         """Set when sampling ended, at the latest when the meter was silent for longer than `loss_s`."""
-        self.power_w: float | None = None
         limits.on_change = self._replan.set
 
     def watch(self, witness: Witness, station: str, evse_id: int) -> None:
@@ -55,10 +54,8 @@ class Sampler:
         try:
             reading = await self.meter.read()
         except RigError as error:
-            self.power_w = None
             self._journal.write(Kind.METER_GAP, {"meter": self.meter.name, "requested": requested, "reason": str(error)})
             return False
-        self.power_w = reading.power_w
         self._journal.write(Kind.METER_SAMPLE, reading.as_document(self.meter.name))
         await self._look()
         return True
