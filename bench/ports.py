@@ -5,7 +5,7 @@ An adapter fits a port structurally. Nothing above this module opens a socket, r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -159,6 +159,20 @@ class RigControl(Protocol):
 
     async def contactor(self, closed: bool) -> None:
         """Open or close the rig's own contactor in the supply of the station."""
+        ...
+
+    async def external_limit(
+        self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
+    ) -> None:
+        """Limit the whole station from outside, past the CSMS: from now on, or over time by `periods` (s from now, limit).
+
+        Args: limit: in A per phase or W in total; None releases the limit of that source.
+            source: a ChargingLimitSourceEnumType other than CSO.
+        """
+        ...
+
+    async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
+        """Let the ISO 15118 EV change its charging needs and ask for another schedule (K17); keys as in `vehicle`."""
         ...
 
     async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:

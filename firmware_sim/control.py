@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from firmware_sim.clock import Clock
@@ -84,6 +84,16 @@ class StationControl:
             raise ValueError(f"closed = {closed!r}: must be true or false")  # noqa: TRY004  bad input, whatever its type
         for plant in self._plants.values():
             plant.load_switch(closed)
+
+    async def external_limit(
+        self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
+    ) -> None:
+        """Limit the whole station from outside, past the CSMS; None releases the limit of that source."""
+        raise ValueError("external_limit: this station has no input for it")
+
+    async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
+        """Let the ISO 15118 EV change its charging needs and ask for another schedule."""
+        raise ValueError("renegotiate: this EV does not speak ISO 15118")
 
     async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:
         """Seed a fault of `faults.FAULTS`. Station faults act on every station of the rig."""

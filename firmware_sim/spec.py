@@ -27,7 +27,16 @@ class FeatureSpec:
     rate_units: tuple[str, ...] = ("A", "W")
     profile_stack_level: int = 9
     periods_per_schedule: int = 24
+    entries: int = 100
+    smart_charging: bool = True
+    current_type: str = "AC"
     supply_phases: int = 3
+    ac_phase_switching: bool = False
+    phases_3to1: bool = False
+    external_limits: bool = False
+    iso15118: bool = False
+    local_limit: str = "filler"
+    relative_anchor: str = "transaction_start"
     nominal_voltage_v: float = 230.0
 
 
@@ -78,8 +87,13 @@ class RigSpec:
     ca_file: str | None = None
 
 
-_NOT_OURS: Final = ("time", "product_tolerance_a")
+_NOT_OURS: Final = ("time", "product_tolerance_a", "preset")
 """Keys of a rig that concern only who runs it."""
+_WORDS: Final = {
+    "current_type": ("AC", "DC"),
+    "local_limit": ("filler", "cap"),
+    "relative_anchor": ("transaction_start", "power_path_closed", "received"),
+}
 
 
 def read_spec(data: Mapping[str, Any]) -> RigSpec:
@@ -115,8 +129,15 @@ def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
         features["rate_units"] = tuple(features["rate_units"])
         if not features["rate_units"] or any(unit not in ("A", "W") for unit in features["rate_units"]):
             raise ValueError(f"{where}.features.rate_units = {features['rate_units']!r}: must be A, W or both")
-    for key in features:
-        if key != "rate_units":
+    for key, value in features.items():
+        default = getattr(FeatureSpec(), key)
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"{where}.features.{key} = {value!r}: must be true or false")  # noqa: TRY004  bad input
+        elif isinstance(default, str):
+            if value not in _WORDS[key]:
+                raise ValueError(f"{where}.features.{key} = {value!r}: must be one of {', '.join(_WORDS[key])}")
+        elif key != "rate_units":
             _number(features, key, f"{where}.features", 0)
     return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -50,6 +50,16 @@ class HttpControl:
     async def contactor(self, closed: bool) -> None:
         """Open or close the contactor in the supply of the station."""
         await self._post("contactor", closed=closed)
+
+    async def external_limit(
+        self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
+    ) -> None:
+        """Limit the whole station from outside, past the CSMS; None releases it."""
+        await self._post("external_limit", limit=limit, unit=unit, source=source, periods=[list(one) for one in periods])
+
+    async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
+        """Let the ISO 15118 EV ask for another schedule."""
+        await self._post("renegotiate", evse_id=evse_id, needs=dict(needs))
 
     async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:
         """Seed one fault."""

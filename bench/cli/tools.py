@@ -9,10 +9,10 @@ from pathlib import Path
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    command = commands.add_parser("list", help="list the scenarios, rigs and meters that are there")
+    command = commands.add_parser("list", help="list the scenarios, rigs, meters and targets that are there")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=list_files)
-    command = commands.add_parser("check", help="check a scenario, rig, meter or price file")
+    command = commands.add_parser("check", help="check a scenario, rig, meter, price or target file")
     command.add_argument("file", type=Path)
     command.set_defaults(func=check)
     command = commands.add_parser("verify", help="check a run's chain and recompute its verdict from the journal alone")
@@ -33,7 +33,7 @@ def list_files(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(entries, indent=2))
     else:
-        for group in ("scenario", "rig", "meter"):
+        for group in ("scenario", "rig", "meter", "target"):
             print(f"{group}s")
             for entry in (one for one in entries if one["kind"] == group):
                 print(f"  {entry['name']:<28} {entry['error'] or entry['title']}")

@@ -141,6 +141,18 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
+class RequirementResult:
+    """What a run shows of one requirement of the specification."""
+
+    requirement: str
+    """K01.FR.16 and the like."""
+    verdict: Verdict
+    text: str
+    blamed: tuple[Layer, ...] = ()
+    refs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check's answer."""
 
@@ -160,6 +172,8 @@ class CheckResult:
     measurements: tuple[Measurement, ...] = ()
     periods: tuple[PeriodResult, ...] = ()
     breaches: tuple[Breach, ...] = ()
+    requirements: tuple[RequirementResult, ...] = ()
+    """One entry for each time that a requirement was put to the test."""
 
     @property
     def headline(self) -> str:

@@ -14,8 +14,9 @@ from bench.settings.base import Settings, check, load, read_toml
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
+from bench.settings.target import TargetSettings
 
-_GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters"}
+_GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters", "target": "targets"}
 
 
 def config_folders() -> list[Path]:
@@ -58,7 +59,7 @@ def _check_plan(path: Path, scenario: ScenarioSettings, wanted: ScspPlan) -> Non
 def find_rig(name: str) -> tuple[Path, RigSettings]:
     """Return a rig by name or path, its meter maps checked too. Raises UsageError."""
     path = _find(name, "rig")
-    rig = load(RigSettings, path)
+    rig = _described(load(RigSettings, path), path)
     for name, meter in rig.meters.items():
         if not (path.parent / meter.register_map).is_file():
             raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), "no such file")
@@ -69,6 +70,17 @@ def find_rig(name: str) -> tuple[Path, RigSettings]:
                 reason = f"has no current_l{phase}, and an EVSE hangs on that phase"
                 raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), reason)
     return path, rig
+
+
+def _described(rig: RigSettings, path: Path) -> RigSettings:
+    """Return the rig with the features that its target files tell."""
+    stations = tuple(
+        station
+        if station.target is None
+        else station.model_copy(update={"features": load(TargetSettings, path.parent / station.target).features})
+        for station in rig.station
+    )
+    return rig.model_copy(update={"station": stations})
 
 
 def _find(name: str, kind: str) -> Path:
@@ -102,6 +114,9 @@ def _entry(kind: str, path: Path) -> dict[str, str]:
             entry["title"] = find_scenario(str(path))[1].title
         elif kind == "rig":
             entry["title"] = find_rig(str(path))[1].description
+        elif kind == "target":
+            target = load(TargetSettings, path)
+            entry["title"] = " ".join(part for part in (target.vendor, target.model, target.firmware) if part)
         else:
             entry["title"] = load(MeterMap, path).model
     except SettingsError as error:
@@ -133,15 +148,16 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("station", "rig", RigSettings),
         ("quantity", "meter", MeterMap),
         ("prices", "price", PriceCurve),
+        ("features", "target", TargetSettings),
     )
-    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3}
+    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4}
     if path.resolve().parent.name in parents:
         mark = marks[parents[path.resolve().parent.name]]
         return mark[1], mark[2]
     for key, kind, model in marks:
         if key in content:
             return kind, model
-    raise SettingsError(str(path), "", path.name, "is neither a scenario, a rig, a meter nor a price file")
+    raise SettingsError(str(path), "", path.name, "is neither a scenario, a rig, a meter, a price nor a target file")
 
 
 def run_folder(name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from bench.settings.base import Settings
+from bench.settings.target import TargetFeatures
 
 Phase = Literal[1, 2, 3]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*|@=+-]{1,48}$")]
@@ -68,24 +69,14 @@ class EvseSettings(Settings):
         return value
 
 
-class TargetFeatures(Settings):
-    """What the station under test claims to do; read back from its device model where it says so."""
-
-    rate_units: tuple[Literal["A", "W"], ...] = ("A", "W")
-    profile_stack_level: int = Field(default=9, ge=0)
-    periods_per_schedule: int = Field(default=24, ge=1)
-    supply_phases: Literal[1, 2, 3] = 3
-    nominal_voltage_v: float = Field(default=230, gt=0)
-    product_tolerance_a: float = Field(default=0, ge=0)
-    """What the product's own tolerance adds to a limit, per phase, in A."""
-
-
 class StationSettings(Settings):
     """One charging station that may connect."""
 
     id: Identifier
     password: SecretStr | None = None
     """For HTTP basic authentication (security profiles 1 and 2)."""
+    target: Path | None = None
+    """A target file, relative to this one, that describes the station in place of `features`."""
     features: TargetFeatures = TargetFeatures()
     evse: tuple[EvseSettings, ...] = Field(min_length=1)
 
@@ -95,6 +86,12 @@ class StationSettings(Settings):
         if sorted(one.id for one in value) != list(range(1, len(value) + 1)):
             raise ValueError("EVSEs are numbered 1, 2, 3 … without a gap (OCPP 2.0.1 part 1)")
         return value
+
+    @model_validator(mode="after")
+    def _described_once(self) -> StationSettings:
+        if self.target is not None and "features" in self.model_fields_set:
+            raise ValueError("target and features exclude one another: the target file has the features")
+        return self
 
 
 class CsmsSettings(Settings):

@@ -14,7 +14,8 @@ from bench.errors import UsageError
 from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 
-Check = Literal["relay", "installed", "composite", "power"]
+Check = Literal["relay", "installed", "composite", "power", "station_power", "conduct"]
+Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 Offset = Annotated[float, Field(ge=0)]
 
 
@@ -183,6 +184,8 @@ class ScenarioSettings(Settings):
     proof: Literal["run", "file", "none"] = "none"
     """How the meter was proven before the run; none: it was not, and the report says so."""
     must_exercise: MustExercise = MustExercise()
+    must_show: tuple[Requirement, ...] = ()
+    """Requirements that the run has to put to the test; one that was not leaves the run INCONCLUSIVE."""
     polling: Polling = Polling()
     vehicle: Vehicle | None = None
     scsp: ScspPlan | None = None
