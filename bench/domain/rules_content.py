@@ -44,7 +44,8 @@ def unit_is_supported(request: ProfileRequest) -> str | None:
     for number, schedule in enumerate(request.schedules):
         unit = schedule.get("chargingRateUnit")
         if unit in ("A", "W") and unit not in request.station.rate_units:
-            return f"chargingSchedule[{number}].chargingRateUnit {unit}: supported: {', '.join(request.station.rate_units) or 'none'}"
+            supported = " and ".join(request.station.rate_units) or "none"
+            return f"chargingSchedule[{number}].chargingRateUnit {unit}, supported: {supported}"
     return None
 
 

@@ -50,7 +50,7 @@ def _of_period(period: Any) -> list[str]:
         if limit < 0:
             found.append(f"limit {limit}: negative")
         elif limit > 1_000_000:
-            found.append(f"limit {limit:.6g}: more than any EVSE can give" if limit < 1e300 else "limit: beyond any number of use")
+            found.append("limit: beyond what any EVSE can give")
         elif round(limit, 1) != limit:
             found.append(f"limit {limit}: the station need not take more than one digit after the point")
     phases, phase = as_int(period.get("numberPhases")), as_int(period.get("phaseToUse"))
