@@ -122,9 +122,11 @@ def page() -> str:
         counts[row.state] += 1
     told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
     text = f"# Requirements of block K\n\n{len(rows)} requirements of OCPP 2.0.1 (with the errata to 2025-09): {told}.\n\n"
-    text += "Duty: who owes it. *Judged on hardware*: a procedure in `hil_tests` puts it to the test, and a seeded defect proves that the\n"
-    text += "procedure convicts. *Procedure*: put to the test by a procedure. *Tested*: implemented, and shown by tests of this project.\n\n"
-    text += "| requirement | duty | what | implemented in | judged in | procedure | proof | state |\n|---|---|---|---|---|---|---|---|\n"
+    text += (
+        "Duty: who owes it. *Judged on hardware*: a procedure in `hil_tests` puts it to the test, and a seeded defect proves\n"
+        "that the procedure convicts. *Procedure*: put to the test by a procedure. *Tested*: implemented, and shown by tests.\n\n"
+        "| requirement | duty | what | implemented in | judged in | procedure | proof | state |\n|---|---|---|---|---|---|---|---|\n"
+    )
     for row in rows:
         proofs = [*row.defects, *row.tests]
         cells = (row.id, row.duty, row.meaning, _some(row.implemented), _some(row.judged), _some(row.procedures), _some(proofs))
