@@ -1,7 +1,8 @@
-"""The oracle: which limit must hold at each moment, computed from what is installed.
+"""The oracle: which limit must hold on an EVSE at each moment, computed from what is installed.
 
-Source: OCPP 2.0.1 Part 2, block K, sections 3.2 to 3.6 (kinds, stacking, combining purposes) and K01, K08. It knows nothing of
-any station's implementation.
+Source: OCPP 2.0.1 Part 2, block K, sections 3.2 to 3.6 (kinds, stacking, combining purposes), K01.FR.10 to FR.13, FR.17, FR.30,
+FR.36, FR.37, FR.42, FR.49 to FR.51, K02.FR.04, FR.08, K04.FR.05, K08, K11.FR.01, K12.FR.01, SC.01, with the errata to 2025-09.
+It knows nothing of any station's implementation; where the text leaves a choice, `OracleOptions` names it.
 """
 
 from __future__ import annotations
@@ -9,25 +10,54 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final, Literal, NamedTuple
 
-from bench.domain.profiles import ChargingProfile, InstalledProfile, Kind, Purpose
+from bench.domain.profiles import ChargingProfile, ChargingSchedulePeriod, InstalledProfile, Kind, Purpose
 from bench.domain.timeline import Timeline, Window
 
-_RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
+RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
+DEFAULT_PHASES: Final = 3
+"""K01.FR.49: an AC period that says no number of phases means three."""
 _FOREVER: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """The station's nominal supply, for converting between A per phase and W in total (K01.FR.50, FR.51)."""
+    """The station's nominal supply, for converting between A per phase and W in total (K01.FR.50, FR.51).
+
+    `phases`: what the EVSE has; a period for more of them is applied to these (K01.FR.45).
+    """
 
     voltage_v: float = 230.0
     phases: int = 3
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedLimit:
+class OracleOptions:
+    """How the specification is read where it leaves a choice; the defaults are the text's own words."""
+
+    local_limit: Literal["filler", "cap"] = "filler"
+    """The EVSE's own limit in a composite schedule: only where no profile limits, or on top of each profile."""
+    relative_anchor: Literal["transaction_start", "power_path_closed", "received"] = "transaction_start"
+    """From when the periods of a Relative profile count; K01.FR.42 recommends PowerPathClosed, which is the same moment on a
+    station whose transactions start there."""
+    recurs_before_start: bool = False
+    """A Recurring profile is in force before its startSchedule too; K01.FR.30 says it is not."""
+    conversion_phases: Literal["own", "merged"] = "own"
+    """W becomes A with the period's own number of phases (K01.FR.50), or with the lowest of all purposes."""
+    station_external: Literal["once", "per_evse"] = "once"
+    """External constraints of the whole station limit the sum (K12.FR.01), or each EVSE by itself before adding up."""
+
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "text": {},
+    "libocpp": {"recurs_before_start": True, "conversion_phases": "merged", "station_external": "per_evse"},
+}
+"""Well-known stacks whose readings differ from the text's; what a case or target says by name goes before its preset."""
+
+
+class ExpectedLimit(NamedTuple):
     """A maximum, never a target."""
 
     limit: float
@@ -51,9 +81,14 @@ class Transaction:
 
     id: str
     start: float
+    power_path_closed: float | None = None
+    """When energy could first flow: authorised and connected; None where that is not known apart from the start."""
 
 
 Piece = tuple[float, float, ExpectedLimit]
+_MOMENT: Final = itemgetter(0)
+_AMPERES: Final = attrgetter("limit_a")
+TEXT: Final = OracleOptions()
 
 
 def expected_limit(
@@ -62,6 +97,7 @@ def expected_limit(
     window: Window,
     transaction: Transaction | None,
     supply: Supply,
+    options: OracleOptions = TEXT,
 ) -> Timeline[ExpectedLimit | None]:
     """Return the limit that must hold on one EVSE at each moment of the window.
 
@@ -70,40 +106,90 @@ def expected_limit(
         evse_id: 1 or higher.
         window: [start, end), seconds since 1970 UTC.
         transaction: the one that runs on the EVSE during the window; without one no Tx or TxDefault profile applies.
-        supply: nominal voltage, and the number of phases where a period says none.
+        supply: nominal voltage and the EVSE's phases.
     Returns: a Timeline that covers the window without gaps; None where nothing limits.
     Source: OCPP 2.0.1 Part 2, K 3.5: per purpose the highest stack level that has a period at that time leads; TxProfile
         overrules TxDefaultProfile; across purposes the lowest limit holds.
     """
+    own = (Purpose.STATION_MAX, Purpose.EXTERNAL)
+    layers = evse_layers(installed, evse_id, window, transaction, supply, options, caps=own)
+    return Timeline(lowest_pieces(layers, window, supply, options), window.end)
+
+
+def evse_layers(
+    installed: Sequence[InstalledProfile],
+    evse_id: int,
+    window: Window,
+    transaction: Transaction | None,
+    supply: Supply,
+    options: OracleOptions,
+    *,
+    caps: Sequence[Purpose],
+    of_station: bool = True,
+) -> list[list[Piece]]:
+    """Return what each purpose says on one EVSE: Tx over TxDefault, then each of `caps`; disjoint, ascending pieces.
+
+    Args: of_station: whether caps of the whole station (EVSE 0) count here.
+    """
     here = [one for one in installed if one.evse_id in (0, evse_id)]
     layers = []
     if transaction is not None:
-        own = [one for one in here if one.profile.purpose is Purpose.TX and one.profile.transaction_id in (None, transaction.id)]
+        own = [
+            one
+            for one in here
+            if one.profile.purpose is Purpose.TX and one.evse_id and one.profile.transaction_id in (None, transaction.id)
+        ]
         default = [one for one in here if one.profile.purpose is Purpose.TX_DEFAULT]
-        layers.append(_leading([*_by_stack(own), *_by_stack(default)], window, transaction, supply))
+        layers.append(leading_pieces([*_by_stack(own), *_by_stack(default)], window, transaction, supply, options))
+    for purpose in caps:
+        limiting = [one for one in here if one.profile.purpose is purpose and (of_station or one.evse_id)]
+        if purpose is Purpose.STATION_MAX:
+            limiting = [one for one in limiting if one.evse_id == 0]  # K04.FR.03
+        if limiting:
+            layers.append(leading_pieces(_by_stack(limiting), window, transaction, supply, options))
+    return layers
+
+
+def station_caps(
+    installed: Sequence[InstalledProfile], window: Window, supply: Supply, options: OracleOptions = TEXT
+) -> list[list[Piece]]:
+    """Return what ChargingStationMaxProfile and the station-wide external constraints say of the sum of all EVSEs."""
+    layers = []
     for purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL):
-        caps = [one for one in here if one.profile.purpose is purpose]
-        if caps:
-            layers.append(_leading(_by_stack(caps), window, transaction, supply))
-    return _lowest(layers, window)
+        limiting = [one for one in installed if one.profile.purpose is purpose and one.evse_id == 0]
+        if limiting and not (purpose is Purpose.EXTERNAL and options.station_external == "per_evse"):
+            layers.append(leading_pieces(_by_stack(limiting), window, None, supply, options))
+    return layers
 
 
-def _by_stack(profiles: Iterable[InstalledProfile]) -> list[ChargingProfile]:
+def expected_station_limit(
+    installed: Sequence[InstalledProfile], window: Window, supply: Supply, options: OracleOptions = TEXT
+) -> Timeline[ExpectedLimit | None]:
+    """Return what binds the sum of all EVSEs, in A per grid phase or W in total; None where nothing does.
+
+    Source: K 3.5 (ChargingStationMaxProfile is the limit for all EVSEs combined), K04.FR.05, K12.FR.01.
+    """
+    return Timeline(lowest_pieces(station_caps(installed, window, supply, options), window, supply, options), window.end)
+
+
+def _by_stack(profiles: Iterable[InstalledProfile]) -> list[InstalledProfile]:
     """Return the profiles, the highest stack level first; on equal levels the EVSE's own before the station's."""
-    return [one.profile for one in sorted(profiles, key=lambda one: (-one.profile.stack_level, -one.evse_id))]
+    return sorted(profiles, key=lambda one: (-one.profile.stack_level, -one.evse_id))
 
 
-def _leading(ordered: Sequence[ChargingProfile], window: Window, transaction: Transaction | None, supply: Supply) -> list[Piece]:
-    """Return the pieces of the profiles that lead: each later profile fills only the gaps that are left."""
+def leading_pieces(
+    ordered: Sequence[InstalledProfile], window: Window, transaction: Transaction | None, supply: Supply, options: OracleOptions
+) -> list[Piece]:
+    """Return the pieces of the profiles that lead: each later profile fills only the gaps that are left (K 3.5)."""
     gaps = [(window.start, window.end)]
     painted: list[Piece] = []
-    for profile in ordered:
+    for one in ordered:
         if not gaps:
             break
         left: list[tuple[float, float]] = []
         for start, end in gaps:
             reached = start
-            for piece in _pieces(profile, start, end, transaction, supply):
+            for piece in _pieces(one, start, end, transaction, supply, options):
                 if piece[0] > reached:
                     left.append((reached, piece[0]))
                 painted.append(piece)
@@ -116,18 +202,19 @@ def _leading(ordered: Sequence[ChargingProfile], window: Window, transaction: Tr
 
 
 def _pieces(
-    profile: ChargingProfile, start: float, end: float, transaction: Transaction | None, supply: Supply
+    one: InstalledProfile, start: float, end: float, transaction: Transaction | None, supply: Supply, options: OracleOptions
 ) -> Iterator[Piece]:
     """Yield the periods of one profile inside [start, end), in order."""
-    if profile.valid_from is not None:
-        start = max(start, profile.valid_from)
-    if profile.valid_to is not None:
-        end = min(end, profile.valid_to)
+    profile = one.profile
+    if profile.valid_from is not None and profile.valid_from > start:
+        start = profile.valid_from
+    if profile.valid_to is not None and profile.valid_to < end:
+        end = profile.valid_to
     schedule = profile.schedule
-    periods = schedule.periods
-    offsets = [period.start_s for period in periods]
-    for anchor, until in _anchors(profile, start, end, transaction):
-        last = min(end, until, anchor + (schedule.duration_s if schedule.duration_s is not None else _FOREVER))
+    periods, offsets, duration = schedule.periods, schedule.offsets, schedule.duration_s
+    unit, identity, volts, most = schedule.unit, profile.id, supply.voltage_v, supply.phases
+    for anchor, until in occurrences(one, start, end, transaction, options):
+        last = min(end, until) if duration is None else min(end, until, anchor + duration)
         at = max(start, anchor + offsets[0])
         index = max(0, bisect_right(offsets, at - anchor) - 1)
         while at < last:
@@ -135,59 +222,109 @@ def _pieces(
             index += 1
             stop = min(last, anchor + offsets[index]) if index < len(offsets) else last
             if stop > at:
-                yield at, stop, _limit(profile, period.limit, period.number_phases or supply.phases, supply)
+                phases = min(period.number_phases or DEFAULT_PHASES, most)
+                limit = period.limit
+                amperes = limit if unit == "A" else limit / (volts * phases)
+                yield at, stop, ExpectedLimit(limit, unit, amperes, phases, identity)
                 at = stop
 
 
-def _limit(profile: ChargingProfile, limit: float, phases: int, supply: Supply) -> ExpectedLimit:
-    unit = profile.schedule.unit
-    limit_a = limit if unit == "A" else limit / (supply.voltage_v * phases)
-    return ExpectedLimit(limit, unit, limit_a, phases, profile.id)
-
-
-def _anchors(
-    profile: ChargingProfile, start: float, end: float, transaction: Transaction | None
+def occurrences(
+    one: InstalledProfile, start: float, end: float, transaction: Transaction | None, options: OracleOptions
 ) -> Iterator[tuple[float, float]]:
-    """Yield when the schedule's second 0 lies and when its next occurrence cuts it off."""
-    begin = profile.schedule.start
+    """Yield when second 0 of the schedule lies, and when its next recurrence cuts it off; those that reach into [start, end)."""
+    profile, begin = one.profile, one.profile.schedule.start
     if profile.kind is Kind.RELATIVE:
-        if transaction is not None:
-            yield transaction.start, _FOREVER
+        anchor = _relative_anchor(one, transaction, options)
+        if anchor is not None:
+            yield anchor, _FOREVER
     elif begin is None:
         return
     elif profile.kind is Kind.ABSOLUTE:
         yield begin, _FOREVER
     else:
-        every = _RECURRENCE_S.get(profile.recurrency or "")
+        every = RECURRENCE_S.get(profile.recurrency or "")
         if every is None:
             return
-        anchor = begin + max(0.0, (start - begin) // every) * every  # K01.FR.30: not before startSchedule
+        first = (start - begin) // every
+        anchor = begin + (first if options.recurs_before_start else max(0.0, first)) * every
         while anchor < end:
             yield anchor, anchor + every
             anchor += every
 
 
-def _lowest(layers: Sequence[Sequence[Piece]], window: Window) -> Timeline[ExpectedLimit | None]:
-    """Return the lowest limit at each moment over layers of disjoint, ascending pieces."""
-    edges = sorted({window.start, *(edge for layer in layers for piece in layer for edge in piece[:2])})
-    cursors = [0] * len(layers)
+def _relative_anchor(one: InstalledProfile, transaction: Transaction | None, options: OracleOptions) -> float | None:
+    if options.relative_anchor == "received" and one.received is not None:
+        return one.received
+    if transaction is None:
+        return None
+    if options.relative_anchor == "power_path_closed" and transaction.power_path_closed is not None:
+        return transaction.power_path_closed
+    return transaction.start
+
+
+def period_at(profile: ChargingProfile, offset: float) -> ChargingSchedulePeriod | None:
+    """Return the period that runs `offset` seconds after the schedule's second 0; None before, and once its duration is over."""
+    schedule = profile.schedule
+    if schedule.duration_s is not None and offset >= schedule.duration_s:
+        return None
+    index = bisect_right(schedule.offsets, offset)
+    return schedule.periods[index - 1] if index else None
+
+
+def lowest_pieces(
+    layers: Sequence[Sequence[Piece]], window: Window, supply: Supply, options: OracleOptions
+) -> list[tuple[float, ExpectedLimit | None]]:
+    """Return from when which limit is the lowest of layers of disjoint, ascending pieces."""
+    if len(layers) == 1:
+        return _filled(layers[0], window)
+    changes: list[tuple[float, int, ExpectedLimit | None]] = []
+    for number, layer in enumerate(layers):
+        reached = window.start
+        for start, end, limit in layer:
+            if start > reached:
+                changes.append((reached, number, None))
+            changes.append((start, number, limit))
+            reached = end
+        if reached < window.end:
+            changes.append((reached, number, None))
+    changes.sort(key=_MOMENT)
+    now: list[ExpectedLimit | None] = [None] * len(layers)
     steps: list[tuple[float, ExpectedLimit | None]] = []
-    for edge in edges:
-        ruling: list[ExpectedLimit] = []
-        for number, layer in enumerate(layers):
-            while cursors[number] < len(layer) and layer[cursors[number]][1] <= edge:
-                cursors[number] += 1
-            if cursors[number] < len(layer) and layer[cursors[number]][0] <= edge:
-                ruling.append(layer[cursors[number]][2])
-        steps.append((edge, _combined(ruling)))
-    return Timeline(steps, window.end)
+    last = len(changes) - 1
+    for index, (at, number, ruling) in enumerate(changes):
+        now[number] = ruling
+        if index == last or changes[index + 1][0] > at:
+            steps.append((at, combined([one for one in now if one is not None], supply, options)))
+    return steps or [(window.start, None)]
 
 
-def _combined(ruling: Sequence[ExpectedLimit]) -> ExpectedLimit | None:
+def _filled(layer: Sequence[Piece], window: Window) -> list[tuple[float, ExpectedLimit | None]]:
+    steps: list[tuple[float, ExpectedLimit | None]] = []
+    reached = window.start
+    for start, end, limit in layer:
+        if start > reached:
+            steps.append((reached, None))
+        steps.append((start, limit))
+        reached = end
+    return [*steps, (reached, None)] if reached < window.end else steps
+
+
+def combined(ruling: Sequence[ExpectedLimit], supply: Supply, options: OracleOptions) -> ExpectedLimit | None:
+    """Return the lowest limit, with the lowest number of phases of all that have a say at this moment; None of none."""
     if not ruling:
         return None
-    least = min(ruling, key=lambda one: one.limit_a)
-    phases = min(one.number_phases for one in ruling)
+    if len(ruling) == 1:
+        return ruling[0]
+    least, phases = ruling[0], ruling[0].number_phases
+    for one in ruling:
+        if one.number_phases < phases:
+            phases = one.number_phases
+        if one.limit_a < least.limit_a:
+            least = one
+    if options.conversion_phases == "merged":
+        volts = supply.voltage_v * phases
+        least = min((one if one.unit == "A" else one._replace(limit_a=one.limit / volts) for one in ruling), key=_AMPERES)
     if phases == least.number_phases:
         return least
     return ExpectedLimit(least.limit_a, "A", least.limit_a, phases, least.profile_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
@@ -39,6 +39,8 @@ class ChargingSchedulePeriod:
     start_s: int
     limit: float
     number_phases: int | None = None
+    """None where the period says nothing, which means 3 on AC (K01.FR.49)."""
+    phase_to_use: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class ChargingSchedule:
     duration_s: float | None = None
     start: float | None = None
     """`startSchedule`, in seconds since 1970 UTC."""
+    offsets: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """When each period starts."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offsets", tuple(period.start_s for period in self.periods))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,8 @@ class InstalledProfile:
 
     evse_id: int
     profile: ChargingProfile
+    received: float | None = field(default=None, compare=False)
+    """When the station accepted it, in seconds since 1970 UTC; None where that was not seen."""
 
 
 def _schedule(raw: Mapping[str, Any]) -> ChargingSchedule:
@@ -100,7 +109,7 @@ def _schedule(raw: Mapping[str, Any]) -> ChargingSchedule:
     if unit not in ("A", "W"):
         raise ValueError(f"chargingRateUnit {unit!r} is neither A nor W")
     periods = tuple(
-        ChargingSchedulePeriod(one["startPeriod"], float(one["limit"]), one.get("numberPhases"))
+        ChargingSchedulePeriod(one["startPeriod"], float(one["limit"]), one.get("numberPhases"), one.get("phaseToUse"))
         for one in raw["chargingSchedulePeriod"]
     )
     if not periods:
