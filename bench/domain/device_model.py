@@ -28,6 +28,8 @@ class Variable:
     mutability: str = "ReadWrite"
     values_list: tuple[str, ...] = ()
     """What its characteristics allow; empty where they do not say."""
+    max_limit: float | None = None
+    """The largest value by its characteristics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,11 @@ def _reported(data: Sequence[Mapping[str, Any]]) -> Iterator[Variable]:
         actual = next((one for one in attributes if one.get("type", "Actual") == "Actual"), None)
         if actual is None:
             continue
-        told = (entry.get("variableCharacteristics") or {}).get("valuesList") or ""
+        characteristics = entry.get("variableCharacteristics") or {}
+        told, limit = characteristics.get("valuesList") or "", characteristics.get("maxLimit")
         yield _variable(
             entry, actual.get("value"), str(actual.get("mutability", "ReadWrite")),
-            tuple(part.strip() for part in str(told).split(",") if part.strip()),
+            tuple(part.strip() for part in str(told).split(",") if part.strip()), None if limit is None else float(limit),
         )  # fmt: skip
 
 
@@ -120,14 +123,15 @@ def from_get_variables(results: Sequence[Mapping[str, Any]]) -> DeviceModel:
 
 
 def _variable(
-    entry: Mapping[str, Any], value: Any, mutability: str = "ReadWrite", values_list: tuple[str, ...] = ()
+    entry: Mapping[str, Any], value: Any, mutability: str = "ReadWrite", values_list: tuple[str, ...] = (),
+    max_limit: float | None = None,
 ) -> Variable:
     component, variable = entry["component"], entry["variable"]
     evse = component.get("evse") or {}
     instances = [one["instance"] for one in (component, variable) if one.get("instance")]
     return Variable(
         component["name"], variable["name"], None if value is None else str(value), evse.get("id"), evse.get("connectorId"),
-        "/".join(instances), mutability, values_list,
+        "/".join(instances), mutability, values_list, max_limit,
     )  # fmt: skip
 
 

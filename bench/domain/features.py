@@ -87,7 +87,6 @@ FEATURES: Final[tuple[tuple[str, str, str, Reader], ...]] = (
     ("rate_units", "SmartChargingCtrlr", "RateUnit", rate_units),
     ("profile_stack_level", "SmartChargingCtrlr", "ProfileStackLevel", whole(0)),
     ("periods_per_schedule", "SmartChargingCtrlr", "PeriodsPerSchedule", whole(1)),
-    ("entries", "SmartChargingCtrlr", "Entries", whole(1)),
     ("supply_phases", "ChargingStation", "SupplyPhases", whole(0, 3)),
     ("ac_phase_switching", "SmartChargingCtrlr", "ACPhaseSwitchingSupported", truth),
     ("phases_3to1", "SmartChargingCtrlr", "Phases3to1", truth),
@@ -111,12 +110,19 @@ VALUES: Final[tuple[tuple[str, str, str, Reader], ...]] = (
 """Other value of the target file, component, variable, reader."""
 CLOCK: Final = ("ClockCtrlr", "DateTime")
 _SMART_CHARGING: Final = ("Available", "Enabled")
+_INSTANCES: Final = {"MessageTimeout": "Default"}
+"""Instances of variables as the specification names them."""
 
 
-def asked_variables() -> list[tuple[str, str]]:
-    """Return each (component, variable) that is of use here: what is asked for where a station gives no report."""
+def asked_variables() -> list[tuple[str, str, str]]:
+    """Return each (component, variable, variable's instance) of use here: asked for where a station gives no report.
+
+    Those that the specification names with an instance are asked for without it as well.
+    """
     listed = [one[1:3] for one in (*FEATURES, *VALUES)] + [("SmartChargingCtrlr", name) for name in _SMART_CHARGING]
-    return list(dict.fromkeys((*listed, CLOCK)))
+    plain = dict.fromkeys((component, variable, "") for component, variable in (*listed, CLOCK))
+    named = [(component, variable, _INSTANCES[variable]) for component, variable, _ in plain if variable in _INSTANCES]
+    return [*plain, *named]
 
 
 def reported_features(model: DeviceModel) -> Reported:
@@ -128,6 +134,7 @@ def reported_features(model: DeviceModel) -> Reported:
     for name, component, variable, read in VALUES:
         for value in _read(model, component, variable, read, found.notes):
             found.values[name] = value
+    _read_entries(model, found)
     if found.features.get("supply_phases") == 0:  # a DC supply has none
         del found.features["supply_phases"]
         found.features["current_type"] = "DC"
@@ -135,6 +142,18 @@ def reported_features(model: DeviceModel) -> Reported:
     if told:
         found.features["smart_charging"] = all(told)
     return found
+
+
+def _read_entries(model: DeviceModel, found: Reported) -> None:
+    """SmartChargingCtrlr.Entries counts the profiles that are installed now; its maxLimit is how many the store holds."""
+    entries = model.find("SmartChargingCtrlr", "Entries")
+    limit = entries.max_limit if entries is not None else None
+    if limit is None:
+        return
+    if limit.is_integer() and 1 <= limit <= MOST:
+        found.features["entries"] = int(limit)
+    else:
+        found.notes.append(f"SmartChargingCtrlr.Entries: its maxLimit {limit:g} is no number of profiles; it is left out")
 
 
 def evse_ids(model: DeviceModel) -> list[int]:

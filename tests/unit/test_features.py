@@ -79,15 +79,24 @@ def test_characteristics_and_target_attributes_are_read_apart() -> None:
 def test_features_are_reported() -> None:
     """Each feature comes from the variable that the specification names."""
     told = reported_features(model(
-        RateUnit="W", ProfileStackLevel="4", PeriodsPerSchedule="96", Entries="20", ACPhaseSwitchingSupported="true",
+        RateUnit="W", ProfileStackLevel="4", PeriodsPerSchedule="96", Entries="3", ACPhaseSwitchingSupported="true",
         Phases3to1="false", Available="true", Enabled="false", LimitChangeSignificance="1.5",
     ))  # fmt: skip
     assert told.features == {
-        "rate_units": ("W",), "profile_stack_level": 4, "periods_per_schedule": 96, "entries": 20, "ac_phase_switching": True,
+        "rate_units": ("W",), "profile_stack_level": 4, "periods_per_schedule": 96, "ac_phase_switching": True,
         "phases_3to1": False, "smart_charging": False,
     }  # fmt: skip
     assert told.values == {"limit_change_significance_percent": 1.5}
     assert told.notes == []
+
+
+@pytest.mark.parametrize(("limit", "features"), [(20, {"entries": 20}), (0, {}), (2.5, {}), (1e300, {})])
+def test_the_store_holds_as_many_profiles_as_the_limit_of_entries(limit: float, features: dict[str, int]) -> None:
+    """Entries itself counts those that are installed now; an absurd limit is left out."""
+    variable = Variable("SmartChargingCtrlr", "Entries", "3", instance="ChargingProfiles", max_limit=limit)
+    told = reported_features(DeviceModel((variable,)))
+    assert told.features == features
+    assert bool(told.notes) is not bool(features)
 
 
 def test_letter_case_of_a_boolean_does_not_matter() -> None:
@@ -110,8 +119,8 @@ def test_a_dc_station_has_no_supply_phases() -> None:
         ("ProfileStackLevel", "-1", "is not from 0 to 2147483647"),
         ("PeriodsPerSchedule", "0", "is not from 1"),
         ("PeriodsPerSchedule", "1e300", "is not from 1"),
-        ("Entries", "nan", "is no whole number"),
-        ("Entries", "9" * 5000, "is no whole number"),
+        ("PeriodsPerSchedule", "nan", "is no whole number"),
+        ("PeriodsPerSchedule", "9" * 5000, "is no whole number"),
         ("RateUnit", "kW", "names another unit"),
         ("RateUnit", ",,", "is no list of names"),
         ("Phases3to1", "1", "is neither true nor false"),
@@ -154,5 +163,6 @@ def test_every_variable_is_asked_for_once() -> None:
     """GetVariables is the way where GetBaseReport is not there."""
     asked = asked_variables()
     assert len(asked) == len(set(asked))
-    assert ("SmartChargingCtrlr", "RateUnit") in asked
-    assert ("ClockCtrlr", "DateTime") in asked
+    assert ("SmartChargingCtrlr", "RateUnit", "") in asked
+    assert ("ClockCtrlr", "DateTime", "") in asked
+    assert ("OCPPCommCtrlr", "MessageTimeout", "Default") in asked
