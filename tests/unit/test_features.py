@@ -90,7 +90,7 @@ def test_features_are_reported() -> None:
     assert told.notes == []
 
 
-@pytest.mark.parametrize(("limit", "features"), [(20, {"entries": 20}), (0, {}), (2.5, {}), (1e300, {})])
+@pytest.mark.parametrize(("limit", "features"), [(20.0, {"entries": 20}), (0.0, {}), (2.5, {}), (1e300, {})])
 def test_the_store_holds_as_many_profiles_as_the_limit_of_entries(limit: float, features: dict[str, int]) -> None:
     """Entries itself counts those that are installed now; an absurd limit is left out."""
     variable = Variable("SmartChargingCtrlr", "Entries", "3", instance="ChargingProfiles", max_limit=limit)
