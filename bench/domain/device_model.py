@@ -104,7 +104,7 @@ class ReportParts:
 
 def _reported(data: Sequence[Mapping[str, Any]]) -> Iterator[Variable]:
     for entry in data:
-        attributes = entry.get("variableAttribute") or ({},)
+        attributes: Sequence[Mapping[str, Any]] = entry.get("variableAttribute") or ({},)
         actual = next((one for one in attributes if one.get("type", "Actual") == "Actual"), None)
         if actual is None:
             continue

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 SCHEMA_VERSION: Final = 1
 FIRST_HASH: Final = b"0" * 64
+STATION_CLOCK: Final = "station_clock"
+"""The setting that tells a shifted clock: `station`, `offset_s` (served, station less bench), `measured_s`, `uncertainty_s`."""
 
 
 class Kind(StrEnum):

@@ -99,10 +99,16 @@ class RunFacts:
     calls: list[Call]
     http: list[HttpExchange]
     evses: list[EvseFacts]
+    clock_offsets: dict[str, float] = field(default_factory=dict)
+    """By station: its time less the bench's, in s, where the run served it a shifted one."""
 
     def evse(self, station: str, evse_id: int) -> EvseFacts | None:
         """Return the facts of one EVSE."""
         return next((one for one in self.evses if (one.station, one.evse_id) == (station, evse_id)), None)
+
+    def clock_offset(self, station: str) -> float:
+        """Return how far the station's time is ahead of the bench's on purpose, in s; its own error is not in it."""
+        return self.clock_offsets.get(station, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def _composite(facts: RunFacts, evse: EvseFacts, call: Call) -> tuple[Verdict, s
     if call.request.get("chargingRateUnit", unit) != unit:
         return Verdict.FAIL, f"in {unit}, asked in {call.request['chargingRateUnit']}"
     try:
-        start = parse_time(schedule["scheduleStart"])
+        start = parse_time(schedule["scheduleStart"]) - facts.clock_offset(evse.station)
     except ValueError:
         return Verdict.FAIL, f"scheduleStart {schedule['scheduleStart']!r} is no date-time"
     if not call.asked - _CLOCK_S <= start <= call.answered + _CLOCK_S:

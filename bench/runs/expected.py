@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
 from bench.domain.oracle import Transaction, expected_limit
 from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileError, Purpose
-from bench.domain.timeline import Window, joined
+from bench.domain.timeline import Timeline, Window, joined
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +188,43 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:
         installed = next(change.installed for change in reversed(changes) if change.at <= start)
         running = [span for span in evse.transactions if span.begun <= start and (span.ended is None or start < span.ended)]
         transaction = running[-1].transaction if running else None
-        parts.append(expected_limit(installed, evse.evse_id, Window(start, end), transaction, evse.supply))
+        parts.append(_expected(facts, evse, installed, Window(start, end), transaction))
     return joined(parts, facts.end)
 
 
 def limits_ahead(facts: RunFacts, evse: EvseFacts, asked: Call, window: Window) -> Limits:
     """Return what the store demands when a composite schedule is asked for, over a window that may lie ahead.
 
-    Without a transaction it is computed as if one began then (K08.FR.06).
+    Args: window: in the bench's time. Without a transaction it is computed as if one began then (K08.FR.06).
     """
     installed = store_at(store_history(facts, evse.station), asked.asked_seq)
     seq = asked.asked_seq
     running = [span for span in evse.transactions if span.begun_seq < seq and (span.ended is None or seq < span.ended_seq)]
-    transaction = running[-1].transaction if running else Transaction("", asked.asked)
-    return expected_limit(installed, evse.evse_id, window, transaction, evse.supply)
+    transaction = running[-1].transaction if running else Transaction("", asked.asked + facts.clock_offset(evse.station))
+    return _expected(facts, evse, installed, window, transaction)
+
+
+def _expected(
+    facts: RunFacts,
+    evse: EvseFacts,
+    installed: Sequence[InstalledProfile],
+    window: Window,
+    transaction: Transaction | None,
+) -> Limits:
+    """Return the limits over a window of the bench's time: the station goes by its own clock, shifted where the run did so.
+
+    Args: transaction: its start is in the station's time.
+    """
+    return in_bench_time(
+        lambda there: expected_limit(installed, evse.evse_id, there, transaction, evse.supply),
+        window, facts.clock_offset(evse.station),
+    )  # fmt: skip
+
+
+def in_bench_time(expected: Callable[[Window], Timeline[T]], window: Window, offset_s: float) -> Timeline[T]:
+    """Return what `expected` gives for a window of the station's time, in the bench's; `offset_s` is station less bench."""
+    if not offset_s:
+        return expected(window)
+    there = expected(Window(window.start + offset_s, window.end + offset_s))
+    pieces = [(max(window.start, one.start - offset_s), one.value) for one in there.segments()]
+    return Timeline([(window.start, pieces[0][1]), *pieces[1:]] if pieces else [], window.end)

@@ -18,7 +18,8 @@ def entry(component: str, variable: str, value: str | None, **more: Any) -> dict
 
 def part(number: int, *entries: dict[str, Any], more: bool = False, request: int = 7) -> dict[str, Any]:
     """Return one NotifyReportRequest."""
-    return {"requestId": request, "seqNo": number, "tbc": more, "generatedAt": "2026-01-15T00:00:00Z", "reportData": list(entries)}
+    told = {"generatedAt": "2026-01-15T00:00:00Z", "reportData": list(entries)}
+    return {"requestId": request, "seqNo": number, "tbc": more, **told}
 
 
 def model(**values: str) -> DeviceModel:
@@ -70,7 +71,8 @@ def test_parts_of_another_request_are_left_out() -> None:
 def test_characteristics_and_target_attributes_are_read_apart() -> None:
     """Only Actual is a value; valuesList says what may be set."""
     parts = ReportParts(7)
-    parts.take(part(0, entry("SampledDataCtrlr", "TxUpdatedMeasurands", "SoC", variableCharacteristics={"valuesList": "SoC, Voltage"}),
+    allowed = {"valuesList": "SoC, Voltage"}
+    parts.take(part(0, entry("SampledDataCtrlr", "TxUpdatedMeasurands", "SoC", variableCharacteristics=allowed),
                     {**entry("EVSE", "Power", None), "variableAttribute": [{"type": "MaxSet", "value": "1"}]}))  # fmt: skip
     (only,) = parts.model().variables
     assert only.values_list == ("SoC", "Voltage")
