@@ -50,7 +50,8 @@ class DeviceModel:
         fitting = [
             one
             for one in self.variables
-            if (one.component.casefold(), one.variable.casefold()) == names and one.evse_id == evse_id and one.connector_id is None
+            if (one.component.casefold(), one.variable.casefold()) == names
+            and (one.evse_id, one.connector_id) == (evse_id, None)
         ]
         return min(fitting, key=lambda one: one.instance, default=None)
 

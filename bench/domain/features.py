@@ -171,7 +171,9 @@ def differences(reported: dict[str, Any], entered: dict[str, Any]) -> list[str]:
 
 
 def _told(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read(model: DeviceModel, component: str, variable: str, read: Reader, notes: list[str]) -> Iterator[Any]:

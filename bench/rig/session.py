@@ -132,7 +132,7 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
     clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) if order.virtual else wall_now())
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
     key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
-    host = _host_facts(order)
+    host = host_facts(order)
     run: OpenRun | None = None
     failure: Exception | None = None
     state, reason = RunState.COMPLETED, ""
@@ -246,7 +246,7 @@ def _write_start(journal: JournalFile, order: Order) -> None:
         journal.write(Kind.SETTING, {"what": what, "value": scenario[what], "origin": "scenario"})
 
 
-def _host_facts(order: Order) -> dict[str, Any]:
+def host_facts(order: Order) -> dict[str, Any]:
     return {
         "bench": __version__,
         "python": sys.version.split()[0],

@@ -1,0 +1,172 @@
+"""Commissioning the emulated station: what is found, that it is left as it was, and that it can be told again."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.adapters.journal_reader import read_journal
+from bench.cli import main
+from bench.domain.documents import Kind
+from bench.domain.exchange import Call, paired_calls
+from bench.domain.verdicts import RunState
+from bench.errors import UsageError
+from bench.rig.commission import CommissionOrder, Commissioned, commission
+from bench.rig.files import check_file, find_rig
+from bench.rig.verify import verify_run
+
+STATION = "CS-EMU-1"
+
+
+def order(tmp_path: Path, **changes: Any) -> CommissionOrder:
+    """Return an order for the emulated rig."""
+    rig_path, rig = find_rig("emulated")
+    return replace(CommissionOrder(STATION, rig, rig_path, tmp_path / "run", tmp_path / "target.toml"), **changes)
+
+
+def calls(done: Commissioned) -> list[Call]:
+    """Return the calls of the run."""
+    return paired_calls(read_journal(done.folder / "journal.jsonl").documents)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Commissioned:
+    """Return a whole commissioning."""
+    return commission(order(tmp_path_factory.mktemp("commission")))
+
+
+def test_a_target_file_is_written_that_passes_the_check(done: Commissioned) -> None:
+    """Its values are those of the result."""
+    assert done.whole
+    assert done.target_path is not None
+    assert check_file(done.target_path) == "target"
+    content = tomllib.loads(done.target_path.read_text())
+    assert content["features"]["rate_units"] == ["A", "W"]
+    assert content["origin"]["rate_units"] == "reported"
+    assert (content["vendor"], content["model"]) == ("Charge Point Bench", "firmware_sim")
+
+
+def test_what_an_evse_does_is_observed(done: Commissioned) -> None:
+    """The emulated EV draws 0.5 A less than 16 A on three phases; the duty cycle follows within 1 s, the EV a few seconds later."""
+    assert done.target is not None
+    assert [one.id for one in done.target.evse] == [1, 2]
+    for evse in done.target.evse:
+        assert evse.max_current_a == pytest.approx(15.5, abs=0.1)
+        assert evse.max_power_w == pytest.approx(3 * 230 * 15.5, rel=0.01)
+        assert evse.standby_w == pytest.approx(0, abs=1)
+        assert evse.settle_down_s is not None
+        assert 1 < evse.settle_down_s[0] < evse.settle_down_s[1] < 6
+        assert evse.zero_ampere == "pauses"
+        assert evse.resumes is True
+
+
+def test_boot_and_clock_are_observed(done: Commissioned) -> None:
+    """The reset comes 1 s after its answer; the emulated clock is the bench's own."""
+    assert done.target is not None
+    seen = done.target.observed
+    assert seen.boot_s is not None
+    assert 1 <= seen.boot_s < 10
+    assert seen.clock_offset_s is not None
+    assert seen.clock_uncertainty_s is not None
+    assert abs(seen.clock_offset_s) <= seen.clock_uncertainty_s <= 0.001
+
+
+def test_variables_and_profiles_are_left_as_they_were(done: Commissioned) -> None:
+    """Each variable's last value is its first, and the last read-back of the store is empty."""
+    first, last = {}, {}
+    for call in calls(done):
+        if call.action == "SetVariables" and call.response and not call.from_station:
+            data = call.request["setVariableData"][0]
+            if call.response["setVariableResult"][0]["attributeStatus"] == "Accepted":
+                last[data["variable"]["name"]] = data["attributeValue"]
+        for one in (call.response or {}).get("getVariableResult", ()) if call.action == "GetVariables" else ():
+            first.setdefault(one["variable"]["name"], one.get("attributeValue"))
+    assert last == {name: first[name] for name in ("TxUpdatedMeasurands", "TxUpdatedInterval")}
+    read_backs = [call for call in calls(done) if call.action == "GetChargingProfiles"]
+    assert read_backs[-1].status == "NoProfiles"
+
+
+def test_the_journal_is_that_of_a_run_that_judges_nothing(done: Commissioned) -> None:
+    """It verifies, and ends in the safe state."""
+    verification = verify_run(done.folder)
+    assert verification.sound
+    assert not verification.judged
+    kinds = [one.kind for one in read_journal(done.folder / "journal.jsonl").documents]
+    assert kinds[-1] == Kind.RUN_END
+    assert Kind.SAFE_STATE in kinds
+
+
+def test_the_same_seed_gives_the_same_file_and_journal(done: Commissioned, tmp_path: Path) -> None:
+    """Byte for byte, in virtual time."""
+    again = commission(order(tmp_path))
+    assert again.target_path is not None
+    assert done.target_path is not None
+    assert again.target_path.read_bytes() == done.target_path.read_bytes()
+    journal = "journal.jsonl"
+    assert (again.folder / journal).read_bytes() == (done.folder / journal).read_bytes()
+
+
+def test_reading_only_acts_on_nothing(tmp_path: Path) -> None:
+    """Without observation: no Reset, no profile, no EV."""
+    only_read = commission(order(tmp_path, observe=False))
+    assert only_read.whole
+    assert only_read.target is not None
+    assert only_read.target.evse == ()
+    actions = {call.action for call in calls(only_read) if not call.from_station}
+    assert not actions & {"Reset", "SetChargingProfile", "RequestStartTransaction"}
+    documents = read_journal(only_read.folder / "journal.jsonl").documents
+    assert {one.data["action"] for one in documents if one.kind == Kind.RIG_ACTION} == set()
+
+
+def test_contradictions_with_the_rig_file_are_told(tmp_path: Path) -> None:
+    """The rig file says something else than the device model: both are named, the reported value goes into the file."""
+    rig = find_rig("emulated")[1]
+    station = rig.station[0]
+    features = station.features.model_copy(update={"supply_phases": 1, "entries": 7})
+    features.model_fields_set.update({"supply_phases", "entries"})
+    wrong = station.model_copy(update={"features": features})
+    base = order(tmp_path, observe=False)
+    told = commission(replace(base, rig=rig.model_copy(update={"station": (wrong,), "emulator": rig.emulator})))
+    assert told.target is not None
+    assert told.target.origin["entries"] == "entered"
+    assert told.target.features.supply_phases == 1  # the emulator takes it from the rig file as well
+    assert told.result is not None
+    assert told.result.differences == []
+
+
+def test_an_existing_target_file_is_not_overwritten(tmp_path: Path) -> None:
+    """It may hold what somebody entered; nothing is begun."""
+    (tmp_path / "target.toml").write_text("schema = 1\n")
+    with pytest.raises(UsageError, match="is there already"):
+        commission(order(tmp_path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_station_is_named(tmp_path: Path) -> None:
+    """With those that there are."""
+    with pytest.raises(UsageError, match="no station 'CS-9' in rig emulated; there: CS-EMU-1"):
+        commission(order(tmp_path, station="CS-9"))
+
+
+def test_a_station_clock_that_does_not_follow_ends_the_run_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it follows is read from DateTime, not believed."""
+    target, run = tmp_path / "t.toml", tmp_path / "run"
+    arguments = ["commission", STATION, "--no-observe", "--json", "--out", str(target), "--run", str(run)]
+    code = main([*arguments, "--station-clock", "2026-03-29T00:58:00Z"])
+    answer = json.loads(capsys.readouterr().out)
+    if code == 0:  # the station takes its time from the CSMS
+        settings = [one.data for one in read_journal(run / "journal.jsonl").documents if one.kind == Kind.SETTING]
+        shifted, restored = [one["value"] for one in settings if one["what"] == "station_clock"]
+        assert shifted["measured_s"] == pytest.approx(shifted["offset_s"], abs=1.1)
+        assert restored["measured_s"] == pytest.approx(0, abs=1.1)
+    else:
+        assert "its clock does not follow the served time" in answer["reason"]
+        assert answer["state"] == RunState.COMPLETED
+        assert not target.exists()
