@@ -22,7 +22,7 @@ class Kind(StrEnum):
     """What a document tells, and the fields of its `data`."""
 
     RUN_START = "run.start"
-    """`scenario`, `rig` (the whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (false: `serve`, `commission`)."""
+    """`scenario`, `rig` (whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (not: serve, commission)."""
     RUN_END = "run.end"
     """`state`: completed, aborted or error; `reason`."""
     STEP_START = "step.start"
