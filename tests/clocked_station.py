@@ -28,12 +28,12 @@ class ClockedStation:
         self.report: list[Json] | None = None
         """The NotifyReport parts without requestId; None: GetBaseReport is NotSupported."""
         self._ids = 0
-        self._asked: dict[str, str] = {}
 
     @asynccontextmanager
     async def connected(self, csms: Csms) -> AsyncIterator[None]:
         """Connect and boot; answer until the block ends."""
         async with attached(csms) as link:
+            self._link = link
             self._call(link, "BootNotification", BOOT)
             answering = asyncio.create_task(self._answer(link))
             try:
@@ -41,6 +41,11 @@ class ClockedStation:
             finally:
                 answering.cancel()
                 await asyncio.wait([answering])
+
+    async def boot(self) -> None:
+        """Boot again."""
+        self._call(self._link, "BootNotification", BOOT)
+        await asyncio.sleep(0)
 
     async def _answer(self, link: MemoryLink) -> None:
         while True:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -176,3 +177,42 @@ async def open_station_clock(bench: Bench, station: str) -> AsyncIterator[Statio
     finally:
         if shifted or clock.shift_s:
             await clock.restore()
+
+
+@asynccontextmanager
+async def open_shifted_clocks(csms: Csms, clock: Clock, journal: Journal, shift: timedelta) -> AsyncIterator[None]:
+    """Serve every station a shifted time; read each one's clock back after its boot, and set it right at the end.
+
+    A station whose clock does not follow is a finding: whoever serves goes on.
+    """
+    reading: dict[str, asyncio.Task[None]] = {}
+    clocks = {station: StationClock(csms, clock, journal, station) for station in csms.stations}
+
+    async def take_effect(station: str) -> None:
+        try:
+            await clocks[station].take_effect()
+        except (RigError, StationError) as error:
+            csms.finding(station, "clock_not_shifted", str(error))
+
+    def booted(station: str) -> None:
+        if station in clocks and (station not in reading or reading[station].done()):
+            reading[station] = asyncio.create_task(take_effect(station), name=f"clock of {station}")
+
+    def listen(event: Mapping[str, Any]) -> None:
+        if event["event"] == "boot" and event["reason"] != "Triggered":
+            booted(event["station"])
+
+    for station in clocks:
+        csms.shift_clock(station, shift)
+        if csms.stations[station].booted is not None:
+            booted(station)
+    unsubscribe = csms.subscribe(listen)
+    try:
+        yield
+    finally:
+        unsubscribe()
+        for task in reading.values():
+            task.cancel()
+        if reading:
+            await asyncio.wait(reading.values())
+        await asyncio.gather(*(one.restore() for station, one in clocks.items() if station in reading))

@@ -12,7 +12,7 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import RigError, StationError
 from bench.runs.commission_model import SAMPLED, Sampling, read_device_model
-from bench.runs.station_clock import StationClock, measure_clock
+from bench.runs.station_clock import StationClock, measure_clock, open_shifted_clocks
 from tests.clocked_station import ClockedStation
 from tests.stations import rig_settings
 from tests.support import EPOCH, MemoryJournal
@@ -116,6 +116,29 @@ async def test_whether_a_clock_takes_the_heartbeat_is_tried(follows: bool) -> No
     async with station.connected(rig.csms):
         assert await rig.station_clock.follows_heartbeat() is follows
     assert station.offset_s == pytest.approx(0, abs=0.1)
+
+
+async def test_a_served_bench_shifts_each_station_that_boots_and_sets_it_right() -> None:
+    """`bench serve`: read back after the boot, and again at the end."""
+    rig = Rig()
+    station = ClockedStation(rig.clock)
+    async with station.connected(rig.csms):
+        async with open_shifted_clocks(rig.csms, rig.clock, rig.journal, SIX_HOURS):
+            await station.boot()
+            await rig.clock.sleep(30)
+            assert station.offset_s == pytest.approx(21_600, abs=0.1)
+        assert station.offset_s == pytest.approx(0, abs=0.1)
+    assert [one["offset_s"] for one in rig.settings()] == [21_600.0, 0.0]
+
+
+async def test_a_served_bench_goes_on_when_a_clock_does_not_follow() -> None:
+    """It is a finding."""
+    rig = Rig()
+    station = ClockedStation(rig.clock, follows=False)
+    async with station.connected(rig.csms), open_shifted_clocks(rig.csms, rig.clock, rig.journal, SIX_HOURS):
+        await station.boot()
+        await rig.clock.sleep(120)
+    assert "clock_not_shifted" in rig.findings()
 
 
 def data(component: str, variable: str, value: str) -> dict[str, object]:
