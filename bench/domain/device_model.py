@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
+MOST_PARTS: Final = 10_000
+MOST_NAMED: Final = 10
+"""Of what a note names, and of the notes on a report's order: a peer may send any number of parts."""
 SHOWN: Final = 60
 """Characters of a peer's value that a note repeats."""
 
@@ -71,10 +75,13 @@ class ReportParts:
             return
         number = payload["seqNo"]
         if number in self.parts:
-            self.notes.append(f"part {number} of the report came twice; the first counts")
+            self._note(f"part {number} of the report came twice; the first counts")
+            return
+        if len(self.parts) >= MOST_PARTS:
+            self._note(f"the report has more than {MOST_PARTS} parts; the others are left out")
             return
         if self.parts and number < max(self.parts):
-            self.notes.append(f"part {number} of the report came after part {max(self.parts)}")
+            self._note(f"part {number} of the report came after part {max(self.parts)}")
         self.parts[number] = payload
 
     @property
@@ -84,13 +91,18 @@ class ReportParts:
 
     @property
     def missing(self) -> list[int]:
-        """Return the numbers that are lacking below the highest; seqNo counts from 0."""
-        return [number for number in range(max(self.parts, default=-1)) if number not in self.parts]
+        """Return the first numbers that are lacking below the highest, at most MOST_NAMED; seqNo counts from 0."""
+        lacking = (number for number in range(max(self.parts, default=-1)) if number not in self.parts)
+        return list(islice(lacking, MOST_NAMED))
 
     @property
     def complete(self) -> bool:
         """Say whether every part is there."""
         return self.last is not None and not self.missing
+
+    def _note(self, text: str) -> None:
+        if len(self.notes) < MOST_NAMED:
+            self.notes.append(text)
 
     def model(self) -> DeviceModel:
         """Return what the parts say, also where some are missing."""
@@ -98,7 +110,7 @@ class ReportParts:
         if self.last is None:
             notes.append("the last part of the report did not come" if self.parts else "the report did not come")
         if self.missing:
-            notes.append(f"parts {', '.join(map(str, self.missing[:10]))} of the report are missing")
+            notes.append(f"parts {', '.join(map(str, self.missing))} of the report are missing")
         variables = [one for _, part in sorted(self.parts.items()) for one in _reported(part.get("reportData", ()))]
         return DeviceModel(tuple(variables), tuple(notes), self.complete)
 

@@ -25,6 +25,7 @@ from bench.runs.commission_model import Sampling
 from bench.runs.procedure import open_procedure
 from bench.runs.station_clock import open_station_clock
 from bench.settings.rig import RigSettings, StationSettings
+from bench.settings.scenario import Fault
 from bench.settings.target import TargetSettings
 from bench.settings.target_text import target_text
 
@@ -44,6 +45,8 @@ class CommissionOrder:
     keep: bool = False
     """Whether measurands and intervals stay as they were set."""
     seed: int = 1
+    fault: Fault | None = None
+    """To be seeded into the emulated rig first."""
     station_clock: datetime | None = None
 
     @property
@@ -85,9 +88,9 @@ class Commissioned:
 
 def commission(order: CommissionOrder) -> Commissioned:
     """Commission a station on a loop of its own. Raises UsageError where nothing can begin."""
-    base = _base(order)
-    with asyncio.Runner(loop_factory=VirtualLoop if base.virtual else None) as runner:
-        return runner.run(_commission(order, base))
+    virtual = _base(order).virtual
+    with asyncio.Runner(loop_factory=VirtualLoop if virtual else None) as runner:
+        return runner.run(commission_here(order))
 
 
 def _base(order: CommissionOrder) -> Order:
@@ -96,11 +99,14 @@ def _base(order: CommissionOrder) -> Order:
     if order.out is not None and order.out.exists():
         raise UsageError(f"{order.out}: is there already; a target file is never overwritten, choose another --out")
     return Order(
-        scenario, Path("commission"), order.rig, order.rig_path, order.folder, seed=order.seed, station_clock=order.station_clock
-    )
+        scenario, Path("commission"), order.rig, order.rig_path, order.folder, seed=order.seed, fault=order.fault,
+        station_clock=order.station_clock,
+    )  # fmt: skip
 
 
-async def _commission(order: CommissionOrder, base: Order) -> Commissioned:
+async def commission_here(order: CommissionOrder) -> Commissioned:
+    """Commission a station on the running loop. Raises UsageError where nothing can begin."""
+    base = _base(order)
     done = Commissioned(new_folder(order.folder))
     clock: Clock = LoopClock(VIRTUAL_EPOCH if base.virtual else wall_now())
     ids: IdSource = SeededIds(order.seed, "bench") if base.virtual else SystemIds()

@@ -50,6 +50,8 @@ class EvseWatch:
         self._bench, self._evse = procedure.bench, procedure.evse
         settings = self._bench.settings.meters[procedure.evse.meter]
         self._latency, self._accuracy = settings.latency_s, settings.accuracy
+        self._key = ("TxDefaultProfile", procedure.evse.id, 0)
+        self._answered = 0.0
         self.found = Observed()
 
     async def standby(self) -> None:
@@ -99,14 +101,14 @@ class EvseWatch:
         if not await self._limit(HIGH_A):
             return
         for name, limit in (("settle_down_s", LOW_A), ("settle_up_s", HIGH_A)):
-            since = seconds(self._bench.clock.now())
             async with self._procedure.step("observe_settling", evse=self._evse.id, amperes=limit):
                 first = await self._read()
                 if not await self._limit(limit, watch=False):
                     return
-                accepted = seconds(self._bench.clock.now())
+                accepted = self._answered
                 samples = [first, *await self._settled()]
-            self._settling(name, samples, limit, max(since, accepted))
+            self._settling(name, samples, limit, accepted)
+            await self._procedure.read_back()
         await self._zero()
 
     def _settling(self, name: str, samples: list[CurrentSample], limit: float, accepted: float) -> None:
@@ -151,15 +153,28 @@ class EvseWatch:
         return True
 
     async def _set(self, amperes: float) -> str:
-        features = self._procedure.station.features
+        """Send the limit as a TxDefaultProfile from now on; return the answer's status, and remember when it came."""
+        procedure, features = self._procedure, self._procedure.station.features
         limit = amperes if self._unit == "A" else amperes * features.nominal_voltage_v * features.supply_phases
-        return await self._procedure.set_profile([(0, limit)], unit=self._unit, purpose="TxDefaultProfile")
+        identity = procedure.profile_ids.setdefault(self._key, len(procedure.profile_ids) + 1)
+        start = self._bench.csms.station_time(procedure.station.id).replace(microsecond=0)
+        schedule = {
+            "id": identity, "startSchedule": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "chargingRateUnit": self._unit,
+            "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}],
+        }  # fmt: skip
+        profile = {
+            "id": identity, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile", "chargingProfileKind": "Absolute",
+            "chargingSchedule": [schedule],
+        }  # fmt: skip
+        request = {"evseId": self._evse.id, "chargingProfile": profile}
+        answer = await self._bench.csms.call(procedure.station.id, "SetChargingProfile", request)
+        self._answered = seconds(self._bench.clock.now())
+        return str(answer["status"])
 
     async def _clear(self) -> None:
         """Take the own profile away and read back that it is gone."""
         station, csms = self._procedure.station.id, self._bench.csms
-        key = ("TxDefaultProfile", self._evse.id, 0)
-        identity = self._procedure.profile_ids.get(key)
+        identity = self._procedure.profile_ids.get(self._key)
         if identity is None:
             return
         with suppress(StationError):

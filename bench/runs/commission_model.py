@@ -14,6 +14,8 @@ from bench.ports import IdSource
 
 REPORT_PATIENCE_S: Final = 60.0
 """How long the next part of the report may take."""
+REPORT_MOST: Final = 20
+"""So many times that patience in all, for a station that never comes to an end."""
 AT_ONCE: Final = 10
 """Variables that one GetVariables asks for; stations may take fewer (ItemsPerMessage), so a refusal halves it."""
 SAMPLED: Final = ("Power.Active.Import", "Current.Import", "Current.Offered", "Energy.Active.Import.Register", "SoC")
@@ -37,9 +39,10 @@ async def read_device_model(csms: Csms, ids: IdSource, station: str) -> DeviceMo
     try:
         answer = await csms.call(station, "GetBaseReport", {"requestId": parts.request_id, "reportBase": "FullInventory"})
         why = "" if answer["status"] == "Accepted" else f"GetBaseReport was answered {answer['status']}"
-        while not why and not parts.complete:
+        for _ in range(REPORT_MOST if not why else 0):
             known = len(parts.parts)
-            if not await csms.wait_until(lambda known=known: len(parts.parts) > known or parts.complete, REPORT_PATIENCE_S):  # type: ignore[misc]
+            await csms.wait_until(lambda: parts.complete, REPORT_PATIENCE_S)
+            if parts.complete or len(parts.parts) == known:
                 break
     except CallRejectedError as error:
         why = f"GetBaseReport was refused with CALLERROR {error.code}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +13,17 @@ from typing import Any
 
 import pytest
 
+from bench.adapters.clock import VirtualLoop
 from bench.adapters.journal_reader import read_journal
 from bench.cli import main
 from bench.domain.documents import Kind
 from bench.domain.exchange import Call, paired_calls
+from bench.domain.verdicts import RunState
 from bench.errors import UsageError
-from bench.rig.commission import Commissioned, CommissionOrder, commission
+from bench.rig.commission import Commissioned, CommissionOrder, commission, commission_here
 from bench.rig.files import check_file, find_rig
 from bench.rig.verify import verify_run
+from bench.settings.scenario import Fault
 from bench.settings.target import TargetFeatures
 
 STATION = "CS-EMU-1"
@@ -159,3 +165,40 @@ def test_the_command_prints_its_result_as_json(tmp_path: Path, capsys: pytest.Ca
     assert answer["target_file"] == str(target)
     assert answer["target"]["features"]["rate_units"] == ["A", "W"]
     assert answer["state"] == "completed"
+
+
+async def stopped_while(at_step: str, one: CommissionOrder) -> Commissioned:
+    """Commission, and stop it as Ctrl-C does while a step is under way."""
+    working = asyncio.create_task(commission_here(one))
+    journal = one.folder / "journal.jsonl"
+    for _ in range(3600):
+        if journal.is_file() and f'"name":"{at_step}"' in journal.read_text():
+            break
+        await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+    return await working
+
+
+@pytest.mark.parametrize("at_step", ["observe_boot", "observe_settling"])
+def test_stopping_it_leaves_the_station_safe_and_its_variables_as_they_were(tmp_path: Path, at_step: str) -> None:
+    """No target is written; the contactor is open, and the measurands are put back after that."""
+    one = order(tmp_path)
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        stopped = runner.run(stopped_while(at_step, one))
+    assert stopped.state is RunState.ABORTED
+    assert not (tmp_path / "target.toml").exists()
+    documents = read_journal(stopped.folder / "journal.jsonl").documents
+    opened = next(doc.seq for doc in documents if doc.kind == Kind.SAFE_STATE and doc.data["action"] == "open contactor")
+    restored = [call for call in calls(stopped) if call.action == "SetVariables" and call.asked_seq > opened]
+    assert restored
+    assert all(call.response for call in restored)
+    assert verify_run(stopped.folder).sound
+
+
+def test_a_station_that_ignores_a_limit_is_not_said_to_settle(tmp_path: Path) -> None:
+    """It goes on with 15.5 A under 8 A: a note, and no settling time."""
+    seen = commission(order(tmp_path, fault=Fault(id="station.ignores-limit", params={"limit": 8.0, "unit": "A"})))
+    assert seen.target is not None
+    assert seen.result is not None
+    assert [evse.settle_down_s for evse in seen.target.evse] == [None, None]
+    assert "EVSE 1: not observed: settle_down_s: the current stayed at 15.5 A under a limit of 8 A" in seen.result.notes

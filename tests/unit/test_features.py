@@ -49,6 +49,18 @@ def test_missing_parts_are_named() -> None:
     assert parts.model().find("smartchargingctrlr", "ENTRIES") is not None
 
 
+def test_absurd_part_numbers_cost_nothing() -> None:
+    """Part two thousand million is the last, and repeated for ever: the first ten that lack are named, ten notes are kept."""
+    parts = ReportParts(7)
+    parts.take(part(0, more=True))
+    for _ in range(100):
+        parts.take(part(2_000_000_000))
+    assert not parts.complete
+    notes = parts.model().notes
+    assert len(notes) == 11
+    assert notes[-1] == "parts 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 of the report are missing"
+
+
 def test_a_report_without_its_end_is_told() -> None:
     """`tbc` promised more."""
     parts = ReportParts(7)
