@@ -12,7 +12,7 @@ from bench.domain.features import Reported, differences, evse_ids, reported_feat
 from bench.domain.quantities import seconds, time_or
 from bench.errors import CallRejectedError, RigError, StationError
 from bench.runs.bench import Bench
-from bench.runs.commission_evse import EvseWatch
+from bench.runs.commission_evse import TOLERANCE_A, EvseWatch
 from bench.runs.commission_model import Sampling, read_device_model
 from bench.runs.procedure import Procedure
 from bench.runs.station_clock import StationClock, measure_clock
@@ -170,6 +170,11 @@ class Commissioner:
                 watch.found.notes.append(f"{name}: not observed: charging: nothing acts on the EV")
         except (StationError, RigError) as error:
             watch.found.notes.append(f"{name}: the observation ended early: {error}")
+        highest = watch.found.values.get("max_current_a")
+        if highest is not None and highest > evse.max_current_a + TOLERANCE_A:
+            self.result.differences.append(
+                f"{name}: it gives {highest:g} A without a profile, the rig file says at most {evse.max_current_a:g} A"
+            )
         self.result.evses[evse.id] = watch.found.values
         self.result.notes += watch.found.notes
 

@@ -88,7 +88,9 @@ def test_a_plan_for_the_true_time_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("text", ["2026-03-29T00:58:00", "2026-03-29", "midnight", "0001-01-01T00:00:00+23:59", ""])
+@pytest.mark.parametrize(
+    "text", ["2026-03-29T00:58:00", "2026-03-29", "midnight", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", ""]
+)
 def test_a_time_needs_an_offset(text: str) -> None:
     """RFC 3339, else the person at the keyboard is told."""
     with pytest.raises(UsageError, match="--station-clock"):
