@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import commission, run, serve, tools
+from bench.cli import commission, lint, run, serve, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_parsers(commands)
     commission.add_parsers(commands)
     tools.add_parsers(commands)
+    lint.add_parsers(commands)
     serve.add_parsers(commands)
     return top
 

@@ -38,6 +38,38 @@ class PilotSample:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class RigAction:
+    """What the rig did to a station, past the CSMS: plug, demand, power_cycle, external_limit and the like."""
+
+    at: float
+    seq: int
+    station: str
+    action: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    """A station connected, or its connection ended."""
+
+    at: float
+    seq: int
+    station: str
+    connected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something worth knowing that decides nothing alone."""
+
+    at: float
+    seq: int
+    source: str
+    code: str
+    text: str
+
+
 @dataclass(slots=True)
 class TransactionSpan:
     """A transaction and when the bench heard of its begin and end; the station's own clock only anchors Relative profiles."""
@@ -47,6 +79,8 @@ class TransactionSpan:
     begun_seq: int = 0
     ended: float | None = None
     ended_seq: int = 0
+    remote_start_id: int | None = None
+    """Of the RequestStartTransaction that it answers; None where it began on the spot."""
 
 
 @dataclass(slots=True)
@@ -62,6 +96,12 @@ class EvseFacts:
     current: Accuracy
     power: Accuracy
     latency_s: tuple[float, float]
+    current_type: str = "AC"
+    """AC or DC: what flows to the EV."""
+    max_current_a: float = 0.0
+    """The EVSE's own limit per phase; 0 where nobody said."""
+    clock_offset_s: float = 0.0
+    """How far the station's time is ahead of the bench's on purpose; its own error is not in it."""
     samples: list[Sample] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     gap_reason: str = ""
@@ -73,7 +113,7 @@ class EvseFacts:
     @property
     def name(self) -> str:
         """Return what a report calls it."""
-        return f"{self.station} EVSE {self.evse_id}"
+        return f"{self.station} EVSE {self.evse_id}" if self.evse_id else f"{self.station} as a whole"
 
     def energy(self) -> Measurement:
         """Return the energy that the meter counted over the run, in Wh."""
@@ -99,8 +139,36 @@ class RunFacts:
     calls: list[Call]
     http: list[HttpExchange]
     evses: list[EvseFacts]
-    clock_offsets: dict[str, float] = field(default_factory=dict)
-    """By station: its time less the bench's, in s, where the run served it a shifted one."""
+    actions: list[RigAction] = field(default_factory=list)
+    links: list[LinkChange] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def features(self, station: str) -> dict[str, Any]:
+        """Return what the station claims to do, as the rig file or its target file says."""
+        named: dict[str, Any] = next(one for one in self.rig["station"] if one["id"] == station)
+        features: dict[str, Any] = named["features"]
+        return features
+
+    def boots(self, station: str) -> list[Call]:
+        """Return each BootNotification that a start of the station brought; one that was triggered is none."""
+        return [
+            one
+            for one in self.calls
+            if one.station == station and one.from_station and one.action == "BootNotification"
+            and one.request.get("reason") != "Triggered"
+        ]  # fmt: skip
+
+    def offline(self, station: str) -> list[tuple[float, float]]:
+        """Return each span in which the station had no connection after it had had one."""
+        spans: list[tuple[float, float]] = []
+        lost: float | None = None
+        for one in self.links:
+            if one.station != station:
+                continue
+            if one.connected and lost is not None:
+                spans.append((lost, one.at))
+            lost = None if one.connected else one.at
+        return spans if lost is None else [*spans, (lost, self.end)]
 
     def evse(self, station: str, evse_id: int) -> EvseFacts | None:
         """Return the facts of one EVSE."""
@@ -108,7 +176,7 @@ class RunFacts:
 
     def clock_offset(self, station: str) -> float:
         """Return how far the station's time is ahead of the bench's on purpose, in s; its own error is not in it."""
-        return self.clock_offsets.get(station, 0.0)
+        return next((one.clock_offset_s for one in self.evses if one.station == station), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,10 @@ class PeriodResult:
     """The highest settled reading, in `unit`; None without a reading."""
     samples: int
     reason: str
+    profile_id: int = 0
+    """The profile that leads."""
+    number_phases: int = 3
+    """How many phases it allows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,7 @@ def _series(judgement: Judgement, trace: EvseTrace, marks: Sequence[tuple[float,
             DrawnBreach(one.start, one.end, scale.value(one.limit, one.unit, evse.supply.phases),
                         scale.value(one.highest, one.unit, evse.supply.phases))
             for one in breaches
+            if one.unit != "phases"
         ],
         marks=placed(marks, facts.start, facts.end),
         readings=len(evse.samples),

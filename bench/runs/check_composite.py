@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -12,7 +13,7 @@ from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.quantities import clock_text, parse_time
 from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict, worst
-from bench.runs.expected import limits_ahead
+from bench.runs.expected import StoreChange, limits_ahead
 
 _ROUNDING: Final = 0.1
 """One decimal is all that OCPP carries: a limit may be rounded down by so much."""
@@ -25,18 +26,50 @@ _CONVERTED_W: Final = 100.0
 """0.1 A rounded down on three phases at nominal voltage is 69 W; up to 1 V of another nominal voltage is the rest."""
 
 
-def judge_composite(facts: RunFacts, evse: EvseFacts) -> CheckResult:
-    """Judge each composite schedule that the station reported for an EVSE against the oracle (K08.FR.02)."""
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A composite schedule as a station told it, in its unit."""
+
+    unit: str
+    limits: Timeline[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Where a reported schedule says otherwise than what is due; in the schedule's unit."""
+
+    at: float
+    said: float | None
+    due: float
+
+    @property
+    def above(self) -> bool:
+        """Say whether more was reported than any of the merged schedules allows (K08.FR.04)."""
+        return self.said is not None and self.said > self.due
+
+    def text(self, unit: str) -> str:
+        """Return it in words."""
+        if self.said is None:
+            return f"says nothing at {clock_text(self.at)}"
+        return f"from {clock_text(self.at)} it says {self.said:g} {unit} where {self.due:g} {unit} is due"
+
+
+def judge_composite(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreChange]) -> CheckResult:
+    """Judge each composite schedule that the station reported for an EVSE against the oracle (K08.FR.02).
+
+    What is asked for in a unit that the station does not take has no schedule for an answer (K08.FR.07): it is left out.
+    """
     title = f"{evse.name} reports the composite schedule that follows from its profiles"
+    units = facts.features(evse.station)["rate_units"]
     asked = [
         call
         for call in facts.calls
         if call.station == evse.station and not call.from_station and call.action == "GetCompositeSchedule"
-        and call.request["evseId"] == evse.evse_id
+        and call.request.get("evseId") == evse.evse_id and call.request.get("chargingRateUnit", units[0]) in units
     ]  # fmt: skip
     if not asked:
         return CheckResult("composite", title, Verdict.INCONCLUSIVE, ("no composite schedule was asked for",))
-    results = [(call, *_composite(facts, evse, call)) for call in asked]
+    results = [(call, *_composite(evse, call, history)) for call in asked]
     verdict = worst(result for _, result, _ in results)
     reasons = tuple(
         f"asked at {clock_text(call.asked)}: {reason}" for call, result, reason in results if result is not Verdict.PASS
@@ -49,52 +82,70 @@ def judge_composite(facts: RunFacts, evse: EvseFacts) -> CheckResult:
     )  # fmt: skip
 
 
-def _composite(facts: RunFacts, evse: EvseFacts, call: Call) -> tuple[Verdict, str]:
+def _composite(evse: EvseFacts, call: Call, history: Sequence[StoreChange]) -> tuple[Verdict, str]:
     if call.answered is None:
         return Verdict.INCONCLUSIVE, "no answer"
+    reported = reported_schedule(call, evse.clock_offset_s)
+    if isinstance(reported, str):
+        return Verdict.FAIL, reported
+    expected = limits_ahead(evse, call, Window(reported.limits.start, reported.limits.end), history)
+    wrong = first_deviation(expected, reported, evse.supply)
+    return (Verdict.PASS, "") if wrong is None else (Verdict.FAIL, wrong.text(reported.unit))
+
+
+def reported_schedule(call: Call, clock_offset_s: float) -> Reported | str:
+    """Return the schedule of an answered GetCompositeSchedule in the bench's time, or what is wrong with the answer.
+
+    Args: clock_offset_s: how far the station's time was put ahead of the bench's.
+    """
     if call.error:
-        return Verdict.FAIL, f"refused with CALLERROR {call.error}"
+        return f"refused with CALLERROR {call.error}"
     if call.invalid:
-        return Verdict.FAIL, f"the answer breaks its schema: {call.invalid}"
-    if call.status != "Accepted" or not call.response or "schedule" not in call.response:
-        return Verdict.FAIL, f"answered {call.status or 'without status'}, without a schedule"
+        return f"the answer breaks its schema: {call.invalid}"
+    if call.answered is None or call.status != "Accepted" or not call.response or "schedule" not in call.response:
+        return f"answered {call.status or 'without status'}, without a schedule"
     schedule = call.response["schedule"]
     unit = schedule["chargingRateUnit"]
     if call.request.get("chargingRateUnit", unit) != unit:
-        return Verdict.FAIL, f"in {unit}, asked in {call.request['chargingRateUnit']}"
+        return f"in {unit}, asked in {call.request['chargingRateUnit']}"
     try:
-        start = parse_time(schedule["scheduleStart"]) - facts.clock_offset(evse.station)
+        start = parse_time(schedule["scheduleStart"]) - clock_offset_s
     except ValueError:
-        return Verdict.FAIL, f"scheduleStart {schedule['scheduleStart']!r} is no date-time"
+        return f"scheduleStart {schedule['scheduleStart']!r} is no date-time"
     if not call.asked - _CLOCK_S <= start <= call.answered + _CLOCK_S:
-        return Verdict.FAIL, f"starts at {schedule['scheduleStart']}, not when it was asked"
+        return f"starts at {schedule['scheduleStart']}, not when it was asked"
     if abs(schedule["duration"] - call.request["duration"]) > _BOUNDARY_S:
-        return Verdict.FAIL, f"lasts {schedule['duration']} s, asked for {call.request['duration']} s"
-    starts = [one["startPeriod"] for one in schedule["chargingSchedulePeriod"]]
+        return f"lasts {schedule['duration']} s, asked for {call.request['duration']} s"
+    periods = schedule["chargingSchedulePeriod"]
+    starts = [one["startPeriod"] for one in periods]
     if starts[0] != 0 or starts != sorted(set(starts)):
-        return Verdict.FAIL, f"its periods start at {starts}: they have to ascend from 0"
+        return f"its periods start at {starts}: they have to ascend from 0"
     end = start + schedule["duration"]
-    expected = limits_ahead(facts, evse, call, Window(start, end))
-    reported = Timeline([(start + one["startPeriod"], float(one["limit"])) for one in schedule["chargingSchedulePeriod"]], end)
-    return _compare_composite(expected, reported, unit, evse.supply)
+    return Reported(unit, Timeline([(start + one["startPeriod"], float(one["limit"])) for one in periods], end))
 
 
-def _compare_composite(
-    expected: Timeline[ExpectedLimit | None], reported: Timeline[float], unit: str, supply: Supply
-) -> tuple[Verdict, str]:
-    """Compare in the middle of each span that is longer than the clock resolution of one second."""
-    edges: Sequence[float] = [*sorted({*expected.starts, *reported.starts}), min(expected.end, reported.end)]
+def first_deviation(
+    expected: Timeline[ExpectedLimit | None], reported: Reported, supply: Supply, *, at_most: bool = False
+) -> Deviation | None:
+    """Compare in the middle of each span that is longer than the clock resolution of one second.
+
+    Args: at_most: what is expected is an upper bound, below which anything may be reported.
+    """
+    unit, limits = reported.unit, reported.limits
+    edges: Sequence[float] = [*sorted({*expected.starts, *limits.starts}), min(expected.end, limits.end)]
     for start, end in pairwise(edges):
         if end - start <= _BOUNDARY_S:
             continue
         middle = (start + end) / 2
-        if middle < reported.start:
-            return Verdict.FAIL, f"says nothing before {clock_text(reported.start)}"
-        limit, got = expected.at(middle), reported.at(middle)
+        limit = expected.at(middle)
         if limit is None:
             continue  # nothing installed limits here: what the station adds is its own limit
         wanted = limit.limit_a if unit == "A" else limit.watts(supply)
+        if middle < limits.start:
+            return Deviation(start, None, wanted)
+        got = limits.at(middle)
         below = _ROUNDING if unit == limit.unit or unit == "A" else _CONVERTED_W
-        if not wanted * (1 - _EQUAL) - below - 1e-9 <= got <= wanted * (1 + _EQUAL) + 1e-9:
-            return Verdict.FAIL, f"from {clock_text(start)} it says {got:g} {unit} where {wanted:g} {unit} is due"
-    return Verdict.PASS, ""
+        lowest = 0.0 if at_most else wanted * (1 - _EQUAL) - below - 1e-9
+        if not lowest <= got <= wanted * (1 + _EQUAL) + 1e-9:
+            return Deviation(start, got, wanted)
+    return None

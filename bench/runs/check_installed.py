@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.domain.evidence import RunFacts
 from bench.domain.exchange import Call
 from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileError, Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict, worst
-from bench.runs.expected import read_backs, store_at, store_history
+from bench.runs.conduct.answers import due_answer
+from bench.runs.conduct.scene import Scene
+from bench.runs.expected import read_backs, store_at
 
 _EQUAL: Final = 1e-4
 """Stations compute in 32-bit floats."""
 _FOREVER: Final = 1 << 62
 
 
-def judge_installed(facts: RunFacts, station: str) -> CheckResult:
-    """Judge each profile's answer, and each read-back of the store against what the answers had promised (K09, K01.FR.05)."""
+def judge_installed(scene: Scene) -> CheckResult:
+    """Judge each profile's answer, and each read-back of the store against what the answers had promised (K09, K01.FR.05).
+
+    A profile that was to be refused and was is well answered; where nothing was accepted there is nothing to hold.
+    """
+    facts, station, history = scene.facts, scene.station, scene.history
     title = f"{station} holds the profiles that it accepted"
     sent = [one for one in facts.calls if one.station == station and one.action == "SetChargingProfile" and not one.from_station]
     if not sent:
         return CheckResult("installed", title, Verdict.INCONCLUSIVE, ("no SetChargingProfile was sent",))
-    history = store_history(facts, station)
-    judged = [wrong for call in sent if (wrong := _answer(call)) is not None]
+    judged = [wrong for call in sent if (wrong := _answer(scene, call)) is not None]
     refs = [ref for call in sent for ref in call.refs]
     seen: dict[int, int] = {}
     compared = 0
@@ -41,6 +45,9 @@ def judge_installed(facts: RunFacts, station: str) -> CheckResult:
         last = max((call.answered_seq or 0 for call in sent if call.request["chargingProfile"]["id"] == identity), default=-1)
         if seen.get(identity, -2) < last:
             judged.append((Verdict.INCONCLUSIVE, f"profile {identity} was not read back"))
+    accepted = sum(call.status == "Accepted" for call in sent)
+    if not accepted and not judged:
+        return CheckResult("installed", title, Verdict.NOT_APPLICABLE, ("no profile was accepted, and none had to be",))
     if not compared and not judged:
         judged.append((Verdict.INCONCLUSIVE, "no profile was read back while it was installed"))
     verdict = worst([Verdict.PASS, *(one for one, _ in judged)])
@@ -52,22 +59,25 @@ def judge_installed(facts: RunFacts, station: str) -> CheckResult:
         if call.answered is not None
     )
     return CheckResult(
-        "installed", title, verdict, tuple(reasons) or (f"{len(sent)} of {len(sent)} profiles accepted and read back unchanged",),
+        "installed", title, verdict, tuple(reasons) or (f"{accepted} of {len(sent)} profiles accepted and read back unchanged",),
         (Layer.STATION,) if failed else (), FaultClass.PROTOCOL if failed else None, "K09.FR.01",
         "sent/installed" if failed else "", tuple(dict.fromkeys(refs)), delays,
     )  # fmt: skip
 
 
-def _answer(call: Call) -> tuple[Verdict, str] | None:
-    """Say what is wrong with the answer to a SetChargingProfile; None where it was accepted."""
-    what = f"profile {call.request['chargingProfile']['id']} sent at {clock_text(call.asked)}"
+def _answer(scene: Scene, call: Call) -> tuple[Verdict, str] | None:
+    """Say what is wrong with the answer to a SetChargingProfile; None where it is the one that is due."""
+    what = f"profile {call.request.get('chargingProfile', {}).get('id', '?')} sent at {clock_text(call.asked)}"
     if call.answered is None:
         return Verdict.INCONCLUSIVE, f"{what}: no answer, so it is unknown whether it was installed"
-    if call.error:
+    due = due_answer(scene, call)
+    if due.must in ("Rejected", "CALLERROR"):
+        return (Verdict.FAIL, f"{what}: accepted, though {due.text}") if call.status == "Accepted" else None
+    if call.error and due.must == "Accepted":
         return Verdict.FAIL, f"{what}: refused with CALLERROR {call.error}"
     if call.invalid:
         return Verdict.FAIL, f"{what}: the answer breaks its schema: {call.invalid}"
-    if call.status != "Accepted":
+    if call.status != "Accepted" and due.must == "Accepted":
         info = (call.response or {}).get("statusInfo", {})
         said = f"{info.get('reasonCode', 'no reason')} {info.get('additionalInfo', '')}".strip()
         return Verdict.FAIL, f"{what}: {call.status} ({said})"
@@ -88,12 +98,13 @@ def _differences(promised: list[InstalledProfile], reports: list[Call]) -> list[
         shown = found.get((one.evse_id, one.profile.id))
         if shown is None:
             wrong.append(f"profile {one.profile.id} was accepted and is missing")
-        elif difference := _difference(one.profile, shown):
-            wrong.append(f"profile {one.profile.id} is reported with a difference: {difference}")
+        elif unlike := difference(one.profile, shown):
+            wrong.append(f"profile {one.profile.id} is reported with a difference: {unlike}")
     return wrong
 
 
-def _difference(wanted: ChargingProfile, found: ChargingProfile) -> str:
+def difference(wanted: ChargingProfile, found: ChargingProfile) -> str:
+    """Return how a reported profile differs from what was sent; empty where it does not."""
     for name in ("stack_level", "purpose", "kind", "recurrency", "valid_from", "valid_to", "transaction_id"):
         if getattr(wanted, name) != getattr(found, name):
             return f"{name} {getattr(found, name)} for {getattr(wanted, name)}"

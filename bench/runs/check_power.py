@@ -14,16 +14,16 @@ from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
+from bench.runs.phases import DRAWING_A, phase_breaches, phases_in_use
 from bench.runs.power_words import SHORT, conclude
 
-_DRAWING_A: Final = 0.5
-"""A phase that carries more is in use."""
 _BEFORE_S: Final = 60.0
 """How far back 'just before' reaches for a reading of the demand."""
 _DUTY_TOLERANCE_A: Final = 0.6
 """One percentage point of duty: what IEC 61851-1 grants the generator."""
 _PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
+DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ class PowerRule:
         )
 
 
-def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRule) -> CheckResult:
+def judge_power(
+    facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRule, *, check: str = "power", requirement: str = "K01.FR.07"
+) -> CheckResult:
     """Judge whether the readings of the EVSE's meter stayed under the limit once settled.
 
     A breach is FAIL. A reading is judged against the highest limit that was in force at any moment of the settling time and
@@ -66,23 +68,24 @@ def judge_power(facts: RunFacts, evse: EvseFacts, limits: Limits, rule: PowerRul
     """
     title = f"Measured power at {evse.name} obeys the limit"
     if not evse.meter:
-        return CheckResult("power", title, Verdict.INCONCLUSIVE, (f"no meter sees {evse.name}",))
+        return CheckResult(check, title, Verdict.INCONCLUSIVE, (f"no meter sees {evse.name}",))
     if not evse.samples:
         silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
-        return CheckResult("power", title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
+        return CheckResult(check, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
     judged = _Judged(evse, limits, rule)
     periods = judged.periods()
+    judged.breaches += [(breach, Verdict.FAIL) for breach in phase_breaches(evse, limits, rule.settle_s)]
     verdict, reasons = conclude(evse, periods, judged.breaches, rule.must_limits, rule.must_lowerings)
     breaches = tuple(breach for breach, _ in judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
     return CheckResult(
-        check="power",
+        check=check,
         title=title,
         verdict=verdict,
         reasons=reasons,
         blamed=blamed,
         fault_class=FaultClass.OVER_LIMIT if breaches else None,
-        requirement="K01.FR.07",
+        requirement=requirement,
         pair="installed/physical" if breaches else "",
         refs=tuple(ref for breach in breaches for ref in breach.refs),
         measurements=tuple(judged.settling),
@@ -112,9 +115,12 @@ class _Judged:
         self._run: list[_Above] = []
         self._looks = [look.at for look in evse.pilot]
         self._times = [sample.received for sample in evse.samples]
-        self._most_phases = max(_phases(sample) for sample in evse.samples)
-        self._drew = any(max(sample.current_a) > _DRAWING_A for sample in evse.samples)
+        self._most_phases = max(phases_in_use(sample) for sample in evse.samples)
+        self._drew = any(max(sample.current_a) > DRAWING_A for sample in evse.samples)
         """A meter that never showed a current proves no demand, whatever the EV asks for."""
+        self._direct = evse.current_type == "DC"
+        self._measured = self._direct or rule.w_limits == "measured"
+        """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
 
     def periods(self) -> list[PeriodResult]:
         """Judge each period in which something limits."""
@@ -135,6 +141,11 @@ class _Judged:
         self, segment: Segment[ExpectedLimit | None], limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None
     ) -> PeriodResult:
         settled_from = min(segment.end, segment.start + self.rule.settle_s + self.evse.latency_s[1])
+        if self._direct and limit.unit == "A":
+            return PeriodResult(
+                self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
+                None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
+            )  # fmt: skip
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
         verdicts = self._compare(samples, limit, settled_from)
@@ -161,14 +172,15 @@ class _Judged:
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
             verdict, exercised, lowering, lowering and exercised and bool(asked), highest, len(settled), reason,
+            limit.profile_id, limit.number_phases,
         )  # fmt: skip
 
     def _reading(self, sample: Sample, limit: ExpectedLimit) -> float | None:
         """Return the reading in the unit of the limit."""
         if limit.unit == "A":
             return max(sample.current_a)
-        if self.rule.w_limits == "measured":
-            backwards = sample.power_w is not None and sample.power_w < 0 and max(sample.current_a) > _DRAWING_A
+        if self._measured:
+            backwards = sample.power_w is not None and sample.power_w < 0 and max(sample.current_a) > DRAWING_A
             return None if backwards else sample.power_w  # current with negative power: a wire is the wrong way round
         return sum(sample.current_a) * self.evse.supply.voltage_v
 
@@ -178,7 +190,7 @@ class _Judged:
         reach = self.limits.between(sample.requested - longest - self.rule.settle_s, sample.received - shortest)
         supply, highest = self.evse.supply, 0.0
         for limit in reach:
-            if limit is None:
+            if limit is None or (self._direct and limit.unit != unit):
                 return None
             in_unit = limit.limit_a if unit == "A" else limit.watts(supply)
             highest = max(highest, limit.limit if limit.unit == unit else in_unit)
@@ -189,7 +201,7 @@ class _Judged:
         evse = self.evse
         if unit == "A":
             return evse.current.expanded(reading)
-        if self.rule.w_limits == "measured":
+        if self._measured:
             return evse.power.expanded(reading)
         voltage = evse.supply.voltage_v
         return evse.current.expanded(reading / voltage, channels) * voltage
@@ -238,7 +250,7 @@ class _Judged:
                 continue
             current = max(one.sample.current_a)
             blamed = []
-            if pilot.offered_a > self._per_phase(one.allowed, one.unit, _phases(one.sample)) + _PILOT_MARGIN_A:
+            if pilot.offered_a > self._per_phase(one.allowed, one.unit, phases_in_use(one.sample)) + _PILOT_MARGIN_A:
                 blamed.append(Layer.STATION)
             if current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
                 blamed.append(Layer.EV)
@@ -262,7 +274,15 @@ class _Judged:
         """Return a limit in A per phase, W shared by so many phases."""
         return limit if unit == "A" else limit / (self.evse.supply.voltage_v * phases)
 
+    def _drawn(self, sample: Sample) -> float:
+        """Return what was drawn per phase in use, in A at nominal voltage."""
+        if not self._direct:
+            return max(sample.current_a)
+        return (sample.power_w or 0.0) / (self.evse.supply.voltage_v * phases_in_use(sample))
+
     def _pilot_at(self, when: float) -> PilotSample | None:
+        if self._direct:
+            return None  # a duty of 5 % says that the limit is told by ISO 15118
         index = bisect_right(self._looks, when)
         seen = self.evse.pilot[index - 1] if index else None
         return seen if seen is not None and seen.state is not None else None
@@ -271,8 +291,8 @@ class _Judged:
         """Say how demand above the limit was proven just before it began; empty where it was not."""
         earlier = self._between(start - _BEFORE_S, start)
         if earlier:
-            drew = max(earlier[-1].current_a)
-            if drew >= self._per_phase(limit.limit, limit.unit, _phases(earlier[-1])) + 1:
+            drew = self._drawn(earlier[-1])
+            if drew >= self._per_phase(limit.limit, limit.unit, phases_in_use(earlier[-1])) + 1:
                 return f"exercised: drew {drew:.2f} A just before"
         pilot, limit_a = self._pilot_at(start), self._per_phase(limit.limit, limit.unit, self._most_phases)
         wanted = (pilot.ev_wants_a or 0.0) if pilot is not None and pilot.state in ("B", "C", "D") else 0.0
@@ -283,7 +303,7 @@ class _Judged:
     def _demand_at_limit(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
         """Say how a settled reading close below the limit proves demand; empty where none does."""
         for sample in settled:
-            current, limit_a = max(sample.current_a), self._per_phase(limit.limit, limit.unit, _phases(sample))
+            current, limit_a = self._drawn(sample), self._per_phase(limit.limit, limit.unit, phases_in_use(sample))
             if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self.rule.near_a:
                 return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
         return ""
@@ -326,11 +346,6 @@ class _Judged:
                 (after.seq,) if after else (),
             )
         )  # fmt: skip
-
-
-def _phases(sample: Sample) -> int:
-    """Return how many phases the EV uses; one where it draws nothing."""
-    return max(1, sum(one > _DRAWING_A for one in sample.current_a))
 
 
 def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, asked: str) -> bool:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
-from bench.domain.oracle import Transaction, expected_limit
-from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileError, Purpose
+from bench.domain.oracle import Supply, Transaction, expected_limit
+from bench.domain.profiles import (
+    ChargingProfile,
+    ChargingSchedule,
+    ChargingSchedulePeriod,
+    InstalledProfile,
+    Kind,
+    ProfileError,
+    Purpose,
+)
 from bench.domain.timeline import Timeline, Window, joined
 
 T = TypeVar("T")
@@ -69,7 +77,7 @@ def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
     return history
 
 
-def store_at(history: list[StoreChange], seq: int) -> tuple[InstalledProfile, ...]:
+def store_at(history: Sequence[StoreChange], seq: int) -> tuple[InstalledProfile, ...]:
     """Return what the station holds when document `seq` is written."""
     return next(change.installed for change in reversed(history) if change.seq < seq)
 
@@ -77,13 +85,52 @@ def store_at(history: list[StoreChange], seq: int) -> tuple[InstalledProfile, ..
 def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
     for call in facts.calls:
         change = change_by(call) if call.station == station and not call.from_station else None
-        if change is not None and call.answered is not None and call.answered_seq is not None:
+        if call.answered is None or call.answered_seq is None or call.station != station or call.from_station:
+            continue
+        if call.action == "RequestStartTransaction" and call.status == "Accepted" and "chargingProfile" in call.request:
+            yield _remote_start(facts, call, change)
+        elif change is not None:
             yield call.answered, call.answered_seq, change
+    yield from _external_limits(facts, station)
     for evse in facts.evses:
         if evse.station == station:
             for span in evse.transactions:
                 if span.ended is not None:
                     yield span.ended, span.ended_seq, TransactionEnd(span.transaction.id)
+
+
+def _remote_start(facts: RunFacts, call: Call, otherwise: Change | None) -> tuple[float, int, Change]:
+    """Return how a remote start's profile enters the store: with the transaction that names the start, if one did (K05)."""
+    assert call.answered is not None
+    assert call.answered_seq is not None
+    wanted = call.request.get("remoteStartId")
+    for evse in facts.evses:
+        for span in evse.transactions if evse.station == call.station else ():
+            if span.remote_start_id is not None and span.remote_start_id == wanted:
+                profile = dict(call.request["chargingProfile"]) | {"transactionId": span.transaction.id}
+                at, seq = max((call.answered, call.answered_seq), (span.begun, span.begun_seq), key=lambda one: one[1])
+                return at, seq, SetProfile(evse.evse_id, profile)
+    return call.answered, call.answered_seq, otherwise or Nothing()
+
+
+def _external_limits(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
+    """Yield what the rig's external system did; a station that is not said to have an input for it is not held to it."""
+    sources: list[str] = []
+    for one in facts.actions:
+        if one.station != station or one.action != "external_limit" or not facts.features(station).get("external_limits"):
+            continue
+        source = str(one.arguments.get("source", "EMS"))
+        if source not in sources:
+            sources.append(source)
+        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at + facts.clock_offset(station), one.arguments)
+
+
+def external_periods(arguments: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Return an external limit over time, as (seconds from now on, limit); empty where the limit is released."""
+    limit, periods = arguments.get("limit"), [(int(start), float(value)) for start, value in arguments.get("periods") or ()]
+    if limit is not None and not (periods and periods[0][0] == 0):
+        periods.insert(0, (0, float(limit)))
+    return periods
 
 
 def _found(facts: RunFacts, station: str, before: int | None) -> list[InstalledProfile]:
@@ -166,12 +213,60 @@ class TransactionEnd:
         store.profiles = [one for one in store.profiles if one.profile.transaction_id != self.transaction_id]
 
 
-Change = SetProfile | ClearProfiles | TransactionEnd
+@dataclass(frozen=True, slots=True)
+class ExternalLimit:
+    """An external system limited the whole station, or released it; on the station it is a profile with a negative id."""
+
+    profile_id: int
+    at: float
+    arguments: Mapping[str, Any]
+
+    def __call__(self, store: Store) -> None:
+        """A new limit of a source replaces the one before (K11.FR.06)."""
+        store.profiles = [one for one in store.profiles if one.profile.id != self.profile_id]
+        periods = tuple(ChargingSchedulePeriod(start, limit) for start, limit in external_periods(self.arguments))
+        if periods:
+            schedule = ChargingSchedule(self.arguments.get("unit", "A"), periods, None, self.at)
+            profile = ChargingProfile(self.profile_id, 0, Purpose.EXTERNAL, Kind.ABSOLUTE, schedule)
+            store.profiles.append(InstalledProfile(0, profile))
 
 
-def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A station accepted a profile that it cannot have used yet."""
+
+    def __call__(self, store: Store) -> None:
+        """Leave the store as it is."""
+
+
+Change = SetProfile | ClearProfiles | TransactionEnd | ExternalLimit | Nothing
+
+
+def station_cap(
+    installed: Sequence[InstalledProfile], window: Window, supply: Supply, clock_offset_s: float = 0.0
+) -> Limits:
+    """Return what binds the sum of all EVSEs: the lowest of the station-wide ChargingStationMaxProfile and external limits.
+
+    In A per grid phase or W in total. Source: K04.FR.05, K12.FR.01.
+    """
+    caps = [one for one in installed if one.evse_id == 0 and one.profile.purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL)]
+    return in_bench_time(lambda there: expected_limit(caps, 1, there, None, supply), window, clock_offset_s)
+
+
+def caps_over_run(facts: RunFacts, station: str, history: Sequence[StoreChange], supply: Supply) -> Limits:
+    """Return the limit on the sum of all EVSEs of a station at each moment of the run."""
+    starts = [*(max(facts.start, one.at) for one in history), facts.end]
+    parts = [
+        station_cap(change.installed, Window(start, end), supply, facts.clock_offset(station))
+        for change, start, end in zip(history, starts, starts[1:], strict=False)
+        if start < end
+    ]
+    return joined(parts, facts.end)
+
+
+def limits_over_run(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreChange] | None = None) -> Limits:
     """Return the limit that had to hold on one EVSE at each moment of the run."""
-    changes = store_history(facts, evse.station)
+    changes = store_history(facts, evse.station) if history is None else history
     edges = sorted(
         {
             facts.start,
@@ -188,24 +283,23 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:
         installed = next(change.installed for change in reversed(changes) if change.at <= start)
         running = [span for span in evse.transactions if span.begun <= start and (span.ended is None or start < span.ended)]
         transaction = running[-1].transaction if running else None
-        parts.append(_expected(facts, evse, installed, Window(start, end), transaction))
+        parts.append(_expected(evse, installed, Window(start, end), transaction))
     return joined(parts, facts.end)
 
 
-def limits_ahead(facts: RunFacts, evse: EvseFacts, asked: Call, window: Window) -> Limits:
+def limits_ahead(evse: EvseFacts, asked: Call, window: Window, history: Sequence[StoreChange]) -> Limits:
     """Return what the store demands when a composite schedule is asked for, over a window that may lie ahead.
 
     Args: window: in the bench's time. Without a transaction it is computed as if one began then (K08.FR.06).
     """
-    installed = store_at(store_history(facts, evse.station), asked.asked_seq)
+    installed = store_at(history, asked.asked_seq)
     seq = asked.asked_seq
     running = [span for span in evse.transactions if span.begun_seq < seq and (span.ended is None or seq < span.ended_seq)]
-    transaction = running[-1].transaction if running else Transaction("", asked.asked + facts.clock_offset(evse.station))
-    return _expected(facts, evse, installed, window, transaction)
+    transaction = running[-1].transaction if running else Transaction("", asked.asked + evse.clock_offset_s)
+    return _expected(evse, installed, window, transaction)
 
 
 def _expected(
-    facts: RunFacts,
     evse: EvseFacts,
     installed: Sequence[InstalledProfile],
     window: Window,
@@ -217,7 +311,7 @@ def _expected(
     """
     return in_bench_time(
         lambda there: expected_limit(installed, evse.evse_id, there, transaction, evse.supply),
-        window, facts.clock_offset(evse.station),
+        window, evse.clock_offset_s,
     )  # fmt: skip
 
 

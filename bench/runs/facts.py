@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.domain.documents import STATION_CLOCK, Document, Kind
-from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample, TransactionSpan
+from bench.domain.evidence import EvseFacts, Finding, LinkChange, PilotSample, RigAction, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
@@ -35,8 +35,11 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     )  # fmt: skip
     for document in tried:
         if document.kind == Kind.SETTING and document.data["what"] == STATION_CLOCK:
-            facts.clock_offsets[document.data["value"]["station"]] = document.data["value"]["offset_s"]
+            for one in facts.evses:
+                if one.station == document.data["value"]["station"]:
+                    one.clock_offset_s = document.data["value"]["offset_s"]
     _fold_measurements(tried, facts)
+    _fold_circumstances(tried, facts)
     _fold_transactions(facts)
     for document in documents:
         if document.kind == Kind.RUN_END:
@@ -69,6 +72,8 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
             current=Accuracy(accuracy.get("current_percent", 0), accuracy.get("current_resolution_a", 0)),
             power=Accuracy(accuracy.get("power_percent", 0), accuracy.get("power_resolution_w", 0)),
             latency_s=tuple(meter["latency_s"]) if meter else (0.0, 0.0),
+            current_type=features.get("current_type", "AC"),
+            max_current_a=evse.get("max_current_a", 0.0),
         )
 
 
@@ -94,6 +99,18 @@ def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
             if seen is not None:
                 offered = offered_current_a(data["duty_percent"])
                 seen.pilot.append(PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq))
+
+
+def _fold_circumstances(documents: Iterable[Document], facts: RunFacts) -> None:
+    for document in documents:
+        data, at, seq = document.data, seconds(document.t), document.seq
+        if document.kind == Kind.RIG_ACTION:
+            arguments = {key: value for key, value in data.items() if key not in ("station", "action")}
+            facts.actions.append(RigAction(at, seq, data["station"], data["action"], arguments))
+        elif document.kind == Kind.STATION_LINK and data["event"] in ("connected", "closed"):
+            facts.links.append(LinkChange(at, seq, data["station"], data["event"] == "connected"))
+        elif document.kind == Kind.FINDING:
+            facts.findings.append(Finding(at, seq, data["source"], data["code"], data["text"]))
 
 
 def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:
@@ -124,7 +141,8 @@ def _fold_transactions(facts: RunFacts) -> None:
             evse = facts.evse(call.station, request["evse"]["id"])
             if evse is not None:
                 anchor = time_or(request["timestamp"], call.asked + facts.clock_offset(call.station))
-                span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq)
+                remote = request["transactionInfo"].get("remoteStartId")
+                span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq, remote_start_id=remote)
                 evse.transactions.append(span)
         if span is not None and request["eventType"] == "Ended" and span.ended is None:
             span.ended, span.ended_seq = call.asked, call.asked_seq

@@ -67,6 +67,8 @@ def _span(period: PeriodResult) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """Return a limit or reading for people: `4.20 kW`, `16.0 A`."""
+    if unit == "phases":
+        return f"{value:.0f} phase{'s' if value != 1 else ''}"
     return f"{value / 1000:.2f} kW" if unit == "W" else f"{value:.1f} A"
 
 

@@ -54,7 +54,6 @@ async def across_midnight(out: Path) -> Outcome:
     return run.outcome
 
 
-@pytest.mark.xfail(strict=True, reason="the emulated station does not take its clock from the CSMS yet")
 def test_a_daily_profile_is_judged_across_the_stations_midnight(tmp_path: Path) -> None:
     """12 A, 8 A from the station's midnight (120 s after the clock was served), then 6 A; and the clock is set right again."""
     out = tmp_path / "run"

@@ -12,10 +12,12 @@ from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import moment
 from bench.domain.tolerance import Accuracy
-from bench.domain.verdicts import FaultClass, Layer, RunState, Verdict
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.check_composite import judge_composite
 from bench.runs.check_installed import judge_installed
 from bench.runs.check_relay import judge_relay
+from bench.runs.conduct.scene import Scene
+from bench.runs.expected import store_history
 
 T0 = 1_767_225_600.0
 OCPI = {
@@ -59,6 +61,11 @@ def facts(calls: list[Call], http: list[HttpExchange] | None = None, units: str 
     evse.transactions.append(TransactionSpan(Transaction("tx-1", T0), T0))
     rig = {"station": [{"id": "CS", "features": {"rate_units": list(units)}}]}
     return RunFacts({}, rig, 1, T0, T0 + 3600, RunState.COMPLETED, "", calls, http or [], [evse])
+
+
+def installed(run: RunFacts) -> CheckResult:
+    """Judge what the station holds."""
+    return judge_installed(Scene(run, "CS", store_history(run, "CS"), {}))
 
 
 def set_profile(profile: dict[str, Any] = OCPP, status: str = "Accepted") -> Call:
@@ -135,19 +142,19 @@ def test_a_rejected_profile_shows_nothing() -> None:
 
 def test_accepted_and_read_back_is_installed() -> None:
     """The store shows what was accepted."""
-    assert judge_installed(facts([set_profile(), *reported(OCPP)]), "CS").verdict is Verdict.PASS
+    assert installed(facts([set_profile(), *reported(OCPP)])).verdict is Verdict.PASS
 
 
 def test_without_a_read_back_nothing_is_known() -> None:
     """Accepted alone is a promise."""
-    result = judge_installed(facts([set_profile()]), "CS")
+    result = installed(facts([set_profile()]))
     assert (result.verdict, "was not read back" in result.headline) == (Verdict.INCONCLUSIVE, True)
 
 
 def test_a_time_out_is_unknown_and_not_refused() -> None:
     """No answer: INCONCLUSIVE, and nobody is blamed."""
     call = Call("CS", False, "SetChargingProfile", {"evseId": 1, "chargingProfile": OCPP}, T0 + 1, 10)
-    result = judge_installed(facts([call]), "CS")
+    result = installed(facts([call]))
     assert (result.verdict, result.blamed) == (Verdict.INCONCLUSIVE, ())
 
 
@@ -162,14 +169,14 @@ def test_a_time_out_is_unknown_and_not_refused() -> None:
 )
 def test_what_is_not_held_blames_the_station(calls: list[Call], reason: str) -> None:
     """Refused, lost or altered: sent and installed part."""
-    result = judge_installed(facts(calls), "CS")
+    result = installed(facts(calls))
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
     assert reason in result.headline
 
 
 def test_a_profile_that_is_lost_later_is_found() -> None:
     """The first read-back shows it, a later one does not: nobody had cleared it."""
-    result = judge_installed(facts([set_profile(), *reported(OCPP), *reported(at=9, seq=20)]), "CS")
+    result = installed(facts([set_profile(), *reported(OCPP), *reported(at=9, seq=20)]))
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
 
 
@@ -177,15 +184,15 @@ def test_a_profile_that_was_cleared_may_be_gone() -> None:
     """After an accepted ClearChargingProfile the store is empty, and that is right."""
     request = {"chargingProfileId": 5}
     clear = Call("CS", False, "ClearChargingProfile", request, T0 + 5, 16, {"status": "Accepted"}, "", T0 + 5, 17)
-    assert judge_installed(facts([set_profile(), *reported(OCPP), clear, *reported(at=9, seq=20)]), "CS").verdict is Verdict.PASS
+    assert installed(facts([set_profile(), *reported(OCPP), clear, *reported(at=9, seq=20)])).verdict is Verdict.PASS
 
 
 def test_calls_that_a_station_sends_are_no_facts() -> None:
     """A station that sends what only a CSMS may send changes nothing and breaks nothing."""
     odd = [Call("CS", True, action, {}, T0 + 2, 40) for action in ("SetChargingProfile", "GetCompositeSchedule")]
     run = facts([set_profile(), *reported(OCPP), *odd])
-    assert judge_installed(run, "CS").verdict is Verdict.PASS
-    assert judge_composite(run, run.evses[0]).verdict is Verdict.INCONCLUSIVE
+    assert installed(run).verdict is Verdict.PASS
+    assert judge_composite(run, run.evses[0], store_history(run, "CS")).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -227,7 +234,7 @@ def composite(periods: list[tuple[int, float]], unit: str = "W", asked: float = 
 def test_the_right_composite_passes(periods: list[tuple[int, float]], unit: str) -> None:
     """In W as installed, in A rounded down to one decimal (4200 / 690 = 6.08…), boundaries to the second."""
     run = facts([set_profile(), composite(periods, unit)])
-    assert judge_composite(run, run.evses[0]).verdict is Verdict.PASS
+    assert judge_composite(run, run.evses[0], store_history(run, "CS")).verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
@@ -237,7 +244,7 @@ def test_the_right_composite_passes(periods: list[tuple[int, float]], unit: str)
 def test_a_wrong_composite_is_report_only(periods: list[tuple[int, float]], unit: str) -> None:
     """A wrong limit, a missing or late step, the total of the phases told as A: installed and reported part."""
     run = facts([set_profile(), composite(periods, unit)])
-    result = judge_composite(run, run.evses[0])
+    result = judge_composite(run, run.evses[0], store_history(run, "CS"))
     assert (result.verdict, result.fault_class) == (Verdict.FAIL, FaultClass.REPORT_ONLY)
 
 
@@ -257,7 +264,7 @@ def test_the_station_does_not_choose_its_window(change: dict[str, Any], reason: 
     assert call.response is not None
     call.response["schedule"] |= change
     run = facts([set_profile(), call])
-    result = judge_composite(run, run.evses[0])
+    result = judge_composite(run, run.evses[0], store_history(run, "CS"))
     assert (result.verdict, reason in result.headline) == (Verdict.FAIL, True)
 
 
@@ -266,4 +273,4 @@ def test_a_refused_composite_fails() -> None:
     call = composite([(0, 0.0)])
     call.response = {"status": "Rejected"}
     run = facts([set_profile(), call])
-    assert judge_composite(run, run.evses[0]).verdict is Verdict.FAIL
+    assert judge_composite(run, run.evses[0], store_history(run, "CS")).verdict is Verdict.FAIL

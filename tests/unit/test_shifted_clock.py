@@ -14,7 +14,7 @@ from bench.domain.oracle import Supply
 from bench.domain.timeline import Window
 from bench.domain.verdicts import Verdict
 from bench.runs.check_composite import judge_composite
-from bench.runs.expected import limits_ahead, limits_over_run
+from bench.runs.expected import limits_ahead, limits_over_run, store_history
 from bench.runs.facts import facts_of
 from bench.runs.live import LiveLimits
 from tests.support import EPOCH, FakeClock, MemoryJournal
@@ -45,7 +45,8 @@ class Run:
         self.live = LiveLimits(self.clock, STATION, 1, Supply())
         self.journal.subscribe(self.live)
         rig = {"meters": {}, "station": [{"id": STATION, "evse": [{"id": 1, "meter": "", "phases": [1, 2, 3]}],
-               "features": {"nominal_voltage_v": 230, "supply_phases": 3, "product_tolerance_a": 0}}]}  # fmt: skip
+               "features": {"nominal_voltage_v": 230, "supply_phases": 3, "product_tolerance_a": 0,
+                            "rate_units": ["A", "W"]}}]}  # fmt: skip
         self.journal.write(Kind.RUN_START, {"judged": True, "rig": rig, "scenario": {}, "seed": 1})
         if offset_s is not None:
             value = {"station": STATION, "offset_s": offset_s, "measured_s": offset_s + 0.2, "uncertainty_s": 0.01}
@@ -129,7 +130,7 @@ def test_a_composite_schedule_in_the_stations_time_is_judged_in_it() -> None:
                     "chargingSchedulePeriod": told}  # fmt: skip
         run.call(60, "GetCompositeSchedule", {"evseId": 1, "duration": 300}, {"status": "Accepted", "schedule": schedule})
         facts = run.facts(300)
-        return judge_composite(facts, facts.evses[0]).verdict
+        return judge_composite(facts, facts.evses[0], store_history(facts, STATION)).verdict
 
     assert verdict((0, 16.0), (60, 8.0)) is Verdict.PASS
     assert verdict((0, 16.0)) is Verdict.FAIL
@@ -141,7 +142,7 @@ def test_limits_ahead_without_a_transaction_begin_one_in_the_stations_time() -> 
     run.call(10, "SetChargingProfile", {"evseId": 1, "chargingProfile": DAILY}, {"status": "Accepted"})
     run.call(60, "GetCompositeSchedule", {"evseId": 1, "duration": 300}, {"status": "Rejected"})
     facts = run.facts(300)
-    ahead = limits_ahead(facts, facts.evses[0], facts.calls[-1], Window(BEGIN + 60, BEGIN + 360))
+    ahead = limits_ahead(facts.evses[0], facts.calls[-1], Window(BEGIN + 60, BEGIN + 360), store_history(facts, STATION))
     assert [one.start - BEGIN for one in ahead.segments()] == [60, MIDNIGHT_S]
 
 

@@ -1,0 +1,261 @@
+"""What the meter shows of requirements: each period that a power check judged, by the rule that its limit came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench.domain.evidence import EvseFacts, Limits, Sample, TransactionSpan
+from bench.domain.exchange import Call
+from bench.domain.oracle import ExpectedLimit
+from bench.domain.profiles import InstalledProfile, Purpose
+from bench.domain.quantities import clock_text
+from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, PeriodResult, Verdict
+from bench.runs.conduct.scene import Scene, Shown, shown
+from bench.runs.expected import Change, ClearProfiles, SetProfile, change_by
+from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S
+from bench.runs.power_words import quantity
+
+_SAME_MOMENT_S: Final = 1.0
+_FREE_A: Final = 1.0
+"""So much more than a limit that is gone shows that it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A period of the power check in which something could be seen, with what led it."""
+
+    scene: Scene
+    evse: EvseFacts
+    limits: Limits
+    period: PeriodResult
+    breaches: tuple[Breach, ...]
+    """Those that lie in it."""
+    lead: InstalledProfile | None
+    span: TransactionSpan | None
+    settle_s: float
+
+    @property
+    def purpose(self) -> Purpose | None:
+        """Return the purpose of the leading profile."""
+        return None if self.lead is None else self.lead.profile.purpose
+
+    @property
+    def settled(self) -> list[Sample]:
+        """Return the readings of the settled part."""
+        begin = self.period.start + self.settle_s
+        return [one for one in self.evse.samples if begin <= one.requested and one.received < self.period.end]
+
+    @property
+    def before(self) -> ExpectedLimit | None:
+        """Return the limit just before the period; None without one."""
+        moment = self.period.start - 1e-3
+        return self.limits.at(moment) if self.limits.start <= moment else None
+
+
+def judge_measured(scene: Scene, evse: EvseFacts, power: CheckResult) -> Iterator[Shown]:
+    """Judge by the meter of the EVSE under test: a rule counts as shown in a period that was exercised, or was broken."""
+    settle_s = float(scene.facts.scenario.get("settle_s", 15.0)) + evse.latency_s[1]
+    limits = scene.limits[evse.evse_id]
+    for period in power.periods:
+        breaches = tuple(one for one in power.breaches if one.start < period.end and period.start <= one.end)
+        held = scene.held(_seq_at(scene, period.start))
+        lead = next((one for one in held if one.profile.id == period.profile_id), None)
+        judged = Judged(scene, evse, limits, period, breaches, lead, _span(evse, period.start), settle_s)
+        broken = [one for one in breaches if Layer.STATION in one.blamed]
+        good = period.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS) and not breaches
+        if not broken and not (good and period.exercised):
+            continue
+        for requirement in _rules(judged):
+            yield _said(requirement, judged, broken)
+    yield from _freed(scene, evse, settle_s)
+    yield from _unlimited_offline(scene, evse)
+
+
+def _said(requirement: str, judged: Judged, broken: list[Breach]) -> Shown:
+    period = judged.period
+    where = f"{judged.evse.name}, {clock_text(period.start)} to {clock_text(period.end)}"
+    limit = f"limit {quantity(period.limit, period.unit)}"
+    if broken:
+        worst = max(broken, key=lambda one: one.excess)
+        text = f"{where}, {limit}: measured {quantity(worst.highest, worst.unit)}"
+        return shown(requirement, False, text, worst.refs, FaultClass.OVER_LIMIT, worst.blamed)
+    most = "nothing" if period.highest is None else quantity(period.highest, period.unit)
+    refs = [one.seq for one in judged.settled]
+    return shown(requirement, True, f"{where}, {limit}: measured {most} at most", (*refs[:1], *refs[-1:]), FaultClass.OVER_LIMIT)
+
+
+def _rules(judged: Judged) -> Iterator[str]:
+    """Yield the requirements that a period puts to the test."""
+    yield "K01.FR.07"
+    yield from _unit(judged)
+    yield from _phases(judged)
+    yield from _history(judged)
+    purpose = judged.purpose
+    if judged.span is not None and purpose is Purpose.EXTERNAL:
+        yield "K11.FR.01"
+    if judged.evse.current_type == "AC" and judged.evse.pilot and judged.span is not None and judged.period.limit > 0:
+        yield "K02.FR.02"
+    if _offline_in(judged):
+        if purpose is Purpose.TX:
+            yield "K06.FR.01"
+        elif purpose is Purpose.TX_DEFAULT:
+            yield "K07.FR.01"
+
+
+def _unit(judged: Judged) -> Iterator[str]:
+    """K01.FR.50: W is the total; K01.FR.51: A is per phase, which two phases in use are needed to show."""
+    if judged.evse.current_type == "DC":
+        return
+    if judged.period.unit == "W":
+        yield "K01.FR.50"
+    elif judged.breaches or any(sum(one > DRAWING_A for one in sample.current_a) > 1 for sample in judged.settled):
+        yield "K01.FR.51"
+
+
+def _phases(judged: Judged) -> Iterator[str]:
+    """K01.FR.43: no more phases than allowed; K01.FR.46: the one that was asked for."""
+    period = judged.period
+    if judged.evse.current_type == "DC" or period.number_phases >= len(judged.evse.phases) or period.unit != "A":
+        return
+    late = [one for one in judged.settled if one.requested >= period.start + judged.settle_s + PHASE_SWITCH_S]
+    if not late:
+        return
+    yield "K01.FR.43"
+    use = _phase_to_use(judged.scene, period)
+    drawing = [one for one in late if max(one.current_a) > DRAWING_A]
+    if use in judged.evse.phases and drawing:
+        index = judged.evse.phases.index(use)
+        if all(one.current_a[index] > DRAWING_A for one in drawing):
+            yield "K01.FR.46"
+
+
+def _phase_to_use(scene: Scene, period: PeriodResult) -> int:
+    """Return the phaseToUse of the leading profile's period; 0 where it names none."""
+    for call in reversed(list(scene.sent("SetChargingProfile"))):
+        raw: Mapping[str, Any] = call.request.get("chargingProfile", {})
+        if raw.get("id") == period.profile_id and call.status == "Accepted" and (call.answered or 0) <= period.start + 1:
+            found = [one.get("phaseToUse", 0) for one in raw["chargingSchedule"][0]["chargingSchedulePeriod"]]
+            return int(found[0]) if len(set(found)) == 1 else 0
+    return 0
+
+
+def _history(judged: Judged) -> Iterator[str]:
+    """K02.FR.08: after a TxProfile ran out; K10.FR.05, 07: after clearing; K01.FR.32: under a new TxDefaultProfile."""
+    scene, period, before = judged.scene, judged.period, judged.before
+    if judged.span is None:
+        return
+    if before is not None and before.profile_id != period.profile_id:
+        held = scene.held(_seq_at(scene, period.start))
+        ran_out = next((one for one in held if one.profile.id == before.profile_id), None)
+        if ran_out is not None and ran_out.profile.purpose is Purpose.TX and judged.purpose is not Purpose.TX:
+            yield "K02.FR.08"
+    for call in scene.calls:
+        if call.from_station or call.answered is None or abs(call.answered - period.start) >= _SAME_MOMENT_S:
+            continue
+        change = change_by(call)
+        if isinstance(change, ClearProfiles):
+            yield "K10.FR.05"
+            if before is not None and _purpose(scene, before.profile_id, call.asked_seq) is Purpose.TX_DEFAULT:
+                yield "K10.FR.07"
+        elif _is_new_default(judged, judged.span, call, change):
+            yield "K01.FR.32"
+
+
+def _is_new_default(judged: Judged, span: TransactionSpan, call: Call, change: Change | None) -> bool:
+    """Say whether a change set the TxDefaultProfile that leads, while the transaction ran."""
+    mine = isinstance(change, SetProfile) and change.profile["id"] == judged.period.profile_id
+    return mine and judged.purpose is Purpose.TX_DEFAULT and call.action == "SetChargingProfile" and span.begun < call.asked
+
+
+def _purpose(scene: Scene, profile_id: int, seq: int) -> Purpose | None:
+    return next((one.profile.purpose for one in scene.held(seq) if one.profile.id == profile_id), None)
+
+
+def _offline_in(judged: Judged) -> bool:
+    """Say whether the station was offline in the settled part of a period for long enough that readings lie there."""
+    begin = judged.period.start + judged.settle_s
+    spans = [(max(begin, start), min(judged.period.end, end)) for start, end in judged.scene.facts.offline(judged.evse.station)]
+    return any(any(start <= one.requested and one.received < end for one in judged.evse.samples) for start, end in spans)
+
+
+def _freed(scene: Scene, evse: EvseFacts, settle_s: float) -> Iterator[Shown]:
+    """K10.FR.05, K10.FR.07, K13.FR.01: what no longer limits is exceeded; that nobody exceeds it proves nothing."""
+    limits = scene.limits[evse.evse_id]
+    for at, seq, kind in _releases(scene):
+        if not limits.start < at < limits.end - 1e-3 or _span(evse, at) is None:
+            continue
+        before, after = limits.at(at - 1e-3), limits.at(at + 1e-3)
+        if before is None or (after is not None and after.limit_a <= before.limit_a):
+            continue
+        later = min([one for one in limits.starts if one > at + 1e-3] or [limits.end])
+        drawn = [one for one in evse.samples if at + settle_s <= one.requested and one.received < later]
+        more = next((one for one in drawn if _reading(one, before) > before.limit + _FREE_A * _scale(before, evse)), None)
+        if more is None:
+            continue
+        drew = f"{evse.name} drew {max(more.current_a):.1f} A at {clock_text(more.received)}"
+        text = f"{drew}, free of the limit of {quantity(before.limit, before.unit)}"
+        yield shown("K13.FR.01" if kind == "external" else "K10.FR.05", True, text, (seq, more.seq), FaultClass.UNDER_DELIVERY)
+        if kind == "clear" and _purpose(scene, before.profile_id, seq) is Purpose.TX_DEFAULT:
+            yield shown("K10.FR.07", True, text, (seq, more.seq), FaultClass.UNDER_DELIVERY)
+
+
+def _releases(scene: Scene) -> Iterator[tuple[float, int, str]]:
+    for call in scene.sent("ClearChargingProfile"):
+        if call.status == "Accepted" and call.answered is not None and call.answered_seq is not None:
+            yield call.answered, call.answered_seq, "clear"
+    for one in scene.facts.actions:
+        if one.action == "external_limit" and one.station == scene.station and one.arguments.get("limit") is None:
+            yield one.at, one.seq, "external"
+
+
+def _reading(sample: Sample, limit: ExpectedLimit) -> float:
+    return max(sample.current_a) if limit.unit == "A" else (sample.power_w or 0.0)
+
+
+def _scale(limit: ExpectedLimit, evse: EvseFacts) -> float:
+    return 1.0 if limit.unit == "A" else evse.supply.voltage_v * limit.number_phases
+
+
+def _unlimited_offline(scene: Scene, evse: EvseFacts) -> Iterator[Shown]:
+    """K06.FR.02: offline and without any profile, a transaction charges as if unconstrained."""
+    limits = scene.limits[evse.evse_id]
+    for start, end in scene.facts.offline(scene.station):
+        span = _span(evse, start)
+        if span is None or any(one is not None for one in limits.between(start, end)):
+            continue
+        before = [max(one.current_a) for one in evse.samples if start - 60 <= one.received < start]
+        during = [one for one in evse.samples if start <= one.requested and one.received < end]
+        if not before or not during or before[-1] <= DRAWING_A:
+            continue
+        last = during[-1]
+        if max(last.current_a) >= before[-1] - _FREE_A:
+            text = f"{evse.name} offline from {clock_text(start)}: {max(last.current_a):.1f} A, {before[-1]:.1f} A before"
+            yield shown("K06.FR.02", True, text, (last.seq,), FaultClass.UNDER_DELIVERY)
+
+
+def judge_station_measured(scene: Scene, power: CheckResult) -> Iterator[Shown]:
+    """K04.FR.05, K12.FR.01: all EVSEs together stay within the station's limit, whoever set it."""
+    for period in power.periods:
+        breaches = [one for one in power.breaches if one.start < period.end and period.start <= one.end]
+        broken = [one for one in breaches if Layer.STATION in one.blamed]
+        good = period.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS) and period.exercised and not breaches
+        if not broken and not good:
+            continue
+        external = _purpose(scene, period.profile_id, _seq_at(scene, period.start)) is Purpose.EXTERNAL
+        limit = f"all EVSEs of {scene.station} from {clock_text(period.start)}, limit {quantity(period.limit, period.unit)}"
+        highest = max((one.highest for one in broken), default=period.highest or 0.0)
+        text = f"{limit}: measured {quantity(highest, period.unit)}{'' if broken else ' at most'}"
+        refs = tuple(ref for one in broken for ref in one.refs)
+        yield shown("K12.FR.01" if external else "K04.FR.05", not broken, text, refs, FaultClass.OVER_LIMIT)
+
+
+def _seq_at(scene: Scene, when: float) -> int:
+    """Return a document number that lies after every change of the store up to a moment."""
+    return max((one.seq for one in scene.history if one.at <= when + 1e-6), default=-1) + 1
+
+
+def _span(evse: EvseFacts, when: float) -> TransactionSpan | None:
+    running = [one for one in evse.transactions if one.begun <= when + 1e-6 and (one.ended is None or when < one.ended)]
+    return running[-1] if running else None
