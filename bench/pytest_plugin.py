@@ -40,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "charge point bench")
     group.addoption("--rig", default="emulated", help="rig to run the procedures on: a name in config/rigs, or a file")
     group.addoption("--bench-seed", type=int, default=1, help="seed of the emulated rig")
+    group.addoption("--station-clock", metavar="TIME", default=None, help="what the station's clock shows when a run starts")
     group.addoption("--bench-out", type=Path, default=None, help="folder for the runs (default: pytest's temporary folder)")
 
 
@@ -72,10 +73,12 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     from bench.rig.files import find_rig, find_scenario
     from bench.rig.session import NotBegunError, Order, open_run
     from bench.settings.base import check
+    from bench.settings.moments import parse_moment
 
     config = request.config
     rig_path, rig_settings = find_rig(config.getoption("rig"))
     base = config.getoption("bench_out") or tmp_path
+    station_clock = parse_moment(config.getoption("station_clock"), "--station-clock")
     count = 0
 
     @asynccontextmanager
@@ -85,7 +88,9 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
         path, settings = find_scenario(scenario)
         changed = check(type(settings), settings.model_dump(by_alias=True) | changes, path)
         folder = base / f"{request.node.name}-{count}"
-        order = Order(changed, path, rig_settings, rig_path, folder, seed=config.getoption("bench_seed"))
+        order = Order(
+            changed, path, rig_settings, rig_path, folder, seed=config.getoption("bench_seed"), station_clock=station_clock,
+        )  # fmt: skip
         try:
             async with open_run(order) as opened:
                 yield opened.procedure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -345,6 +346,15 @@ class Csms:
             return report.profiles()
         finally:
             del station.reports[request_id]
+
+    def shift_clock(self, station_id: str, shift: timedelta) -> None:
+        """From now on serve this station, in BootNotification and Heartbeat answers, a time that is ahead by `shift`."""
+        self.stations.setdefault(station_id, StationState(station_id)).clock_shift = shift
+
+    def station_time(self, station_id: str) -> datetime:
+        """Return the time that this station is served: the base of startSchedule, validFrom and validTo, in UTC."""
+        state = self.stations.get(station_id)
+        return self._clock.now() + (state.clock_shift if state is not None else timedelta(0))
 
     # what others wait for --------------------------------------------------------------------------------------
 

@@ -81,10 +81,10 @@ class Handlers:
         now = self._clock.now()
         station.boot, station.booted = payload, now
         out.tell("boot", station, reason=payload["reason"], charging_station=payload["chargingStation"])
-        return {"currentTime": _text(now), "interval": self._interval_s, "status": "Accepted"}
+        return {"currentTime": _text(now + station.clock_shift), "interval": self._interval_s, "status": "Accepted"}
 
     def _heartbeat(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        return {"currentTime": _text(self._clock.now())}
+        return {"currentTime": _text(self._clock.now() + station.clock_shift)}
 
     def _authorized(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         status = self._authorize(station.station_id, payload["idToken"])
@@ -94,7 +94,7 @@ class Handlers:
     def _status(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         evse_id, connector_id, status = payload["evseId"], payload["connectorId"], payload["connectorStatus"]
         station.connectors[evse_id, connector_id] = status
-        out.tell("status", station, evse=evse_id, connector=connector_id, status=status)
+        out.tell("status", station, evse=evse_id, connector=connector_id, status=status, timestamp=payload["timestamp"])
         return {}
 
     def _meter_values(self, station: StationState, payload: Payload, out: Outbox) -> Payload:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bench.wire.ocppj import MessageIds
@@ -56,6 +56,8 @@ class StationState:
     boot: dict[str, Any] | None = None
     """The last BootNotificationRequest."""
     booted: datetime | None = None
+    clock_shift: timedelta = timedelta(0)
+    """How far the time that the CSMS serves this station is ahead of the bench's."""
     last_seen: datetime | None = None
     connectors: dict[tuple[int, int], str] = field(default_factory=dict)
     """`connectorStatus` by (evseId, connectorId)."""

@@ -14,13 +14,15 @@ from typing import Any, Final
 
 SCHEMA_VERSION: Final = 1
 FIRST_HASH: Final = b"0" * 64
+STATION_CLOCK: Final = "station_clock"
+"""The setting that tells a shifted clock: `station`, `offset_s` (served, station less bench), `measured_s`, `uncertainty_s`."""
 
 
 class Kind(StrEnum):
     """What a document tells, and the fields of its `data`."""
 
     RUN_START = "run.start"
-    """`scenario`, `rig` (the whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (false for `serve`)."""
+    """`scenario`, `rig` (whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (not: serve, commission)."""
     RUN_END = "run.end"
     """`state`: completed, aborted or error; `reason`."""
     STEP_START = "step.start"

@@ -100,6 +100,8 @@ class EvseFacts:
     """AC or DC: what flows to the EV."""
     max_current_a: float = 0.0
     """The EVSE's own limit per phase; 0 where nobody said."""
+    clock_offset_s: float = 0.0
+    """How far the station's time is ahead of the bench's on purpose; its own error is not in it."""
     samples: list[Sample] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     gap_reason: str = ""
@@ -171,6 +173,10 @@ class RunFacts:
     def evse(self, station: str, evse_id: int) -> EvseFacts | None:
         """Return the facts of one EVSE."""
         return next((one for one in self.evses if (one.station, one.evse_id) == (station, evse_id)), None)
+
+    def clock_offset(self, station: str) -> float:
+        """Return how far the station's time is ahead of the bench's on purpose, in s; its own error is not in it."""
+        return next((one.clock_offset_s for one in self.evses if one.station == station), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

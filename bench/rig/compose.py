@@ -14,7 +14,7 @@ from bench.errors import UsageError
 from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
 from bench.runs.bench import Bench
 from bench.settings.meter import load_meter_map
-from bench.settings.scenario import Fault
+from bench.settings.scenario import Fault, under_test
 
 if TYPE_CHECKING:
     from bench.rig.session import Order
@@ -30,6 +30,8 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
     host: dict[str, Any] = {}
     async with AsyncExitStack() as stack:
         csms = Csms(clock, journal, ids, rig)
+        if order.station_clock is not None:
+            csms.shift_clock(under_test(rig, scenario)[0].id, order.station_clock - clock.now())
         stack.push_async_callback(csms.close)
         server = await stack.enter_async_context(
             open_ocpp_server(rig, csms.attach, csms.knock, virtual=order.virtual, folder=order.rig_path.parent)

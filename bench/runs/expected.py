@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
@@ -18,7 +18,9 @@ from bench.domain.profiles import (
     ProfileError,
     Purpose,
 )
-from bench.domain.timeline import Window, joined
+from bench.domain.timeline import Timeline, Window, joined
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def _external_limits(facts: RunFacts, station: str) -> Iterator[tuple[float, int
         source = str(one.arguments.get("source", "EMS"))
         if source not in sources:
             sources.append(source)
-        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at, one.arguments)
+        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at + facts.clock_offset(station), one.arguments)
 
 
 def external_periods(arguments: Mapping[str, Any]) -> list[tuple[int, float]]:
@@ -240,20 +242,22 @@ class Nothing:
 Change = SetProfile | ClearProfiles | TransactionEnd | ExternalLimit | Nothing
 
 
-def station_cap(installed: Sequence[InstalledProfile], window: Window, supply: Supply) -> Limits:
+def station_cap(
+    installed: Sequence[InstalledProfile], window: Window, supply: Supply, clock_offset_s: float = 0.0
+) -> Limits:
     """Return what binds the sum of all EVSEs: the lowest of the station-wide ChargingStationMaxProfile and external limits.
 
     In A per grid phase or W in total. Source: K04.FR.05, K12.FR.01.
     """
     caps = [one for one in installed if one.evse_id == 0 and one.profile.purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL)]
-    return expected_limit(caps, 1, window, None, supply)
+    return in_bench_time(lambda there: expected_limit(caps, 1, there, None, supply), window, clock_offset_s)
 
 
 def caps_over_run(facts: RunFacts, station: str, history: Sequence[StoreChange], supply: Supply) -> Limits:
     """Return the limit on the sum of all EVSEs of a station at each moment of the run."""
     starts = [*(max(facts.start, one.at) for one in history), facts.end]
     parts = [
-        station_cap(change.installed, Window(start, end), supply)
+        station_cap(change.installed, Window(start, end), supply, facts.clock_offset(station))
         for change, start, end in zip(history, starts, starts[1:], strict=False)
         if start < end
     ]
@@ -279,17 +283,42 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreCha
         installed = next(change.installed for change in reversed(changes) if change.at <= start)
         running = [span for span in evse.transactions if span.begun <= start and (span.ended is None or start < span.ended)]
         transaction = running[-1].transaction if running else None
-        parts.append(expected_limit(installed, evse.evse_id, Window(start, end), transaction, evse.supply))
+        parts.append(_expected(evse, installed, Window(start, end), transaction))
     return joined(parts, facts.end)
 
 
 def limits_ahead(evse: EvseFacts, asked: Call, window: Window, history: Sequence[StoreChange]) -> Limits:
     """Return what the store demands when a composite schedule is asked for, over a window that may lie ahead.
 
-    Without a transaction it is computed as if one began then (K08.FR.06).
+    Args: window: in the bench's time. Without a transaction it is computed as if one began then (K08.FR.06).
     """
     installed = store_at(history, asked.asked_seq)
     seq = asked.asked_seq
     running = [span for span in evse.transactions if span.begun_seq < seq and (span.ended is None or seq < span.ended_seq)]
-    transaction = running[-1].transaction if running else Transaction("", asked.asked)
-    return expected_limit(installed, evse.evse_id, window, transaction, evse.supply)
+    transaction = running[-1].transaction if running else Transaction("", asked.asked + evse.clock_offset_s)
+    return _expected(evse, installed, window, transaction)
+
+
+def _expected(
+    evse: EvseFacts,
+    installed: Sequence[InstalledProfile],
+    window: Window,
+    transaction: Transaction | None,
+) -> Limits:
+    """Return the limits over a window of the bench's time: the station goes by its own clock, shifted where the run did so.
+
+    Args: transaction: its start is in the station's time.
+    """
+    return in_bench_time(
+        lambda there: expected_limit(installed, evse.evse_id, there, transaction, evse.supply),
+        window, evse.clock_offset_s,
+    )  # fmt: skip
+
+
+def in_bench_time(expected: Callable[[Window], Timeline[T]], window: Window, offset_s: float) -> Timeline[T]:
+    """Return what `expected` gives for a window of the station's time, in the bench's; `offset_s` is station less bench."""
+    if not offset_s:
+        return expected(window)
+    there = expected(Window(window.start + offset_s, window.end + offset_s))
+    pieces = [(max(window.start, one.start - offset_s), one.value) for one in there.segments()]
+    return Timeline([(window.start, pieces[0][1]), *pieces[1:]] if pieces else [], window.end)

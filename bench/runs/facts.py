@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.domain.documents import Document, Kind
+from bench.domain.documents import STATION_CLOCK, Document, Kind
 from bench.domain.evidence import EvseFacts, Finding, LinkChange, PilotSample, RigAction, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
@@ -33,6 +33,11 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
         [_checked(call) for call in paired_calls(tried)], paired_http(tried),
         [one for station in rig["station"] for one in _evses(station, rig)],
     )  # fmt: skip
+    for document in tried:
+        if document.kind == Kind.SETTING and document.data["what"] == STATION_CLOCK:
+            for one in facts.evses:
+                if one.station == document.data["value"]["station"]:
+                    one.clock_offset_s = document.data["value"]["offset_s"]
     _fold_measurements(tried, facts)
     _fold_circumstances(tried, facts)
     _fold_transactions(facts)
@@ -135,7 +140,7 @@ def _fold_transactions(facts: RunFacts) -> None:
         if span is None and "evse" in request:
             evse = facts.evse(call.station, request["evse"]["id"])
             if evse is not None:
-                anchor = time_or(request["timestamp"], call.asked)
+                anchor = time_or(request["timestamp"], call.asked + facts.clock_offset(call.station))
                 remote = request["transactionInfo"].get("remoteStartId")
                 span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq, remote_start_id=remote)
                 evse.transactions.append(span)

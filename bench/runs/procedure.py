@@ -145,7 +145,7 @@ class Procedure:
         async with self.step("set_profile", purpose=purpose, unit=unit, periods=[list(period) for period in periods]):
             evse_id = 0 if purpose == "ChargingStationMaxProfile" else self.evse.id
             identity = self.profile_ids.setdefault((purpose, evse_id, stack_level), len(self.profile_ids) + 1)
-            start = self.bench.clock.now().replace(microsecond=0)
+            start = self.bench.csms.station_time(self.station.id).replace(microsecond=0)
             schedule: dict[str, Any] = {
                 "id": identity,
                 "startSchedule": start.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -72,7 +72,7 @@ class SafeState:
         return acted and not self._live
 
     async def _floor(self) -> dict[str, Any]:
-        now = self._bench.clock.now().replace(microsecond=0)
+        now = self._bench.csms.station_time(self.station).replace(microsecond=0)
         features = next(one.features for one in self._bench.settings.station if one.id == self.station)
         profile = {
             "id": FLOOR_PROFILE_ID,

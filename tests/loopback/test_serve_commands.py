@@ -94,6 +94,21 @@ def test_listening_to_the_outside_without_a_password_is_warned_of(tmp_path: Path
         assert lines["OCPP 2.0.1"].startswith("ws://")
 
 
+def test_a_served_station_is_told_another_time(tmp_path: Path) -> None:
+    """`--station-clock`: the answer to its boot says so, a warning too; a station that is gone at the end is a finding."""
+    with serving(tmp_path, "--station-clock", "2031-03-30T00:58:00Z") as (process, lines):
+        assert "2031-03-30T00:58:00" in lines["warning"]
+        with station(lines["OCPP 2.0.1"]) as one:
+            one.send(orjson.dumps([2, "1", "BootNotification", BOOT]).decode())
+            assert orjson.loads(one.recv())[2]["currentTime"].startswith("2031-03-30T00:58")
+            assert orjson.loads(one.recv())[2] == "GetVariables"  # is its time from Heartbeat?
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    documents = read_journal(tmp_path / "out" / "journal.jsonl").documents
+    codes = {one.data["code"] for one in documents if one.kind == Kind.FINDING}
+    assert {"clock_not_shifted", "clock_not_restored"} <= codes
+
+
 def test_a_server_that_was_killed_is_not_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its socket is still there; the message says what to do."""
     with serving(tmp_path) as (process, _):

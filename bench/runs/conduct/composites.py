@@ -57,7 +57,7 @@ def judge_composites(scene: Scene) -> Iterator[Shown]:
         if refusal is not None:
             yield refusal
             continue
-        reported = reported_schedule(call)
+        reported = reported_schedule(call, scene.evses[0].clock_offset_s)
         if isinstance(reported, str):
             yield shown("K08.FR.02", False, f"{subject}: {reported}", call.refs, FaultClass.REPORT_ONLY)
             continue
@@ -185,7 +185,7 @@ def _station(scene: Scene, call: Call, subject: str, reported: Reported) -> Iter
     """K08.FR.03, K08.FR.04: EVSE 0 is what the station takes from the grid, all EVSEs together."""
     window = Window(reported.limits.start, reported.limits.end)
     supply = scene.evses[0].supply
-    cap = station_cap(scene.held(call.asked_seq), window, supply)
+    cap = station_cap(scene.held(call.asked_seq), window, supply, scene.evses[0].clock_offset_s)
     above = first_deviation(cap, reported, supply, at_most=True)
     if any(one is not None for one in cap.values):
         text = f"{subject}: {'within' if above is None else _words(above, reported) + ' at most by'} the limit of the station"
