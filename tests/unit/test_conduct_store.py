@@ -108,9 +108,7 @@ MAX, DEFAULT = (0, profile(1, "ChargingStationMaxProfile")), (1, profile(2, stac
         ("K09.FR.06", {"chargingLimitSource": ["EMS"]}, [], [MAX]),
     ],
 )
-def test_a_report_holds_what_was_asked_for(
-    requirement: str, asked: dict[str, Any], sound: list[Any], broken: list[Any]
-) -> None:
+def test_a_report_holds_what_was_asked_for(requirement: str, asked: dict[str, Any], sound: list[Any], broken: list[Any]) -> None:
     """Every profile that matches all criteria, and no other."""
     good, bad = two_profiles(), two_profiles()
     good.read_back(*sound, **asked)
