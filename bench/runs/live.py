@@ -12,7 +12,7 @@ from bench.domain.oracle import ExpectedLimit, Supply, Transaction, expected_lim
 from bench.domain.quantities import seconds, time_or
 from bench.domain.timeline import Timeline, Window
 from bench.ports import Clock
-from bench.runs.expected import Store, TransactionEnd, change_by
+from bench.runs.expected import ExternalLimit, Store, TransactionEnd, change_by
 
 _AHEAD_S = 40 * 86_400.0
 
@@ -35,6 +35,9 @@ class LiveLimits:
 
     def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take one document of the journal."""
+        if kind == Kind.RIG_ACTION and data["station"] == self._station and data["action"] == "external_limit":
+            ExternalLimit(-1, seconds(self._clock.now()), data)(self._store)
+            self._plan()
         if kind != Kind.OCPP_FRAME or data["station"] != self._station:
             return
         call = self._pairing.frame(data["station"], data["dir"] == "in", data["raw"], seconds(self._clock.now()), 0)
