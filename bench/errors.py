@@ -25,6 +25,14 @@ class SchemaError(UsageError):
     """We were about to send an OCPP payload that breaks its schema."""
 
 
+class ProfileRuleError(UsageError):
+    """We were about to send a charging profile that breaks a rule which is ours to keep; `requirements` names it."""
+
+    def __init__(self, action: str, requirements: tuple[str, ...], text: str) -> None:
+        self.action, self.requirements = action, requirements
+        super().__init__(f"{action} was not sent: {text}")
+
+
 class RigError(BenchError):
     """The lab has to act: an instrument, a port or a cable does not work."""
 

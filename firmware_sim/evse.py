@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from ocpp.v201 import call
 
-from firmware_sim.charging import ChargingControl, Outlet
+from firmware_sim.charging import ChargingControl
 from firmware_sim.clock import Clock, seconds_of, text_of
 from firmware_sim.device_model import StationVariables
 from firmware_sim.ids import Identifiers
 from firmware_sim.outbox import Outbox
+from firmware_sim.outlet import Outlet
 from firmware_sim.profiles import Profile
 from firmware_sim.station_meter import StationMeter
 
@@ -49,7 +50,9 @@ class Transaction:
     seq_no: int = 0
     state: str = "EVConnected"
     duty_percent: float | None = None
-    """As last told to the CSMS."""
+    """As last seen."""
+    told_rate: float = 0.0
+    """What the CSMS was last told that is offered, in A over all phases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,10 @@ class EvseController:
             return "Unavailable"
         return "Occupied" if self._plant.plugged or self.transaction else "Available"
 
+    def power(self) -> str:
+        """Return the power in W that the station measures."""
+        return self._meter.power_w()
+
     def tell_status(self, *, always: bool = False) -> None:
         """Send StatusNotification when the status changed, or always."""
         status = self.status()
@@ -211,9 +218,17 @@ class EvseController:
                 self._cancel_timer("asking")
             else:
                 self._after("asking", SUSPENDED_EV_AFTER_S, self._tell_state)
-                self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
+                self._tell_rate(transaction)
         if self._plant.charging() or transaction.state == "Charging" or "asking" not in self._timers:
             self._tell_state()
+
+    def _tell_rate(self, transaction: Transaction) -> None:
+        """Tell a rate that has changed by more than LimitChangeSignificance says (K11.FR.04, SC.03)."""
+        rate, told = self._plant.offered_a * len(self._plant.lines), transaction.told_rate
+        if told and abs(rate - told) <= told * self._parts.variables.limit_change_significance_percent / 100:
+            return
+        transaction.told_rate = rate
+        self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
 
     def _tell_state(self) -> None:
         transaction = self.transaction
@@ -266,8 +281,14 @@ class EvseController:
         offered_a = self._parts.charging.offered_a(self.evse_id) if self.transaction else 0.0
         return {
             "timestamp": text_of(self._parts.clock.now()),
-            "sampledValue": self._meter.sample(context, self._parts.variables.measurands, offered_a),
+            "sampledValue": self._meter.sample(context, self._measurands(context), offered_a),
         }
+
+    def _measurands(self, context: str) -> list[str]:
+        variables = self._parts.variables
+        if context == "Transaction.Begin":
+            return variables.measurands_started
+        return variables.measurands_ended if context == "Transaction.End" else variables.measurands
 
     def _after(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         self._cancel_timer(name)

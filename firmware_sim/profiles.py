@@ -5,7 +5,7 @@ Source: OCPP 2.0.1 Part 2, block K: 3.2 to 3.5, K01, K09, K10.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,6 +14,8 @@ TX: Final = "TxProfile"
 TX_DEFAULT: Final = "TxDefaultProfile"
 STATION_MAX: Final = "ChargingStationMaxProfile"
 EXTERNAL: Final = "ChargingStationExternalConstraints"
+CSO: Final = "CSO"
+"""ChargingLimitSource of every profile that a CSMS has set."""
 RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
 
 Json = Mapping[str, Any]
@@ -28,6 +30,8 @@ class Period:
     """In the schedule's unit: A per phase or W in total; 0 is a limit."""
     number_phases: int | None
     """None where the profile says nothing, which means 3 (K01.FR.49)."""
+    phase_to_use: int | None = None
+    """1 to 3, with one phase only (K01.FR.46)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,13 @@ class Profile:
     periods: tuple[Period, ...]
     received: Mapping[str, Any]
     """As the CSMS sent it, for reports."""
+    source: str = CSO
+    """ChargingLimitSourceEnumType: CSO for what a CSMS has set, another one for external constraints."""
+    received_at: float | None = None
+    """When it came; None where nobody cares."""
 
 
-def profile_from(evse_id: int, content: Json) -> Profile:
+def profile_from(evse_id: int, content: Json, *, source: str = CSO, received_at: float | None = None) -> Profile:
     """Read a ChargingProfileType in the `ocpp` package's snake case. Raises ValueError on a wrong timestamp."""
     schedule = content["charging_schedule"][0]
     return Profile(
@@ -68,9 +76,12 @@ def profile_from(evse_id: int, content: Json) -> Profile:
         start=_time(schedule.get("start_schedule")),
         duration_s=schedule.get("duration"),
         periods=tuple(
-            Period(one["start_period"], one["limit"], one.get("number_phases")) for one in schedule["charging_schedule_period"]
+            Period(one["start_period"], one["limit"], one.get("number_phases"), one.get("phase_to_use"))
+            for one in schedule["charging_schedule_period"]
         ),
         received=content,
+        source=source,
+        received_at=received_at,
     )
 
 
@@ -90,6 +101,7 @@ class Criteria:
     evse_id: int | None = None
     purpose: str | None = None
     stack_level: int | None = None
+    sources: Sequence[str] | None = None
 
     def match(self, profile: Profile) -> bool:
         """Tell whether all that is asked for fits (K09.FR.04, K10.FR.04)."""
@@ -98,6 +110,7 @@ class Criteria:
             and (self.evse_id is None or profile.evse_id == self.evse_id)
             and (self.purpose is None or profile.purpose == self.purpose)
             and (self.stack_level is None or profile.stack_level == self.stack_level)
+            and (self.sources is None or profile.source in self.sources)
         )
 
 
@@ -116,19 +129,19 @@ class ProfileStore:
         self._profiles[profile.id] = profile
 
     def matching(self, criteria: Criteria) -> list[Profile]:
-        """Return the profiles that are meant, in order of EVSE, purpose, stack level and id."""
+        """Return the profiles that are meant, in order of EVSE, source, purpose, stack level and id."""
         found = [one for one in self._profiles.values() if criteria.match(one)]
-        return sorted(found, key=lambda one: (one.evse_id, one.purpose, one.stack_level, one.id))
+        return sorted(found, key=lambda one: (one.evse_id, one.source, one.purpose, one.stack_level, one.id))
 
-    def clear(self, criteria: Criteria) -> int:
-        """Delete the profiles that are meant and return how many there were."""
-        found = self.matching(criteria)
-        for profile in found:
-            del self._profiles[profile.id]
-        return len(found)
+    def delete(self, profiles: Iterable[Profile]) -> None:
+        """Forget these profiles."""
+        for profile in profiles:
+            self._profiles.pop(profile.id, None)
 
-    def end_transaction(self, transaction_id: str) -> None:
-        """Delete the TxProfiles of a transaction that has ended (K02.FR.05)."""
-        for profile in self.matching(Criteria(purpose=TX)):
-            if profile.transaction_id == transaction_id:
-                del self._profiles[profile.id]
+    def of_transaction(self, transaction_id: str) -> list[Profile]:
+        """Return the TxProfiles of a transaction, which go when it ends (K02.FR.05)."""
+        return [one for one in self.matching(Criteria(purpose=TX)) if one.transaction_id == transaction_id]
+
+    def expired(self, t: float) -> list[Profile]:
+        """Return the profiles that can never limit again: their validTo has passed (K01.FR.37)."""
+        return [one for one in self._profiles.values() if one.valid_to is not None and one.valid_to <= t]

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import run, serve, tools
+from bench.cli import lint, run, serve, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_parsers(commands)
     tools.add_parsers(commands)
+    lint.add_parsers(commands)
     serve.add_parsers(commands)
     return top
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from bench.cso.handlers import Authorizer, Handlers, NotSupportedError, accept_everyone
+from bench.cso.profile_gate import Rules, judge_before_sending, station_view
 from bench.cso.station import Knock, Outbox, ProfileReport, StationState, learnable_tokens
 from bench.domain.documents import Kind
 from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, SchemaError, StationOfflineError
@@ -67,6 +68,7 @@ class Csms:
     ) -> None:
         self._clock, self._journal, self._ids, self._settings = clock, journal, ids, settings.csms
         self._listeners: list[Listener] = list(listeners)
+        self._described = {one.id: one for one in settings.station}
         self._handlers = Handlers(clock, settings.csms.heartbeat_interval_s, authorize)
         self._connections: dict[str, _Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -247,13 +249,15 @@ class Csms:
         *,
         timeout_s: float | None = None,
         check: bool = True,
+        rules: Rules = "refuse",
     ) -> dict[str, Any]:
         """Send one CALL and return the CALLRESULT's payload. Calls to one station wait for one another, in order.
 
         Args:
             timeout_s: from the sending of the frame to its answer; the rig file's `call_timeout_s` where absent.
             check: off for negative tests: an invalid payload is sent and an invalid answer is returned.
-        Raises: SchemaError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
+            rules: what becomes of a charging profile that breaks a rule which is the CSMS's to keep (K01).
+        Raises: SchemaError, ProfileRuleError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
         """
         lock = self._locks.get(station_id)
         if lock is None:
@@ -262,6 +266,7 @@ class Csms:
             connection = self._connections.get(station_id)
             if connection is None:
                 raise StationOfflineError(f"{station_id} is not connected")
+            self._judge_profile(station_id, action, payload, rules)
             event = await self._exchange(station_id, connection, action, payload, timeout_s, check)
         if isinstance(event, ErrorReceived):
             if event.code == "NotImplemented":
@@ -271,6 +276,15 @@ class Csms:
             raise InvalidAnswerError(action, str(event.violation), event.payload)
         answer: dict[str, Any] = event.payload
         return answer
+
+    def _judge_profile(self, station_id: str, action: str, payload: Mapping[str, Any], rules: Rules) -> None:
+        """Refuse or write down what is wrong with a charging profile; a station outside of the rig file is not described."""
+        described = self._described.get(station_id)
+        if described is None:
+            return
+        view = station_view(self.stations[station_id], described.features, len(described.evse))
+        for code, text in judge_before_sending(action, payload, view, rules):
+            self.finding(station_id, code, text, source="bench")
 
     async def _exchange(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from bench.errors import SchemaError, StationError
+from bench.errors import ProfileRuleError, SchemaError, StationError
 from bench.ports import StationCaller
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi import ActiveChargingProfile, ChargingProfile
@@ -153,7 +153,7 @@ class Relay:
         """Return the station's answer, or why there is none."""
         try:
             return await self._caller.call(target.station, action, payload)
-        except (StationError, SchemaError) as error:
+        except (StationError, SchemaError, ProfileRuleError) as error:
             return str(error) or type(error).__name__
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+from bench.cso.profile_gate import Rules
 from bench.cso.station import Transaction
 from bench.domain.documents import Kind
 from bench.domain.oracle import Supply
@@ -134,8 +135,13 @@ class Procedure:
         purpose: str = "TxProfile",
         stack_level: int = 0,
         duration_s: int | None = None,
+        broken: bool = False,
     ) -> str:
-        """Send a profile, Absolute from this second on, and read the store back; return the answer's status."""
+        """Send a profile, Absolute from this second on, and read the store back; return the answer's status.
+
+        Args: broken: it breaks a rule of the CSMS on purpose; the journal says which. Raises ProfileRuleError where it does
+        so without being ordered to.
+        """
         async with self.step("set_profile", purpose=purpose, unit=unit, periods=[list(period) for period in periods]):
             evse_id = 0 if purpose == "ChargingStationMaxProfile" else self.evse.id
             identity = self.profile_ids.setdefault((purpose, evse_id, stack_level), len(self.profile_ids) + 1)
@@ -161,7 +167,8 @@ class Procedure:
                     raise StationError(f"{self.station.id}: a TxProfile needs a transaction on EVSE {self.evse.id} (K01.FR.09)")
                 profile["transactionId"] = running.transaction_id
             request = {"evseId": evse_id, "chargingProfile": profile}
-            answer = await self.bench.csms.call(self.station.id, "SetChargingProfile", request)
+            rules: Rules = "deliberate" if broken else "refuse"
+            answer = await self.bench.csms.call(self.station.id, "SetChargingProfile", request, rules=rules)
         await self.read_back()
         return str(answer["status"])
 

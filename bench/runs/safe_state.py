@@ -89,7 +89,7 @@ class SafeState:
             ],
         }
         request = {"evseId": 0, "chargingProfile": profile}
-        answer = await self._bench.csms.call(self.station, "SetChargingProfile", request, timeout_s=_CALL_S)
+        answer = await self._bench.csms.call(self.station, "SetChargingProfile", request, timeout_s=_CALL_S, rules="report")
         return {"ok": answer["status"] == "Accepted", **answer}
 
     async def _stop_transactions(self) -> dict[str, Any]:

@@ -45,8 +45,9 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.scsp_plan(step.within_s)
         case SetProfile():
             await procedure.set_profile(
-                step.periods, unit=step.unit, purpose=step.purpose, stack_level=step.stack_level, duration_s=step.duration_s
-            )
+                step.periods, unit=step.unit, purpose=step.purpose, stack_level=step.stack_level,
+                duration_s=step.duration_s, broken=step.broken,
+            )  # fmt: skip
         case Composite():
             await procedure.composite(step.duration_s, step.unit)
         case ReadBack():

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 
 from bench.domain.tolerance import DecisionRule
 from bench.errors import UsageError
@@ -116,14 +116,16 @@ class SetProfile(Step):
     unit: Literal["A", "W"] = "A"
     stack_level: int = Field(default=0, ge=0)
     duration_s: int | None = Field(default=None, ge=1)
+    broken: bool = False
+    """The profile breaks a rule on purpose, to see what the station says of it; without this it is not sent."""
     periods: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = Field(min_length=1)
     """[start in s, limit] each."""
 
     @field_validator("periods")
     @classmethod
-    def _ordered(cls, value: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    def _ordered(cls, value: tuple[tuple[int, float], ...], info: ValidationInfo) -> tuple[tuple[int, float], ...]:
         starts = [start for start, _ in value]
-        if starts[0] != 0 or starts != sorted(set(starts)):
+        if not info.data.get("broken") and (starts[0] != 0 or starts != sorted(set(starts))):
             raise ValueError("starts must ascend from 0 (K01.FR.31, K01.FR.35)")
         return value
 
@@ -237,7 +239,7 @@ def under_test(rig: RigSettings, scenario: ScenarioSettings) -> tuple[StationSet
         raise UsageError(f"scenario {scenario.name}: evse = {scenario.evse}: {there}")
     units = named[0].features.rate_units
     for index, step in enumerate(scenario.step):
-        if isinstance(step, SetProfile) and step.unit not in units:
+        if isinstance(step, SetProfile) and step.unit not in units and not step.broken:
             reason = f"{named[0].id} of rig {rig.name} takes {' and '.join(units)} (K01.FR.26)"
             raise UsageError(f"scenario {scenario.name}: step[{index}].unit = {step.unit!r}: {reason}")
     return named[0], evse

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from firmware_sim.limiter import Limiter, next_boundary, next_change, period_at, share
+from firmware_sim.limiter import Limiter, next_boundary, period_at, share
 from firmware_sim.profiles import STATION_MAX, TX, TX_DEFAULT, Period, Profile
 
 T = 1_768_435_200.0
@@ -155,7 +155,7 @@ def test_no_period_changes_between_two_boundaries() -> None:
     one = profile((0, 16), (45, 10), (90, 0), kind="Recurring", recurrency="Daily", duration_s=400, valid_to=T + DAY + 100)
     t, walked = T - 100, []
     while t < T + DAY + 500:
-        until = min(next_change([one], t, None), T + DAY + 500)
+        until = min(LIMITER.next_change([one], t, None), T + DAY + 500)
         walked += [period_at(one, t, None)] * math.ceil(until - t)
         t = until
     assert walked == [period_at(one, T - 100 + second, None) for second in range(len(walked))]

@@ -137,7 +137,7 @@ def test_the_store_is_not_endless() -> None:
 )
 def test_a_profile_with_a_remote_start_is_a_tx_profile_without_transaction(sent: dict[str, Any], code: str) -> None:
     """K05.FR.02, FR.05."""
-    refusal = RULES.refusal_at_start(profile_from(1, sent))
+    refusal = next(RULES.refusals_at_start(profile_from(1, sent), ProfileStore()), None)
     assert (refusal.reason_code if refusal else "") == code
 
 
