@@ -284,4 +284,4 @@ def test_a_refusal_that_was_due_is_no_fault() -> None:
     call.response = {"status": "Accepted"}
     result = installed(facts([call]))
     assert result.verdict is Verdict.FAIL
-    assert "accepted, though a TxProfile on EVSE 0" in result.headline
+    assert "accepted, though a TxProfile for EVSE 0" in result.headline
