@@ -141,6 +141,11 @@ def test_offline_the_profile_is_followed() -> None:
     assert has(offline(16.0, "default"), "K07.FR.01") == {Verdict.FAIL}
 
 
+def test_a_station_that_is_switched_off_shows_no_obedience() -> None:
+    """It has no connection, and no current either."""
+    assert has(offline(0.0, "tx"), "K06.FR.01") == set()
+
+
 def test_offline_without_a_profile_nothing_limits() -> None:
     """K06.FR.02: it goes on as before; an EV that draws less proves nothing."""
     assert has(offline(16.0), "K06.FR.02") == {Verdict.PASS}

@@ -14,7 +14,7 @@ from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, PeriodResult, Verdict
 from bench.runs.conduct.scene import Scene, Shown, shown
 from bench.runs.expected import Change, ClearProfiles, SetProfile, change_by
-from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S
+from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S, phases_in_use
 from bench.runs.power_words import quantity
 
 _SAME_MOMENT_S: Final = 1.0
@@ -183,10 +183,22 @@ def _purpose(scene: Scene, profile_id: int, seq: int) -> Purpose | None:
 
 
 def _offline_in(judged: Judged) -> bool:
-    """Say whether the station was offline in the settled part of a period for long enough that readings lie there."""
-    begin = judged.period.start + judged.settle_s
-    spans = [(max(begin, start), min(judged.period.end, end)) for start, end in judged.scene.facts.offline(judged.evse.station)]
-    return any(any(start <= one.requested and one.received < end for one in judged.evse.samples) for start, end in spans)
+    """Say whether the limit was reached, or broken, when the station had been offline for as long as settling takes.
+
+    A station that is switched off is offline as well, and draws nothing: that shows no obedience.
+    """
+    begin, period, supply = judged.period.start + judged.settle_s, judged.period, judged.evse.supply
+    near_a = float(judged.scene.facts.scenario.get("near_a", 1.5))
+    for start, end in judged.scene.facts.offline(judged.evse.station):
+        first, last = max(begin, start + judged.settle_s), min(period.end, end)
+        if any(one.start < last and first <= one.end for one in judged.breaches):
+            return True
+        for sample in judged.evse.samples:
+            if first <= sample.requested and sample.received < last:
+                scale = 1.0 if period.unit == "A" else supply.voltage_v * phases_in_use(sample)
+                if max(sample.current_a) > max(DRAWING_A, period.limit / scale - near_a):
+                    return True
+    return False
 
 
 def _freed(scene: Scene, evse: EvseFacts, settle_s: float) -> Iterator[Shown]:
