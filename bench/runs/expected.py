@@ -66,10 +66,11 @@ class Store:
 def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
     """Return each change of a station's store, in order; the first is what the store held before the run changed it.
 
-    That is what the station reported when it was asked before the first change, or nothing.
+    That is what the station reported when it was asked before the first change but clearing, or nothing: what is still there
+    after a clearing was there before it.
     """
     changes = sorted(_changes(facts, station), key=lambda one: one[1])
-    store = Store(_found(facts, station, changes[0][1] if changes else None))
+    store = Store(_found(facts, station, next((seq for _, seq, one in changes if not isinstance(one, ClearProfiles)), None)))
     history = [StoreChange(facts.start, -1, tuple(store.profiles))]
     for at, seq, change in changes:
         change(store)

@@ -12,7 +12,7 @@ from bench.domain.oracle import ExpectedLimit, Supply, Transaction, expected_lim
 from bench.domain.quantities import seconds, time_or
 from bench.domain.timeline import Timeline, Window
 from bench.ports import Clock
-from bench.runs.expected import Store, TransactionEnd, change_by, in_bench_time
+from bench.runs.expected import ExternalLimit, Store, TransactionEnd, change_by, in_bench_time
 
 _AHEAD_S = 40 * 86_400.0
 
@@ -38,6 +38,9 @@ class LiveLimits:
         """Take one document of the journal."""
         if kind == Kind.SETTING and data["what"] == STATION_CLOCK and data["value"]["station"] == self._station:
             self._offset_s = data["value"]["offset_s"]
+            self._plan()
+        if kind == Kind.RIG_ACTION and data["station"] == self._station and data["action"] == "external_limit":
+            ExternalLimit(-1, seconds(self._clock.now()), data)(self._store)
             self._plan()
         if kind != Kind.OCPP_FRAME or data["station"] != self._station:
             return

@@ -27,7 +27,7 @@ def judge_clearing(scene: Scene) -> Iterator[Shown]:
             yield from _without_default(scene, call, cleared)
         elif spared:
             yield from _spared(scene, call, spared)
-        else:
+        elif any(back.asked.asked_seq < call.asked_seq for back in scene.read_backs):  # before that, who knows what is there
             subject = what(call, "clearing of what is not there")
             yield shown("K10.FR.01", call.status == "Unknown", f"{subject}: {said(call)}", call.refs)
 
