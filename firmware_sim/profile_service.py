@@ -53,7 +53,7 @@ class ProfileService:
             "SetChargingProfile", profile, self.rules.refusals(profile, self._charging.store, self._charging.transactions)
         )
         if refusal:
-            return call_result.SetChargingProfile("Rejected", status_info(refusal.reason_code, refusal.text))
+            return call_result.SetChargingProfile("Rejected", status_info(refusal.reason_code, refusal.info))
         installed: Profile | None = self._faults.apply("on_set_profile", evse_id, value=profile)
         if installed is not None:
             self._charging.store.install(installed)
@@ -132,7 +132,7 @@ class ProfileService:
         unit = unit or self.rules.rate_units[0]
         refusal = self._answer("GetCompositeSchedule", None, self._not_composed(duration, evse_id, unit))
         if refusal:
-            return call_result.GetCompositeSchedule("Rejected", status_info(refusal.reason_code, refusal.text))
+            return call_result.GetCompositeSchedule("Rejected", status_info(refusal.reason_code, refusal.info))
         start = math.floor(seconds_of(self._clock.now()))
         known = evse_id if evse_id in self.rules.evse_phases else 0
         found = self._charging.composite(known, start, duration, unit)

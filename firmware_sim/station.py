@@ -93,7 +93,7 @@ class ChargingStation:
         evse = chosen[0]
         installed = None if profile is None else self.profiles.start_profile(evse.evse_id, profile)
         if isinstance(installed, Refusal):
-            why = status_info(installed.reason_code, installed.text)
+            why = status_info(installed.reason_code, installed.info)
             return call_result.RequestStartTransaction("Rejected", why)
         evse.authorise(Authorisation(snake_to_camel_case(id_token), remote_id, installed), "RemoteStart")
         started = evse.transaction.id if evse.transaction else None

@@ -23,6 +23,11 @@ class Refusal:
     rule: str = ""
     """The requirement that decides; empty where the station's own capacity or the schema's sense does."""
 
+    @property
+    def info(self) -> str:
+        """The text with its requirement."""
+        return f"{self.text} ({self.rule})" if self.rule else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class SmartChargingRules:
