@@ -95,12 +95,10 @@ class EvsePhysics:
             t = max(t, segment.start)
         current, volts = segment.current_at(t), self.voltage_v
         lines = segment.lines
-        return Truth(
-            (volts, volts, volts),
-            (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0),
-            volts * current * len(lines),
-            self._energy_at(segment, t),
-        )
+        amps = (current, current, current)
+        if len(lines) < 3:
+            amps = (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0)
+        return Truth((volts, volts, volts), amps, volts * current * len(lines), self._energy_at(segment, t))
 
     def pilot_state(self) -> str:
         """Return A (no EV), B (EV there), C (EV wants energy), E (EVSE without supply) or F (EVSE unavailable)."""
