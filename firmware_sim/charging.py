@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from firmware_sim.faults import FaultSeam
 from firmware_sim.limiter import Limiter, Ruling, lowest, next_change, share
 from firmware_sim.pilot import current_for, duty_for
 from firmware_sim.plant import EvsePlant
-from firmware_sim.profiles import ProfileStore
+from firmware_sim.profiles import Profile, ProfileStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class ChargingControl:
         """By EVSE: when to apply how many amperes, in order."""
         self._applying: dict[int, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.overlay: Callable[[Sequence[Profile], bool], list[Profile]] = lambda profiles, _: list(profiles)
+        """What becomes of the installed profiles before they rule; the flag says that it is for a report."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called after each change of transactions or profiles."""
 
     @property
     def transactions(self) -> Mapping[int, str]:
@@ -82,7 +86,7 @@ class ChargingControl:
     def decide(self, due: float = -math.inf) -> None:
         """Look at the profiles as they are now, apply what changes, and arm the timer for the next change."""
         t = max(due, seconds_of(self._clock.now()))
-        profiles = list(self.store)
+        profiles = self._faults.apply("profiles", None, value=self.overlay(list(self.store), False))
         session: dict[int, Ruling | None] = {}
         for evse_id, running in self._running.items():
             session[evse_id] = self._limiter.ruling(
@@ -95,17 +99,26 @@ class ChargingControl:
             amps = self._faults.apply("limit_a", evse_id, t, lowest(ruling, cap), max_a, value=amps)
             self._set(evse_id, min(amps, max_a))
         self._arm(profiles, t)
+        if due == -math.inf:
+            for watcher in self.watchers:
+                watcher()
 
     def composite(self, evse_id: int, start: float, duration_s: int, unit: str) -> list[CompositePeriod]:
         """Return what GetCompositeSchedule reports, from `start` (whole seconds since 1970)."""
+        periods = self.expected(self.overlay(list(self.store), True), evse_id, start, duration_s, unit)
+        changed: list[CompositePeriod] = self._faults.apply("composite", evse_id, value=periods)
+        return changed
+
+    def expected(
+        self, profiles: Iterable[Profile], evse_id: int, start: float, duration_s: int, unit: str
+    ) -> list[CompositePeriod]:
+        """Return the composite schedule of these profiles, from `start` (whole seconds since 1970)."""
         views = []
         for outlet in self._outlets.values():
             running = self._running.get(outlet.evse_id)
             transaction = (running.transaction_id, running.start) if running else (None, None)
             views.append(EvseView(outlet.evse_id, outlet.max_current_a, outlet.phases, *transaction))
-        periods = composite_schedule(self.store, self._limiter, views, evse_id, start, duration_s, unit)
-        changed: list[CompositePeriod] = self._faults.apply("composite", evse_id, value=periods)
-        return changed
+        return composite_schedule(profiles, self._limiter, views, evse_id, start, duration_s, unit)
 
     def close(self) -> None:
         """Let nothing happen by itself any more."""

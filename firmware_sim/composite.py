@@ -6,11 +6,11 @@ Where no profile limits, the EVSE's own maximum fills the gap; it is no cap on w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from firmware_sim.limiter import Limiter, Ruling, lowest, next_change
-from firmware_sim.profiles import Profile, ProfileStore
+from firmware_sim.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class CompositePeriod:
 
 
 def composite_schedule(
-    store: ProfileStore, limiter: Limiter, evses: list[EvseView], evse_id: int, start: float, duration_s: int, unit: str
+    store: Iterable[Profile], limiter: Limiter, evses: list[EvseView], evse_id: int, start: float, duration_s: int, unit: str
 ) -> list[CompositePeriod]:
     """Return the limits from `start` (whole seconds since 1970) for `duration_s`, equal neighbours merged.
 

@@ -5,6 +5,7 @@ Source: OCPP 2.0.1 Part 2, B05, B06 and the referenced components of appendix 3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,7 +26,16 @@ class StationVariables:
     """0: no periodic values."""
     ev_connection_timeout_s: int = 60
     """How long an authorisation waits for the cable."""
+    limit_change_significance: float = 0.0
+    """Percent; smaller changes of a limit or a rate are not told (SC.03)."""
+    limit_with_schedules: bool = True
+    """Whether NotifyChargingLimit carries the schedule (K11.FR.03, K12.FR.03)."""
     measurands: list[str] = field(default_factory=lambda: list(MEASURANDS))
+
+
+def changed_by_more(before: float, now: float, percent: float) -> bool:
+    """Tell whether a value moved by more than so many percent of what it was; from zero every move is more."""
+    return abs(now - before) > abs(before) * percent / 100 + 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,28 @@ def whole_number(low: int, high: int, apply: Callable[[int], None]) -> Callable[
         if not text.strip().lstrip("-").isdecimal() or not low <= int(text) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         apply(int(text))
+
+    return write
+
+
+def percentage(apply: Callable[[float], None]) -> Callable[[str], None]:
+    """Return a writer that takes a decimal from 0 to 100 and applies it."""
+
+    def write(text: str) -> None:
+        if not re.fullmatch(r"\d{1,3}(\.\d+)?", text.strip(), re.ASCII) or float(text) > 100:
+            raise ValueError("must be a number from 0 to 100")
+        apply(float(text))
+
+    return write
+
+
+def truth(apply: Callable[[bool], None]) -> Callable[[str], None]:
+    """Return a writer that takes true or false and applies it."""
+
+    def write(text: str) -> None:
+        if text.strip().lower() not in ("true", "false"):
+            raise ValueError("must be true or false")
+        apply(text.strip().lower() == "true")
 
     return write
 

@@ -15,7 +15,7 @@ from ocpp.v201 import call
 
 from firmware_sim.charging import ChargingControl, Outlet
 from firmware_sim.clock import Clock, seconds_of, text_of
-from firmware_sim.device_model import StationVariables
+from firmware_sim.device_model import StationVariables, changed_by_more
 from firmware_sim.ids import Identifiers
 from firmware_sim.outbox import Outbox
 from firmware_sim.profiles import Profile
@@ -49,7 +49,9 @@ class Transaction:
     seq_no: int = 0
     state: str = "EVConnected"
     duty_percent: float | None = None
-    """As last told to the CSMS."""
+    """As last seen."""
+    offered_a: float = 0.0
+    """What the pilot offers, A per phase, as last told to the CSMS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +213,16 @@ class EvseController:
                 self._cancel_timer("asking")
             else:
                 self._after("asking", SUSPENDED_EV_AFTER_S, self._tell_state)
-                self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
+            self._tell_rate(transaction)
         if self._plant.charging() or transaction.state == "Charging" or "asking" not in self._timers:
             self._tell_state()
+
+    def _tell_rate(self, transaction: Transaction) -> None:
+        """Tell what the pilot offers when it changed by more than LimitChangeSignificance (K11.FR.04, K13.FR.03, SC.03)."""
+        offered_a = self._parts.charging.offered_a(self.evse_id)
+        if changed_by_more(transaction.offered_a, offered_a, self._parts.variables.limit_change_significance):
+            transaction.offered_a = offered_a
+            self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
 
     def _tell_state(self) -> None:
         transaction = self.transaction

@@ -6,6 +6,21 @@
     limit_a(evse_id, t, ruling, max_a, amps) -> amps
         Station, whenever the limiter decides for an EVSE with a transaction: `t` seconds since 1970, `ruling` the
         `limiter.Ruling` of the profiles or None, `max_a` the EVSE's own maximum, `amps` what a sound station would apply.
+    profiles(now, profiles) -> profiles
+        Station, before the limiter looks at them: the installed profiles, a list.
+    on_clear(store, profiles) -> profiles
+        Station, at ClearChargingProfile: all installed profiles, and those that a sound station clears.
+    report_found(store, profiles) -> profiles
+        Station, at GetChargingProfiles: all installed profiles, and those that a sound station reports.
+    notice(payload) -> payload
+        Station, before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a
+        request of `ocpp.v201.call`; None sends nothing.
+    ev_schedule_check(evse_id, schedule, inside) -> inside
+        Station, on the EV's `ev_needs.Schedule`: whether it lies inside what was offered.
+    needs_in_renegotiation(evse_id, told) -> told
+        Station, when the CSMS begins a renegotiation: whether NotifyEVChargingNeeds is sent again.
+    ev_plan(evse_id, amps) -> amps
+        EV, whenever its agreed schedule changes: `amps` per phase that a sound EV does not exceed, infinity for none.
     composite(evse_id, periods) -> periods
         Station, before a composite schedule is reported: a list of `composite.CompositePeriod`.
     ev_current(evse_id, t, amps) -> amps
@@ -22,6 +37,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from firmware_sim.faults_external import EXTERNAL_FAULTS
 from firmware_sim.limiter import Ruling
 
 _SAME: Final = 1e-6
@@ -51,12 +67,12 @@ class IgnoresLimit:
         return amps
 
 
-FAULTS: Final[dict[str, type]] = {one.ID: one for one in (IgnoresLimit,)}
+FAULTS: Final[dict[str, Any]] = {one.ID: one for one in (IgnoresLimit, *EXTERNAL_FAULTS)}
 
 
 def describe_faults() -> list[dict[str, Any]]:
     """Return id, layer, text and parameters of each fault that can be seeded."""
-    return [{"id": id_, "layer": one.LAYER, "text": one.TEXT, "params": dict(one.PARAMS)} for id_, one in FAULTS.items()]  # type: ignore[attr-defined]
+    return [{"id": id_, "layer": one.LAYER, "text": one.TEXT, "params": dict(one.PARAMS)} for id_, one in FAULTS.items()]
 
 
 class FaultSeam:
@@ -70,7 +86,7 @@ class FaultSeam:
         fault = FAULTS.get(fault_id)
         if fault is None:
             raise ValueError(f"unknown fault {fault_id!r}; known: {', '.join(sorted(FAULTS))}")
-        known: Mapping[str, str] = fault.PARAMS  # type: ignore[attr-defined]
+        known: Mapping[str, str] = fault.PARAMS
         if wrong := [key for key in params if key not in known] + [key for key in known if key not in params]:
             raise ValueError(f"{fault_id}: params must be exactly {', '.join(known)}; wrong or missing: {', '.join(wrong)}")
         self._seeded.append(fault(**params))

@@ -11,10 +11,11 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 from firmware_sim.pilot import MIN_CURRENT_A
-from firmware_sim.profiles import RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Period, Profile
+from firmware_sim.profiles import EXTERNAL, RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Period, Profile
 
 DEFAULT_PHASES: Final = 3
 """K01.FR.49."""
@@ -107,9 +108,11 @@ class Limiter:
         cap = self.station_max(here, t) if with_station_max else None
         return lowest(session, cap)
 
-    def station_max(self, profiles: Iterable[Profile], t: float) -> Ruling | None:
-        """Return the limit of the whole station, A per phase over all EVSEs."""
-        return self.leading([one for one in profiles if one.purpose == STATION_MAX], t, None)
+    def station_max(self, profiles: Sequence[Profile], t: float) -> Ruling | None:
+        """Return the limit of the whole station, A per phase over all EVSEs: the lowest of its maximum and each external one."""
+        caps = [self.leading([one for one in profiles if one.purpose == STATION_MAX], t, None)]
+        caps += [self.leading([one], t, None) for one in profiles if one.purpose == EXTERNAL]
+        return reduce(lowest, caps)
 
     def leading(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
         """Return the limit of the highest stack level that has a period at `t`; a gap falls through to the next lower one."""

@@ -16,16 +16,15 @@ from ocpp.v201 import call, call_result
 from firmware_sim.charging import ChargingControl
 from firmware_sim.clock import Clock, seconds_of, text_of
 from firmware_sim.faults import FaultSeam
+from firmware_sim.iso15118 import HighLevelCommunication
 from firmware_sim.outbox import Outbox
-from firmware_sim.profiles import Criteria, Profile, profile_from
+from firmware_sim.profiles import EXTERNAL, Criteria, Profile, profile_from
 from firmware_sim.spec import StationSpec
 from firmware_sim.validation import SmartChargingRules
 
 ENTRIES: Final = 100
 """SmartChargingCtrlr.Entries: how many profiles the store holds."""
 PROFILES_PER_REPORT: Final = 4
-SOURCE: Final = "CSO"
-"""ChargingLimitSource of every profile that a CSMS has set."""
 Json = dict[str, Any]
 
 
@@ -36,9 +35,11 @@ class ProfileService:
         features = spec.features
         self.rules = SmartChargingRules(
             features.rate_units, features.profile_stack_level, features.periods_per_schedule, ENTRIES,
-            {evse.id: spec.phases_of(evse) for evse in spec.evses},
+            {evse.id: spec.phases_of(evse) for evse in spec.evses}, schedules=3 if features.iso15118 else 1,
         )  # fmt: skip
         self._charging, self._outbox, self._clock, self._faults = charging, outbox, clock, faults
+        self.hlc: HighLevelCommunication | None = None
+        """The ISO 15118 sessions, where the station speaks it."""
 
     def install(self, evse_id: int, content: Json) -> Any:
         """K01: install a profile, or say why not."""
@@ -47,6 +48,7 @@ class ProfileService:
         except ValueError as error:
             return call_result.SetChargingProfile("Rejected", status_info("InvalidSchedule", str(error)))
         refusal = self.rules.refusal(profile, self._charging.store, self._charging.transactions)
+        refusal = refusal or (self.hlc.refusal(profile) if self.hlc else None)
         if refusal:
             return call_result.SetChargingProfile("Rejected", status_info(refusal.reason_code, refusal.text))
         installed: Profile | None = self._faults.apply("on_set_profile", evse_id, value=profile)
@@ -56,7 +58,7 @@ class ProfileService:
         return call_result.SetChargingProfile("Accepted")
 
     def clear(self, profile_id: int | None, criteria: Json | None) -> Any:
-        """K10: an id counts alone; without id and criteria everything is meant."""
+        """K10: an id counts alone; without id and criteria everything is meant; external constraints are never cleared."""
         fields = criteria or {}
         meant = (
             Criteria(ids=[profile_id])
@@ -67,7 +69,9 @@ class ProfileService:
                 stack_level=fields.get("stack_level"),
             )
         )
-        cleared = self._charging.store.clear(meant)
+        found = [one for one in self._charging.store.matching(meant) if one.purpose != EXTERNAL]
+        cleared: list[Profile] = self._faults.apply("on_clear", list(self._charging.store), value=found)
+        self._charging.store.delete(cleared)
         if cleared:
             self._charging.decide()
         return call_result.ClearChargingProfile("Accepted" if cleared else "Unknown")
@@ -82,13 +86,16 @@ class ProfileService:
                 stack_level=criteria.get("stack_level"),
             )
         )
-        if SOURCE not in criteria.get("charging_limit_source", [SOURCE]) or not found:
+        sources = criteria.get("charging_limit_source")
+        found = [one for one in found if sources is None or one.source in sources]
+        found = self._faults.apply("report_found", list(self._charging.store), value=found)
+        if not found:
             return call_result.GetChargingProfiles("NoProfiles")
         parts = list(_parts(found))
-        for number, (owner, profiles) in enumerate(parts, start=1):
+        for number, (owner, source, profiles) in enumerate(parts, start=1):
             content = [dict(one.received) for one in profiles]
             more = True if number < len(parts) else None
-            self._outbox.put(call.ReportChargingProfiles(request_id, SOURCE, content, owner, tbc=more))
+            self._outbox.put(call.ReportChargingProfiles(request_id, source, content, owner, tbc=more))
         return call_result.GetChargingProfiles("Accepted")
 
     def composite(self, duration: int, evse_id: int, unit: str | None) -> Any:
@@ -123,9 +130,9 @@ def _no_schedule(reason_code: str, text: str) -> Any:
     return call_result.GetCompositeSchedule("Rejected", status_info(reason_code, text))
 
 
-def _parts(found: list[Profile]) -> Iterable[tuple[int, list[Profile]]]:
-    """Yield what one report carries: profiles of one EVSE, at most so many."""
-    for evse_id, group in groupby(found, key=lambda one: one.evse_id):
+def _parts(found: list[Profile]) -> Iterable[tuple[int, str, list[Profile]]]:
+    """Yield what one report carries: profiles of one EVSE and one source, at most so many."""
+    for (evse_id, source), group in groupby(found, key=lambda one: (one.evse_id, one.source)):
         profiles = list(group)
         for first in range(0, len(profiles), PROFILES_PER_REPORT):
-            yield evse_id, profiles[first : first + PROFILES_PER_REPORT]
+            yield evse_id, source, profiles[first : first + PROFILES_PER_REPORT]

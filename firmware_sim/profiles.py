@@ -5,8 +5,8 @@ Source: OCPP 2.0.1 Part 2, block K: 3.2 to 3.5, K01, K09, K10.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -31,8 +31,19 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileSchedule:
+    """One schedule of a profile."""
+
+    id: int
+    unit: str
+    start: float | None
+    duration_s: float | None
+    periods: tuple[Period, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
-    """One installed charging profile. Only its first schedule counts (K01.FR.34: no ISO 15118 here)."""
+    """One installed charging profile. Its first schedule counts; only an ISO 15118 EV chooses another (K15.FR.07)."""
 
     id: int
     evse_id: int
@@ -49,11 +60,16 @@ class Profile:
     periods: tuple[Period, ...]
     received: Mapping[str, Any]
     """As the CSMS sent it, for reports."""
+    schedules: tuple[ProfileSchedule, ...] = ()
+    """All of its schedules; `unit`, `start`, `duration_s` and `periods` are those of the one that counts."""
+    source: str = "CSO"
+    """ChargingLimitSource: CSO where a CSMS has set it."""
 
 
 def profile_from(evse_id: int, content: Json) -> Profile:
     """Read a ChargingProfileType in the `ocpp` package's snake case. Raises ValueError on a wrong timestamp."""
-    schedule = content["charging_schedule"][0]
+    schedules = tuple(_schedule_from(one) for one in content["charging_schedule"])
+    first = schedules[0]
     return Profile(
         id=content["id"],
         evse_id=evse_id,
@@ -64,13 +80,30 @@ def profile_from(evse_id: int, content: Json) -> Profile:
         transaction_id=content.get("transaction_id"),
         valid_from=_time(content.get("valid_from")),
         valid_to=_time(content.get("valid_to")),
-        unit=schedule["charging_rate_unit"],
-        start=_time(schedule.get("start_schedule")),
-        duration_s=schedule.get("duration"),
-        periods=tuple(
-            Period(one["start_period"], one["limit"], one.get("number_phases")) for one in schedule["charging_schedule_period"]
-        ),
+        unit=first.unit,
+        start=first.start,
+        duration_s=first.duration_s,
+        periods=first.periods,
         received=content,
+        schedules=schedules,
+    )
+
+
+def with_schedule(profile: Profile, index: int) -> Profile | None:
+    """Return the profile with schedule number `index`, from 0, as the one that counts; None where it has no such schedule."""
+    if index >= len(profile.schedules):
+        return profile if index == 0 else None
+    chosen = profile.schedules[index]
+    return replace(profile, unit=chosen.unit, start=chosen.start, duration_s=chosen.duration_s, periods=chosen.periods)
+
+
+def _schedule_from(content: Json) -> ProfileSchedule:
+    return ProfileSchedule(
+        content["id"],
+        content["charging_rate_unit"],
+        _time(content.get("start_schedule")),
+        content.get("duration"),
+        tuple(Period(one["start_period"], one["limit"], one.get("number_phases")) for one in content["charging_schedule_period"]),
     )
 
 
@@ -116,16 +149,14 @@ class ProfileStore:
         self._profiles[profile.id] = profile
 
     def matching(self, criteria: Criteria) -> list[Profile]:
-        """Return the profiles that are meant, in order of EVSE, purpose, stack level and id."""
+        """Return the profiles that are meant, in order of EVSE, source, purpose, stack level and id."""
         found = [one for one in self._profiles.values() if criteria.match(one)]
-        return sorted(found, key=lambda one: (one.evse_id, one.purpose, one.stack_level, one.id))
+        return sorted(found, key=lambda one: (one.evse_id, one.source, one.purpose, one.stack_level, one.id))
 
-    def clear(self, criteria: Criteria) -> int:
-        """Delete the profiles that are meant and return how many there were."""
-        found = self.matching(criteria)
-        for profile in found:
-            del self._profiles[profile.id]
-        return len(found)
+    def delete(self, profiles: Iterable[Profile]) -> None:
+        """Forget these profiles."""
+        for profile in profiles:
+            self._profiles.pop(profile.id, None)
 
     def end_transaction(self, transaction_id: str) -> None:
         """Delete the TxProfiles of a transaction that has ended (K02.FR.05)."""

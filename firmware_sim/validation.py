@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from firmware_sim.profiles import EXTERNAL, RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Profile, ProfileStore
+from firmware_sim.profiles import EXTERNAL, RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Profile, ProfileStore, with_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class SmartChargingRules:
     periods_per_schedule: int
     entries: int
     evse_phases: Mapping[int, int]
+    schedules: int = 1
+    """How many schedules a profile may have: more than one with ISO 15118 only (K01.FR.34)."""
 
     def refusal(self, profile: Profile, store: ProfileStore, transactions: Mapping[int, str]) -> Refusal | None:
         """Return why SetChargingProfile refuses this profile; None when it is accepted.
@@ -43,6 +45,7 @@ class SmartChargingRules:
             self._wrong_place(profile)
             or self._wrong_schedule(profile)
             or _wrong_transaction(profile, transactions)
+            or _external(profile, store)
             or _duplicate(profile, store)
             or self._full(profile, store)
         )
@@ -71,8 +74,12 @@ class SmartChargingRules:
         return None
 
     def _wrong_schedule(self, profile: Profile) -> Refusal | None:
-        if len(profile.received["charging_schedule"]) != 1:
-            return Refusal("InvalidSchedule", "one chargingSchedule without ISO 15118 (K01.FR.34)")
+        if len(profile.schedules) > self.schedules:
+            return Refusal("InvalidSchedule", f"{len(profile.schedules)} schedules: at most {self.schedules} (K01.FR.34)")
+        others = (with_schedule(profile, index) for index in range(1, len(profile.schedules)))
+        return next(filter(None, (self._wrong_one(one) for one in (profile, *others) if one)), None)
+
+    def _wrong_one(self, profile: Profile) -> Refusal | None:
         if profile.unit not in self.rate_units:
             return Refusal("UnsupportedRateUnit", f"chargingRateUnit {profile.unit}: {', '.join(self.rate_units)} (K01.FR.26)")
         return _wrong_timing(profile) or self._wrong_periods(profile)
@@ -129,6 +136,12 @@ def _wrong_transaction(profile: Profile, transactions: Mapping[int, str]) -> Ref
         return Refusal("TxNotFound", f"EVSE {profile.evse_id} has no transaction (K01.FR.09)")
     if running != profile.transaction_id:
         return Refusal("TxNotFound", f"transaction {profile.transaction_id} does not run on EVSE {profile.evse_id} (K01.FR.33)")
+    return None
+
+
+def _external(profile: Profile, store: Iterable[Profile]) -> Refusal | None:
+    if any(other.id == profile.id and other.purpose == EXTERNAL for other in store):
+        return Refusal("InvalidProfile", f"profile {profile.id} is an external limit and cannot be replaced (K01.FR.05)")
     return None
 
 

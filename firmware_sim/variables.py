@@ -11,6 +11,8 @@ from firmware_sim.device_model import (
     StationVariables,
     Variable,
     measurand_list,
+    percentage,
+    truth,
     whole_number,
 )
 from firmware_sim.evse import EvseController
@@ -36,6 +38,12 @@ def station_variables(
     def set_measurands(names: list[str]) -> None:
         variables.measurands = names
 
+    def set_significance(percent: float) -> None:
+        variables.limit_change_significance = percent
+
+    def set_with_schedules(on: bool) -> None:
+        variables.limit_with_schedules = on
+
     for name, value in {
         "Enabled": "true",
         "Available": "true",
@@ -47,6 +55,16 @@ def station_variables(
         "ACPhaseSwitchingSupported": "false",
     }.items():
         model.add("SmartChargingCtrlr", name, value)
+    model.add(
+        "SmartChargingCtrlr",
+        "LimitChangeSignificance",
+        Variable(lambda: f"{variables.limit_change_significance:g}", percentage(set_significance)),
+    )
+    model.add(
+        "SmartChargingCtrlr",
+        "NotifyChargingLimitWithSchedules",
+        Variable(lambda: str(variables.limit_with_schedules).lower(), truth(set_with_schedules)),
+    )
     model.add("ChargingStation", "Available", "true")
     model.add("ChargingStation", "SupplyPhases", str(features.supply_phases))
     for evse in spec.evses:
