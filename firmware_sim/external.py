@@ -6,7 +6,6 @@ Part 2, K11, K12, K13 with errata 2025-01 and 2025-06 (a new limit replaces the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -25,6 +24,7 @@ IDS: Final = {"EMS": -1, "SO": -2, "Other": -3}
 """Profile id by ChargingLimitSourceEnumType; negative, as K11.FR.06 recommends. CSO is the CSMS's own (K11.FR.05)."""
 MAX_LIMIT: Final = 1e6
 MAX_PERIODS: Final = 1024
+MAX_AHEAD_S: Final = 366 * 86_400
 
 
 class ExternalLimits:
@@ -49,7 +49,7 @@ class ExternalLimits:
             periods: (whole seconds from now, limit), ascending; `limit` holds until the first.
         Raises: ValueError that says which argument is wrong.
         """
-        if source not in IDS:
+        if not isinstance(source, str) or source not in IDS:
             raise ValueError(f"source = {source!r}: must be one of {', '.join(IDS)}")
         if limit is None and not periods:
             self._release(source)
@@ -137,8 +137,8 @@ def _steps(limit: float | None, unit: str, periods: Sequence[tuple[int, float]])
     for one in periods:
         if not isinstance(one, list | tuple) or len(one) != 2:
             raise ValueError(f"periods: {one!r}: must be a pair (seconds from now, limit)")
-        if isinstance(one[0], bool) or not isinstance(one[0], int) or one[0] < 0:
-            raise ValueError(f"periods: {one[0]!r}: must be a whole number of seconds, at least 0")
+        if isinstance(one[0], bool) or not isinstance(one[0], int) or not 0 <= one[0] <= MAX_AHEAD_S:
+            raise ValueError(f"periods: {one[0]!r}: must be a whole number of seconds from 0 to {MAX_AHEAD_S}")
         steps.append((one[0], _limit("periods", one[1])))
     if limit is not None:
         checked = _limit("limit", limit)
@@ -152,6 +152,6 @@ def _steps(limit: float | None, unit: str, periods: Sequence[tuple[int, float]])
 
 
 def _limit(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= MAX_LIMIT:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_LIMIT:
         raise ValueError(f"{name} = {value!r}: must be a number from 0 to {MAX_LIMIT:g}")
     return float(value)

@@ -55,6 +55,8 @@ class Session:
     """The composite schedule that the EV chose."""
     own: Schedule | None = None
     """The EV's own schedule, which it keeps to; None: it follows the limit."""
+    inside: bool = True
+    """The EV's schedule lies inside what it was offered (K15.FR.09, K16.FR.04, K17.FR.09)."""
     accepted: Schedule | None = None
     """What the CSMS accepted of it, for the composite schedule (K15.FR.14, K16.FR.10, K17.FR.14)."""
     rejected: bool = False
@@ -153,7 +155,7 @@ class HighLevelCommunication:
             offers = self._offers(evse_id, session, t)
             chosen = offers[session.index] if session.index < len(offers) else offers[0]
             if renewed or len(now) != len(session.seen) or differ(session.offered, chosen, t):
-                session.seen, session.accepted = now, None
+                session.seen = now
                 if self._faults.apply("needs_in_renegotiation", evse_id, value=False):
                     self._tell_needs(evse_id, session)
                 else:
@@ -185,7 +187,7 @@ class HighLevelCommunication:
         if self._sessions.get(evse_id) is not session:
             return
         self._cancel(evse_id, "patience")
-        session.state = "agreeing"
+        session.state, session.accepted = "agreeing", None
         self._after(evse_id, "agree", AGREE_S, lambda: self._agree(evse_id, session))
 
     def _agree(self, evse_id: int, session: Session) -> None:
@@ -198,16 +200,16 @@ class HighLevelCommunication:
         session.own = ev_answer(chosen, "inside" if session.rejected and wish == "outside" else wish)
         session.index, session.offered, session.state = offers.index(chosen), chosen, "agreed"
         session.accepted, session.seen = None, self._tx_profiles(session)
+        told = session.own or chosen
+        session.inside = self._faults.apply("ev_schedule_check", evse_id, told, value=within(told, chosen))
         self._charging.decide()
         self._drive(evse_id, session)
         if session.own is not None or session.seen:
             self._tell_schedule(evse_id, session)
 
     def _tell_schedule(self, evse_id: int, session: Session) -> None:
-        told, offered = session.own or session.offered, session.offered
+        told = session.own or session.offered
         assert told is not None
-        assert offered is not None
-        inside = self._faults.apply("ev_schedule_check", evse_id, told, value=within(told, offered))
         session.untold = False
         schedule = {
             "id": told.id,
@@ -222,7 +224,7 @@ class HighLevelCommunication:
             if answer is None or told is not (session.own or session.offered):
                 return
             session.rejected = answer.status != "Accepted"
-            if inside and not session.rejected and session.own is not None and session.state == "agreed":
+            if session.inside and not session.rejected and session.own is not None and session.state == "agreed":
                 session.accepted = told
 
         def lost() -> None:

@@ -201,6 +201,9 @@ async def test_it_survives_a_loss_of_power() -> None:
     ("arguments", "reason"),
     [
         ({"limit": 8, "source": "CSO"}, "source = 'CSO': must be one of EMS, SO, Other"),
+        ({"limit": 8, "source": ["EMS"]}, "must be one of EMS"),
+        ({"limit": 10**400}, "must be a number from 0"),
+        ({"limit": 8, "periods": [(10**400, 6.0)]}, "whole number of seconds from 0"),
         ({"limit": 8, "unit": "kW"}, "unit = 'kW': must be A or W"),
         ({"limit": -1}, "limit = -1: must be a number"),
         ({"limit": float("nan")}, "limit = nan"),

@@ -68,7 +68,7 @@ async def composite(lab: Lab, evse_id: int = 1) -> list[tuple[int, float]]:
 
 async def test_needs_are_told_after_the_transaction_with_ac_parameters_only() -> None:
     """K15.FR.01, FR.06, FR.16: Started with the idToken, then the needs: 40 kWh of 50, three phases, 16 A."""
-    ev = {"departure_s": 7200, "max_schedule_tuples": 6, "battery_wh": 50_000, "soc_percent": 20}
+    ev: dict[str, Any] = {"departure_s": 7200, "max_schedule_tuples": 6, "battery_wh": 50_000, "soc_percent": 20}
     async with iso_lab(**ev) as lab:
         await begin_told(lab)
         names = [name for name, _ in lab.csms.calls if name in (NEEDS, "TransactionEvent")]
