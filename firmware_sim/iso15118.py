@@ -70,8 +70,11 @@ class HighLevelCommunication:
     """The ISO 15118 sessions of one station."""
 
     def __init__(
-        self, plants: Mapping[int, EvsePlant], charging: ChargingControl, notices: Notices, clock: Clock, faults: FaultSeam
-    ) -> None:
+        self, plants: Mapping[int, EvsePlant], charging: ChargingControl, notices: Notices, clock: Clock, faults: FaultSeam,
+        *, units: Sequence[str], voltage_v: float,
+    ) -> None:  # fmt: skip
+        """`units`: the ChargingRateUnits of the station; `voltage_v`: nominal."""
+        self._units, self._voltage_v = units, voltage_v
         self._plants, self._charging, self._notices, self._clock, self._faults = plants, charging, notices, clock, faults
         self._sessions: dict[int, Session] = {}
         self._timers: dict[tuple[int, str], asyncio.TimerHandle] = {}
@@ -211,14 +214,6 @@ class HighLevelCommunication:
         told = session.own or session.offered
         assert told is not None
         session.untold = False
-        schedule = {
-            "id": told.id,
-            "duration": told.duration_s,
-            "charging_rate_unit": "A",
-            "charging_schedule_period": [
-                {"start_period": at, "limit": limit, "number_phases": told.number_phases} for at, limit in told.steps
-            ],
-        }
 
         def answered(answer: Any) -> None:
             if answer is None or told is not (session.own or session.offered):
@@ -231,11 +226,27 @@ class HighLevelCommunication:
             session.untold = session.state == "agreed"
 
         time_base = text_of(datetime.fromtimestamp(told.start, UTC))
-        payload = call.NotifyEVChargingSchedule(time_base=time_base, charging_schedule=schedule, evse_id=evse_id)
+        payload = call.NotifyEVChargingSchedule(
+            time_base=time_base, charging_schedule=self._content(evse_id, told), evse_id=evse_id
+        )
         if self._notices.online:
             self._notices.put(payload, answered=answered, lost=lost)
         else:
             lost()
+
+    def _content(self, evse_id: int, told: Schedule) -> Any:
+        """Return a ChargingScheduleType in A, or in W at nominal voltage where the station speaks of W only."""
+        dc = self._plants[evse_id].needs.requested_mode == "DC"
+        factor = 1.0 if "A" in self._units else self._voltage_v * told.number_phases
+        phases = {} if dc else {"number_phases": told.number_phases}
+        return {
+            "id": told.id,
+            "duration": told.duration_s,
+            "charging_rate_unit": "A" if "A" in self._units else "W",
+            "charging_schedule_period": [
+                {"start_period": at, "limit": round(limit * factor, 1), **phases} for at, limit in told.steps
+            ],
+        }
 
     def _drive(self, evse_id: int, session: Session) -> None:
         """Let the EV keep to its own schedule; beyond its end, or without one, it takes what the pilot offers."""

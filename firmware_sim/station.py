@@ -56,8 +56,12 @@ class ChargingStation:
         self.external = ExternalLimits(charging, notices, self._variables, clock, voltage_v=voltage_v) if external else None
         """Limits from outside; None: the station has no input for them."""
         plants = {outlet.evse_id: outlet.plant for outlet in outlets}
-        self.hlc = HighLevelCommunication(plants, charging, notices, clock, faults) if spec.features.iso15118 else None
-        """None: the station does not speak ISO 15118."""
+        self.hlc: HighLevelCommunication | None = None
+        """The ISO 15118 sessions; None: the station does not speak it."""
+        if spec.features.iso15118:
+            self.hlc = HighLevelCommunication(
+                plants, charging, notices, clock, faults, units=spec.features.rate_units, voltage_v=voltage_v
+            )
         self.profiles.hlc = self.hlc
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {

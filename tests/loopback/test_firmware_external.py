@@ -97,6 +97,23 @@ async def test_small_changes_are_told_when_they_add_up() -> None:
         assert seen == [(1, 2, 16.66), (1, 2, 15.83), (2, 3, 14.83)]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("LimitChangeSignificance", "12.5", "Accepted"),
+        ("LimitChangeSignificance", "-1", "Rejected"),
+        ("LimitChangeSignificance", "101", "Rejected"),
+        ("LimitChangeSignificance", "some", "Rejected"),
+        ("NotifyChargingLimitWithSchedules", "true", "Accepted"),
+        ("NotifyChargingLimitWithSchedules", "maybe", "Rejected"),
+    ],
+)
+async def test_its_variables_take_what_they_can(name: str, value: str, status: str) -> None:
+    """A percentage with decimals, and a boolean."""
+    async with open_lab(station()) as lab:
+        assert await set_variable(lab, name, value) == status
+
+
 async def test_a_limit_over_time_is_followed() -> None:
     """From now on 10 A, after 600 s a pause, after 1,200 s 6 A."""
     async with open_lab(station()) as lab:

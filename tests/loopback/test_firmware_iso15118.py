@@ -16,10 +16,11 @@ NEEDS, SCHEDULE = "NotifyEVChargingNeeds", "NotifyEVChargingSchedule"
 
 
 @asynccontextmanager
-async def iso_lab(needs: str | None = "Accepted", schedule: str = "Accepted", **ev: Any) -> AsyncIterator[Lab]:
+async def iso_lab(
+    needs: str | None = "Accepted", schedule: str = "Accepted", features: Json | None = None, **ev: Any
+) -> AsyncIterator[Lab]:
     """Start a station that speaks ISO 15118, with an EV that does before EVSE 1, and a CSMS with these answers."""
-    spec = specification(features={"iso15118": True, "external_limits": True})
-    async with open_lab(spec) as lab:
+    async with open_lab(specification(features={"iso15118": True, "external_limits": True, **(features or {})})) as lab:
         lab.csms.answers[NEEDS] = lambda _: None if needs is None else {"status": needs}
         lab.csms.answers[SCHEDULE] = lambda _: {"status": schedule}
         await lab.control.vehicle(1, {"iso15118": 1, **ev})
@@ -148,6 +149,14 @@ async def test_an_ev_inside_its_schedule_is_forwarded_followed_and_reported() ->
         assert (await composite(lab, 0))[0] == (0, 24.0)
         await lab.clock.sleep(1000)
         assert lab.power_w() == pytest.approx(12 * 690, abs=0.1)
+
+
+async def test_a_station_that_speaks_of_watts_tells_the_schedule_in_watts() -> None:
+    """RateUnit W only: 80 % of 6,900 W, which is 10 A on three phases at 230 V."""
+    async with iso_lab(ev_profile="inside", features={"rate_units": ["W"]}) as lab:
+        await install(lab, tx_profile(await begin_told(lab), [(0, 6900)], unit="W"))
+        schedule = (await lab.csms.until(SCHEDULE))["chargingSchedule"]
+        assert (schedule["chargingRateUnit"], schedule["chargingSchedulePeriod"][0]["limit"]) == ("W", 5520.0)
 
 
 async def test_an_ev_outside_its_schedule_is_forwarded_but_never_exceeds_it() -> None:
