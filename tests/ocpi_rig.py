@@ -116,6 +116,8 @@ class OcpiRig:
         return [one["text"] for one in self.journal.of("finding") if one["code"] == code]
 
 
+
+
 @asynccontextmanager
 async def open_ocpi_rig(
     journal: Journal | None = None, clock: Clock | None = None, *, register: bool = True, settings: RigSettings | None = None,

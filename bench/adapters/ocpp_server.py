@@ -120,7 +120,9 @@ class OcppServer:
 
     def _connection(self) -> WebSocketConnection:
         """Return the protocol for one accepted socket."""
-        protocol = ServerProtocol(select_subprotocol=_select, max_size=SURVIVED * self._csms.max_frame_bytes, logger=_log)
+        protocol = ServerProtocol(
+            select_subprotocol=_select, max_size=SURVIVED * self._csms.max_frame_bytes, logger=_log
+        )
         return WebSocketConnection(protocol, self, self._ping_interval_s)
 
     # what a connection calls ---------------------------------------------------------------------------------------

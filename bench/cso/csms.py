@@ -282,7 +282,9 @@ class Csms:
         check: bool,
     ) -> ResultReceived | ErrorReceived:
         limit_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
-        text = connection.session.make_call(action, payload, self._ids.token(32), self._clock.monotonic(), check=check)
+        text = connection.session.make_call(
+            action, payload, self._ids.token(32), self._clock.monotonic(), check=check
+        )
         if "idToken" in payload:
             self._learn(payload)
         loop = asyncio.get_running_loop()

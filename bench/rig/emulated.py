@@ -42,7 +42,9 @@ async def open_emulated_rig(
     scheme = "wss" if rig.csms.security_profile == 2 else "ws"
     url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
     try:
-        async with open_rig(_specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual) as emulated:
+        async with open_rig(
+            _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
+        ) as emulated:
             stations = dict(emulated.stations)
             yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports))
     except ValueError as error:

@@ -69,3 +69,4 @@ class TargetSettings(Settings):
             if name not in TargetFeatures.model_fields:
                 raise ValueError(f"origin.{name}: there is no such feature")
         return self
+

@@ -136,7 +136,9 @@ class OcppSession:
 
     # what we send ----------------------------------------------------------------------------------------------
 
-    def make_call(self, action: str, payload: Mapping[str, Any], message_id: str, now: float, *, check: bool = True) -> str:
+    def make_call(
+        self, action: str, payload: Mapping[str, Any], message_id: str, now: float, *, check: bool = True
+    ) -> str:
         """Return the text of a CALL, which is outstanding from now on (4.1.1: one at a time).
 
         Raises:
@@ -281,7 +283,9 @@ class OcppSession:
         elif len(description) > MAX_DESCRIPTION:
             remarks += (Remark("long_description", f"errorDescription has more than {MAX_DESCRIPTION} characters"),)
         elapsed_s = now - sent.sent_s
-        return ErrorReceived(message_id, sent.action, _text(code), _text(description), details, elapsed_s, remarks)
+        return ErrorReceived(
+            message_id, sent.action, _text(code), _text(description), details, elapsed_s, remarks
+        )
 
     def _answered(self, message_id: str) -> Outstanding | None:
         sent = self.outstanding

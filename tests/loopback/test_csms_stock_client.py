@@ -44,7 +44,9 @@ class Plain(ChargePoint):  # type: ignore[misc]
 
     async def boot(self) -> Any:
         """Send a BootNotification."""
-        return await self.call(call.BootNotification(charging_station={"model": "M", "vendor_name": "V"}, reason="PowerUp"))
+        return await self.call(
+            call.BootNotification(charging_station={"model": "M", "vendor_name": "V"}, reason="PowerUp")
+        )
 
 
 class WithProfiles(Plain):
@@ -72,7 +74,9 @@ async def connected(kind: type[Plain], csms: Csms) -> AsyncIterator[Plain]:
             await asyncio.wait([running])
 
 
-async def test_stock_client_boots_and_its_not_implemented_is_a_finding(clock: FakeClock, journal: MemoryJournal) -> None:
+async def test_stock_client_boots_and_its_not_implemented_is_a_finding(
+    clock: FakeClock, journal: MemoryJournal
+) -> None:
     """Nothing crashes: the call is refused, the finding is written, and the station goes on."""
     csms = new_csms(clock, journal)
     async with connected(Plain, csms) as station:

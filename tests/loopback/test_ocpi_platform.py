@@ -204,9 +204,7 @@ async def test_a_broken_object_is_2001_and_no_error_of_http(rig: OcpiRig, body: 
     assert (status, envelope["status_code"], "data" in envelope) == (200, 2001, False)
 
 
-@pytest.mark.parametrize(
-    "query", ["", "?duration=60", "?duration=0&response_url=http://scsp.bench/1", "?duration=x&response_url=http://scsp.bench/1"]
-)
+@pytest.mark.parametrize("query", ["", "?duration=60", "?duration=0&response_url=http://scsp.bench/1", "?duration=x&response_url=http://scsp.bench/1"])
 async def test_a_get_needs_duration_and_response_url(rig: OcpiRig, query: str) -> None:
     """2001 without them."""
     status, envelope, _ = await _ask(rig, "GET", PROFILES + query)

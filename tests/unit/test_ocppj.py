@@ -75,7 +75,9 @@ def refused(event: object) -> tuple[str, str, str]:
          "TypeConstraintViolation"),
     ],
 )  # fmt: skip
-def test_frame_that_breaks_the_rules_gets_its_callerror(frame: str | bytes, finding: str, message_id: str, code: str) -> None:
+def test_frame_that_breaks_the_rules_gets_its_callerror(
+    frame: str | bytes, finding: str, message_id: str, code: str
+) -> None:
     """Part 4, 4.2.3 and table 8: the code that fits; the id "-1" where the message's own cannot be read."""
     assert refused(OcppSession().receive(frame, 0.0)) == (finding, message_id, code)
 

@@ -34,7 +34,9 @@ def test_violation_says_where() -> None:
     profile = {"id": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute",
                "chargingSchedule": [schedule]}  # fmt: skip
     violation = check_payload("SetChargingProfile", False, {"evseId": 1, "chargingProfile": profile})
-    assert str(violation) == ('chargingProfile.chargingSchedule[0].chargingSchedulePeriod[0].limit: "16" is not of type "number"')
+    assert str(violation) == (
+        'chargingProfile.chargingSchedule[0].chargingSchedulePeriod[0].limit: "16" is not of type "number"'
+    )
 
 
 def test_reason_is_cut() -> None:

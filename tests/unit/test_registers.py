@@ -37,7 +37,9 @@ def decode(registers: Sequence[Register], content: Sequence[int], word_order: Wo
     ],
 )
 @pytest.mark.parametrize("word_order", ["big", "little"])
-def test_each_type_in_each_word_order(kind: RegisterType, content: list[int], value: float, word_order: WordOrder) -> None:
+def test_each_type_in_each_word_order(
+    kind: RegisterType, content: list[int], value: float, word_order: WordOrder
+) -> None:
     """The same number stands high word first or low word first; bytes inside a word never change places."""
     words = content if word_order == "big" else content[::-1]
     reading = decode([Register("power_total", "input", 0x10, kind)], words, word_order)

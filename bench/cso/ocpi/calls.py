@@ -86,3 +86,5 @@ def _answer(method: str, url: str, status: int, text: bytes) -> Answer:
 def why(answer: Answer) -> str:
     """Return how a peer refused, in words."""
     return f"HTTP {answer.status}, status_code {answer.code} {answer.message}".rstrip()
+
+

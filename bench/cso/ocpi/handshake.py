@@ -38,7 +38,9 @@ _NOT_ALLOWED: Final = 405
 class Handshake:
     """Registers, renews and removes platforms."""
 
-    def __init__(self, registry: Registry, calls: Calls, findings: Findings, own: PartyId, name: str, versions_url: str) -> None:
+    def __init__(
+        self, registry: Registry, calls: Calls, findings: Findings, own: PartyId, name: str, versions_url: str
+    ) -> None:
         self._registry, self._calls, self._findings = registry, calls, findings
         self._own, self._name, self._versions_url = own, name, versions_url
 

@@ -75,7 +75,9 @@ class Orders:
         self._calls, self._background, self._findings = calls, background, findings
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
-    def decide(self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None) -> Decision:
+    def decide(
+        self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None
+    ) -> Decision:
         """Return what OCPI's sender is told at once. Raises OcpiError (2001) for a response_url that must not be called."""
         if not requester.platform.may_be_called(requester.response_url):
             raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")

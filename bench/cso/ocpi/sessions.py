@@ -66,9 +66,7 @@ class Sessions:
         records = [
             one
             for one in self._records.values()
-            if one.id_token
-            and since <= one.last_updated
-            and (until is None or one.last_updated < until)
+            if one.id_token and since <= one.last_updated and (until is None or one.last_updated < until)
             and self._may_see(platform, one)
         ]
         records.sort(key=lambda one: one.last_updated)
