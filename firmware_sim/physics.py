@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from firmware_sim.ev import FULL_SOC_PERCENT, ElectricVehicle
@@ -187,6 +187,12 @@ class EvsePhysics:
         if "soc_percent" in settings:
             self._soc_percent = ev.soc_percent
         self.ev = ev
+        self._replan(t)
+
+    def plan(self, t: float, amperes: float) -> None:
+        """Let the EV take no more than this, A per phase, as it agreed over ISO 15118; infinity: nothing is agreed."""
+        self.advance(t)
+        self.ev = replace(self.ev, plan_a=amperes)
         self._replan(t)
 
     def energise(self, t: float, on: bool) -> None:

@@ -10,7 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from firmware_sim.profiles import EXTERNAL, RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Period, Profile, ProfileStore
+from firmware_sim.profiles import (
+    EXTERNAL,
+    RECURRENCE_S,
+    STATION_MAX,
+    TX,
+    TX_DEFAULT,
+    Period,
+    Profile,
+    ProfileStore,
+    with_schedule,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,12 @@ class SmartChargingRules:
         return None
 
     def _wrong_schedule(self, profile: Profile) -> Refusal | None:
-        if len(profile.received["charging_schedule"]) > (self.schedules if profile.purpose == TX else 1):
-            return Refusal("InvalidSchedule", "one chargingSchedule where no ISO 15118 EV has told its needs", "K01.FR.34")
+        if len(profile.schedules) > (self.schedules if profile.purpose == TX else 1):
+            return Refusal("InvalidSchedule", f"{len(profile.schedules)} schedules are too many without ISO 15118", "K01.FR.34")
+        others = (with_schedule(profile, index) for index in range(1, len(profile.schedules)))
+        return next(filter(None, (self._wrong_one(one) for one in (profile, *others) if one)), None)
+
+    def _wrong_one(self, profile: Profile) -> Refusal | None:
         if profile.unit not in self.rate_units:
             text = f"chargingRateUnit {profile.unit}: {', '.join(self.rate_units)}"
             return Refusal("UnsupportedRateUnit", text, "K01.FR.26")

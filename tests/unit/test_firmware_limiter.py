@@ -248,3 +248,10 @@ def test_the_phase_asked_for_is_kept_under_a_lower_cap() -> None:
 def test_on_dc_every_car_gets_its_share() -> None:
     """4 A for three cars, where nothing is too little to charge with."""
     assert share(4, [16, 16, 1], 0.0) == pytest.approx([1.5, 1.5, 1])
+
+
+def test_each_external_source_has_its_say() -> None:
+    """The lowest of them rules, whatever their stack levels (SC.01)."""
+    ems = profile((0, 12), id=-1, evse_id=0, purpose=EXTERNAL, source="EMS", stack_level=5)
+    grid = profile((0, 9), id=-2, evse_id=0, purpose=EXTERNAL, source="SO", duration_s=60)
+    assert [amps_at([ems, grid], t) for t in (0, 60)] == [9, 12]
