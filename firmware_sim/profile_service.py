@@ -21,7 +21,7 @@ from firmware_sim.outbox import Outbox
 from firmware_sim.profiles import CSO, EXTERNAL, Criteria, Profile, profile_from
 from firmware_sim.seam import Seam
 from firmware_sim.spec import StationSpec
-from firmware_sim.validation import Refusal, SmartChargingRules
+from firmware_sim.validation import MOST_SECONDS, Refusal, SmartChargingRules
 
 PROFILES_PER_REPORT: Final = 4
 Json = dict[str, Any]
@@ -155,8 +155,8 @@ class ProfileService:
             yield Refusal("InvalidValue", f"EVSE {evse_id} does not exist", "K08.FR.05")
         if unit not in self.rules.rate_units:
             yield Refusal("UnsupportedRateUnit", unit, "K08.FR.07")
-        if duration < 0:
-            yield Refusal("InvalidValue", f"duration {duration}: must not be negative")
+        if not 0 <= duration <= MOST_SECONDS:
+            yield Refusal("InvalidValue", f"duration: must be from 0 to {MOST_SECONDS} s")
 
     def _wrong_session(self, profile: Profile) -> Iterator[Refusal]:
         refusal = self.hlc.refusal(profile) if self.hlc else None

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from firmware_sim.profiles import (
     EXTERNAL,
@@ -21,6 +22,10 @@ from firmware_sim.profiles import (
     ProfileStore,
     with_schedule,
 )
+
+MOST_LIMIT: Final = 1e9
+MOST_SECONDS: Final = 10**11
+"""Three thousand years: beyond, a time cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,10 @@ class SmartChargingRules:
             return Refusal("InvalidSchedule", f"the first startPeriod is {starts[0]}: must be 0", "K01.FR.31")
         if any(later <= earlier for earlier, later in pairwise(starts)):
             return Refusal("InvalidSchedule", "startPeriod must ascend", "K01.FR.35")
-        if any(not math.isfinite(period.limit) or period.limit < 0 for period in profile.periods):
-            return Refusal("InvalidSchedule", "a limit must be a number of at least 0")
+        if any(not 0 <= period.limit <= MOST_LIMIT for period in profile.periods):
+            return Refusal("InvalidSchedule", f"a limit must be a number from 0 to {MOST_LIMIT:g}")
+        if starts[-1] > MOST_SECONDS or not 0 <= (profile.duration_s or 0) <= MOST_SECONDS:
+            return Refusal("InvalidSchedule", f"startPeriod and duration: seconds from 0 to {MOST_SECONDS}")
         return self._wrong_phases(profile)
 
     def _wrong_phases(self, profile: Profile) -> Refusal | None:
