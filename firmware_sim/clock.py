@@ -68,7 +68,7 @@ class StationClock:
         await self._clock.sleep(seconds)
 
     def set(self, text: str) -> float:
-        """Put the clock to a timestamp; return by how many seconds it went forward, 0 where it stays, cannot be read or is absurd."""
+        """Put the clock to a timestamp; return by how many seconds it went forward, 0 for one that is absurd."""
         try:
             told = datetime.fromisoformat(text)
         except ValueError:
