@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -42,6 +42,43 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """Return after that many seconds."""
         await asyncio.sleep(max(0.0, seconds))
+
+
+class StationClock:
+    """The station's own clock: the given one, set to the CSMS's time where that is its source (B01.FR.06, G02.FR.06).
+
+    A difference of up to a second stays: that much a CSMS that tells whole seconds is off anyway.
+    """
+
+    TOLERANCE_S: Final = 1.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._ahead = clock, timedelta()
+
+    def now(self) -> datetime:
+        """Return the station's time, aware, in UTC."""
+        return self._clock.now() + self._ahead
+
+    def monotonic(self) -> float:
+        """Return the event loop's seconds."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds; at once for zero or less."""
+        await self._clock.sleep(seconds)
+
+    def set(self, text: str) -> float:
+        """Put the clock to a timestamp; return by how many seconds it went forward, 0 where it stays or cannot be read."""
+        try:
+            told = datetime.fromisoformat(text)
+        except ValueError:
+            return 0.0
+        told = told if told.tzinfo else told.replace(tzinfo=UTC)
+        step = told - self.now()
+        if abs(step.total_seconds()) <= self.TOLERANCE_S:
+            return 0.0
+        self._ahead += step
+        return step.total_seconds()
 
 
 def seconds_of(moment: datetime) -> float:

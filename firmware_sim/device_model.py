@@ -1,20 +1,23 @@
-"""The device model, as far as smart charging needs it: variables that a CSMS reads and sets.
+"""The device model: variables that a CSMS reads, sets and has reported.
 
-Source: OCPP 2.0.1 Part 2, B05, B06 and the referenced components of appendix 3.1.
+Source: OCPP 2.0.1 Part 2, B05, B06, B07 and the referenced components of appendix 3.1.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 MEASURANDS: Final = (
     "Energy.Active.Import.Register", "Power.Active.Import", "Current.Import", "Voltage", "Current.Offered", "Power.Offered",
 )  # fmt: skip
+ITEMS_PER_MESSAGE: Final = 50
+"""How many variables one GetVariables or SetVariables may name, and one NotifyReport carries."""
 TX_POINT: Final = "PowerPathClosed"
 """A transaction runs while the cable is connected and someone is authorised: the logical AND of both (part 2, E)."""
+TIME_SOURCES: Final = ("Heartbeat", "NTP", "GPS", "RealTimeClock", "MobileNetwork", "RadioTimeTransmitter")
+AVAILABILITY: Final = ("Available", "Occupied", "Reserved", "Unavailable", "Faulted")
 
 
 @dataclass(slots=True)
@@ -26,11 +29,20 @@ class StationVariables:
     """0: no periodic values."""
     ev_connection_timeout_s: int = 60
     """How long an authorisation waits for the cable."""
+    measurands: list[str] = field(default_factory=lambda: list(MEASURANDS))
+    """Of the values that come while a transaction runs."""
+    measurands_started: list[str] = field(default_factory=lambda: list(MEASURANDS))
+    measurands_ended: list[str] = field(default_factory=lambda: list(MEASURANDS))
+    time_source: list[str] = field(default_factory=lambda: ["Heartbeat"])
     limit_change_significance: float = 0.0
-    """Percent; smaller changes of a limit or a rate are not told (SC.03)."""
+    """Percent; a change of the rate or of an external limit by no more than this is not told (SC.03)."""
+    external_signals: bool = True
+    """Whether external limits count."""
     limit_with_schedules: bool = True
     """Whether NotifyChargingLimit carries the schedule (K11.FR.03, K12.FR.03)."""
-    measurands: list[str] = field(default_factory=lambda: list(MEASURANDS))
+    back_off_wait_s: int = 1
+    back_off_repeats: int = 3
+    offline_threshold_s: int = 60
 
 
 def changed_by_more(before: float, now: float, percent: float) -> bool:
@@ -44,22 +56,66 @@ class Variable:
 
     read: Callable[[], str]
     write: Callable[[str], None] | None = None
+    data_type: str = "string"
+    """DataEnumType."""
+    unit: str | None = None
+    max_limit: float | None = None
+    values: tuple[str, ...] = ()
+    """What a list or an option may hold."""
+
+    def characteristics(self) -> dict[str, Any]:
+        """Return VariableCharacteristicsType, in the `ocpp` package's snake case."""
+        found: dict[str, Any] = {"data_type": self.data_type, "supports_monitoring": False}
+        if self.unit:
+            found["unit"] = self.unit
+        if self.max_limit is not None:
+            found["max_limit"] = self.max_limit
+        if self.values:
+            found["values_list"] = ",".join(self.values)
+        return found
 
 
-Key = tuple[str, int | None, str]
+def fixed(value: object, data_type: str = "string", **more: Any) -> Variable:
+    """Return a variable with one value for ever; true and false as OCPP writes them."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return Variable(lambda: text, None, data_type, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a variable sits: a component, of the station or of an EVSE or its connector, and an instance of the variable."""
+
+    component: str
+    variable: str
+    instance: str | None = None
+    evse_id: int | None = None
+    connector_id: int | None = None
+
+    def folded(self) -> Place:
+        """Return it as names are compared: without case."""
+        instance = self.instance.casefold() if self.instance is not None else None
+        return Place(self.component.casefold(), self.variable.casefold(), instance, self.evse_id, self.connector_id)
+
+    def described(self) -> dict[str, Any]:
+        """Return `component` and `variable` as they are reported."""
+        component: dict[str, Any] = {"name": self.component}
+        if self.evse_id is not None:
+            component["evse"] = {"id": self.evse_id}
+            if self.connector_id is not None:
+                component["evse"]["connector_id"] = self.connector_id
+        variable = {"name": self.variable} | ({"instance": self.instance} if self.instance is not None else {})
+        return {"component": component, "variable": variable}
 
 
 class DeviceModel:
-    """Answers GetVariables and SetVariables; only the attribute Actual exists."""
+    """Answers GetVariables, SetVariables and reports; only the attribute Actual exists."""
 
     def __init__(self) -> None:
-        self._variables: dict[Key, Variable] = {}
+        self._variables: dict[Place, tuple[Place, Variable]] = {}
 
-    def add(self, component: str, variable: str, entry: Variable | str, evse_id: int | None = None) -> None:
-        """Add a variable; a text is a fixed value."""
-        if isinstance(entry, str):
-            entry = Variable(lambda value=entry: value)  # type: ignore[misc]
-        self._variables[component.casefold(), evse_id, variable.casefold()] = entry
+    def add(self, place: Place, entry: Variable) -> None:
+        """Add a variable."""
+        self._variables[place.folded()] = (place, entry)
 
     def get(self, asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return a GetVariableResult for each GetVariableData, in order."""
@@ -93,16 +149,43 @@ class DeviceModel:
             results.append({"attribute_status": status, **result})
         return results
 
+    def report(self, base: str) -> list[dict[str, Any]]:
+        """Return a ReportDataType for each variable of a ReportBaseEnumType (B07.FR.07 to FR.09), in the order of adding."""
+        return [
+            {
+                **place.described(),
+                "variable_attribute": [
+                    {
+                        "type": "Actual",
+                        "value": entry.read(),
+                        "mutability": "ReadWrite" if entry.write else "ReadOnly",
+                        "persistent": True,
+                        "constant": False,
+                    }
+                ],
+                "variable_characteristics": entry.characteristics(),
+            }
+            for place, entry in self._of(base)
+        ]
+
+    def _of(self, base: str) -> Iterator[tuple[Place, Variable]]:
+        for place, entry in self._variables.values():
+            summary = base == "SummaryInventory" and place.variable == "AvailabilityState"
+            if base == "FullInventory" or summary or (base == "ConfigurationInventory" and entry.write):
+                yield place, entry
+
     def _find(self, one: Mapping[str, Any]) -> tuple[str, Variable | None]:
         component, variable = one["component"], one["variable"]
-        name, evse_id = component["name"].casefold(), component.get("evse", {}).get("id")
-        entry = self._variables.get((name, evse_id, variable["name"].casefold()))
-        if entry is None:
-            known = any(key[:2] == (name, evse_id) for key in self._variables)
-            return "UnknownVariable" if known else "UnknownComponent", None
+        evse = component.get("evse", {})
+        place = Place(component["name"], variable["name"], variable.get("instance"), evse.get("id"), evse.get("connector_id"))
+        place = place.folded()
+        if "instance" in component or place not in self._variables:
+            where = (place.component, place.evse_id, place.connector_id)
+            known = any((one.component, one.evse_id, one.connector_id) == where for one in self._variables)
+            return "UnknownVariable" if known and "instance" not in component else "UnknownComponent", None
         if one.get("attribute_type", "Actual") != "Actual":
             return "NotSupportedAttributeType", None
-        return "Accepted", entry
+        return "Accepted", self._variables[place][1]
 
 
 def whole_number(low: int, high: int, apply: Callable[[int], None]) -> Callable[[str], None]:
@@ -116,13 +199,17 @@ def whole_number(low: int, high: int, apply: Callable[[int], None]) -> Callable[
     return write
 
 
-def percentage(apply: Callable[[float], None]) -> Callable[[str], None]:
-    """Return a writer that takes a decimal from 0 to 100 and applies it."""
+def decimal_number(low: float, high: float, apply: Callable[[float], None]) -> Callable[[str], None]:
+    """Return a writer that takes a number in [low, high] and applies it."""
 
     def write(text: str) -> None:
-        if not re.fullmatch(r"\d{1,3}(\.\d+)?", text.strip(), re.ASCII) or float(text) > 100:
-            raise ValueError("must be a number from 0 to 100")
-        apply(float(text))
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        apply(value)
 
     return write
 
@@ -131,19 +218,19 @@ def truth(apply: Callable[[bool], None]) -> Callable[[str], None]:
     """Return a writer that takes true or false and applies it."""
 
     def write(text: str) -> None:
-        if text.strip().lower() not in ("true", "false"):
+        if text.strip().casefold() not in ("true", "false"):
             raise ValueError("must be true or false")
-        apply(text.strip().lower() == "true")
+        apply(text.strip().casefold() == "true")
 
     return write
 
 
-def measurand_list(apply: Callable[[list[str]], None]) -> Callable[[str], None]:
-    """Return a writer that takes a comma-separated list of known measurands and applies it."""
+def listed(known: Sequence[str], apply: Callable[[list[str]], None]) -> Callable[[str], None]:
+    """Return a writer that takes a comma-separated list of known names and applies it."""
 
     def write(text: str) -> None:
         names = [name.strip() for name in text.split(",") if name.strip()]
-        unknown = [name for name in names if name not in MEASURANDS]
+        unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(f"unknown: {', '.join(unknown)}")
         apply(names)

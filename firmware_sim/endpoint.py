@@ -16,6 +16,7 @@ from ocpp.exceptions import (
     FormatViolationError,
     GenericError,
     NotSupportedError,
+    OccurrenceConstraintViolationError,
     UnknownCallErrorCodeError,
 )
 from ocpp.exceptions import NotImplementedError as NoHandlerError
@@ -26,6 +27,7 @@ from ocpp.v201.enums import Action
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from firmware_sim.device_model import ITEMS_PER_MESSAGE
 from firmware_sim.ids import Identifiers
 from firmware_sim.schemas import breach
 
@@ -38,7 +40,7 @@ _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 def _is_news(record: logging.LogRecord) -> bool:
     """Tell whether the package's log line is more than an action that this station does not know."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, NoHandlerError | NotSupportedError)
+    return not isinstance(error, NoHandlerError | NotSupportedError | OccurrenceConstraintViolationError)
 
 
 LOGGER.addFilter(_is_news)
@@ -48,6 +50,12 @@ def _answers(action: Action) -> Callable[[_Handler], _Handler]:
     """Make the method the handler of an action, unchecked by the package."""
     decorate: Callable[[_Handler], _Handler] = on(action, skip_schema_validation=True)
     return decorate
+
+
+def _check_number(items: Sequence[object]) -> None:
+    """Refuse more than ItemsPerMessage. Raises OccurrenceConstraintViolationError."""
+    if len(items) > ITEMS_PER_MESSAGE:
+        raise OccurrenceConstraintViolationError(description=f"{len(items)} variables: at most {ITEMS_PER_MESSAGE}")
 
 
 def _number(text: str) -> float:
@@ -74,6 +82,7 @@ class StationCommands(Protocol):
     def request_stop(self, transaction_id: str) -> Any: ...
     def get_variables(self, asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]: ...
     def set_variables(self, asked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]: ...
+    def base_report(self, request_id: int, base: str) -> Any: ...
     def trigger(self, requested_message: str, evse_id: int | None) -> Any: ...
     def reset(self, kind: str, evse_id: int | None) -> Any: ...
     def change_availability(self, status: str, evse_id: int | None) -> Any: ...
@@ -169,12 +178,19 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
     @_answers(Action.get_variables)
     def on_get_variables(self, get_variable_data: list[dict[str, Any]], **_: Any) -> Any:
         """B06."""
+        _check_number(get_variable_data)
         return call_result.GetVariables(self._station.get_variables(get_variable_data))
 
     @_answers(Action.set_variables)
     def on_set_variables(self, set_variable_data: list[dict[str, Any]], **_: Any) -> Any:
         """B05."""
+        _check_number(set_variable_data)
         return call_result.SetVariables(self._station.set_variables(set_variable_data))
+
+    @_answers(Action.get_base_report)
+    def on_get_base_report(self, request_id: int, report_base: str, **_: Any) -> Any:
+        """B07."""
+        return self._station.base_report(request_id, report_base)
 
     @_answers(Action.trigger_message)
     def on_trigger_message(self, requested_message: str, evse: dict[str, int] | None = None, **_: Any) -> Any:

@@ -61,6 +61,10 @@ class ElectricVehicle:
         """
         if offer_a < MIN_CURRENT_A or not self.wants_energy(soc_percent):
             return 0.0
+        return self.follows_a(offer_a, soc_percent)
+
+    def follows_a(self, offer_a: float, soc_percent: float) -> float:
+        """Return the current per phase that it settles at once it charges."""
         wanted = min(self.wants_a, self.max_current_a, self.plan_a)
         if soc_percent > self.taper_soc_percent:
             wanted = min(wanted, self.max_current_a * (100 - soc_percent) / (100 - self.taper_soc_percent))

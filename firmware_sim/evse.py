@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from ocpp.v201 import call
 
-from firmware_sim.charging import ChargingControl, Outlet
+from firmware_sim.charging import ChargingControl
 from firmware_sim.clock import Clock, seconds_of, text_of
 from firmware_sim.device_model import StationVariables, changed_by_more
 from firmware_sim.ids import Identifiers
 from firmware_sim.outbox import Outbox
+from firmware_sim.outlet import Outlet
 from firmware_sim.profiles import Profile
 from firmware_sim.station_meter import StationMeter
 
@@ -50,8 +51,8 @@ class Transaction:
     state: str = "EVConnected"
     duty_percent: float | None = None
     """As last seen."""
-    offered_a: float = 0.0
-    """What the pilot offers, A per phase, as last told to the CSMS."""
+    told_rate: float = 0.0
+    """What the CSMS was last told that is offered, in A over all phases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,10 @@ class EvseController:
             return "Unavailable"
         return "Occupied" if self._plant.plugged or self.transaction else "Available"
 
+    def power(self) -> str:
+        """Return the power in W that the station measures."""
+        return self._meter.power_w()
+
     def tell_status(self, *, always: bool = False) -> None:
         """Send StatusNotification when the status changed, or always."""
         status = self.status()
@@ -218,10 +223,10 @@ class EvseController:
             self._tell_state()
 
     def _tell_rate(self, transaction: Transaction) -> None:
-        """Tell what the pilot offers when it changed by more than LimitChangeSignificance (K11.FR.04, K13.FR.03, SC.03)."""
-        offered_a = self._parts.charging.offered_a(self.evse_id)
-        if changed_by_more(transaction.offered_a, offered_a, self._parts.variables.limit_change_significance):
-            transaction.offered_a = offered_a
+        """Tell a rate that has changed by more than LimitChangeSignificance says (K11.FR.04, K13.FR.03, SC.03)."""
+        rate, told = self._plant.offered_a * len(self._plant.lines), transaction.told_rate
+        if changed_by_more(told, rate, self._parts.variables.limit_change_significance):
+            transaction.told_rate = rate
             self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
 
     def _tell_state(self) -> None:
@@ -275,8 +280,14 @@ class EvseController:
         offered_a = self._parts.charging.offered_a(self.evse_id) if self.transaction else 0.0
         return {
             "timestamp": text_of(self._parts.clock.now()),
-            "sampledValue": self._meter.sample(context, self._parts.variables.measurands, offered_a),
+            "sampledValue": self._meter.sample(context, self._measurands(context), offered_a),
         }
+
+    def _measurands(self, context: str) -> list[str]:
+        variables = self._parts.variables
+        if context == "Transaction.Begin":
+            return variables.measurands_started
+        return variables.measurands_ended if context == "Transaction.End" else variables.measurands
 
     def _after(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         self._cancel_timer(name)

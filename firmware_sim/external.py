@@ -7,7 +7,6 @@ Part 2, K11, K12, K13 with errata 2025-01 and 2025-06 (a new limit replaces the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -47,7 +46,7 @@ class ExternalLimits:
             unit: A per phase or W in total.
             source: EMS, SO (system operator) or Other.
             periods: (whole seconds from now, limit), ascending; `limit` holds until the first.
-        Raises: ValueError that says which argument is wrong.
+        Nothing happens while ExternalControlSignalsEnabled is false. Raises: ValueError that says which argument is wrong.
         """
         if not isinstance(source, str) or source not in IDS:
             raise ValueError(f"source = {source!r}: must be one of {', '.join(IDS)}")
@@ -55,7 +54,9 @@ class ExternalLimits:
             self._release(source)
             return
         content = self._content(source, unit, _steps(limit, unit, periods))
-        profile = replace(profile_from(0, content), source=source)
+        if not self._variables.external_signals:
+            return
+        profile = profile_from(0, content, source=source)
         self._charging.store.install(profile)
         self._charging.decide()
         if self._significant(self._told.get(source), profile):

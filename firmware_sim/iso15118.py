@@ -23,10 +23,10 @@ from ocpp.v201 import call
 from firmware_sim.charging import ChargingControl
 from firmware_sim.clock import Clock, seconds_of, text_of
 from firmware_sim.ev_needs import DEFAULT_HORIZON_S, Schedule, charging_needs, choose, differ, ev_answer, shortened, within
-from firmware_sim.faults import FaultSeam
 from firmware_sim.notices import Notices
 from firmware_sim.plant import EvsePlant
 from firmware_sim.profiles import TX, Criteria, Period, Profile, with_schedule
+from firmware_sim.seam import Seam
 from firmware_sim.validation import Refusal
 
 SETUP_S: Final = 5.0
@@ -70,7 +70,7 @@ class HighLevelCommunication:
     """The ISO 15118 sessions of one station."""
 
     def __init__(
-        self, plants: Mapping[int, EvsePlant], charging: ChargingControl, notices: Notices, clock: Clock, faults: FaultSeam,
+        self, plants: Mapping[int, EvsePlant], charging: ChargingControl, notices: Notices, clock: Clock, faults: Seam,
         *, units: Sequence[str], voltage_v: float, dc: bool,
     ) -> None:  # fmt: skip
         """`units`: the ChargingRateUnits of the station; `voltage_v`: nominal; `dc`: its EVSEs give DC."""
@@ -91,12 +91,12 @@ class HighLevelCommunication:
         session = self._sessions.get(profile.evse_id)
         if session is None or profile.purpose != TX or profile.transaction_id != session.transaction_id:
             several = len(profile.schedules) > 1
-            return Refusal("InvalidSchedule", "one chargingSchedule without ISO 15118 (K01.FR.34)") if several else None
+            return Refusal("InvalidSchedule", "one chargingSchedule without ISO 15118", "K01.FR.34") if several else None
         if session.state == "setup":
-            return Refusal("InvalidMessageSeq", "the EV has not told its charging needs yet (K15.FR.17)")
+            return Refusal("InvalidMessageSeq", "the EV has not told its charging needs yet", "K15.FR.17")
         most = self._plants[profile.evse_id].needs.max_schedule_tuples
         if any(len(one["charging_schedule_period"]) > most for one in profile.received["charging_schedule"]):
-            return Refusal("InvalidSchedule", f"the EV takes at most {most} periods per schedule (K15.FR.07, K17.FR.07)")
+            return Refusal("InvalidSchedule", f"the EV takes at most {most} periods per schedule", "K15.FR.07")
         return None
 
     def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:

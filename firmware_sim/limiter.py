@@ -2,7 +2,7 @@
 
 Nothing here looks at a whole timeline: a question is asked for one moment `t` (seconds since 1970 UTC) and answered from the
 profiles that have a period at that moment. Source: OCPP 2.0.1 Part 2, K 3.5, K01.FR.10 to FR.17, FR.30, FR.36, FR.37, FR.42,
-FR.49 to FR.51, K02.FR.04, K02.FR.08, K04.FR.05.
+FR.49 to FR.51, K02.FR.04, K02.FR.08, K04.FR.05, K08.FR.04, K12.FR.01.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_sim.pilot import MIN_CURRENT_A
@@ -31,13 +30,25 @@ class Ruling:
     """As the profile says it, in `unit`."""
     unit: str
     number_phases: int
-    """The lowest of all purposes that have a say at this moment."""
+    """The lowest of all purposes that have a say at this moment; 1 on DC."""
     profile_id: int
     purpose: str
+    phase_to_use: int | None = None
+    """1 to 3 where a profile asks for it (K01.FR.46)."""
 
     def watts(self, voltage_v: float) -> float:
         """Return the limit in W in total, at nominal voltage."""
         return self.limit if self.unit == "W" else self.amps * voltage_v * self.number_phases
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """For whom and when a limit is asked: an EVSE (0: the station), seconds since 1970, and the transaction, if any."""
+
+    evse_id: int
+    t: float
+    transaction_id: str | None = None
+    transaction_start: float | None = None
 
 
 def anchor_of(profile: Profile, t: float, transaction_start: float | None) -> float | None:
@@ -71,7 +82,8 @@ def next_boundary(profile: Profile, t: float, transaction_start: float | None) -
     edges = [edge for edge in (profile.valid_from, profile.valid_to, profile.start) if edge is not None]
     anchor = anchor_of(profile, t, transaction_start)
     if anchor is not None:
-        edges.extend(anchor + period.start_s for period in profile.periods)
+        index = bisect_right(profile.periods, t - anchor, key=lambda period: period.start_s)
+        edges.extend(anchor + period.start_s for period in profile.periods[index : index + 2])
         if profile.duration_s is not None:
             edges.append(anchor + profile.duration_s)
         if profile.kind == "Recurring":
@@ -81,9 +93,16 @@ def next_boundary(profile: Profile, t: float, transaction_start: float | None) -
 
 @dataclass(frozen=True, slots=True)
 class Limiter:
-    """Decides for the EVSEs of one station. `voltage_v` is the nominal line voltage (K01.FR.50)."""
+    """Decides for the EVSEs of one station.
+
+    `voltage_v` is the nominal line voltage (K01.FR.50). On DC it is what one ampere at the EV costs in W at the grid, and
+    phases do not count (K01.FR.44). `anchor` says where a Relative schedule begins: with `received` when its profile came, if
+    that was during the transaction; otherwise with the transaction, which here begins when the power path closes (K01.FR.42).
+    """
 
     voltage_v: float
+    dc: bool = False
+    anchor: str = "transaction_start"
 
     def ruling(
         self,
@@ -93,36 +112,63 @@ class Limiter:
         *,
         transaction_id: str | None,
         transaction_start: float | None,
-        with_station_max: bool = True,
+        with_shared: bool = True,
     ) -> Ruling | None:
         """Return the limit of one EVSE; None where no profile limits.
 
-        Per purpose the highest stack level that has a period now leads; TxProfile overrules TxDefaultProfile; the lowest
-        of that and ChargingStationMaxProfile rules. Without a transaction the answer is as if one had just begun (K08.FR.06).
+        Per purpose the highest stack level that has a period now leads; TxProfile overrules TxDefaultProfile; the lowest of
+        that, ChargingStationMaxProfile and ChargingStationExternalConstraints rules (K08.FR.04). Without a transaction the
+        answer is as if one had just begun (K08.FR.06). `with_shared` false leaves out what limits the station as a whole.
         """
         here = [one for one in profiles if one.evse_id in (0, evse_id)]
         own = [one for one in here if one.purpose == TX and one.transaction_id == transaction_id and transaction_id]
         session = self.leading(own, t, transaction_start) or self.leading(
             [one for one in here if one.purpose == TX_DEFAULT], t, transaction_start
         )
-        cap = self.station_max(here, t) if with_station_max else None
-        return lowest(session, cap)
+        outside = self.outside([one for one in here if one.evse_id], t, transaction_start)
+        return lowest(lowest(session, outside), self.shared(here, t) if with_shared else None)
 
-    def station_max(self, profiles: Sequence[Profile], t: float) -> Ruling | None:
-        """Return the limit of the whole station, A per phase over all EVSEs: the lowest of its maximum and each external one."""
-        caps = [self.leading([one for one in profiles if one.purpose == STATION_MAX], t, None)]
-        caps += [self.leading([one], t, None) for one in profiles if one.purpose == EXTERNAL]
-        return reduce(lowest, caps)
+    def shared(self, profiles: Sequence[Profile], t: float) -> Ruling | None:
+        """Return the limit of the whole station, A per phase over all EVSEs: its maximum and the external constraints on it.
+
+        Source: K04.FR.05, K12.FR.01.
+        """
+        station = [one for one in profiles if one.evse_id == 0]
+        return lowest(
+            self.leading([one for one in station if one.purpose == STATION_MAX], t, None),
+            self.outside(station, t, None),
+        )
+
+    def outside(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
+        """Return the lowest of what each external source says (SC.01); stack levels count within a source."""
+        found: Ruling | None = None
+        for source in sorted({one.source for one in profiles if one.purpose == EXTERNAL}):
+            own = [one for one in profiles if one.purpose == EXTERNAL and one.source == source]
+            found = lowest(found, self.leading(own, t, transaction_start))
+        return found
 
     def leading(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
         """Return the limit of the highest stack level that has a period at `t`; a gap falls through to the next lower one."""
         for profile in sorted(profiles, key=lambda one: (-one.stack_level, -one.evse_id)):
-            period = period_at(profile, t, transaction_start)
+            period = period_at(profile, t, self.began(profile, transaction_start))
             if period is not None:
-                phases = period.number_phases or DEFAULT_PHASES
+                phases = 1 if self.dc else period.number_phases or DEFAULT_PHASES
                 amps = period.limit if profile.unit == "A" else period.limit / (self.voltage_v * phases)
-                return Ruling(amps, period.limit, profile.unit, phases, profile.id, profile.purpose)
+                line = None if self.dc else period.phase_to_use
+                return Ruling(amps, period.limit, profile.unit, phases, profile.id, profile.purpose, line)
         return None
+
+    def began(self, profile: Profile, transaction_start: float | None) -> float | None:
+        """Return from when a Relative profile counts; an external one counts from its coming."""
+        if profile.received_at is None or (self.anchor != "received" and profile.purpose != EXTERNAL):
+            return transaction_start
+        if profile.purpose == EXTERNAL or transaction_start is None:
+            return profile.received_at
+        return max(profile.received_at, transaction_start)
+
+    def next_change(self, profiles: Iterable[Profile], t: float, transaction_start: float | None) -> float:
+        """Return the first moment after `t` at which any of the profiles may rule otherwise; infinity if never."""
+        return min((next_boundary(one, t, self.began(one, transaction_start)) for one in profiles), default=math.inf)
 
 
 def lowest(one: Ruling | None, other: Ruling | None) -> Ruling | None:
@@ -131,26 +177,27 @@ def lowest(one: Ruling | None, other: Ruling | None) -> Ruling | None:
         return one or other
     least = one if one.amps <= other.amps else other
     phases = min(one.number_phases, other.number_phases)
-    if phases == least.number_phases:
+    line = one.phase_to_use or other.phase_to_use
+    if (phases, line) == (least.number_phases, least.phase_to_use):
         return least
-    return Ruling(least.amps, least.amps, "A", phases, least.profile_id, least.purpose)
+    if phases == least.number_phases:
+        return replace(least, phase_to_use=line)
+    return Ruling(least.amps, least.amps, "A", phases, least.profile_id, least.purpose, line)
 
 
-def next_change(profiles: Iterable[Profile], t: float, transaction_start: float | None) -> float:
-    """Return the first moment after `t` at which any of the profiles may rule otherwise; infinity if never."""
-    return min((next_boundary(one, t, transaction_start) for one in profiles), default=math.inf)
-
-
-def share(total_a: float, wanted_a: Sequence[float]) -> list[float]:
+def share(total_a: float, wanted_a: Sequence[float], least_a: float = MIN_CURRENT_A) -> list[float]:
     """Return what each charging EVSE may offer so that the sum stays within `total_a` (A per phase, K04.FR.05).
 
     Args:
         total_a: the station's limit.
         wanted_a: what each charging EVSE would offer without it, the longest-charging first.
-    Returns: equal shares, what one leaves going to the others; when they would fall under 6 A the last come get nothing.
+        least_a: what an EVSE must be given to charge at all.
+    Returns: equal shares, what one leaves going to the others; when they would fall under the least the last come get nothing.
     """
     given = [0.0] * len(wanted_a)
-    served = [index for index, amps in enumerate(wanted_a) if amps >= MIN_CURRENT_A][: int((total_a + 1e-9) / MIN_CURRENT_A)]
+    served = [index for index, amps in enumerate(wanted_a) if amps >= least_a]
+    if least_a > 0:
+        served = served[: int((total_a + 1e-9) / least_a)]
     left = total_a
     for rank, index in enumerate(sorted(served, key=lambda one: wanted_a[one])):
         given[index] = min(wanted_a[index], left / (len(served) - rank))

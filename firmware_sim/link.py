@@ -28,7 +28,6 @@ LOGGER: Final = logging.getLogger("firmware_sim.link")
 SUBPROTOCOL: Final = "ocpp2.0.1"
 PATIENCE_S: Final = 10.0
 """For the opening handshake."""
-BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0)
 ATTEMPTS: Final = 3
 """OCPPCommCtrlr.MessageAttempts for a transaction message that the CSMS refuses or leaves unanswered."""
 ATTEMPT_INTERVAL_S: Final = 60.0
@@ -77,10 +76,16 @@ class CsmsLink:
         endpoint: Callable[[ClientConnection], Endpoint],
         boot: Callable[[str], Any],
         accepted: Callable[[], None],
+        told_time: Callable[[str], None],
+        up: Callable[[bool], None],
     ) -> None:
-        """`boot(reason)` makes the BootNotification; `accepted()` is called when the station may speak."""
+        """`boot(reason)` makes the BootNotification; `accepted()` is called when the station may speak.
+
+        `told_time(text)` is called with each currentTime of the CSMS, `up(online)` when the station goes on- or offline.
+        """
         self._address, self._clock, self._outbox, self._variables = address, clock, outbox, variables
         self._make_endpoint, self._boot, self._accepted = endpoint, boot, accepted
+        self._told_time, self._up = told_time, up
         self._connection: ClientConnection | None = None
         self._powered, self._was_accepted = True, False
         self._network_back_at = 0.0
@@ -126,7 +131,12 @@ class CsmsLink:
                     failures = 0
                 else:
                     failures += 1
-            await self._pause(BACK_OFF_S[min(max(failures - 1, 0), len(BACK_OFF_S) - 1)])
+            await self._pause(self._back_off_s(failures))
+
+    def _back_off_s(self, failures: int) -> float:
+        """Return how long to wait before the next attempt: doubled so many times as RetryBackOffRepeatTimes says."""
+        doublings = min(max(failures - 1, 0), self._variables.back_off_repeats)
+        return float(self._variables.back_off_wait_s * 2**doublings)
 
     async def _session(self, connection: ClientConnection) -> bool:
         """Speak on an open connection until it is over; return whether the CSMS had accepted the station."""
@@ -144,7 +154,7 @@ class CsmsLink:
         try:
             await asyncio.wait((listener, speaker), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._outbox.link_lost()
+            self._lost()
             ends = await _ended(listener, speaker)
             self._connection = None
             await connection.close()
@@ -160,6 +170,8 @@ class CsmsLink:
         """Boot if that is due, then send what the outbox holds, and a heartbeat when nothing was said for the interval."""
         while self._boot_reason is not None:
             answer = await self._ask(endpoint, self._boot(self._boot_reason))
+            if answer is not None:
+                self._told_time(answer.current_time)
             if answer is not None and answer.status == "Accepted":
                 self._boot_reason = None
                 self._variables.heartbeat_interval_s = answer.interval or self._variables.heartbeat_interval_s
@@ -167,12 +179,14 @@ class CsmsLink:
                 await self._clock.sleep(answer.interval if answer and answer.interval else BOOT_RETRY_S)
         self._outbox.open = self._was_accepted = True
         self._accepted()
+        self._up(True)
         while True:
             try:
                 async with asyncio.timeout(self._variables.heartbeat_interval_s):
                     message = await self._outbox.first()
             except TimeoutError:
-                await self._ask(endpoint, call.Heartbeat())
+                if (answer := await self._ask(endpoint, call.Heartbeat())) is not None:
+                    self._told_time(answer.current_time)
             else:
                 await self._deliver(endpoint, message)
 
@@ -201,7 +215,13 @@ class CsmsLink:
     def _abort(self) -> None:
         if self._connection:
             self._connection.transport.abort()
-            self._outbox.link_lost()
+            self._lost()
+
+    def _lost(self) -> None:
+        was_open = self._outbox.open
+        self._outbox.link_lost()
+        if was_open:
+            self._up(False)
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait that long (None: for ever), or until power comes back."""

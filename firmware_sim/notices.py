@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from firmware_sim.faults import FaultSeam
 from firmware_sim.outbox import Outbox
+from firmware_sim.seam import Seam
 
 
 class Notices:
     """Sends NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds and NotifyEVChargingSchedule."""
 
-    def __init__(self, outbox: Outbox, faults: FaultSeam) -> None:
+    def __init__(self, outbox: Outbox, faults: Seam) -> None:
         self._outbox, self._faults = outbox, faults
 
     @property

@@ -46,7 +46,8 @@ class Segment:
     current_a: float
     slope: float
     energy_wh: float
-    phases: int
+    lines: tuple[int, ...]
+    """The EVSE's own phases that carry it: 0 for L1, 1 for L2, 2 for L3."""
 
     def current_at(self, t: float) -> float:
         """Return the current per phase at a time inside the segment."""
@@ -61,7 +62,7 @@ class EvsePhysics:
     ) -> None:
         """Start with nothing plugged. `distort(evse_id, t, amps)` is the seam for faults of the EV."""
         self.evse_id, self.phases, self.voltage_v = evse_id, phases, voltage_v
-        self.ev = ElectricVehicle()
+        self.ev = self._vehicle()
         self.plugged, self.available, self.energised = False, True, True
         self.duty_percent: float | None = None
         """The duty cycle that the EVSE generates; None without PWM."""
@@ -75,7 +76,9 @@ class EvsePhysics:
         self._forced_open_at = _INF
         self._soc_percent, self._soc_energy_wh = self.ev.soc_percent, 0.0
         self._goal_a = 0.0
-        self._now = Segment(t, _INF, 0.0, 0.0, 0.0, phases)
+        self.lines = tuple(range(phases))
+        """The EVSE's own phases (0 to 2) that are switched through to the EV."""
+        self._now = Segment(t, _INF, 0.0, 0.0, 0.0, self.lines)
         self._past: deque[Segment] = deque()
 
     @property
@@ -91,13 +94,11 @@ class EvsePhysics:
             segment = next((one for one in reversed(self._past) if one.start <= t), self._past[0] if self._past else segment)
             t = max(t, segment.start)
         current, volts = segment.current_at(t), self.voltage_v
-        n = segment.phases
-        return Truth(
-            (volts, volts, volts),
-            (current if n > 0 else 0.0, current if n > 1 else 0.0, current if n > 2 else 0.0),
-            volts * current * n,
-            self._energy_at(segment, t),
-        )
+        lines = segment.lines
+        amps = (current, current, current)
+        if len(lines) < 3:
+            amps = (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0)
+        return Truth((volts, volts, volts), amps, volts * current * len(lines), self._energy_at(segment, t))
 
     def pilot_state(self) -> str:
         """Return A (no EV), B (EV there), C (EV wants energy), E (EVSE without supply) or F (EVSE unavailable)."""
@@ -144,6 +145,21 @@ class EvsePhysics:
         if self.plugged:
             self._show_duty(t)
         self._replan(t)
+
+    def connect(self, t: float, lines: tuple[int, ...]) -> None:
+        """Switch these of the EVSE's own phases (0 to 2) through to the EV, whose L1 hangs on the first of them.
+
+        Raises: RuntimeError while the contactor is closed: no station switches phases under load.
+        """
+        self.advance(t)
+        if self.contactor_closed:
+            raise RuntimeError(f"EVSE {self.evse_id}: phases switched with the contactor closed")
+        self.lines = lines
+        self._replan(t)
+
+    def offered_a(self) -> float:
+        """Return the current per phase that the pilot offers now."""
+        return self._current_for(self.duty_percent)
 
     def plug(self, t: float) -> None:
         """Connect the EV's cable."""
@@ -217,10 +233,18 @@ class EvsePhysics:
     def _show_duty(self, t: float) -> None:
         self._underway.append((t + self.ev.dead_time_s, self.duty_percent))
 
+    def _vehicle(self) -> ElectricVehicle:
+        """Return the EV that stands before the EVSE at first."""
+        return ElectricVehicle()
+
+    def _current_for(self, signal: float | None) -> float:
+        """Return the current per phase that a duty cycle offers."""
+        return current_for(signal)
+
     def _energy_at(self, segment: Segment, t: float) -> float:
         elapsed = t - segment.start
         charge = (segment.current_a + 0.5 * segment.slope * elapsed) * elapsed
-        return segment.energy_wh + charge * self.voltage_v * segment.phases / 3600
+        return segment.energy_wh + charge * self.voltage_v * len(segment.lines) / 3600
 
     def _soc_at(self, t: float) -> float:
         stored = (self._energy_at(self._now, t) - self._soc_energy_wh) * self.ev.efficiency
@@ -233,24 +257,24 @@ class EvsePhysics:
         if abs(current - self._goal_a) < 1e-6:
             current = self._goal_a
         current = self._follow(t, soc, current)
-        phases = min(self.ev.phases, self.phases)
+        lines = self.lines[: self.ev.phases]
         slope, end = 0.0, _INF
         if current != self._goal_a:
             slope = self.ev.ramp_up_a_s if self._goal_a > current else -self.ev.ramp_down_a_s
             end = t + (self._goal_a - current) / slope
         reacts_at = self._underway[0][0] if self._underway else _INF
-        end = min(end, reacts_at, self._forced_open_at, self._next_taper(t, soc, max(current, self._goal_a) * phases))
+        end = min(end, reacts_at, self._forced_open_at, self._next_taper(t, soc, max(current, self._goal_a) * len(lines)))
         if t > now.start:
             now.end = t
             self._past.append(now)
             while len(self._past) > 1 and self._past[1].start < t - HISTORY_S:
                 self._past.popleft()
-        self._now = Segment(t, end, current, slope, energy, phases)
+        self._now = Segment(t, end, current, slope, energy, lines)
 
     def _follow(self, t: float, soc: float, current: float) -> float:
         """Move S2 and the contactor, set the goal, and return the current at this moment."""
         pilot = self.energised and self.available and self.plugged
-        goal = self.ev.goal_a(current_for(self._seen_duty), soc) if pilot else 0.0
+        goal = self.ev.goal_a(self._current_for(self._seen_duty), soc) if pilot else 0.0
         if goal > 0 and not self._s2_closed:
             self._s2_closed = True
         if self._s2_closed and self.duty_percent is not None:

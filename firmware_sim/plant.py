@@ -52,6 +52,16 @@ class EvsePlant:
         """The duty cycle that the EVSE generates; None without PWM."""
         return self._physics.duty_percent
 
+    @property
+    def offered_a(self) -> float:
+        """The current per phase that the EVSE offers."""
+        return self._physics.offered_a()
+
+    @property
+    def lines(self) -> tuple[int, ...]:
+        """The EVSE's own phases (0 to 2) that are switched through to the EV."""
+        return self._physics.lines
+
     def subscribe(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call `watcher()` after each change; return a function that ends it."""
         self._watchers.append(watcher)
@@ -79,6 +89,16 @@ class EvsePlant:
         """Generate this duty cycle; None stops the PWM."""
         self._physics.offer(self._clock.monotonic(), duty_percent)
         self._happened()
+
+    def connect(self, lines: tuple[int, ...]) -> None:
+        """Switch these of the EVSE's own phases through to the EV. Raises RuntimeError while the contactor is closed."""
+        self._physics.connect(self._clock.monotonic(), lines)
+        self._happened()
+
+    def path_closed(self) -> bool:
+        """Tell whether the contactor is closed."""
+        self._physics.advance(self._clock.monotonic())
+        return self._physics.contactor_closed
 
     def plug(self) -> None:
         """Connect the EV's cable."""

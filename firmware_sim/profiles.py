@@ -14,6 +14,8 @@ TX: Final = "TxProfile"
 TX_DEFAULT: Final = "TxDefaultProfile"
 STATION_MAX: Final = "ChargingStationMaxProfile"
 EXTERNAL: Final = "ChargingStationExternalConstraints"
+CSO: Final = "CSO"
+"""ChargingLimitSource of every profile that a CSMS has set."""
 RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
 
 Json = Mapping[str, Any]
@@ -28,6 +30,8 @@ class Period:
     """In the schedule's unit: A per phase or W in total; 0 is a limit."""
     number_phases: int | None
     """None where the profile says nothing, which means 3 (K01.FR.49)."""
+    phase_to_use: int | None = None
+    """1 to 3, with one phase only (K01.FR.46)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,13 @@ class Profile:
     """As the CSMS sent it, for reports."""
     schedules: tuple[ProfileSchedule, ...] = ()
     """All of its schedules; `unit`, `start`, `duration_s` and `periods` are those of the one that counts."""
-    source: str = "CSO"
-    """ChargingLimitSource: CSO where a CSMS has set it."""
+    source: str = CSO
+    """ChargingLimitSourceEnumType: CSO for what a CSMS has set, another one for external constraints."""
+    received_at: float | None = None
+    """When it came; None where nobody cares."""
 
 
-def profile_from(evse_id: int, content: Json) -> Profile:
+def profile_from(evse_id: int, content: Json, *, source: str = CSO, received_at: float | None = None) -> Profile:
     """Read a ChargingProfileType in the `ocpp` package's snake case. Raises ValueError on a wrong timestamp."""
     schedules = tuple(_schedule_from(one) for one in content["charging_schedule"])
     first = schedules[0]
@@ -86,6 +92,8 @@ def profile_from(evse_id: int, content: Json) -> Profile:
         periods=first.periods,
         received=content,
         schedules=schedules,
+        source=source,
+        received_at=received_at,
     )
 
 
@@ -103,7 +111,10 @@ def _schedule_from(content: Json) -> ProfileSchedule:
         content["charging_rate_unit"],
         _time(content.get("start_schedule")),
         content.get("duration"),
-        tuple(Period(one["start_period"], one["limit"], one.get("number_phases")) for one in content["charging_schedule_period"]),
+        tuple(
+            Period(one["start_period"], one["limit"], one.get("number_phases"), one.get("phase_to_use"))
+            for one in content["charging_schedule_period"]
+        ),
     )
 
 
@@ -123,6 +134,7 @@ class Criteria:
     evse_id: int | None = None
     purpose: str | None = None
     stack_level: int | None = None
+    sources: Sequence[str] | None = None
 
     def match(self, profile: Profile) -> bool:
         """Tell whether all that is asked for fits (K09.FR.04, K10.FR.04)."""
@@ -131,6 +143,7 @@ class Criteria:
             and (self.evse_id is None or profile.evse_id == self.evse_id)
             and (self.purpose is None or profile.purpose == self.purpose)
             and (self.stack_level is None or profile.stack_level == self.stack_level)
+            and (self.sources is None or profile.source in self.sources)
         )
 
 
@@ -158,8 +171,10 @@ class ProfileStore:
         for profile in profiles:
             self._profiles.pop(profile.id, None)
 
-    def end_transaction(self, transaction_id: str) -> None:
-        """Delete the TxProfiles of a transaction that has ended (K02.FR.05)."""
-        for profile in self.matching(Criteria(purpose=TX)):
-            if profile.transaction_id == transaction_id:
-                del self._profiles[profile.id]
+    def of_transaction(self, transaction_id: str) -> list[Profile]:
+        """Return the TxProfiles of a transaction, which go when it ends (K02.FR.05)."""
+        return [one for one in self.matching(Criteria(purpose=TX)) if one.transaction_id == transaction_id]
+
+    def expired(self, t: float) -> list[Profile]:
+        """Return the profiles that can never limit again: their validTo has passed (K01.FR.37)."""
+        return [one for one in self._profiles.values() if one.valid_to is not None and one.valid_to <= t]

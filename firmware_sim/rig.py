@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_sim.charging import Outlet
 from firmware_sim.clock import Clock
 from firmware_sim.control import StationControl
+from firmware_sim.dc import DcEvsePhysics
 from firmware_sim.faults import FaultSeam
 from firmware_sim.link import REAL_PING_S, CsmsAddress
 from firmware_sim.meter import EmulatedMeter, open_meter
+from firmware_sim.outlet import Outlet
 from firmware_sim.physics import EvsePhysics
 from firmware_sim.plant import EvsePlant
 from firmware_sim.probe import PilotProbe
@@ -102,8 +103,11 @@ def _plants(rig: RigSpec, station: StationSpec, clock: Clock, faults: FaultSeam,
 
     plants = {}
     for evse in station.evses:
-        physics = EvsePhysics(
-            evse.id, clock.monotonic(), phases=station.phases_of(evse), voltage_v=rig.emulator.supply_voltage_v, distort=distort
+        now, volts = clock.monotonic(), rig.emulator.supply_voltage_v
+        physics = (
+            DcEvsePhysics(evse.id, now, ac_voltage_v=volts, distort=distort)
+            if station.dc
+            else EvsePhysics(evse.id, now, phases=station.phases_of(evse), voltage_v=volts, distort=distort)
         )
         plants[evse.id] = EvsePlant(physics, clock)
         stack.callback(plants[evse.id].close)
@@ -111,7 +115,7 @@ def _plants(rig: RigSpec, station: StationSpec, clock: Clock, faults: FaultSeam,
 
 
 def _outlets(station: StationSpec, plants: Mapping[int, EvsePlant]) -> list[Outlet]:
-    return [Outlet(evse.id, evse.max_current_a, station.phases_of(evse), plants[evse.id]) for evse in station.evses]
+    return [Outlet(evse.id, evse.max_current_a, station.phases_of(evse), plants[evse.id], station.dc) for evse in station.evses]
 
 
 def _wired(rig: RigSpec, meter: str, plants: Mapping[str, Mapping[int, EvsePlant]]) -> list[tuple[EvsePlant, Sequence[int]]]:

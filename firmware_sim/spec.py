@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from firmware_sim.dc import GRID_W_PER_A
 from firmware_sim.distortion import NO_DISTORTION, Distortion
+from firmware_sim.physics import FORCED_OPEN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,18 @@ class StationSpec:
     evses: tuple[EvseSpec, ...]
     password: str | None = field(default=None, repr=False)
     features: FeatureSpec = FeatureSpec()
+    max_current_a: float | None = None
+    """What its supply can carry, A per phase over all EVSEs (K04.FR.02); None: as much as the EVSEs take."""
+
+    @property
+    def dc(self) -> bool:
+        """Whether its EVSEs give DC."""
+        return self.features.current_type == "DC"
+
+    @property
+    def grid_w_per_a(self) -> float:
+        """What one ampere, per phase or on DC, costs at the grid in W: the nominal voltage, or that of DC with its losses."""
+        return GRID_W_PER_A if self.dc else self.features.nominal_voltage_v
 
     def phases_of(self, evse: EvseSpec) -> int:
         """Return how many phases an EVSE has."""
@@ -71,6 +85,8 @@ class EmulatorSpec:
     supply_voltage_v: float = 230.0
     meter_values_interval_s: int = 300
     pwm_delay_s: float = 1.0
+    phase_switch_pause_s: float = 10.0
+    """How long a station offers nothing when it switches phases."""
     station_meter: Distortion = NO_DISTORTION
     """Errors of the stations' own meters."""
 
@@ -99,9 +115,9 @@ _WORDS: Final = {
 def read_spec(data: Mapping[str, Any]) -> RigSpec:
     """Check plain data. Raises ValueError that names key, value and reason.
 
-    Keys: `stations` (`id`, `password`, `evses`, `features`), `meters` (by name: `register_map`, `unit_id`, `port`,
-    `distortion`), `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`, `pwm_delay_s`, `station_meter`,
-    `ca_file`).
+    Keys: `stations` (`id`, `password`, `evses`, `features`, `max_current_a`), `meters` (by name:
+    `register_map`, `unit_id`, `port`, `distortion`), `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`,
+    `pwm_delay_s`, `phase_switch_pause_s`, `station_meter`, `ca_file`).
     """
     _only(data, "spec", "stations", "meters", "emulator", "host")
     meters = {name: _meter(entry, f"meters.{name}") for name, entry in data.get("meters", {}).items()}
@@ -119,7 +135,10 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
 
 
 def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
-    _only(entry, where, "id", "password", "evses", "features")
+    _only(entry, where, "id", "password", "evses", "features", "max_current_a")
+    max_current_a = entry.get("max_current_a")
+    if max_current_a is not None:
+        _number(entry, "max_current_a", where, 6)
     evses = tuple(_evse(one, f"{where}.evses[{index}]") for index, one in enumerate(entry["evses"]))
     if [evse.id for evse in evses] != list(range(1, len(evses) + 1)) or not evses:
         raise ValueError(f"{where}.evses: EVSEs are numbered 1, 2, 3 … in order")
@@ -139,7 +158,7 @@ def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
                 raise ValueError(f"{where}.features.{key} = {value!r}: must be one of {', '.join(_WORDS[key])}")
         elif key != "rate_units":
             _number(features, key, f"{where}.features", 0)
-    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features))
+    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features), max_current_a)
 
 
 def _evse(entry: Mapping[str, Any], where: str) -> EvseSpec:
@@ -166,6 +185,7 @@ def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:
     _number(values, "supply_voltage_v", "emulator", 1, 1000)
     _number(values, "meter_values_interval_s", "emulator", 0)
     _number(values, "pwm_delay_s", "emulator", 0, 600)
+    _number(values, "phase_switch_pause_s", "emulator", FORCED_OPEN_S + 1, 600)
     return EmulatorSpec(**values)
 
 

@@ -10,26 +10,27 @@ from ocpp.charge_point import snake_to_camel_case
 from ocpp.v201 import call, call_result
 from websockets.asyncio.client import ClientConnection
 
-from firmware_sim.charging import ChargingControl, Outlet
-from firmware_sim.clock import Clock
-from firmware_sim.device_model import DeviceModel, StationVariables
+from firmware_sim.charging import ChargingControl, ChargingRules
+from firmware_sim.clock import Clock, StationClock, text_of
+from firmware_sim.device_model import ITEMS_PER_MESSAGE, DeviceModel, StationVariables
 from firmware_sim.endpoint import Endpoint
 from firmware_sim.evse import Authorisation, EvseController, StationParts
 from firmware_sim.external import ExternalLimits
-from firmware_sim.faults import FaultSeam
 from firmware_sim.ids import Identifiers
 from firmware_sim.iso15118 import HighLevelCommunication
+from firmware_sim.limiter import Limiter
 from firmware_sim.link import CsmsAddress, CsmsLink
 from firmware_sim.notices import Notices
 from firmware_sim.outbox import Outbox
+from firmware_sim.outlet import Outlet
 from firmware_sim.profile_service import ProfileService, status_info
-from firmware_sim.profiles import profile_from
+from firmware_sim.profiles import Profile
+from firmware_sim.seam import Seam
 from firmware_sim.spec import EmulatorSpec, StationSpec
 from firmware_sim.station_meter import StationMeter
-from firmware_sim.variables import station_variables
+from firmware_sim.validation import Refusal
+from firmware_sim.variables import MODEL, VENDOR, station_variables
 
-MODEL: Final = "firmware_sim"
-VENDOR: Final = "Charge Point Bench"
 REBOOT_DELAY_S: Final = 1.0
 """From the answer to Reset to the reset itself."""
 Json = dict[str, Any]
@@ -40,15 +41,16 @@ class ChargingStation:
 
     def __init__(
         self, spec: StationSpec, emulator: EmulatorSpec, outlets: Sequence[Outlet], address: CsmsAddress,
-        *, clock: Clock, faults: FaultSeam, seed: int,
+        *, clock: Clock, faults: Seam, seed: int,
     ) -> None:  # fmt: skip
         ids = Identifiers(seed, f"{spec.id}/messages")
         external = spec.features.external_limits
         self.powered = True
-        self._clock = clock
+        self._clock = clock = StationClock(clock)
+        self._faults = faults
         self.outbox = Outbox()
-        voltage_v = spec.features.nominal_voltage_v
-        charging = ChargingControl(outlets, clock, faults, voltage_v=voltage_v, pwm_delay_s=emulator.pwm_delay_s)
+        voltage_v = spec.grid_w_per_a
+        charging = ChargingControl(outlets, clock, faults, charging_rules(spec, emulator))
         self._charging = charging
         self._variables = StationVariables(meter_values_interval_s=emulator.meter_values_interval_s)
         self.profiles = ProfileService(spec, charging, self.outbox, clock, faults)
@@ -71,10 +73,11 @@ class ChargingStation:
             )
             for outlet in outlets
         }
-        self._model: DeviceModel = station_variables(spec, self._variables, self.evses, clock)
+        self._model: DeviceModel = station_variables(spec, self._variables, self.evses, clock, lambda: len(list(charging.store)))
         self.link = CsmsLink(
             address, clock, self.outbox, self._variables,
             endpoint=lambda connection: self._endpoint(spec.id, connection, ids), boot=_boot, accepted=self._accepted,
+            told_time=self._told_time, up=self._went,
         )  # fmt: skip
         self._rebooting: asyncio.Task[None] | None = None
 
@@ -96,6 +99,7 @@ class ChargingStation:
         self.link.power(on)
         if not on:
             self._end_all("AbnormalCondition", "PowerLoss")
+            self._restart()
 
     def request_start(self, id_token: Json, remote_id: int, evse_id: int | None, profile: Json | None) -> Any:
         """F01, F02, K05: start on the EVSE asked for, or on the first free one, those with a cable first."""
@@ -104,16 +108,11 @@ class ChargingStation:
         chosen = [one for one in free if evse_id in (None, one.evse_id)]
         if not chosen:
             return call_result.RequestStartTransaction("Rejected", status_info("TxInProgress", "no free EVSE"))
-        evse, installed = chosen[0], None
-        if profile is not None:
-            try:
-                installed = profile_from(evse.evse_id, profile)
-            except ValueError as error:
-                return call_result.RequestStartTransaction("Rejected", status_info("InvalidSchedule", str(error)))
-            refusal = self.profiles.rules.refusal_at_start(installed)
-            if refusal:
-                why = status_info(refusal.reason_code, refusal.text)
-                return call_result.RequestStartTransaction("Rejected", why)
+        evse = chosen[0]
+        installed = None if profile is None else self.profiles.start_profile(evse.evse_id, profile)
+        if isinstance(installed, Refusal):
+            why = status_info(installed.reason_code, installed.info)
+            return call_result.RequestStartTransaction("Rejected", why)
         evse.authorise(Authorisation(snake_to_camel_case(id_token), remote_id, installed), "RemoteStart")
         started = evse.transaction.id if evse.transaction else None
         return call_result.RequestStartTransaction("Accepted", transaction_id=started)
@@ -139,6 +138,17 @@ class ChargingStation:
                 evse.restart_meter_values()
         return results
 
+    def base_report(self, request_id: int, base: str) -> Any:
+        """B07: the parts follow the answer, numbered from 0, tbc on all but the last."""
+        found = self._model.report(base)
+        if not found:
+            return call_result.GetBaseReport("EmptyResultSet")
+        for number, first in enumerate(range(0, len(found), ITEMS_PER_MESSAGE)):
+            more = True if first + ITEMS_PER_MESSAGE < len(found) else None
+            part = found[first : first + ITEMS_PER_MESSAGE]
+            self.outbox.put(call.NotifyReport(request_id, text_of(self._clock.now()), number, part, more))
+        return call_result.GetBaseReport("Accepted")
+
     def trigger(self, requested_message: str, evse_id: int | None) -> Any:
         """F06."""
         if evse_id is not None and evse_id not in self.evses:
@@ -147,7 +157,7 @@ class ChargingStation:
         if requested_message == "BootNotification":
             self.outbox.put(_boot("Triggered"))
         elif requested_message == "Heartbeat":
-            self.outbox.put(call.Heartbeat())
+            self.outbox.put(call.Heartbeat(), answered=self._heart_answered)
         elif requested_message in ("StatusNotification", "MeterValues", "TransactionEvent"):
             for evse in evses:
                 if requested_message == "StatusNotification":
@@ -196,11 +206,43 @@ class ChargingStation:
         while busy := [evse for evse in self.evses.values() if evse.transaction]:
             await busy[0].idle.wait()
         await self._clock.sleep(REBOOT_DELAY_S)
+        self._restart()
         await self.link.reboot("RemoteReset" if kind == "Immediate" else "ScheduledReset")
+
+    def _restart(self) -> None:
+        """Come back with what the memory holds: profiles survive (K01.FR.27)."""
+        kept: list[Profile] = self._faults.apply("on_restart", value=list(self._charging.store))
+        self._charging.store.delete([one for one in self._charging.store if one not in kept])
+
+    def _heart_answered(self, answer: Any) -> None:
+        if answer is not None:
+            self._told_time(answer.current_time)
+
+    def _told_time(self, text: str) -> None:
+        """Set the clock by the CSMS's where that is its source (B01.FR.06, G02.FR.06)."""
+        if "Heartbeat" in self._variables.time_source:
+            step = self._clock.set(text)
+            if step:
+                self._charging.clock_stepped(step)
+
+    def _went(self, online: bool) -> None:
+        """Profiles rule on- and offline alike (K06.FR.01, K07.FR.01)."""
+        self._faults.apply("on_link", value=online)
+        self._charging.decide()
 
     def _end_all(self, trigger: str, reason: str) -> None:
         for evse in self.evses.values():
             evse.stop(trigger, reason)
+
+
+def charging_rules(spec: StationSpec, emulator: EmulatorSpec) -> ChargingRules:
+    """Return how a station of this kind charges."""
+    features = spec.features
+    return ChargingRules(
+        Limiter(spec.grid_w_per_a, spec.dc, features.relative_anchor), emulator.pwm_delay_s, emulator.phase_switch_pause_s,
+        phase_switching=not spec.dc and (features.phases_3to1 or features.ac_phase_switching),
+        phase_choice=features.ac_phase_switching, max_current_a=spec.max_current_a, local_limit=features.local_limit,
+    )  # fmt: skip
 
 
 def _boot(reason: str) -> Any:

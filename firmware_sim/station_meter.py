@@ -32,6 +32,11 @@ class StationMeter:
             for name, phase, value, unit in values
         ]
 
+    def power_w(self) -> str:
+        """Return the power in W as it shows it."""
+        truth = self._plant.truth(self._distortion.latency_s)
+        return str(round(sum(self._distortion.power(truth, phase) for phase in range(self._phases)), 1))
+
     def _values(self, name: str, truth: Truth, offered_a: float) -> list[tuple[str, dict[str, str], float, str]]:
         if name == "Energy.Active.Import.Register":
             return [(name, {}, round(self._distortion.energy(truth.energy_wh), 3), "Wh")]
@@ -47,4 +52,4 @@ class StationMeter:
             return [(name, {"phase": f"L{phase + 1}-N"}, round(truth.voltage_v[phase], 1), "V") for phase in range(self._phases)]
         if name == "Current.Offered":
             return [(name, {}, round(offered_a, 3), "A")]
-        return [(name, {}, round(offered_a * self._voltage_v * self._phases, 1), "W")]
+        return [(name, {}, round(offered_a * self._voltage_v * len(self._plant.lines), 1), "W")]

@@ -67,6 +67,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
                     for evse in station.evse
                 ],
                 "features": station.features.model_dump(),
+                "max_current_a": station.max_current_a,
             }
             for station in rig.station
         ],

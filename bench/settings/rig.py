@@ -78,6 +78,8 @@ class StationSettings(Settings):
     target: Path | None = None
     """A target file, relative to this one, that describes the station in place of `features`."""
     features: TargetFeatures = TargetFeatures()
+    max_current_a: float | None = Field(default=None, ge=6)
+    """What the station's supply can carry, A per phase over all its EVSEs; absent: as much as they take."""
     evse: tuple[EvseSettings, ...] = Field(min_length=1)
 
     @field_validator("evse")
@@ -134,6 +136,8 @@ class EmulatorSettings(Settings):
     meter_values_interval_s: int = Field(default=300, ge=1)
     pwm_delay_s: float = Field(default=1.0, ge=0)
     """From an accepted profile to the new duty cycle."""
+    phase_switch_pause_s: float = Field(default=10, ge=7, le=600)
+    """How long a station offers nothing when it switches phases."""
 
 
 class HttpControl(Settings):

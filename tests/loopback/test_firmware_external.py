@@ -245,3 +245,13 @@ async def test_a_station_without_the_input_says_so() -> None:
     async with open_lab() as lab:
         with pytest.raises(ValueError, match="this station has no input for it"):
             await lab.control.external_limit(8)
+
+
+async def test_a_station_told_not_to_listen_does_not() -> None:
+    """ExternalControlSignalsEnabled false: no limit, no notice."""
+    async with open_lab(station()) as lab:
+        await lab.charge()
+        assert await set_variable(lab, "ExternalControlSignalsEnabled", "false") == "Accepted"
+        await lab.control.external_limit(8, "A", source="EMS")
+        await lab.clock.sleep(15)
+        assert (await lab.duty(), lab.csms.of(NOTIFY)) == (26.66, [])

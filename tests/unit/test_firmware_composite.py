@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from firmware_sim.composite import CompositePeriod, EvseView, composite_schedule
-from firmware_sim.limiter import Limiter
-from firmware_sim.profiles import STATION_MAX, TX, Profile, ProfileStore
-from tests.unit.test_firmware_limiter import T, profile
+from firmware_sim.composite import MOST_PERIODS, CompositePeriod, EvseView, StationView, composite_schedule
+from firmware_sim.profiles import EXTERNAL, STATION_MAX, TX, Profile
+from tests.unit.test_firmware_limiter import DAY, LIMITER, T, profile
 
 EVSES = [EvseView(1, 16, 3, "tx-1", T), EvseView(2, 32, 3, None, None)]
 
 
 def report(
-    profiles: list[Profile], evse_id: int = 1, start: float = T, duration: int = 3600, unit: str = "A"
-) -> list[tuple[int, float]]:
+    profiles: list[Profile], evse_id: int = 1, start: float = T, duration: int = 3600, unit: str = "A",
+    **station: Any,
+) -> list[tuple[int, float]]:  # fmt: skip
     """Return (start, limit) of what the station reports."""
-    store = ProfileStore()
-    for one in profiles:
-        store.install(one)
-    return [(one.start_s, one.limit) for one in composite_schedule(store, Limiter(230.0), EVSES, evse_id, start, duration, unit)]
+    found = composite_schedule(profiles, LIMITER, StationView(EVSES, **station), evse_id, start, duration, unit)
+    return [(one.start_s, one.limit) for one in found.periods]
 
 
 def test_it_follows_the_profiles_and_fills_gaps_with_the_own_maximum() -> None:
@@ -75,7 +75,50 @@ def test_without_a_transaction_it_is_as_if_one_began_now() -> None:
 
 def test_the_number_of_phases_is_said() -> None:
     """The period's own, 3 where it says none."""
-    store = ProfileStore()
-    store.install(profile((0, 10, 1), (60, 10)))
-    found = composite_schedule(store, Limiter(230.0), EVSES, 1, T, 100, "A")
-    assert found == [CompositePeriod(0, 10, 1), CompositePeriod(60, 10, 3)]
+    found = composite_schedule([profile((0, 10, 1), (60, 10))], LIMITER, StationView(EVSES), 1, T, 100, "A")
+    assert found.periods == [CompositePeriod(0, 10, 1), CompositePeriod(60, 10, 3)]
+
+
+def test_external_constraints_cap_the_sum_like_the_station_maximum() -> None:
+    """On EVSE 0 the external 20 A are for both EVSEs together; on EVSE 1 its 8 A are for that one (K08.FR.04, K12.FR.01)."""
+    whole = profile((0, 20), id=9, evse_id=0, purpose=EXTERNAL, source="EMS")
+    assert report([profile((0, 10)), whole], evse_id=0) == [(0, 20)]
+    assert report([profile((0, 10)), whole]) == [(0, 10)]
+    assert report([profile((0, 10)), profile((0, 8), id=9, purpose=EXTERNAL, source="EMS")]) == [(0, 8)]
+
+
+def test_watts_of_evses_on_different_phases_are_added_as_watts() -> None:
+    """16 A on one phase (3680 W) and the other EVSE's own 32 A on three (22080 W): 25760 W; in A 16 + 32 = 48."""
+    one = profile((0, 16, 1))
+    assert report([one], evse_id=0, unit="W") == [(0, 25_760)]
+    assert report([one], evse_id=0) == [(0, 48)]
+
+
+def test_the_supply_of_the_station_caps_the_sum() -> None:
+    """Two EVSEs of 16 A and 32 A behind a fuse of 40 A (K04.FR.02)."""
+    assert report([], evse_id=0, max_current_a=40.0) == [(0, 40)]
+
+
+def test_a_local_limit_may_be_a_cap() -> None:
+    """20 A on an EVSE of 16 A: as it is with a filler, 16 A with a cap."""
+    assert report([profile((0, 20))], local_limit="cap") == [(0, 16)]
+
+
+def test_a_profile_that_becomes_valid_inside_the_window_counts_from_then() -> None:
+    """Level 1 with 6 A is valid from 100 s to 200 s, over 10 A."""
+    above = profile((0, 6), id=2, stack_level=1, valid_from=T + 100, valid_to=T + 200)
+    assert report([profile((0, 10)), above]) == [(0, 10), (100, 6), (200, 10)]
+
+
+def test_no_time_at_all_gives_the_limit_of_now() -> None:
+    """Duration 0: one period."""
+    assert report([profile((0, 10))], duration=0) == [(0, 10)]
+
+
+@pytest.mark.parametrize(("low", "most"), [(6, MOST_PERIODS), (10, 1)])
+def test_a_century_ends_early_and_says_so(low: float, most: int) -> None:
+    """100 years of two periods a day are cut: at so many periods, or where none of them differ at so many days."""
+    daily = profile((0, 10), (3600, low), kind="Recurring", recurrency="Daily")
+    found = composite_schedule([daily], LIMITER, StationView(EVSES), 1, T, int(36_525 * DAY), "A")
+    assert len(found.periods) == most
+    assert 100 * DAY < found.duration_s < 36_525 * DAY

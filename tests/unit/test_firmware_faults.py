@@ -42,12 +42,17 @@ def test_with_nothing_before_it_the_station_takes_its_own_maximum() -> None:
 @pytest.mark.parametrize(
     ("fault_id", "params", "reason"),
     [
-        ("station.unheard-of", {}, r"unknown fault 'station.unheard-of'; known: .*station.ignores-limit"),
+        ("station.unheard-of", {}, "unknown fault 'station.unheard-of'; known: .*station.ignores-limit"),
         ("station.ignores-limit", {"limit": 6}, "wrong or missing: unit"),
         ("station.ignores-limit", {"limit": 6, "unit": "A", "when": 1}, "wrong or missing: when"),
         ("station.ignores-limit", {"limit": "6", "unit": "A"}, "limit = '6'"),
         ("station.ignores-limit", {"limit": -1, "unit": "A"}, "limit = -1"),
         ("station.ignores-limit", {"limit": 6, "unit": "kW"}, "unit = 'kW'"),
+        ("station.jumps-on-repeat", {"times": 1}, "times = 1"),
+        ("station.offers-more", {"amps": 0}, "amps = 0"),
+        ("station.offline-drop", {"purpose": "None"}, "purpose = 'None'"),
+        ("station.wrong-phases-conversion", {"phases": 4}, "phases = 4"),
+        ("station.accepts-anything", {"rule": ""}, "rule = ''"),
     ],
 )
 def test_an_unknown_fault_or_a_wrong_parameter_is_refused(fault_id: str, params: dict[str, Any], reason: str) -> None:
@@ -79,7 +84,8 @@ def test_faults_act_in_the_order_of_seeding_where_they_have_the_method(monkeypat
 
 def test_the_catalogue_says_what_can_be_seeded() -> None:
     """Each entry has id, layer, text and the meaning of each parameter."""
-    entries = {one["id"]: one for one in describe_faults()}
-    one = entries["station.ignores-limit"]
-    assert (one["layer"], list(one["params"])) == ("station", ["limit", "unit"])
-    assert all(one["text"] and one["layer"] in ("station", "ev", "meter") for one in entries.values())
+    found = {one["id"]: one for one in describe_faults()}
+    only = found["station.ignores-limit"]
+    assert (only["layer"], list(only["params"])) == ("station", ["limit", "unit"])
+    assert all(one["text"] and one["layer"] in ("station", "ev", "meter") for one in found.values())
+    assert len(found) == len(faults.FAULTS)

@@ -1,4 +1,4 @@
-"""Seeded defects of external limits (K11 to K13) and of charging with ISO 15118 (K15 to K17). Registered in `faults`."""
+"""Seeded defects of external limits (K11 to K13) and of charging with ISO 15118 (K15 to K17)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class IgnoresExternalLimit(_Plain):
     ID: ClassVar = "station.ignores-external-limit"
     TEXT: ClassVar = "external limits are announced and reported, and the EVs are not limited by them"
 
-    def profiles(self, now: object, profiles: Sequence[Profile]) -> list[Profile]:
+    def applied(self, now: object, profiles: Sequence[Profile]) -> list[Profile]:
         """Leave external limits out where the station decides what to offer."""
         return [one for one in profiles if one.purpose != EXTERNAL]
 

@@ -1,0 +1,102 @@
+"""The fault seam. A fault crosses as `{"id", "params"}` and is one class of this package, with any of these methods.
+
+Profiles and limits of the station (`now` is a `limiter.Situation`, profiles are `profiles.Profile`):
+
+    profiles(now, profiles) -> profiles
+        Whenever the limiter or a composite schedule looks at the installed profiles; `now.evse_id` 0 asks for the station.
+    applied(now, profiles) -> profiles
+        The same, only where the station decides what to offer: reports stay right.
+    limit_a(evse_id, t, ruling, max_a, amps) -> amps
+        Whenever the limiter decides for an EVSE with a transaction: `t` seconds since 1970, `ruling` the `limiter.Ruling` of
+        the profiles or None, `max_a` the EVSE's own maximum, `amps` what a sound station would apply.
+    lines(evse_id, phases, lines) -> lines
+        Then, which of the EVSE's `phases` phases it charges on: a tuple of 0 to 2.
+    share(total_a, wanted_a, given_a) -> given_a
+        When EVSEs share the station's limit: what each would offer alone, and what it is given, in A per phase.
+
+Messages:
+
+    refusals(action, profile, refusals) -> refusals
+        `validation.Refusal`s of SetChargingProfile, RequestStartTransaction or GetCompositeSchedule; the first is the answer.
+    on_set_profile(evse_id, profile) -> profile
+        After a profile was accepted and before it is installed; what is returned is installed instead, None nothing.
+    on_start_profile(evse_id, profile) -> profile
+        The profile that came with RequestStartTransaction; None ignores it.
+    on_clear(installed, found) -> found
+        The profiles that ClearChargingProfile is about to delete.
+    report_found(installed, found) -> found; reports(reports) -> reports
+        The profiles that GetChargingProfiles reports, and the `call.ReportChargingProfiles` that do so.
+    composite_profiles(start, profiles) -> profiles; composite(evse_id, periods) -> periods
+        What goes into a composite schedule, and its list of `composite.CompositePeriod` before it is reported.
+
+    notice(payload) -> payload
+        Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
+        `ocpp.v201.call`; None sends nothing.
+    ev_schedule_check(evse_id, schedule, inside) -> inside
+        On the EV's `ev_needs.Schedule`: whether it lies inside what was offered.
+    needs_in_renegotiation(evse_id, told) -> told
+        When the CSMS begins a renegotiation: whether NotifyEVChargingNeeds is sent again.
+
+What befalls the station:
+
+    end_transaction(transaction_id, profiles) -> profiles
+        The TxProfiles that go with a transaction.
+    on_restart(profiles) -> profiles
+        What the store holds after a reset or a loss of power.
+    on_link(online) -> online
+        The station went online or offline; what is returned does not matter.
+
+The EV and the meter:
+
+    ev_current(evse_id, t, amps) -> amps
+        Whenever the EV sets out for a new current: `amps` per phase that a sound EV settles at, `t` in loop seconds.
+    ev_plan(evse_id, amps) -> amps
+        Whenever its agreed schedule changes: `amps` per phase that a sound EV does not exceed, infinity for none.
+    registers(meter, values) -> values
+        At each request: a dict of quantity to value in V, A, W, Wh or Hz, after the meter's own distortion.
+
+The class has `ID`, `LAYER` (station, ev or meter), `TEXT` and `PARAMS` (name to meaning); its constructor takes the
+parameters by name and raises ValueError on a wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from firmware_sim.faults.answers import ANSWER_FAULTS
+from firmware_sim.faults.external import EXTERNAL_FAULTS
+from firmware_sim.faults.limits import LIMIT_FAULTS
+from firmware_sim.faults.reading import READING_FAULTS
+
+FAULTS: Final[dict[str, Any]] = {one.ID: one for one in (*LIMIT_FAULTS, *READING_FAULTS, *ANSWER_FAULTS, *EXTERNAL_FAULTS)}
+
+
+def describe_faults() -> list[dict[str, Any]]:
+    """Return id, layer, text and parameters of each fault that can be seeded."""
+    return [{"id": id_, "layer": one.LAYER, "text": one.TEXT, "params": dict(one.PARAMS)} for id_, one in FAULTS.items()]
+
+
+class FaultSeam:
+    """The faults seeded so far; each point asks them in the order of seeding."""
+
+    def __init__(self) -> None:
+        self._seeded: list[Any] = []
+
+    def seed(self, fault_id: str, params: Mapping[str, Any]) -> None:
+        """Seed one fault. Raises ValueError on an unknown id or a wrong parameter."""
+        fault = FAULTS.get(fault_id)
+        if fault is None:
+            raise ValueError(f"unknown fault {fault_id!r}; known: {', '.join(sorted(FAULTS))}")
+        known: Mapping[str, str] = fault.PARAMS
+        if wrong := [key for key in params if key not in known] + [key for key in known if key not in params]:
+            raise ValueError(f"{fault_id}: params must be exactly {', '.join(known)}; wrong or missing: {', '.join(wrong)}")
+        self._seeded.append(fault(**params))
+
+    def apply(self, point: str, *context: Any, value: Any) -> Any:
+        """Return `value` after each seeded fault that has a method `point(*context, value)`."""
+        for fault in self._seeded:
+            method = getattr(fault, point, None)
+            if method is not None:
+                value = method(*context, value)
+        return value
