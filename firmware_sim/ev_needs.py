@@ -46,7 +46,7 @@ class EvNeeds:
     ev_profile: str = "none"
     """Which charging profile it returns: inside or outside the schedule that it chose, or none."""
     requested_mode: str | None = None
-    """EnergyTransferModeEnumType; None: AC with the phases it has."""
+    """EnergyTransferModeEnumType; None: as its EVSE is, AC with the phases it has."""
 
     def changed(self, settings: Mapping[str, float | str]) -> tuple[EvNeeds, dict[str, Any]]:
         """Return the EV with these settings instead, and those settings that are not about ISO 15118.
@@ -72,9 +72,9 @@ class EvNeeds:
                 new[key] = _number(key, value, 1, 1e6)
         return replace(self, **new), rest
 
-    def mode(self, phases: int) -> str:
-        """Return the mode that it requests with so many phases."""
-        return self.requested_mode or MODES[phases - 1]
+    def mode(self, phases: int, dc: bool) -> str:
+        """Return the mode that it requests with so many phases, or on DC."""
+        return self.requested_mode or ("DC" if dc else MODES[phases - 1])
 
 
 def _number(key: str, value: float | str, low: float, high: float) -> float:
@@ -157,10 +157,17 @@ def ev_answer(chosen: Schedule, ev_profile: str) -> Schedule | None:
 
 
 def charging_needs(
-    needs: EvNeeds, *, phases: int, max_current_a: float, battery_wh: float, soc_percent: float, departure: str | None
+    needs: EvNeeds,
+    *,
+    phases: int,
+    max_current_a: float,
+    battery_wh: float,
+    soc_percent: float,
+    departure: str | None,
+    dc: bool = False,
 ) -> dict[str, Any]:
     """Return a ChargingNeedsType in snake case with AC or DC parameters, exactly one of them (K15.FR.06, K17.FR.06)."""
-    mode = needs.mode(phases)
+    mode = needs.mode(phases, dc)
     energy_wh = round(needs.energy_wh if needs.energy_wh is not None else battery_wh * (100 - soc_percent) / 100)
     content: dict[str, Any] = {"requested_energy_transfer": mode}
     if departure is not None:

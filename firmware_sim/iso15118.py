@@ -71,10 +71,10 @@ class HighLevelCommunication:
 
     def __init__(
         self, plants: Mapping[int, EvsePlant], charging: ChargingControl, notices: Notices, clock: Clock, faults: Seam,
-        *, units: Sequence[str], voltage_v: float,
+        *, units: Sequence[str], voltage_v: float, dc: bool,
     ) -> None:  # fmt: skip
-        """`units`: the ChargingRateUnits of the station; `voltage_v`: nominal."""
-        self._units, self._voltage_v = units, voltage_v
+        """`units`: the ChargingRateUnits of the station; `voltage_v`: nominal; `dc`: its EVSEs give DC."""
+        self._units, self._voltage_v, self._dc = units, voltage_v, dc
         self._plants, self._charging, self._notices, self._clock, self._faults = plants, charging, notices, clock, faults
         self._sessions: dict[int, Session] = {}
         self._timers: dict[tuple[int, str], asyncio.TimerHandle] = {}
@@ -174,7 +174,7 @@ class HighLevelCommunication:
         self._after(evse_id, "patience", PROFILE_PATIENCE_S, lambda: self._negotiate(evse_id, session))
         plant = self._plants[evse_id]
         departure = None if session.departure is None else text_of(datetime.fromtimestamp(session.departure, UTC))
-        content = charging_needs(plant.needs, departure=departure, **plant.ev_data())
+        content = charging_needs(plant.needs, departure=departure, dc=self._dc, **plant.ev_data())
         payload = call.NotifyEVChargingNeeds(
             charging_needs=content, evse_id=evse_id, max_schedule_tuples=plant.needs.max_schedule_tuples
         )
@@ -226,19 +226,16 @@ class HighLevelCommunication:
             session.untold = session.state == "agreed"
 
         time_base = text_of(datetime.fromtimestamp(told.start, UTC))
-        payload = call.NotifyEVChargingSchedule(
-            time_base=time_base, charging_schedule=self._content(evse_id, told), evse_id=evse_id
-        )
+        payload = call.NotifyEVChargingSchedule(time_base=time_base, charging_schedule=self._content(told), evse_id=evse_id)
         if self._notices.online:
             self._notices.put(payload, answered=answered, lost=lost)
         else:
             lost()
 
-    def _content(self, evse_id: int, told: Schedule) -> Any:
+    def _content(self, told: Schedule) -> Any:
         """Return a ChargingScheduleType in A, or in W at nominal voltage where the station speaks of W only."""
-        dc = self._plants[evse_id].needs.requested_mode == "DC"
         factor = 1.0 if "A" in self._units else self._voltage_v * told.number_phases
-        phases = {} if dc else {"number_phases": told.number_phases}
+        phases = {} if self._dc else {"number_phases": told.number_phases}
         return {
             "id": told.id,
             "duration": told.duration_s,

@@ -62,8 +62,9 @@ class ChargingStation:
         """The ISO 15118 sessions; None: the station does not speak it."""
         if spec.features.iso15118:
             self.hlc = HighLevelCommunication(
-                plants, charging, notices, clock, faults, units=spec.features.rate_units, voltage_v=voltage_v
-            )
+                plants, charging, notices, clock, faults,
+                units=spec.features.rate_units, voltage_v=voltage_v, dc=spec.features.current_type == "DC",
+            )  # fmt: skip
         self.profiles.hlc = self.hlc
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {

@@ -53,7 +53,7 @@ class Vehicle(Settings):
     ev_profile: Literal["inside", "outside", "none"] | None = None
     """Which charging profile it returns: inside the schedule that it chose, outside of it, or none."""
     requested_mode: Literal["AC_single_phase", "AC_two_phase", "AC_three_phase", "DC"] | None = None
-    """What it asks for; absent: AC with its phases."""
+    """What it asks for; absent: as its EVSE is, AC with its phases."""
 
     def properties(self) -> dict[str, float | str]:
         """Return what is said of it, as RigControl.vehicle takes it."""

@@ -336,3 +336,14 @@ async def test_a_csms_that_never_answers_the_needs_does_not_stop_the_ev() -> Non
         await begin_told(lab)
         await lab.clock.sleep(100)
         assert lab.power_w() > 10_000
+
+
+async def test_on_dc_the_ev_keeps_to_its_schedule_too() -> None:
+    """80 % of 15 A at the EV; told without phases; 12 A at 400 V and 95 % are 5,053 W at the grid."""
+    async with iso_lab(ev_profile="inside", features={"current_type": "DC"}) as lab:
+        await install(lab, tx_profile(await begin_told(lab), [(0, 15)]))
+        assert lab.csms.of(NEEDS)[0]["chargingNeeds"]["requestedEnergyTransfer"] == "DC"
+        told = await lab.csms.until(SCHEDULE)
+        assert told["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 12.0}]
+        await lab.clock.sleep(60)
+        assert lab.power_w() == pytest.approx(12 * 400 / 0.95, abs=0.1)

@@ -95,3 +95,11 @@ def test_the_mode_follows_the_phases(phases: int, mode: str) -> None:
     assert content["requested_energy_transfer"] == mode
     assert content["ac_charging_parameters"]["energy_amount"] == 30_000
     assert content["departure_time"] == "2026-01-15T08:00:00.000Z"
+
+
+def test_at_a_dc_evse_it_asks_for_dc() -> None:
+    """DC parameters only: 60 kWh at 50 %."""
+    content = charging_needs(EvNeeds(), phases=1, max_current_a=60, battery_wh=60_000, soc_percent=50, departure=None, dc=True)
+    assert content["requested_energy_transfer"] == "DC"
+    assert content["dc_charging_parameters"]["energy_amount"] == 30_000
+    assert "ac_charging_parameters" not in content
