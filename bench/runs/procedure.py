@@ -87,7 +87,7 @@ class Procedure:
         async with self.step("demand", evse=self.evse.id, amperes=amperes):
             await self._act("demand", evse_id=self.evse.id, amperes=amperes)
 
-    async def vehicle(self, settings: Mapping[str, float]) -> None:
+    async def vehicle(self, settings: Mapping[str, float | str]) -> None:
         """Put another EV before the EVSE."""
         async with self.step("vehicle", evse=self.evse.id, **settings):
             await self._act("vehicle", evse_id=self.evse.id, settings=dict(settings))

@@ -23,7 +23,7 @@ from bench.settings.scenario import (
 async def take_steps(procedure: Procedure, scenario: ScenarioSettings) -> None:
     """Take each step at its time, then wait for the end of the scenario. Raises StationError, RigError, UsageError."""
     if scenario.vehicle is not None:
-        await procedure.vehicle(scenario.vehicle.model_dump())
+        await procedure.vehicle(scenario.vehicle.properties())
     for step in scenario.step:
         await procedure.wait_until(step.at_s)
         await take_step(procedure, step)

@@ -42,6 +42,24 @@ class Vehicle(Settings):
     max_current_a: float = Field(default=16, gt=0)
     battery_wh: float = Field(default=60_000, gt=0)
     soc_percent: float = Field(default=20, ge=0, le=100)
+    iso15118: bool | None = None
+    """Whether it speaks ISO 15118; the keys below count only then. Absent: as the EV at the EVSE is."""
+    departure_s: float | None = Field(default=None, ge=1, le=1_000_000)
+    """When it will leave, from the moment it tells its needs."""
+    energy_wh: float | None = Field(default=None, ge=1, le=1_000_000)
+    """What it asks for; absent: what its battery still takes."""
+    max_schedule_tuples: int | None = Field(default=None, ge=1, le=1024)
+    """Most periods of one schedule that it takes."""
+    ev_profile: Literal["inside", "outside", "none"] | None = None
+    """Which charging profile it returns: inside the schedule that it chose, outside of it, or none."""
+    requested_mode: Literal["AC_single_phase", "AC_two_phase", "AC_three_phase", "DC"] | None = None
+    """What it asks for; absent: as its EVSE is, AC with its phases."""
+
+    def properties(self) -> dict[str, float | str]:
+        """Return what is said of it, as RigControl.vehicle takes it."""
+        return {
+            key: int(value) if isinstance(value, bool) else value for key, value in self.model_dump(exclude_none=True).items()
+        }
 
 
 class ScspPlan(Settings):
