@@ -118,6 +118,8 @@ def send(arguments: argparse.Namespace) -> int:
     if "error" in answer:
         print(f"bench: {answer['text']}", file=sys.stderr)
         return 1
+    for warning in answer["warnings"]:
+        print(f"bench: warning: {warning}", file=sys.stderr)
     print(json.dumps(answer["result"], indent=2))
     return 0
 

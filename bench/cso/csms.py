@@ -266,7 +266,8 @@ class Csms:
             connection = self._connections.get(station_id)
             if connection is None:
                 raise StationOfflineError(f"{station_id} is not connected")
-            self._judge_profile(station_id, action, payload, rules)
+            for code, text in self.profile_findings(station_id, action, payload, rules):
+                self.finding(station_id, code, text, source="bench")
             event = await self._exchange(station_id, connection, action, payload, timeout_s, check)
         if isinstance(event, ErrorReceived):
             if event.code == "NotImplemented":
@@ -277,14 +278,18 @@ class Csms:
         answer: dict[str, Any] = event.payload
         return answer
 
-    def _judge_profile(self, station_id: str, action: str, payload: Mapping[str, Any], rules: Rules) -> None:
-        """Refuse or write down what is wrong with a charging profile; a station outside of the rig file is not described."""
+    def profile_findings(
+        self, station_id: str, action: str, payload: Mapping[str, Any], rules: Rules
+    ) -> list[tuple[str, str]]:
+        """Return code and text of what is wrong with a charging profile; nothing at a station that no rig file describes.
+
+        Raises: ProfileRuleError, see `judge_before_sending`.
+        """
         described = self._described.get(station_id)
         if described is None:
-            return
+            return []
         view = station_view(self.stations[station_id], described.features, len(described.evse))
-        for code, text in judge_before_sending(action, payload, view, rules):
-            self.finding(station_id, code, text, source="bench")
+        return judge_before_sending(action, payload, view, rules)
 
     async def _exchange(
         self,

@@ -170,7 +170,7 @@ class Controls:
             if request.get("command") == "stations":
                 return {"result": self._stations()}
             if request.get("command") == "send":
-                return {"result": await self._send(request)}
+                return await self._send(request)
             raise UsageError(f"unknown command {request.get('command')!r}")
         except BenchError as error:
             kind = "UsageError" if isinstance(error, UsageError) else type(error).__name__
@@ -182,7 +182,9 @@ class Controls:
             raise UsageError("station and action must be texts, and the payload a JSON object")
         if station not in self._csms.stations:
             raise UsageError(f"no station {station!r}; there: {', '.join(self._csms.stations)}")
-        return await self._csms.call(station, action, payload, check=not request.get("force"), rules="report")
+        warnings = [text for _, text in self._csms.profile_findings(station, action, payload, "report")]
+        answer = await self._csms.call(station, action, payload, check=not request.get("force"), rules="report")
+        return {"result": answer, "warnings": warnings}
 
     def _stations(self) -> list[dict[str, Any]]:
         listed = []

@@ -27,6 +27,7 @@ from bench.errors import UsageError
 from bench.rig.serve import Controls
 from tests.stations import BOOT, attached, new_csms, rig_settings
 from tests.support import FakeClock, MemoryJournal
+from tests.support_lint import default, schedule
 
 RIG = """
 schema = 1
@@ -174,6 +175,24 @@ async def test_send_refuses_bad_input(
         assert await asyncio.to_thread(main, command) == 2
         assert link.silent()
     assert message in capsys.readouterr().err
+
+
+async def test_send_warns_of_a_profile_that_breaks_a_rule(
+    tmp_path: Path, clock: FakeClock, journal: MemoryJournal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever sends by hand is told, and not held up."""
+    request = {"evseId": 1, "chargingProfile": default(schedule({"startPeriod": 5, "limit": 16}))}
+    (tmp_path / "profile.json").write_text(json.dumps(request))
+    csms = new_csms(clock, journal)
+    command = ["send", "CS-1", "SetChargingProfile", str(tmp_path / "profile.json"), "--run", str(tmp_path)]
+    async with open_control_socket(tmp_path, Controls(csms).answer), attached(csms) as link:
+        sending = asyncio.create_task(asyncio.to_thread(main, command))
+        link.say(3, (await link.hear())[1], {"status": "Rejected"})
+        assert await sending == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"status": "Rejected"}
+    assert err.startswith("bench: warning: SetChargingProfile: ")
+    assert "K01.FR.31" in err
 
 
 async def test_the_socket_is_private_and_short_of_nothing(tmp_path: Path) -> None:
