@@ -162,6 +162,19 @@ def test_what_matches_is_cleared_and_nothing_else(requirement: str, request_: di
         assert story.on(requirement) == verdict
 
 
+def test_several_clearings_are_shown_by_one_report() -> None:
+    """What was cleared earlier is still gone later; a profile that was set again in between cannot tell."""
+    story, again = two_profiles(), two_profiles()
+    story.clear(id=1)
+    story.clear(id=2)
+    story.at(4).read_back()
+    again.clear(id=2)
+    again.set(profile(2, stack=1), 1)
+    again.at(4).read_back(MAX, DEFAULT)
+    assert story.on("K10.FR.03") == PASS * 2
+    assert again.on("K10.FR.03") == [Verdict.INCONCLUSIVE]
+
+
 def test_clearing_what_is_not_there_is_unknown() -> None:
     """K10.FR.01."""
     sound, broken = two_profiles(), two_profiles()

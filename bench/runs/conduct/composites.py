@@ -123,7 +123,7 @@ def _by_profiles(asked: Asked) -> Iterator[str]:
             yield "K01.FR.36"
         if asked.steps_at(one.valid_to):
             yield "K01.FR.37"
-        if one.kind is not Kind.RELATIVE and asked.steps_at(schedule.start):
+        if one.kind is not Kind.RELATIVE and (asked.steps_at(schedule.start) or _lies_ahead(asked, one)):
             yield "K01.FR.30"
         if schedule.duration_s is not None and schedule.periods[-1].start_s >= schedule.duration_s:
             yield "K01.FR.11"
@@ -143,6 +143,14 @@ def _by_profiles(asked: Asked) -> Iterator[str]:
 
 def _outranks(one: ChargingProfile, other: ChargingProfile) -> bool:
     return one.purpose is other.purpose and one.stack_level > other.stack_level
+
+
+def _lies_ahead(asked: Asked, one: ChargingProfile) -> bool:
+    """Say whether a schedule begins after the window only, and would lead in it if it began earlier."""
+    start = one.schedule.start
+    ahead = start is not None and start >= asked.window.end
+    leads = [other.profile for other in asked.held if any(it and it.profile_id == other.profile.id for it in asked.due.values)]
+    return ahead and any(_outranks(one, other) for other in leads)
 
 
 def _tx_profile_ends(asked: Asked) -> bool:
