@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
@@ -26,6 +27,10 @@ class Store:
     """A station's profile store as its answers describe it."""
 
     profiles: list[InstalledProfile] = field(default_factory=list)
+    waiting: dict[int, tuple[int | None, dict[str, object]]] = field(default_factory=dict)
+    """EVSE and profile of a remote start, by remoteStartId, until its transaction is known (K05)."""
+    started: dict[int, tuple[int | None, str]] = field(default_factory=dict)
+    """EVSE and transaction that carry a remoteStartId."""
 
     def set(self, new: InstalledProfile) -> None:
         """Install or replace (K01.FR.05: the same id replaces)."""
@@ -73,7 +78,7 @@ def store_at(history: list[StoreChange], seq: int) -> tuple[InstalledProfile, ..
 
 def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
     for call in facts.calls:
-        change = change_by(call) if call.station == station and not call.from_station else None
+        change = change_by(call) if call.station == station else None
         if change is not None and call.answered is not None and call.answered_seq is not None:
             yield call.answered, call.answered_seq, change
     for evse in facts.evses:
@@ -115,17 +120,25 @@ def read_backs(facts: RunFacts, station: str) -> Iterator[tuple[Call, list[Call]
 
 def change_by(call: Call) -> Change | None:
     """Return how an answered call changed the station's store; None where it did not."""
+    request = call.request
+    if call.from_station:
+        if call.action != "TransactionEvent" or call.response is None or "remoteStartId" not in request["transactionInfo"]:
+            return None
+        info = request["transactionInfo"]
+        return RemoteStarted(info["remoteStartId"], info["transactionId"], _evse_of(request))
     if call.status != "Accepted":
         return None
     if call.action == "SetChargingProfile":
-        return SetProfile(call.request["evseId"], call.request["chargingProfile"])
-    if call.action == "RequestStartTransaction" and "chargingProfile" in call.request and "evseId" in call.request:
-        profile = dict(call.request["chargingProfile"])
+        return SetProfile(request["evseId"], request["chargingProfile"])
+    if call.action == "RequestStartTransaction" and "chargingProfile" in request:
         transaction = (call.response or {}).get("transactionId")
-        if transaction is not None:
-            profile.setdefault("transactionId", transaction)
-        return SetProfile(call.request["evseId"], profile)
+        return StartWithProfile(request["remoteStartId"], request.get("evseId"), request["chargingProfile"], transaction)
     return ClearProfiles(call.request) if call.action == "ClearChargingProfile" else None
+
+
+def _evse_of(request: dict[str, Any]) -> int | None:
+    evse_id: int | None = request.get("evse", {}).get("id")
+    return evse_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,43 @@ class SetProfile:
             store.set(InstalledProfile(self.evse_id, ChargingProfile.from_ocpp(self.profile)))
         except ProfileError:
             return  # sent broken on purpose and accepted by the station: the oracle cannot say what it means
+
+
+@dataclass(frozen=True, slots=True)
+class StartWithProfile:
+    """A station accepted a remote start with a TxProfile, which is for the transaction that comes of it (K05.FR.03)."""
+
+    remote_start_id: int
+    evse_id: int | None
+    profile: dict[str, object]
+    transaction_id: str | None
+
+    def __call__(self, store: Store) -> None:
+        evse_id, transaction_id = store.started.get(self.remote_start_id, (self.evse_id, self.transaction_id))
+        evse_id = evse_id if self.evse_id is None else self.evse_id
+        if transaction_id is None or evse_id is None:
+            store.waiting[self.remote_start_id] = (self.evse_id, self.profile)
+        else:
+            SetProfile(evse_id, {**self.profile, "transactionId": transaction_id})(store)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStarted:
+    """A transaction tells the remoteStartId that it came from (F01); the profile of that start is bound to it."""
+
+    remote_start_id: int
+    transaction_id: str
+    evse_id: int | None
+
+    def __call__(self, store: Store) -> None:
+        known_evse, _ = store.started.get(self.remote_start_id, (None, ""))
+        evse_id = known_evse if self.evse_id is None else self.evse_id
+        store.started[self.remote_start_id] = (evse_id, self.transaction_id)
+        waiting = store.waiting.get(self.remote_start_id)
+        at = None if waiting is None else evse_id if waiting[0] is None else waiting[0]
+        if waiting is not None and at is not None:
+            del store.waiting[self.remote_start_id]
+            SetProfile(at, {**waiting[1], "transactionId": self.transaction_id})(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +213,7 @@ class TransactionEnd:
         store.profiles = [one for one in store.profiles if one.profile.transaction_id != self.transaction_id]
 
 
-Change = SetProfile | ClearProfiles | TransactionEnd
+Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd
 
 
 def limits_over_run(facts: RunFacts, evse: EvseFacts) -> Limits:
