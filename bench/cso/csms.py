@@ -296,9 +296,7 @@ class Csms:
         check: bool,
     ) -> ResultReceived | ErrorReceived:
         limit_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
-        text = connection.session.make_call(
-            action, payload, self.ids.token(32), self.clock.monotonic(), check=check
-        )
+        text = connection.session.make_call(action, payload, self.ids.token(32), self.clock.monotonic(), check=check)
         if "idToken" in payload:
             self._learn(payload)
         loop = asyncio.get_running_loop()

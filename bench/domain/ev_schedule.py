@@ -58,9 +58,7 @@ def _malformed(schedule: Mapping[str, Any]) -> str:
     return ""
 
 
-def _excess(
-    theirs: Mapping[str, Any], base: float, ours: Mapping[str, Any], offer: Offer, dc: bool, ev_phases: int
-) -> list[str]:
+def _excess(theirs: Mapping[str, Any], base: float, ours: Mapping[str, Any], offer: Offer, dc: bool, ev_phases: int) -> list[str]:
     units = (theirs["chargingRateUnit"], ours["chargingRateUnit"])
     if dc and units[0] != units[1]:
         return [f"the EV's schedule is in {units[0]} and the CSMS's in {units[1]}: on DC one is not converted to the other"]

@@ -126,7 +126,8 @@ def test_a_schedule_that_names_none_has_to_fit_into_one() -> None:
     [
         ({"limit": float("nan")}, "has to be a number"), ({"limit": -1}, "has to be a number"),
         ({"limit": 6, "duration": 3_155_760_000}, "3155760000 s long"), ({"limit": 6, "base": "noon"}, "no date-time"),
-        ({"limit": 6, "base": "9999-12-31T23:59:59Z"}, "timeBase lies"), ({"limit": 6, "period": {"startPeriod": 5}}, "starts at 5"),
+        ({"limit": 6, "base": "9999-12-31T23:59:59Z"}, "timeBase lies"),
+        ({"limit": 6, "period": {"startPeriod": 5}}, "starts at 5"),
     ],
 )  # fmt: skip
 def test_schedules_that_make_no_sense_are_outside(changes: dict[str, Any], said: str) -> None:

@@ -17,8 +17,9 @@ from tests.support import FakeClock, MemoryJournal
 
 NOW = "2026-01-15T00:00:00Z"
 AC = {"energyAmount": 13_800, "evMinCurrent": 6, "evMaxCurrent": 16, "evMaxVoltage": 400}
-NEEDS = {"evseId": 1, "chargingNeeds": {
-    "requestedEnergyTransfer": "AC_three_phase", "departureTime": "2026-01-15T02:00:00Z", "acChargingParameters": AC}}  # fmt: skip
+NEEDS: dict[str, Any] = {"evseId": 1, "chargingNeeds": {
+    "requestedEnergyTransfer": "AC_three_phase", "departureTime": "2026-01-15T02:00:00Z",
+    "acChargingParameters": AC}}  # fmt: skip
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ async def test_processing_sends_the_profile_later(csms: Csms) -> None:
     [
         ({"evseId": 2}, "no transaction"), ({"evseId": 99}, "not part of this rig"), ({"evseId": 0}, "not part of this rig"),
         ({"chargingNeeds": {"requestedEnergyTransfer": "AC_three_phase"}}, "neither"),
-        ({"chargingNeeds": {"requestedEnergyTransfer": "AC_three_phase", "acChargingParameters": {**AC, "energyAmount": -5}}}, "-5"),
+        ({"chargingNeeds": {**NEEDS["chargingNeeds"], "acChargingParameters": {**AC, "energyAmount": -5}}}, "-5"),
     ],
 )  # fmt: skip
 async def test_needs_that_cannot_be_met_are_rejected(
