@@ -9,8 +9,9 @@ import pytest
 from bench.domain.exchange import Call
 from bench.runs.expected import Store, change_by
 
+SCHEDULE = {"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 6}]}
 PROFILE = {"id": 1, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative",
-           "chargingSchedule": [{"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 6}]}]}  # fmt: skip
+           "chargingSchedule": [SCHEDULE]}  # fmt: skip
 
 
 def call(from_station: bool, action: str, request: dict[str, Any], response: dict[str, Any]) -> Call:
@@ -18,7 +19,8 @@ def call(from_station: bool, action: str, request: dict[str, Any], response: dic
     return Call("CS-1", from_station, action, request, 0.0, 0, response, answered=0.0, answered_seq=1)
 
 
-START = call(False, "RequestStartTransaction", {"remoteStartId": 7, "evseId": 2, "chargingProfile": PROFILE}, {"status": "Accepted"})
+REQUEST = {"remoteStartId": 7, "evseId": 2, "chargingProfile": PROFILE}
+START = call(False, "RequestStartTransaction", REQUEST, {"status": "Accepted"})
 INFO = {"transactionId": "T", "remoteStartId": 7}
 EVENT = call(True, "TransactionEvent", {"eventType": "Started", "transactionInfo": INFO, "evse": {"id": 2}}, {})
 
