@@ -37,6 +37,10 @@ class Store:
     """A station's profile store as its answers describe it."""
 
     profiles: list[InstalledProfile] = field(default_factory=list)
+    waiting: dict[int, tuple[int | None, dict[str, object]]] = field(default_factory=dict)
+    """EVSE and profile of a remote start, by remoteStartId, until its transaction is known (K05)."""
+    started: dict[int, tuple[int | None, str]] = field(default_factory=dict)
+    """EVSE and transaction that carry a remoteStartId."""
 
     def set(self, new: InstalledProfile) -> None:
         """Install or replace (K01.FR.05: the same id replaces)."""
@@ -85,12 +89,8 @@ def store_at(history: Sequence[StoreChange], seq: int) -> tuple[InstalledProfile
 
 def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
     for call in facts.calls:
-        change = change_by(call) if call.station == station and not call.from_station else None
-        if call.answered is None or call.answered_seq is None or call.station != station or call.from_station:
-            continue
-        if call.action == "RequestStartTransaction" and call.status == "Accepted" and "chargingProfile" in call.request:
-            yield _remote_start(facts, call, change)
-        elif change is not None:
+        change = change_by(call) if call.station == station else None
+        if change is not None and call.answered is not None and call.answered_seq is not None:
             yield call.answered, call.answered_seq, change
     yield from _external_limits(facts, station)
     for evse in facts.evses:
@@ -98,20 +98,6 @@ def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change
             for span in evse.transactions:
                 if span.ended is not None:
                     yield span.ended, span.ended_seq, TransactionEnd(span.transaction.id)
-
-
-def _remote_start(facts: RunFacts, call: Call, otherwise: Change | None) -> tuple[float, int, Change]:
-    """Return how a remote start's profile enters the store: with the transaction that names the start, if one did (K05)."""
-    assert call.answered is not None
-    assert call.answered_seq is not None
-    wanted = call.request.get("remoteStartId")
-    for evse in facts.evses:
-        for span in evse.transactions if evse.station == call.station else ():
-            if span.remote_start_id is not None and span.remote_start_id == wanted:
-                profile = dict(call.request["chargingProfile"]) | {"transactionId": span.transaction.id}
-                at, seq = max((call.answered, call.answered_seq), (span.begun, span.begun_seq), key=lambda one: one[1])
-                return at, seq, SetProfile(evse.evse_id, profile)
-    return call.answered, call.answered_seq, otherwise or Nothing()
 
 
 def _external_limits(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
@@ -166,17 +152,25 @@ def read_backs(facts: RunFacts, station: str) -> Iterator[tuple[Call, list[Call]
 
 def change_by(call: Call) -> Change | None:
     """Return how an answered call changed the station's store; None where it did not."""
+    request = call.request
+    if call.from_station:
+        if call.action != "TransactionEvent" or call.response is None or "remoteStartId" not in request["transactionInfo"]:
+            return None
+        info = request["transactionInfo"]
+        return RemoteStarted(info["remoteStartId"], info["transactionId"], _evse_of(request))
     if call.status != "Accepted":
         return None
     if call.action == "SetChargingProfile":
-        return SetProfile(call.request["evseId"], call.request["chargingProfile"])
-    if call.action == "RequestStartTransaction" and "chargingProfile" in call.request and "evseId" in call.request:
-        profile = dict(call.request["chargingProfile"])
+        return SetProfile(request["evseId"], request["chargingProfile"])
+    if call.action == "RequestStartTransaction" and "chargingProfile" in request:
         transaction = (call.response or {}).get("transactionId")
-        if transaction is not None:
-            profile.setdefault("transactionId", transaction)
-        return SetProfile(call.request["evseId"], profile)
+        return StartWithProfile(request["remoteStartId"], request.get("evseId"), request["chargingProfile"], transaction)
     return ClearProfiles(call.request) if call.action == "ClearChargingProfile" else None
+
+
+def _evse_of(request: dict[str, Any]) -> int | None:
+    evse_id: int | None = request.get("evse", {}).get("id")
+    return evse_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +185,43 @@ class SetProfile:
             store.set(InstalledProfile(self.evse_id, ChargingProfile.from_ocpp(self.profile)))
         except ProfileError:
             return  # sent broken on purpose and accepted by the station: the oracle cannot say what it means
+
+
+@dataclass(frozen=True, slots=True)
+class StartWithProfile:
+    """A station accepted a remote start with a TxProfile, which is for the transaction that comes of it (K05.FR.03)."""
+
+    remote_start_id: int
+    evse_id: int | None
+    profile: dict[str, object]
+    transaction_id: str | None
+
+    def __call__(self, store: Store) -> None:
+        evse_id, transaction_id = store.started.get(self.remote_start_id, (self.evse_id, self.transaction_id))
+        evse_id = evse_id if self.evse_id is None else self.evse_id
+        if transaction_id is None or evse_id is None:
+            store.waiting[self.remote_start_id] = (self.evse_id, self.profile)
+        else:
+            SetProfile(evse_id, {**self.profile, "transactionId": transaction_id})(store)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStarted:
+    """A transaction tells the remoteStartId that it came from (F01); the profile of that start is bound to it."""
+
+    remote_start_id: int
+    transaction_id: str
+    evse_id: int | None
+
+    def __call__(self, store: Store) -> None:
+        known_evse, _ = store.started.get(self.remote_start_id, (None, ""))
+        evse_id = known_evse if self.evse_id is None else self.evse_id
+        store.started[self.remote_start_id] = (evse_id, self.transaction_id)
+        waiting = store.waiting.get(self.remote_start_id)
+        at = None if waiting is None else evse_id if waiting[0] is None else waiting[0]
+        if waiting is not None and at is not None:
+            del store.waiting[self.remote_start_id]
+            SetProfile(at, {**waiting[1], "transactionId": self.transaction_id})(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +263,7 @@ class ExternalLimit:
             store.profiles.append(InstalledProfile(0, profile))
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A station accepted a profile that it cannot have used yet."""
-
-    def __call__(self, store: Store) -> None:
-        """Leave the store as it is."""
-
-
-Change = SetProfile | ClearProfiles | TransactionEnd | ExternalLimit | Nothing
+Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd | ExternalLimit
 
 
 def station_cap(

@@ -69,6 +69,7 @@ class LiveLimits:
         change = change_by(call)
         if change is not None:
             change(self._store)
+        if change is not None and not call.from_station:
             return True
         request = call.request
         if call.action != "TransactionEvent" or not call.from_station:
@@ -82,7 +83,7 @@ class LiveLimits:
         if not known and request.get("evse", {}).get("id") == self._evse_id:
             self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked + self._offset_s))
             return True
-        return False
+        return change is not None
 
     def _plan(self) -> None:
         now = seconds(self._clock.now())
