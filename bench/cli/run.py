@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.rig.session import Order, run_scenario
 
     scenario_path, scenario = find_scenario(arguments.scenario)
+    if not scenario.step:
+        raise UsageError(f"scenario {scenario.name}: has no step: it is for procedures in pytest, see hil_tests/")
     rig_path, rig = find_rig(arguments.rig)
     folder = arguments.out or run_folder(scenario.name)
     with Progress(scenario, quiet=arguments.quiet or arguments.json) as progress:

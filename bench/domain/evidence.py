@@ -99,6 +99,12 @@ class RunFacts:
     calls: list[Call]
     http: list[HttpExchange]
     evses: list[EvseFacts]
+    not_applicable: str = ""
+    """Why the procedure has no meaning for this target; empty where it has."""
+    refused: list[tuple[str, int]] = field(default_factory=list)
+    """What the target declares and yet refused, each with the number of the document that says so."""
+    not_as_found: list[str] = field(default_factory=list)
+    """How the station differs from the snapshot after the run."""
 
     def evse(self, station: str, evse_id: int) -> EvseFacts | None:
         """Return the facts of one EVSE."""

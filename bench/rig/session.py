@@ -25,7 +25,15 @@ from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
-from bench.errors import BenchError, MeterLostError, PeerError, StationError, UsageError
+from bench.errors import (
+    BenchError,
+    MeterLostError,
+    NotApplicableError,
+    PeerError,
+    PromptTimeoutError,
+    StationError,
+    UsageError,
+)
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
 from bench.runs.facts import facts_of
@@ -169,6 +177,10 @@ def _ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, 
     text = str(error) or type(error).__name__
     if isinstance(error, asyncio.CancelledError):
         return RunState.ABORTED, "stopped by the operator", None
+    if isinstance(error, NotApplicableError | PromptTimeoutError):
+        return RunState.COMPLETED, text if isinstance(error, NotApplicableError) else f"ended early: {text}", None
+    if isinstance(error, AssertionError):  # the procedure's own claim about the station; its author gets it too
+        return RunState.COMPLETED, f"ended early: the procedure's assertion failed: {text.splitlines()[0]}", error
     if isinstance(error, StationError | PeerError | MeterLostError):
         source = "station" if isinstance(error, StationError) else "OCPI" if isinstance(error, PeerError) else "meter"
         journal.write(Kind.FINDING, {"source": source, "code": type(error).__name__, "text": text, "refs": []})
