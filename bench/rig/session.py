@@ -32,10 +32,10 @@ from bench.errors import (
     PeerError,
     PromptTimeoutError,
     StationError,
-    UsageError,
 )
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
+from bench.rig.files import new_folder
 from bench.runs.facts import facts_of
 from bench.runs.judge import JUDGE_VERSION, judge
 from bench.runs.procedure import Procedure, open_procedure
@@ -133,7 +133,7 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
     Raises: UsageError before anything was opened; NotBegunError when the bench could not be opened.
     """
     _check(order)
-    folder = _new_folder(order.out)
+    folder = new_folder(order.out)
     clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) if order.virtual else wall_now())
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
     key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
@@ -255,17 +255,6 @@ def _host_facts(order: Order) -> dict[str, Any]:
         "rig_file": str(order.rig_path),
         "packages": {name: version(name) for name in _VERSIONS},
     }
-
-
-def _new_folder(path: Path) -> Path:
-    """Create the run's folder; a used one is refused, so that no evidence is overwritten. Raises UsageError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise UsageError(f"{path}: is not empty; evidence is never overwritten, choose another --out")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be used for the run: {error.strerror}") from None
-    return path
 
 
 @contextmanager

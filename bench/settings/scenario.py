@@ -142,6 +142,56 @@ class ReadBack(Step):
     do: Literal["read_back"]
 
 
+class Clear(Step):
+    """Clear a profile by its id, or all that fit the criteria; all where nothing is said."""
+
+    do: Literal["clear"]
+    id: int | None = None
+    evse: int | None = Field(default=None, ge=0)
+    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] | None = None
+    stack_level: int | None = Field(default=None, ge=0)
+
+
+class Report(Step):
+    """Ask for the installed profiles that fit."""
+
+    do: Literal["report"]
+    evse: int | None = Field(default=None, ge=0)
+    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] | None = None
+
+
+class ExternalLimit(Step):
+    """Limit the whole station from outside, past the CSMS; without `limit` the source releases it."""
+
+    do: Literal["external_limit"]
+    limit: float | None = Field(default=None, ge=0)
+    unit: Literal["A", "W"] = "A"
+    source: str = "EMS"
+
+
+class Reset(Step):
+    """Let the station boot again."""
+
+    do: Literal["reset"]
+    kind: Literal["Immediate", "OnIdle"] = "Immediate"
+
+
+class RequestStart(Step):
+    """Start a transaction from the CSMS and wait for it."""
+
+    do: Literal["request_start"]
+    within_s: float = Field(default=60, gt=0)
+
+
+class SetVariable(Step):
+    """Set a variable of the device model; the end of the run sets it back."""
+
+    do: Literal["set_variable"]
+    name: str = Field(pattern=r"^[^.@]+(@\d+)?\.[^.]+$")
+    """`Component.Variable` or `Component@EVSE.Variable`."""
+    value: str
+
+
 class PowerCycle(Step):
     """Switch the station's supply off and on."""
 
@@ -156,7 +206,8 @@ class CutNetwork(Step):
 
 
 AnyStep = Annotated[
-    Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork,
+    Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork
+    | Clear | Report | ExternalLimit | Reset | RequestStart | SetVariable,
     Field(discriminator="do"),
 ]
 
