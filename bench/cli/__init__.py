@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import commission, composite, lint, run, serve, tools
+from bench.cli import commission, composite, lint, restore, run, serve, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     composite.add_parsers(commands)
     lint.add_parsers(commands)
     serve.add_parsers(commands)
+    restore.add_parsers(commands)
     return top
 
 

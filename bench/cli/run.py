@@ -41,9 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.settings.moments import parse_moment
 
     scenario_path, scenario = find_scenario(arguments.scenario)
+    if not scenario.step:
+        raise UsageError(f"scenario {scenario.name}: has no step: it is for procedures in pytest, see hil_tests/")
     rig_path, rig = find_rig(arguments.rig)
     folder = arguments.out or run_folder(scenario.name)
-    with Progress(scenario, quiet=arguments.quiet or arguments.json) as progress:
+    asking = rig.operator is not None  # the console belongs to the questions then
+    with Progress(scenario, quiet=arguments.quiet or arguments.json or asking) as progress:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,
             seed=arguments.seed, fault=parse_fault(arguments.fault), strict=arguments.strict, listeners=(progress,),

@@ -117,6 +117,7 @@ class Needs:
             text = f"the EV's needs were sent while the CSMS renegotiates on EVSE {evse_id} (K16.FR.09); a profile is sent again"
             out.findings.append(("needs_during_renegotiation", text))
         negotiation.asked += 1
+        station.needs_told.add(evse_id)
         again, negotiation.needs, negotiation.rounds = negotiation.needs is not None, needs, 0
         policy = self.policy
         out.tell("charging_needs", station, evse=evse_id, status=policy.status, again=again, needs=payload["chargingNeeds"])

@@ -39,7 +39,7 @@ def station_view(state: StationState, features: TargetFeatures, n_evses: int, in
         profile_stack_level=features.profile_stack_level,
         periods_per_schedule=features.periods_per_schedule,
         entries=features.entries,
-        iso15118=features.iso15118,
+        iso15118=features.iso15118 or bool(state.needs_told),
     )
 
 

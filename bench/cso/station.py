@@ -110,6 +110,8 @@ class StationState:
     """By remoteStartId."""
     external_limits: dict[tuple[int | None, str], ExternalLimit] = field(default_factory=dict)
     """Limits that are announced and not yet cleared, by EVSE and source."""
+    needs_told: set[int] = field(default_factory=set)
+    """The EVSEs whose EV has told its charging needs (K15)."""
     seen: MessageIds = field(default_factory=MessageIds)
 
     def active_transaction(self, evse_id: int) -> Transaction | None:

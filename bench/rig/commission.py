@@ -18,7 +18,8 @@ from bench.domain.verdicts import RunState
 from bench.errors import UsageError
 from bench.ports import Clock, IdSource
 from bench.rig.compose import open_bench
-from bench.rig.session import VIRTUAL_EPOCH, Order, ending, host_facts, new_folder, stop_signals
+from bench.rig.files import new_folder
+from bench.rig.session import VIRTUAL_EPOCH, Order, ending, host_facts, stop_signals
 from bench.runs.bench import Bench
 from bench.runs.commission import Commissioner, Commissioning, commission_scenario, target_of
 from bench.runs.commission_model import Sampling

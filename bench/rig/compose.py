@@ -53,6 +53,12 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
+        contactors = dict(controls)
+        if rig.operator is not None:
+            from bench.adapters.prompt import PromptControl, open_console
+
+            console = await stack.enter_async_context(open_console())
+            controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
         meters = await _open_meters(order, clock, ports, stack)
         scsp = None
         if scenario.scsp is not None:
@@ -62,7 +68,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, scsp, host)
+        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
 
 
 async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:

@@ -27,6 +27,7 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import BenchError, UsageError
 from bench.ports import Clock, IdSource, Journal
+from bench.rig.files import new_folder
 from bench.runs.station_clock import open_shifted_clocks
 from bench.settings.rig import RigSettings
 
@@ -60,7 +61,7 @@ def serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
 
 
 async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
-    _claim(order.out)
+    new_folder(order.out)
     clock, ids = LoopClock(wall_now()), SystemIds()
     with open_journal(order.out / "journal.jsonl", clock, os.urandom(32)) as journal, _stopped() as stopped:
         rig = order.rig.model_dump(mode="json", by_alias=True)
@@ -119,16 +120,6 @@ def _host_facts(order: ServeOrder, port: int) -> dict[str, Any]:
         "bench": __version__, "python": sys.version.split()[0], "platform": platform.platform(), "pid": os.getpid(),
         "began": wall_now(), "rig_file": str(order.rig_path), "csms_port": port,
     }  # fmt: skip
-
-
-def _claim(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        used = any(folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be used for the run: {error.strerror}") from None
-    if used:
-        raise UsageError(f"{folder}: is not empty; evidence is never overwritten, choose another --out")
 
 
 @contextmanager

@@ -25,9 +25,18 @@ from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
-from bench.errors import BenchError, MeterLostError, PeerError, StationError, UsageError
+from bench.errors import (
+    BenchError,
+    MeterLostError,
+    NotApplicableError,
+    PeerError,
+    PromptTimeoutError,
+    StationError,
+    UsageError,
+)
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
+from bench.rig.files import new_folder
 from bench.runs.facts import facts_of
 from bench.runs.judge import JUDGE_VERSION, judge
 from bench.runs.procedure import Procedure, open_procedure
@@ -183,6 +192,10 @@ def ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, E
     text = str(error) or type(error).__name__
     if isinstance(error, asyncio.CancelledError):
         return RunState.ABORTED, "stopped by the operator", None
+    if isinstance(error, NotApplicableError | PromptTimeoutError):
+        return RunState.COMPLETED, text if isinstance(error, NotApplicableError) else f"ended early: {text}", None
+    if isinstance(error, AssertionError):  # the procedure's own claim about the station; its author gets it too
+        return RunState.COMPLETED, f"ended early: the procedure's assertion failed: {text.splitlines()[0]}", error
     if isinstance(error, StationError | PeerError | MeterLostError):
         source = "station" if isinstance(error, StationError) else "OCPI" if isinstance(error, PeerError) else "meter"
         journal.write(Kind.FINDING, {"source": source, "code": type(error).__name__, "text": text, "refs": []})
@@ -257,17 +270,6 @@ def host_facts(order: Order) -> dict[str, Any]:
         "rig_file": str(order.rig_path),
         "packages": {name: version(name) for name in _VERSIONS},
     }
-
-
-def new_folder(path: Path) -> Path:
-    """Create the run's folder; a used one is refused, so that no evidence is overwritten. Raises UsageError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise UsageError(f"{path}: is not empty; evidence is never overwritten, choose another --out")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be used for the run: {error.strerror}") from None
-    return path
 
 
 @contextmanager

@@ -156,8 +156,7 @@ class Commissioner:
             return
         procedure = self._procedure
         if evse.id != procedure.evse.id:
-            procedure = Procedure(self._bench, commission_scenario(self._station.id, evse.id))
-            procedure.profile_ids = self._procedure.profile_ids
+            procedure = procedure.at(evse.id)
         watch = EvseWatch(procedure, meter, self._unit())
         try:
             if self._status(evse.id) == "Available":

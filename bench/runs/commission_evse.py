@@ -50,7 +50,7 @@ class EvseWatch:
         self._bench, self._evse = procedure.bench, procedure.evse
         settings = self._bench.settings.meters[procedure.evse.meter]
         self._latency, self._accuracy = settings.latency_s, settings.accuracy
-        self._key = ("TxDefaultProfile", procedure.evse.id, 0)
+        self._key = ("TxDefaultProfile", procedure.evse.id, 0, "")
         self._answered = 0.0
         self.found = Observed()
 
@@ -156,25 +156,14 @@ class EvseWatch:
         """Send the limit as a TxDefaultProfile from now on; return the answer's status, and remember when it came."""
         procedure, features = self._procedure, self._procedure.station.features
         limit = amperes if self._unit == "A" else amperes * features.nominal_voltage_v * features.supply_phases
-        identity = procedure.profile_ids.setdefault(self._key, len(procedure.profile_ids) + 1)
-        start = self._bench.csms.station_time(procedure.station.id).replace(microsecond=0)
-        schedule = {
-            "id": identity, "startSchedule": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "chargingRateUnit": self._unit,
-            "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}],
-        }  # fmt: skip
-        profile = {
-            "id": identity, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile", "chargingProfileKind": "Absolute",
-            "chargingSchedule": [schedule],
-        }  # fmt: skip
-        request = {"evseId": self._evse.id, "chargingProfile": profile}
-        answer = await self._bench.csms.call(procedure.station.id, "SetChargingProfile", request)
+        status = await procedure.set_profile([(0, limit)], unit=self._unit, purpose="TxDefaultProfile", read_back=False)
         self._answered = seconds(self._bench.clock.now())
-        return str(answer["status"])
+        return status
 
     async def _clear(self) -> None:
         """Take the own profile away and read back that it is gone."""
         station, csms = self._procedure.station.id, self._bench.csms
-        identity = self._procedure.profile_ids.get(self._key)
+        identity = self._procedure.course.profile_ids.get(self._key)
         if identity is None:
             return
         with suppress(StationError):

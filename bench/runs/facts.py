@@ -42,8 +42,15 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     _fold_circumstances(tried, facts)
     _fold_transactions(facts)
     for document in documents:
+        data = document.data
         if document.kind == Kind.RUN_END:
-            facts.state, facts.end_reason = RunState(document.data["state"]), document.data["reason"]
+            facts.state, facts.end_reason = RunState(data["state"]), data["reason"]
+        elif document.kind == Kind.STEP_END and data.get("refused"):
+            facts.refused.append((data["refused"], document.seq))
+        elif document.kind == Kind.STEP_END:
+            facts.not_applicable = data.get("not_applicable", facts.not_applicable)
+        elif document.kind == Kind.RESTORED:
+            facts.not_as_found += data["differences"]
     return facts
 
 

@@ -43,7 +43,7 @@ async def across_midnight(out: Path) -> Outcome:
         await procedure.wait_until(20)
         request = {"evseId": 1, "chargingProfile": DAILY}
         await procedure.bench.csms.call(procedure.station.id, "SetChargingProfile", request)
-        procedure.profile_ids["TxDefaultProfile", 1, 0] = 1
+        procedure.course.own_ids.add(1)
         await procedure.read_back()
         await procedure.composite(300, "A")
         await procedure.wait_until(200)
