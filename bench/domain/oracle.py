@@ -254,10 +254,9 @@ def occurrences(
 
 
 def _relative_anchor(one: InstalledProfile, transaction: Transaction | None, options: OracleOptions) -> float | None:
-    if options.relative_anchor == "received" and one.received is not None:
+    """Return from when a Relative profile counts; without a transaction, which only a cap has a say in, from its arrival."""
+    if transaction is None or (options.relative_anchor == "received" and one.received is not None):
         return one.received
-    if transaction is None:
-        return None
     if options.relative_anchor == "power_path_closed" and transaction.power_path_closed is not None:
         return transaction.power_path_closed
     return transaction.start

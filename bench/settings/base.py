@@ -35,6 +35,11 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 _SECRET: Final = re.compile("pass|token|secret", re.IGNORECASE)
 """Keys whose values never stand in a message."""
+_KINDS: Final = {
+    "^Input should be": "must be", "a valid string": "a text", "a valid integer": "an integer", "a valid number": "a number",
+    "a valid boolean": "true or false", "a valid (tuple|list)": "a list", "a valid dictionary.*": "a table (an object)",
+}  # fmt: skip
+"""pydantic's words, and those of people who write TOML and JSON."""
 _BARE: Final = re.compile(r"[\w-]+")
 """Keys that TOML writes without quotes."""
 
@@ -85,7 +90,11 @@ def _reason(error: ErrorDetails, siblings: list[str]) -> str:
         return f"unknown key; known: {', '.join(siblings)}" if siblings else "unknown key"
     reason = error["msg"]
     own = reason.removeprefix("Value error, ")
-    return own if own != reason else reason[:1].lower() + reason[1:]
+    if own != reason:
+        return own
+    for theirs, ours in _KINDS.items():
+        reason = re.sub(theirs, ours, reason)
+    return reason[:1].lower() + reason[1:]
 
 
 def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str]]:
