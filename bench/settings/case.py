@@ -48,7 +48,7 @@ def check_case(model: type[S], content: dict[str, Any]) -> S:
     try:
         return check(model, content, Path("case"))
     except SettingsError as error:
-        shown = repr(error.value)
+        shown = json.dumps(error.value, ensure_ascii=False, default=str)
         got = "" if error.value is None else f"{shown if len(shown) <= 80 else shown[:79] + '…'}: "
         raise CaseError(error.key, f"{got}{error.reason}") from None
 
