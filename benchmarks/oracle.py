@@ -2,7 +2,8 @@
 
     python benchmarks/oracle.py [ROUNDS]
 
-Each stack level leads for a tenth of the day, so that no profile can be left out unread. The baseline makes one tuple of each
+Each stack level leads for a part of the day, and a TxProfile leaves half of its part to the defaults, so that none of the 40
+profiles is left out unread. The baseline makes one tuple of each
 period of every profile and sorts them: what any oracle that looks at all of them has to do at least.
 """
 
@@ -42,7 +43,8 @@ def installed() -> list[InstalledProfile]:
                 ChargingSchedulePeriod(900 * index, 6.0 + (index * 7 + identity) % 26, 1 + index % 3) for index in range(PERIODS)
             )
             start = T0 + level * DAY_S / LEVELS
-            schedule = ChargingSchedule("A" if level % 2 else "W", periods, None, start)
+            lasts = DAY_S / LEVELS / 2 if purpose is Purpose.TX else None
+            schedule = ChargingSchedule("A" if level % 2 else "W", periods, lasts, start)
             profile = ChargingProfile(identity, level, purpose, Kind.ABSOLUTE, schedule)
             evse_id = 0 if purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL) else 1
             profiles.append(InstalledProfile(evse_id, profile, T0))
