@@ -129,7 +129,9 @@ class CompositeSettings(Settings):
     def _installed(self, index: int, entry: CompositeEntry, now: float) -> InstalledProfile:
         path = f"profiles[{index}]"
         if entry.place > self.n_evses:
-            raise CaseError(f"{path}.evseId", f"{entry.place}: the station has EVSEs 1 to {self.n_evses}, and 0 for all of it")
+            key = "evse_id" if entry.evseId is None else "evseId"
+            name = f"charging profile {entry.chargingProfile.get('id', 'without id')}"
+            raise CaseError(f"{path}.{key}", f"{name}: {entry.place}: the station has EVSEs 1 to {self.n_evses}, and 0 for all of it")
         profile = read_profile(entry.chargingProfile, f"{path}.chargingProfile")
         return InstalledProfile(entry.place, profile, now)
 
