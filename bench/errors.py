@@ -41,6 +41,14 @@ class MeterLostError(RigError):
     """The meter under test was silent for too long: the run ends early and safely, and judges what it has."""
 
 
+class PromptTimeoutError(RigError):
+    """The operator did not do what the console asked for: the run ends early and safely, and judges what it has."""
+
+
+class NotApplicableError(BenchError):
+    """The target does not have what the procedure is about, and does not claim to: the run ends, NOT_APPLICABLE."""
+
+
 class StationError(BenchError):
     """The station under test did something that ends the step."""
 

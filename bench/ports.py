@@ -145,8 +145,12 @@ class RigControl(Protocol):
         """Set the current per phase that the driver's EV wants, in A."""
         ...
 
-    async def vehicle(self, evse_id: int, settings: Mapping[str, float]) -> None:
-        """Put another EV before the EVSE: phases, max_current_a, battery_wh, soc_percent and the like."""
+    async def vehicle(self, evse_id: int, settings: Mapping[str, float | str]) -> None:
+        """Put another EV before the EVSE: phases, max_current_a, battery_wh, soc_percent and the like.
+
+        Over ISO 15118: iso15118 (0 or 1), departure_s, energy_wh, max_schedule_tuples, ev_profile (inside, outside or none:
+        which charging profile it returns) and requested_mode (EnergyTransferModeEnumType).
+        """
         ...
 
     async def power_cycle(self) -> None:

@@ -29,6 +29,7 @@ def pages() -> dict[str, str]:
         "rig-file.md": settings_page("The rig file", rig.RigSettings, rig),
         "target-file.md": settings_page("The target file", target.TargetSettings, target),
         "composite-case.md": settings_page("The case of bench composite", composite_case.CompositeSettings, composite_case),
+        "profile-rules.md": profile_rules(),
         "lint-case.md": settings_page("The case of bench lint", lint_case.LintCase, lint_case),
         "meter-file.md": settings_page("The meter file", meter.MeterMap, meter),
     }
@@ -56,6 +57,19 @@ def _arguments(command: ArgumentParser) -> str:
         value = "" if action.nargs == 0 or not action.option_strings else f" {action.metavar or action.dest.upper()}"
         text += f"| `{name}{value}` | {action.help or ''} |\n"
     return text
+
+
+def profile_rules() -> str:
+    """Return every rule on charging profiles, with who owes it and what a break obliges the station to."""
+    from bench.domain import rules
+
+    follows = rules.invalid_at_remote_start
+    name, _, meaning = " ".join((inspect.getdoc(follows) or "").split()).partition(": ")
+    rows = [(one.requirement, one.duty, one.meaning, one.station_must) for one in rules.RULES]
+    rows += [(name, "CS", meaning, "Rejected"), ("schema", "CSMS", "the message keeps its JSON schema.", "CALLERROR")]
+    text = "# The rules on charging profiles\n\nWhat `bench lint` and the CSMS look for, who owes it, and what a break obliges "
+    text += "the station to.\n\n| requirement | duty | rule | station must |\n|---|---|---|---|\n"
+    return text + "".join(f"| {' | '.join(row)} |\n" for row in sorted(rows))
 
 
 def journal_documents(module: ModuleType) -> str:
@@ -118,7 +132,7 @@ def _type(annotation: Any) -> str:
         if name == "tuple":
             return "list of " + ", ".join(dict.fromkeys(_type(one) for one in arguments if one is not Ellipsis))
         if name == "dict":
-            return "table of " + _type(arguments[1])
+            return "table" if arguments[1] is Any else "table of " + _type(arguments[1])
     known = {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path", "SecretStr": "text"}
     name = getattr(annotation, "__name__", str(annotation))
     return f"[{name}](#{name.lower()})" if _models(annotation) else known.get(name, name)

@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--id", default="CS-EMU-1", help="id of the station")
     parser.add_argument("--evses", type=_count, default=2, metavar="N", help="number of EVSEs, each with a meter")
     parser.add_argument("--max-current", type=float, default=16, metavar="A", help="of each EVSE, per phase")
+    parser.add_argument("--external-limits", action="store_true", help="give it an input for limits past the CSMS")
+    parser.add_argument("--iso15118", action="store_true", help="let it speak ISO 15118 with an EV that does")
     parser.add_argument("--meter-map", type=Path, default=DEFAULT_MAP, metavar="FILE", help="register map of the meters")
     parser.add_argument(
         "--meter-port", type=_port, default=0, metavar="BASE", help="first meter's port, then BASE+1 …; 0: free ones"
@@ -77,6 +79,7 @@ def _spec(options: argparse.Namespace) -> dict[str, Any]:
         "password": password,
         "evses": [{"id": number, "max_current_a": options.max_current, "meter": f"evse{number}"} for number in numbers],
     }
+    station["features"] = {"external_limits": options.external_limits, "iso15118": options.iso15118}
     base = options.meter_port
     meters = {f"evse{number}": {"register_map": str(options.meter_map), "port": base and base + number - 1} for number in numbers}
     emulator: dict[str, Any] = {"meter_values_interval_s": options.meter_values_interval}

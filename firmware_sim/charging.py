@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firmware_sim.clock import Clock, seconds_of
-from firmware_sim.composite import Composite, EvseView, StationView, composite_schedule
+from firmware_sim.composite import Composite, CompositePeriod, EvseView, StationView, composite_schedule
 from firmware_sim.limiter import Limiter, Ruling, Situation, lowest, share
 from firmware_sim.outlet import Offer, Outlet, OutletDriver
 from firmware_sim.pilot import MIN_CURRENT_A
@@ -68,6 +68,10 @@ class ChargingControl:
             for outlet in outlets
         }
         self._timer: asyncio.TimerHandle | None = None
+        self.overlay: Callable[[Sequence[Profile], bool], list[Profile]] = lambda profiles, _: list(profiles)
+        """What becomes of the installed profiles before they rule; the flag says that it is for a report."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called after each change of transactions or profiles."""
 
     @property
     def transactions(self) -> Mapping[int, str]:
@@ -118,13 +122,23 @@ class ChargingControl:
             lines = self._faults.apply("lines", evse_id, outlet.phases, value=self._rules.lines(outlet, merged))
             self._drivers[evse_id].decide(Offer(min(amps, outlet.max_current_a), lines))
         self._arm(min(changes))
+        if due == -math.inf:
+            for watcher in self.watchers:
+                watcher()
 
     def composite(self, evse_id: int, start: float, duration_s: int, unit: str) -> Composite:
         """Return what GetCompositeSchedule reports, from `start` (whole seconds since 1970)."""
-        profiles: list[Profile] = self._faults.apply("composite_profiles", start, value=list(self.store))
+        profiles: list[Profile] = self._faults.apply("composite_profiles", start, value=self.overlay(list(self.store), True))
         station = StationView(self._views(), self._rules.max_current_a, self._rules.local_limit)
         found = composite_schedule(profiles, self.limiter, station, evse_id, start, duration_s, unit, seam=self._faults)
         return replace(found, periods=self._faults.apply("composite", evse_id, value=found.periods))
+
+    def expected(
+        self, profiles: Sequence[Profile], evse_id: int, start: float, duration_s: int, unit: str
+    ) -> list[CompositePeriod]:
+        """Return the composite schedule of these profiles, from `start` (whole seconds since 1970)."""
+        station = StationView(self._views(), self._rules.max_current_a, self._rules.local_limit)
+        return composite_schedule(profiles, self.limiter, station, evse_id, start, duration_s, unit).periods
 
     def close(self) -> None:
         """Let nothing happen by itself any more."""
@@ -143,8 +157,9 @@ class ChargingControl:
         return views
 
     def _seen(self, now: Situation) -> list[Profile]:
-        seen: list[Profile] = self._faults.apply("profiles", now, value=list(self.store))
-        return seen
+        seen = self._faults.apply("profiles", now, value=self.overlay(list(self.store), False))
+        applied: list[Profile] = self._faults.apply("applied", now, value=seen)
+        return applied
 
     def _next_change(self, now: Situation) -> float:
         return self.limiter.next_change(self._seen(now), now.t, now.transaction_start)

@@ -68,12 +68,14 @@ class StationClock:
         await self._clock.sleep(seconds)
 
     def set(self, text: str) -> float:
-        """Put the clock to a timestamp; return by how many seconds it went forward, 0 where it stays or cannot be read."""
+        """Put the clock to a timestamp; return by how many seconds it went forward, 0 for one that is absurd."""
         try:
             told = datetime.fromisoformat(text)
         except ValueError:
             return 0.0
         told = told if told.tzinfo else told.replace(tzinfo=UTC)
+        if not 1970 <= told.year < 9000:
+            return 0.0
         step = told - self.now()
         if abs(step.total_seconds()) <= self.TOLERANCE_S:
             return 0.0

@@ -55,8 +55,8 @@ class StationControl:
         plant = self._plant(evse_id)
         plant.demand(_number("amperes", amperes, 0, 80))
 
-    async def vehicle(self, evse_id: int, settings: Mapping[str, float]) -> None:
-        """Put another EV before the EVSE: properties of `ev.ElectricVehicle`; those not named stay as they were."""
+    async def vehicle(self, evse_id: int, settings: Mapping[str, float | str]) -> None:
+        """Put another EV before the EVSE: properties of `ev.ElectricVehicle` and `ev_needs.EvNeeds`; others stay as they were."""
         plant = self._plant(evse_id)
         if not isinstance(settings, Mapping):
             raise ValueError("settings: must be a table of properties")  # noqa: TRY004  bad input, whatever its type
@@ -88,12 +88,24 @@ class StationControl:
     async def external_limit(
         self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
     ) -> None:
-        """Limit the whole station from outside, past the CSMS; None releases the limit of that source."""
-        raise ValueError("external_limit: this station has no input for it")
+        """Limit the whole station from outside, past the CSMS; None releases the limit of that source.
+
+        Arguments: see `external.ExternalLimits.limit`.
+        """
+        if self._station.external is None:
+            raise ValueError("external_limit: this station has no input for it")
+        if not self._station.powered:
+            raise ValueError("external_limit: the station is without supply")
+        self._station.external.limit(limit, unit, source, periods)
 
     async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
-        """Let the ISO 15118 EV change its charging needs and ask for another schedule."""
-        raise ValueError("renegotiate: this EV does not speak ISO 15118")
+        """Let the ISO 15118 EV change its charging needs (`ev_needs.EvNeeds`) and ask for another schedule (K17)."""
+        self._plant(evse_id)
+        if not isinstance(needs, Mapping):
+            raise ValueError("needs: must be a table of properties")  # noqa: TRY004  bad input, whatever its type
+        if self._station.hlc is None:
+            raise ValueError("renegotiate: this station does not speak ISO 15118")
+        self._station.hlc.renegotiate(evse_id, needs)
 
     async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:
         """Seed a fault of `faults.FAULTS`. Station faults act on every station of the rig."""

@@ -34,15 +34,20 @@ class StationVariables:
     measurands_started: list[str] = field(default_factory=lambda: list(MEASURANDS))
     measurands_ended: list[str] = field(default_factory=lambda: list(MEASURANDS))
     time_source: list[str] = field(default_factory=lambda: ["Heartbeat"])
-    limit_change_significance_percent: float = 0.0
-    """A change of the rate or of an external limit by no more than this is not told."""
+    limit_change_significance: float = 0.0
+    """Percent; a change of the rate or of an external limit by no more than this is not told (SC.03)."""
     external_signals: bool = True
     """Whether external limits count."""
-    limits_with_schedules: bool = True
-    """Whether NotifyChargingLimit carries the schedule."""
+    limit_with_schedules: bool = True
+    """Whether NotifyChargingLimit carries the schedule (K11.FR.03, K12.FR.03)."""
     back_off_wait_s: int = 1
     back_off_repeats: int = 3
     offline_threshold_s: int = 60
+
+
+def changed_by_more(before: float, now: float, percent: float) -> bool:
+    """Tell whether a value moved by more than so many percent of what it was; from zero every move is more."""
+    return abs(now - before) > abs(before) * percent / 100 + 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +218,9 @@ def truth(apply: Callable[[bool], None]) -> Callable[[str], None]:
     """Return a writer that takes true or false and applies it."""
 
     def write(text: str) -> None:
-        if text.casefold() not in ("true", "false"):
+        if text.strip().casefold() not in ("true", "false"):
             raise ValueError("must be true or false")
-        apply(text.casefold() == "true")
+        apply(text.strip().casefold() == "true")
 
     return write
 

@@ -16,7 +16,7 @@ from ocpp.exceptions import (
     FormatViolationError,
     GenericError,
     NotSupportedError,
-    OccurenceConstraintViolationError,
+    OccurrenceConstraintViolationError,
     UnknownCallErrorCodeError,
 )
 from ocpp.exceptions import NotImplementedError as NoHandlerError
@@ -40,7 +40,7 @@ _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 def _is_news(record: logging.LogRecord) -> bool:
     """Tell whether the package's log line is more than an action that this station does not know."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, NoHandlerError | NotSupportedError | OccurenceConstraintViolationError)
+    return not isinstance(error, NoHandlerError | NotSupportedError | OccurrenceConstraintViolationError)
 
 
 LOGGER.addFilter(_is_news)
@@ -53,9 +53,9 @@ def _answers(action: Action) -> Callable[[_Handler], _Handler]:
 
 
 def _check_number(items: Sequence[object]) -> None:
-    """Refuse more than ItemsPerMessage. Raises OccurenceConstraintViolationError."""
+    """Refuse more than ItemsPerMessage. Raises OccurrenceConstraintViolationError."""
     if len(items) > ITEMS_PER_MESSAGE:
-        raise OccurenceConstraintViolationError(description=f"{len(items)} variables: at most {ITEMS_PER_MESSAGE}")
+        raise OccurrenceConstraintViolationError(description=f"{len(items)} variables: at most {ITEMS_PER_MESSAGE}")
 
 
 def _number(text: str) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from firmware_sim.ev_needs import NEEDS_KEYS
 from firmware_sim.pilot import MIN_CURRENT_A
 
 _RANGES: Final = {
@@ -48,6 +49,8 @@ class ElectricVehicle:
     """Energy into the battery per energy from the grid."""
     wants_a: float = 80.0
     """Demand; 0 asks for nothing."""
+    plan_a: float = math.inf
+    """What it agreed over ISO 15118 to take at most; not a setting."""
 
     def goal_a(self, offer_a: float, soc_percent: float) -> float:
         """Return the current per phase that it settles at; 0 when it does not charge.
@@ -62,7 +65,7 @@ class ElectricVehicle:
 
     def follows_a(self, offer_a: float, soc_percent: float) -> float:
         """Return the current per phase that it settles at once it charges."""
-        wanted = min(self.wants_a, self.max_current_a)
+        wanted = min(self.wants_a, self.max_current_a, self.plan_a)
         if soc_percent > self.taper_soc_percent:
             wanted = min(wanted, self.max_current_a * (100 - soc_percent) / (100 - self.taper_soc_percent))
         return max(0.0, min(wanted, offer_a - self.offset_a))
@@ -79,7 +82,7 @@ class ElectricVehicle:
         """Return the EV with these settings instead. Raises ValueError that names the key, the value and the range."""
         for key, value in settings.items():
             if key not in _RANGES:
-                raise ValueError(f"vehicle: unknown key {key!r}; known: {', '.join(_RANGES)}")
+                raise ValueError(f"vehicle: unknown key {key!r}; known: {', '.join((*_RANGES, *NEEDS_KEYS))}")
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"vehicle: {key} = {value!r}: must be a number")  # noqa: TRY004  bad input, whatever its type
             low, high = _RANGES[key]

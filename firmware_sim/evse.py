@@ -15,7 +15,7 @@ from ocpp.v201 import call
 
 from firmware_sim.charging import ChargingControl
 from firmware_sim.clock import Clock, seconds_of, text_of
-from firmware_sim.device_model import StationVariables
+from firmware_sim.device_model import StationVariables, changed_by_more
 from firmware_sim.ids import Identifiers
 from firmware_sim.outbox import Outbox
 from firmware_sim.outlet import Outlet
@@ -218,17 +218,16 @@ class EvseController:
                 self._cancel_timer("asking")
             else:
                 self._after("asking", SUSPENDED_EV_AFTER_S, self._tell_state)
-                self._tell_rate(transaction)
+            self._tell_rate(transaction)
         if self._plant.charging() or transaction.state == "Charging" or "asking" not in self._timers:
             self._tell_state()
 
     def _tell_rate(self, transaction: Transaction) -> None:
-        """Tell a rate that has changed by more than LimitChangeSignificance says (K11.FR.04, SC.03)."""
+        """Tell a rate that has changed by more than LimitChangeSignificance says (K11.FR.04, K13.FR.03, SC.03)."""
         rate, told = self._plant.offered_a * len(self._plant.lines), transaction.told_rate
-        if told and abs(rate - told) <= told * self._parts.variables.limit_change_significance_percent / 100:
-            return
-        transaction.told_rate = rate
-        self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
+        if changed_by_more(told, rate, self._parts.variables.limit_change_significance):
+            transaction.told_rate = rate
+            self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
 
     def _tell_state(self) -> None:
         transaction = self.transaction

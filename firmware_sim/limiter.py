@@ -125,7 +125,7 @@ class Limiter:
         session = self.leading(own, t, transaction_start) or self.leading(
             [one for one in here if one.purpose == TX_DEFAULT], t, transaction_start
         )
-        outside = self.leading([one for one in here if one.purpose == EXTERNAL and one.evse_id], t, transaction_start)
+        outside = self.outside([one for one in here if one.evse_id], t, transaction_start)
         return lowest(lowest(session, outside), self.shared(here, t) if with_shared else None)
 
     def shared(self, profiles: Sequence[Profile], t: float) -> Ruling | None:
@@ -136,8 +136,16 @@ class Limiter:
         station = [one for one in profiles if one.evse_id == 0]
         return lowest(
             self.leading([one for one in station if one.purpose == STATION_MAX], t, None),
-            self.leading([one for one in station if one.purpose == EXTERNAL], t, None),
+            self.outside(station, t, None),
         )
+
+    def outside(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
+        """Return the lowest of what each external source says (SC.01); stack levels count within a source."""
+        found: Ruling | None = None
+        for source in sorted({one.source for one in profiles if one.purpose == EXTERNAL}):
+            own = [one for one in profiles if one.purpose == EXTERNAL and one.source == source]
+            found = lowest(found, self.leading(own, t, transaction_start))
+        return found
 
     def leading(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
         """Return the limit of the highest stack level that has a period at `t`; a gap falls through to the next lower one."""

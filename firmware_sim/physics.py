@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from firmware_sim.ev import FULL_SOC_PERCENT, ElectricVehicle
@@ -95,12 +95,10 @@ class EvsePhysics:
             t = max(t, segment.start)
         current, volts = segment.current_at(t), self.voltage_v
         lines = segment.lines
-        return Truth(
-            (volts, volts, volts),
-            (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0),
-            volts * current * len(lines),
-            self._energy_at(segment, t),
-        )
+        amps = (current, current, current)
+        if len(lines) < 3:
+            amps = (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0)
+        return Truth((volts, volts, volts), amps, volts * current * len(lines), self._energy_at(segment, t))
 
     def pilot_state(self) -> str:
         """Return A (no EV), B (EV there), C (EV wants energy), E (EVSE without supply) or F (EVSE unavailable)."""
@@ -189,6 +187,12 @@ class EvsePhysics:
         if "soc_percent" in settings:
             self._soc_percent = ev.soc_percent
         self.ev = ev
+        self._replan(t)
+
+    def plan(self, t: float, amperes: float) -> None:
+        """Let the EV take no more than this, A per phase, as it agreed over ISO 15118; infinity: nothing is agreed."""
+        self.advance(t)
+        self.ev = replace(self.ev, plan_a=amperes)
         self._replan(t)
 
     def energise(self, t: float, on: bool) -> None:

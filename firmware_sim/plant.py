@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 from firmware_sim.clock import Clock
+from firmware_sim.ev_needs import EvNeeds
 from firmware_sim.physics import EvsePhysics, Truth
 
 
@@ -22,11 +23,22 @@ class PilotView(TypedDict):
     """Current per phase that the EV would draw if nothing limited it; 0 without an EV."""
 
 
+class EvData(TypedDict):
+    """What an EV tells of itself over ISO 15118, A per phase."""
+
+    phases: int
+    max_current_a: float
+    battery_wh: float
+    soc_percent: float
+
+
 class EvsePlant:
     """One EVSE's physics on a clock. Watchers are called, without arguments, after each change of state, duty or current."""
 
     def __init__(self, physics: EvsePhysics, clock: Clock) -> None:
         self._physics, self._clock = physics, clock
+        self.needs = EvNeeds()
+        """What the EV says over ISO 15118."""
         self._watchers: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -103,10 +115,27 @@ class EvsePlant:
         self._physics.demand(self._clock.monotonic(), amperes)
         self._happened()
 
-    def vehicle(self, settings: Mapping[str, float]) -> None:
+    def vehicle(self, settings: Mapping[str, float | str]) -> None:
         """Give the EV other properties. Raises ValueError."""
-        self._physics.vehicle(self._clock.monotonic(), settings)
+        needs, physical = self.needs.changed(settings)
+        self._physics.vehicle(self._clock.monotonic(), physical)
+        self.needs = needs
         self._happened()
+
+    def plan(self, amperes: float) -> None:
+        """Let the EV take no more than it agreed over ISO 15118, A per phase; infinity: nothing is agreed."""
+        self._physics.plan(self._clock.monotonic(), amperes)
+        self._happened()
+
+    def ev_data(self) -> EvData:
+        """Return what the EV knows of itself."""
+        ev = self._physics.ev
+        return {
+            "phases": ev.phases,
+            "max_current_a": ev.max_current_a,
+            "battery_wh": ev.battery_wh,
+            "soc_percent": self._physics.soc_percent(self._clock.monotonic()),
+        }
 
     def energise(self, on: bool) -> None:
         """Switch the station's supply."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
 from ocpp.exceptions import NotSupportedError
@@ -16,11 +16,12 @@ from ocpp.v201 import call, call_result
 
 from firmware_sim.charging import ChargingControl
 from firmware_sim.clock import Clock, seconds_of, text_of
+from firmware_sim.iso15118 import HighLevelCommunication
 from firmware_sim.outbox import Outbox
 from firmware_sim.profiles import CSO, EXTERNAL, Criteria, Profile, profile_from
 from firmware_sim.seam import Seam
 from firmware_sim.spec import StationSpec
-from firmware_sim.validation import Refusal, SmartChargingRules
+from firmware_sim.validation import MOST_SECONDS, Refusal, SmartChargingRules
 
 PROFILES_PER_REPORT: Final = 4
 Json = dict[str, Any]
@@ -38,6 +39,8 @@ class ProfileService:
             schedules=3 if features.iso15118 else 1,
         )  # fmt: skip
         self._supported = features.smart_charging
+        self.hlc: HighLevelCommunication | None = None
+        """The ISO 15118 sessions, where the station speaks it."""
         self._charging, self._outbox, self._clock, self._faults = charging, outbox, clock, faults
 
     def install(self, evse_id: int, content: Json) -> Any:
@@ -49,11 +52,10 @@ class ProfileService:
         except ValueError as error:
             return call_result.SetChargingProfile("Rejected", status_info("InvalidSchedule", str(error)))
         self._make_room(now)
-        refusal = self._answer(
-            "SetChargingProfile", profile, self.rules.refusals(profile, self._charging.store, self._charging.transactions)
-        )
+        refusals = self.rules.refusals(profile, self._charging.store, self._charging.transactions)
+        refusal = self._answer("SetChargingProfile", profile, chain(refusals, self._wrong_session(profile)))
         if refusal:
-            return call_result.SetChargingProfile("Rejected", status_info(refusal.reason_code, refusal.text))
+            return call_result.SetChargingProfile("Rejected", status_info(refusal.reason_code, refusal.info))
         installed: Profile | None = self._faults.apply("on_set_profile", evse_id, value=profile)
         if installed is not None:
             self._charging.store.install(installed)
@@ -132,7 +134,7 @@ class ProfileService:
         unit = unit or self.rules.rate_units[0]
         refusal = self._answer("GetCompositeSchedule", None, self._not_composed(duration, evse_id, unit))
         if refusal:
-            return call_result.GetCompositeSchedule("Rejected", status_info(refusal.reason_code, refusal.text))
+            return call_result.GetCompositeSchedule("Rejected", status_info(refusal.reason_code, refusal.info))
         start = math.floor(seconds_of(self._clock.now()))
         known = evse_id if evse_id in self.rules.evse_phases else 0
         found = self._charging.composite(known, start, duration, unit)
@@ -153,8 +155,13 @@ class ProfileService:
             yield Refusal("InvalidValue", f"EVSE {evse_id} does not exist", "K08.FR.05")
         if unit not in self.rules.rate_units:
             yield Refusal("UnsupportedRateUnit", unit, "K08.FR.07")
-        if duration < 0:
-            yield Refusal("InvalidValue", f"duration {duration}: must not be negative")
+        if not 0 <= duration <= MOST_SECONDS:
+            yield Refusal("InvalidValue", f"duration: must be from 0 to {MOST_SECONDS} s")
+
+    def _wrong_session(self, profile: Profile) -> Iterator[Refusal]:
+        refusal = self.hlc.refusal(profile) if self.hlc else None
+        if refusal:
+            yield refusal
 
     def _answer(self, action: str, profile: Profile | None, refusals: Iterator[Refusal]) -> Refusal | None:
         """Return the first refusal that the station makes."""

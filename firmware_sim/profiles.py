@@ -6,7 +6,7 @@ Source: OCPP 2.0.1 Part 2, block K: 3.2 to 3.5, K01, K09, K10.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -35,8 +35,19 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileSchedule:
+    """One schedule of a profile."""
+
+    id: int
+    unit: str
+    start: float | None
+    duration_s: float | None
+    periods: tuple[Period, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
-    """One installed charging profile. Only its first schedule counts (K01.FR.34: no ISO 15118 here)."""
+    """One installed charging profile. Its first schedule counts; only an ISO 15118 EV chooses another (K15.FR.07)."""
 
     id: int
     evse_id: int
@@ -53,6 +64,8 @@ class Profile:
     periods: tuple[Period, ...]
     received: Mapping[str, Any]
     """As the CSMS sent it, for reports."""
+    schedules: tuple[ProfileSchedule, ...] = ()
+    """All of its schedules; `unit`, `start`, `duration_s` and `periods` are those of the one that counts."""
     source: str = CSO
     """ChargingLimitSourceEnumType: CSO for what a CSMS has set, another one for external constraints."""
     received_at: float | None = None
@@ -61,7 +74,8 @@ class Profile:
 
 def profile_from(evse_id: int, content: Json, *, source: str = CSO, received_at: float | None = None) -> Profile:
     """Read a ChargingProfileType in the `ocpp` package's snake case. Raises ValueError on a wrong timestamp."""
-    schedule = content["charging_schedule"][0]
+    schedules = tuple(_schedule_from(one) for one in content["charging_schedule"])
+    first = schedules[0]
     return Profile(
         id=content["id"],
         evse_id=evse_id,
@@ -72,16 +86,35 @@ def profile_from(evse_id: int, content: Json, *, source: str = CSO, received_at:
         transaction_id=content.get("transaction_id"),
         valid_from=_time(content.get("valid_from")),
         valid_to=_time(content.get("valid_to")),
-        unit=schedule["charging_rate_unit"],
-        start=_time(schedule.get("start_schedule")),
-        duration_s=schedule.get("duration"),
-        periods=tuple(
-            Period(one["start_period"], one["limit"], one.get("number_phases"), one.get("phase_to_use"))
-            for one in schedule["charging_schedule_period"]
-        ),
+        unit=first.unit,
+        start=first.start,
+        duration_s=first.duration_s,
+        periods=first.periods,
         received=content,
+        schedules=schedules,
         source=source,
         received_at=received_at,
+    )
+
+
+def with_schedule(profile: Profile, index: int) -> Profile | None:
+    """Return the profile with schedule number `index`, from 0, as the one that counts; None where it has no such schedule."""
+    if index >= len(profile.schedules):
+        return profile if index == 0 else None
+    chosen = profile.schedules[index]
+    return replace(profile, unit=chosen.unit, start=chosen.start, duration_s=chosen.duration_s, periods=chosen.periods)
+
+
+def _schedule_from(content: Json) -> ProfileSchedule:
+    return ProfileSchedule(
+        content["id"],
+        content["charging_rate_unit"],
+        _time(content.get("start_schedule")),
+        content.get("duration"),
+        tuple(
+            Period(one["start_period"], one["limit"], one.get("number_phases"), one.get("phase_to_use"))
+            for one in content["charging_schedule_period"]
+        ),
     )
 
 

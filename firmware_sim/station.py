@@ -15,9 +15,12 @@ from firmware_sim.clock import Clock, StationClock, text_of
 from firmware_sim.device_model import ITEMS_PER_MESSAGE, DeviceModel, StationVariables
 from firmware_sim.endpoint import Endpoint
 from firmware_sim.evse import Authorisation, EvseController, StationParts
+from firmware_sim.external import ExternalLimits
 from firmware_sim.ids import Identifiers
+from firmware_sim.iso15118 import HighLevelCommunication
 from firmware_sim.limiter import Limiter
 from firmware_sim.link import CsmsAddress, CsmsLink
+from firmware_sim.notices import Notices
 from firmware_sim.outbox import Outbox
 from firmware_sim.outlet import Outlet
 from firmware_sim.profile_service import ProfileService, status_info
@@ -41,6 +44,7 @@ class ChargingStation:
         *, clock: Clock, faults: Seam, seed: int,
     ) -> None:  # fmt: skip
         ids = Identifiers(seed, f"{spec.id}/messages")
+        external = spec.features.external_limits
         self.powered = True
         self._clock = clock = StationClock(clock)
         self._faults = faults
@@ -50,6 +54,18 @@ class ChargingStation:
         self._charging = charging
         self._variables = StationVariables(meter_values_interval_s=emulator.meter_values_interval_s)
         self.profiles = ProfileService(spec, charging, self.outbox, clock, faults)
+        notices = Notices(self.outbox, faults)
+        self.external = ExternalLimits(charging, notices, self._variables, clock, voltage_v=voltage_v) if external else None
+        """Limits from outside; None: the station has no input for them."""
+        plants = {outlet.evse_id: outlet.plant for outlet in outlets}
+        self.hlc: HighLevelCommunication | None = None
+        """The ISO 15118 sessions; None: the station does not speak it."""
+        if spec.features.iso15118:
+            self.hlc = HighLevelCommunication(
+                plants, charging, notices, clock, faults,
+                units=spec.features.rate_units, voltage_v=voltage_v, dc=spec.features.current_type == "DC",
+            )  # fmt: skip
+        self.profiles.hlc = self.hlc
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {
             outlet.evse_id: EvseController(
@@ -69,6 +85,8 @@ class ChargingStation:
         """Let nothing happen by itself any more."""
         if self._rebooting:
             self._rebooting.cancel()
+        if self.hlc:
+            self.hlc.close()
         self._charging.close()
         for evse in self.evses.values():
             evse.close()
@@ -93,7 +111,7 @@ class ChargingStation:
         evse = chosen[0]
         installed = None if profile is None else self.profiles.start_profile(evse.evse_id, profile)
         if isinstance(installed, Refusal):
-            why = status_info(installed.reason_code, installed.text)
+            why = status_info(installed.reason_code, installed.info)
             return call_result.RequestStartTransaction("Rejected", why)
         evse.authorise(Authorisation(snake_to_camel_case(id_token), remote_id, installed), "RemoteStart")
         started = evse.transaction.id if evse.transaction else None
@@ -178,6 +196,9 @@ class ChargingStation:
     def _accepted(self) -> None:
         for evse in self.evses.values():
             evse.tell_status(always=True)
+        for part in (self.external, self.hlc):
+            if part:
+                part.accepted()
 
     async def _reboot(self, kind: str) -> None:
         if kind == "Immediate":

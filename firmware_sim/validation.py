@@ -9,8 +9,23 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
-from firmware_sim.profiles import EXTERNAL, RECURRENCE_S, STATION_MAX, TX, TX_DEFAULT, Period, Profile, ProfileStore
+from firmware_sim.profiles import (
+    EXTERNAL,
+    RECURRENCE_S,
+    STATION_MAX,
+    TX,
+    TX_DEFAULT,
+    Period,
+    Profile,
+    ProfileStore,
+    with_schedule,
+)
+
+MOST_LIMIT: Final = 1e9
+MOST_SECONDS: Final = 10**11
+"""Three thousand years: beyond, a time cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +37,11 @@ class Refusal:
     text: str
     rule: str = ""
     """The requirement that decides; empty where the station's own capacity or the schema's sense does."""
+
+    @property
+    def info(self) -> str:
+        """The text with its requirement."""
+        return f"{self.text} ({self.rule})" if self.rule else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +109,12 @@ class SmartChargingRules:
         return None
 
     def _wrong_schedule(self, profile: Profile) -> Refusal | None:
-        if len(profile.received["charging_schedule"]) > (self.schedules if profile.purpose == TX else 1):
-            return Refusal("InvalidSchedule", "one chargingSchedule where no ISO 15118 EV has told its needs", "K01.FR.34")
+        if len(profile.schedules) > (self.schedules if profile.purpose == TX else 1):
+            return Refusal("InvalidSchedule", f"{len(profile.schedules)} schedules are too many without ISO 15118", "K01.FR.34")
+        others = (with_schedule(profile, index) for index in range(1, len(profile.schedules)))
+        return next(filter(None, (self._wrong_one(one) for one in (profile, *others) if one)), None)
+
+    def _wrong_one(self, profile: Profile) -> Refusal | None:
         if profile.unit not in self.rate_units:
             text = f"chargingRateUnit {profile.unit}: {', '.join(self.rate_units)}"
             return Refusal("UnsupportedRateUnit", text, "K01.FR.26")
@@ -104,8 +128,10 @@ class SmartChargingRules:
             return Refusal("InvalidSchedule", f"the first startPeriod is {starts[0]}: must be 0", "K01.FR.31")
         if any(later <= earlier for earlier, later in pairwise(starts)):
             return Refusal("InvalidSchedule", "startPeriod must ascend", "K01.FR.35")
-        if any(not math.isfinite(period.limit) or period.limit < 0 for period in profile.periods):
-            return Refusal("InvalidSchedule", "a limit must be a number of at least 0")
+        if any(not 0 <= period.limit <= MOST_LIMIT for period in profile.periods):
+            return Refusal("InvalidSchedule", f"a limit must be a number from 0 to {MOST_LIMIT:g}")
+        if starts[-1] > MOST_SECONDS or not 0 <= (profile.duration_s or 0) <= MOST_SECONDS:
+            return Refusal("InvalidSchedule", f"startPeriod and duration: seconds from 0 to {MOST_SECONDS}")
         return self._wrong_phases(profile)
 
     def _wrong_phases(self, profile: Profile) -> Refusal | None:

@@ -123,12 +123,12 @@ def _charging(spec: StationSpec, own: _Writable, installed: Callable[[], int], a
         "Entries/ChargingProfiles": Variable(lambda: str(installed()), None, "integer", max_limit=features.entries),
         "Phases3to1": fixed(features.phases_3to1, "boolean"),
         "ACPhaseSwitchingSupported": fixed(features.ac_phase_switching, "boolean"),
-        "LimitChangeSignificance": own.percent("limit_change_significance_percent"),
+        "LimitChangeSignificance": own.percent("limit_change_significance"),
     })  # fmt: skip
     if features.external_limits:
         add("SmartChargingCtrlr", {
             "ExternalControlSignalsEnabled": own.flag("external_signals"),
-            "NotifyChargingLimitWithSchedules": own.flag("limits_with_schedules"),
+            "NotifyChargingLimitWithSchedules": own.flag("limit_with_schedules"),
         })  # fmt: skip
 
 

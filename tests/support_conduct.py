@@ -84,7 +84,9 @@ class Story:
         """An external system sets or releases a limit."""
         self.act("external_limit", limit=limit, **{"unit": "A", "source": "EMS", "periods": []} | more)
 
-    def call(self, action: str, request: Any, answer: Any = None, *, told: bool = False, error: str = "", takes: float = 0) -> None:
+    def call(
+        self, action: str, request: Any, answer: Any = None, *, told: bool = False, error: str = "", takes: float = 0
+    ) -> None:
         """One call and its answer: sent by the CSMS, or told by the station."""
         self._messages += 1
         identity = f"m{self._messages:04d}"
@@ -123,7 +125,9 @@ class Story:
                       "chargingProfile": [raw], "tbc": more}  # fmt: skip
             self.call("ReportChargingProfiles", report, told=True)
 
-    def composite(self, *periods: tuple[int, float], evse: int = 1, duration: int = 100, status: str = "Accepted", **more: Any) -> None:
+    def composite(
+        self, *periods: tuple[int, float], evse: int = 1, duration: int = 100, status: str = "Accepted", **more: Any
+    ) -> None:
         """The CSMS asks for a composite schedule from now on and gets these (start, limit)."""
         unit = more.get("unit", "A")
         answer: dict[str, Any] = {"status": status}

@@ -35,7 +35,7 @@ class HttpControl:
         """Set the current per phase that the driver's EV wants, in A."""
         await self._post("demand", evse_id=evse_id, amperes=amperes)
 
-    async def vehicle(self, evse_id: int, settings: Mapping[str, float]) -> None:
+    async def vehicle(self, evse_id: int, settings: Mapping[str, float | str]) -> None:
         """Put another EV before the EVSE."""
         await self._post("vehicle", evse_id=evse_id, settings=dict(settings))
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import composite, lint, run, serve, tools
+from bench.cli import commission, composite, lint, restore, run, serve, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -28,10 +28,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"bench {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_parsers(commands)
+    commission.add_parsers(commands)
     tools.add_parsers(commands)
     composite.add_parsers(commands)
     lint.add_parsers(commands)
     serve.add_parsers(commands)
+    restore.add_parsers(commands)
     return top
 
 

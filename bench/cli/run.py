@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.settings.scenario import Fault
 
 DEFAULT_RIG = "emulated"
+STATION_CLOCK = "let the station's clock show this time at the start, such as 2026-03-29T00:58:00Z, where it follows Heartbeat"
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +26,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--seed", type=int, default=1, help="the same seed gives the same journal on an emulated rig")
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-SCENARIO)")
     command.add_argument("--fault", metavar="ID[:NAME=VALUE,...]", help="seed a fault into the emulated rig")
+    command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
     command.add_argument("--strict", action="store_true", help="CONDITIONAL_PASS exits 1")
     command.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     command.add_argument("--quiet", action="store_true", help="no progress")
@@ -36,14 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.cli.progress import Progress
     from bench.rig.files import find_rig, find_scenario, run_folder
     from bench.rig.session import Order, run_scenario
+    from bench.settings.moments import parse_moment
 
     scenario_path, scenario = find_scenario(arguments.scenario)
+    if not scenario.step:
+        raise UsageError(f"scenario {scenario.name}: has no step: it is for procedures in pytest, see hil_tests/")
     rig_path, rig = find_rig(arguments.rig)
     folder = arguments.out or run_folder(scenario.name)
-    with Progress(scenario, quiet=arguments.quiet or arguments.json) as progress:
+    asking = rig.operator is not None  # the console belongs to the questions then
+    with Progress(scenario, quiet=arguments.quiet or arguments.json or asking) as progress:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,
             seed=arguments.seed, fault=parse_fault(arguments.fault), strict=arguments.strict, listeners=(progress,),
+            station_clock=parse_moment(arguments.station_clock, "--station-clock"),
         )  # fmt: skip
         outcome = run_scenario(order)
     with suppress(BrokenPipeError):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cli.run import STATION_CLOCK
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("serve", help="run CSMS, OCPI and journal until Ctrl-C, without judging")
     command.add_argument("--rig", required=True, help="name of a rig in config/rigs, or a file")
     command.add_argument("--listen", metavar="ADDR[:PORT]", help="instead of the rig file's csms.host and csms.port")
+    command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-serve)")
     command.set_defaults(func=serve)
     command = commands.add_parser("stations", help="list everyone who knocked at the running bench, also the refused")
@@ -40,11 +42,13 @@ def serve(arguments: argparse.Namespace) -> int:
     from bench.rig.ocpi import open_served_ocpi
     from bench.rig.serve import ServeOrder
     from bench.rig.serve import serve as serve_rig
+    from bench.settings.moments import parse_moment
 
     rig_path, rig = find_rig(arguments.rig)
     if arguments.listen:
         rig = listening(rig, arguments.listen)
-    serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve"), open_served_ocpi), announce)
+    station_clock = parse_moment(arguments.station_clock, "--station-clock")
+    serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve"), open_served_ocpi, station_clock), announce)
     return 0
 
 
@@ -118,6 +122,8 @@ def send(arguments: argparse.Namespace) -> int:
     if "error" in answer:
         print(f"bench: {answer['text']}", file=sys.stderr)
         return 1
+    for warning in answer["warnings"]:
+        print(f"bench: warning: {warning}", file=sys.stderr)
     print(json.dumps(answer["result"], indent=2))
     return 0
 

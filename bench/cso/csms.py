@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+from bench.cso.background import Background, Work
+from bench.cso.charging_needs import Needs, NeedsPolicy
+from bench.cso.device_model import DeviceModel
 from bench.cso.handlers import Authorizer, Handlers, NotSupportedError, accept_everyone
+from bench.cso.knocks import MOST_OF_AN_ID, Knock, Knocks
+from bench.cso.profile_book import State
 from bench.cso.profile_gate import Rules, judge_before_sending, station_view
-from bench.cso.station import Knock, Outbox, ProfileReport, StationState, learnable_tokens
+from bench.cso.profiles import Profiles
+from bench.cso.station import Outbox, StationState, learnable_tokens
 from bench.domain.documents import Kind
-from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, SchemaError, StationOfflineError
+from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, SchemaError, StationError, StationOfflineError
 from bench.ports import Clock, IdSource, Journal, Listener, StationLink, Unsubscribe
 from bench.settings.rig import RigSettings
 from bench.wire.ocppj import BadFrame, CallReceived, ErrorReceived, Event, OcppSession, Remark, ResultReceived, call_id
@@ -22,10 +29,6 @@ POLICY_VIOLATION: Final = 1008
 PEER_BROKE_WEBSOCKET: Final = (1002, 1007, 1009)
 """Close codes of a peer that broke the WebSocket protocol itself, sent text that is not UTF-8, or far too much of it."""
 SHOWN_OF_OVERSIZED: Final = 2_000
-MOST_KNOCKS: Final = 1_000
-"""Different ones that are remembered; the oldest goes first."""
-MOST_OF_AN_ID: Final = 60
-"""An OCPP identity has at most 48 characters; of what somebody else calls himself so much is kept."""
 TOO_LONG_TO_JOURNAL: Final = "oversized_frame"
 DEFECT: Final = "bench_defect"
 """Code of a finding about ourselves."""
@@ -51,9 +54,10 @@ class Csms:
     Args:
         listeners: called with each event, a mapping such as `{"event": "transaction", "station": …}`, after the answer
             to the message that caused it is on its way. Events: connected, disconnected, boot, status, authorize,
-            transaction (`phase` Started, Updated, Ended), meter_values, charging_limit, report, event_data,
-            security_event, log_status, firmware_status.
+            transaction (`phase` Started, Updated, Ended), meter_values, charging_limit, charging_needs, ev_schedule,
+            report, event_data, security_event, log_status, firmware_status.
         authorize: gives the status of an identification token.
+        needs: how charging needs of ISO 15118 EVs are answered; a profile at once where absent.
     """
 
     def __init__(
@@ -65,20 +69,28 @@ class Csms:
         *,
         listeners: Iterable[Listener] = (),
         authorize: Authorizer = accept_everyone,
+        needs: NeedsPolicy | None = None,
     ) -> None:
-        self._clock, self._journal, self._ids, self._settings = clock, journal, ids, settings.csms
+        self.clock, self.ids, self._journal, self._settings = clock, ids, journal, settings.csms
+        self.call_timeout_s: float = settings.csms.call_timeout_s
         self._listeners: list[Listener] = list(listeners)
         self._described = {one.id: one for one in settings.station}
-        self._handlers = Handlers(clock, settings.csms.heartbeat_interval_s, authorize)
+        self._background = Background(self._failed)
         self._connections: dict[str, _Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._closing: list[asyncio.Task[None]] = []
-        self.stations: dict[str, StationState] = {one.id: StationState(one.id) for one in settings.station}
-        self._knocks: dict[tuple[str, str, str], Knock] = {}
+        self.stations: dict[str, StationState] = {
+            one.id: StationState(one.id, tuple(evse.id for evse in one.evse)) for one in settings.station
+        }
+        self._knocks = Knocks()
         for one in settings.station:
             if one.password is not None:
                 journal.secret(one.password.get_secret_value())
+        self.profiles, self.device = Profiles(self), DeviceModel(self)
+        self.needs = Needs(self, self.profiles, settings, needs or NeedsPolicy())
+        own = {**self.profiles.handlers, **self.device.handlers, **self.needs.handlers}
+        self._handlers = Handlers(clock, settings.csms.heartbeat_interval_s, authorize, own)
 
     # connections -----------------------------------------------------------------------------------------------
 
@@ -91,7 +103,7 @@ class Csms:
             self._supersede(station_id, previous)
         self._connections[station_id] = connection
         station.online, station.connections = True, station.connections + 1
-        self._note_knock(station_id, peer, True)
+        self._knocks.note(self.clock.now(), station_id, peer, True)
         self._journal.write(Kind.STATION_LINK, {"station": station_id, "event": "connected", "reason": "", "remedy": ""})
         self._publish([{"event": "connected", "station": station_id}])
         try:
@@ -101,7 +113,7 @@ class Csms:
 
     def knock(self, station_id: str, peer: str, reason: str, remedy: str) -> None:
         """Note someone who was refused, with a reason and a remedy in words."""
-        self._note_knock(station_id, peer, False, reason, remedy)
+        self._knocks.note(self.clock.now(), station_id, peer, False, reason, remedy)
         data = {"station": station_id[:MOST_OF_AN_ID], "event": "refused", "peer": peer, "reason": reason, "remedy": remedy}
         self._journal.write(Kind.STATION_LINK, data)
         self._changed()
@@ -109,17 +121,7 @@ class Csms:
     @property
     def knocks(self) -> list[Knock]:
         """Everyone who tried to connect; the same one for the same reason once, with a count."""
-        return list(self._knocks.values())
-
-    def _note_knock(self, station_id: str, peer: str, accepted: bool, reason: str = "", remedy: str = "") -> None:
-        now, station_id = self._clock.now(), station_id[:MOST_OF_AN_ID]
-        known = self._knocks.get((station_id, peer, reason))
-        if known is None and len(self._knocks) >= MOST_KNOCKS:
-            del self._knocks[next(iter(self._knocks))]  # the journal keeps them all
-        if known is None:
-            self._knocks[station_id, peer, reason] = Knock(station_id, peer, accepted, reason, remedy, now, now)
-        else:
-            known.last, known.count = now, known.count + 1
+        return self._knocks.all()
 
     def _supersede(self, station_id: str, previous: _Connection) -> None:
         """Close the old connection in the background: its other end may be long gone and never answer."""
@@ -148,7 +150,8 @@ class Csms:
             connection.answer.set_exception(StationOfflineError(f"{reason} before the answer came"))
 
     async def close(self) -> None:
-        """Close all connections with 1001 and wait for them."""
+        """End what runs in the background, close all connections with 1001, and wait for them."""
+        await self._background.close()
         links = [connection.link for connection in self._connections.values()]
         await asyncio.gather(*(link.close(GOING_AWAY, "the bench is closing") for link in links), *self._closing)
 
@@ -162,7 +165,7 @@ class Csms:
         if isinstance(event, CallReceived) and "idToken" in event.payload:
             self._learn(event.payload)
         ref = self._journal_received(station.station_id, frame, event)
-        station.last_seen = self._clock.now()
+        station.last_seen = self.clock.now()
         if isinstance(event, CallReceived):
             out = Outbox()
             reply: str | None = self._answer(station, connection, event, out)
@@ -187,7 +190,7 @@ class Csms:
     def _understood(self, connection: _Connection, frame: str | bytes) -> Event:
         """Return what a frame means; a defect of ours costs neither its place in the journal nor the connection."""
         try:
-            return connection.session.receive(frame, self._clock.monotonic())
+            return connection.session.receive(frame, self.clock.monotonic())
         except Exception as error:
             _log.exception("a frame could not be read")
             remark = Remark(DEFECT, f"the bench failed to read a frame: {type(error).__name__}: {error}")
@@ -249,14 +252,17 @@ class Csms:
         *,
         timeout_s: float | None = None,
         check: bool = True,
-        rules: Rules = "refuse",
+        rules: Rules | None = None,
+        by: str = "",
     ) -> dict[str, Any]:
         """Send one CALL and return the CALLRESULT's payload. Calls to one station wait for one another, in order.
 
         Args:
             timeout_s: from the sending of the frame to its answer; the rig file's `call_timeout_s` where absent.
             check: off for negative tests: an invalid payload is sent and an invalid answer is returned.
-            rules: what becomes of a charging profile that breaks a rule which is the CSMS's to keep (K01).
+            rules: what becomes of a charging profile that breaks a rule which is the CSMS's to keep (K01): refused, but where
+                `check` is off, which is an order to break one.
+            by: who asks, for the book of charging profiles.
         Raises: SchemaError, ProfileRuleError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
         """
         lock = self._locks.get(station_id)
@@ -266,8 +272,18 @@ class Csms:
             connection = self._connections.get(station_id)
             if connection is None:
                 raise StationOfflineError(f"{station_id} is not connected")
-            self._judge_profile(station_id, action, payload, rules)
-            event = await self._exchange(station_id, connection, action, payload, timeout_s, check)
+            kept: Rules = rules or ("refuse" if check else "deliberate")
+            for code, text in self.profile_findings(station_id, action, payload, kept):
+                self.finding(station_id, code, text, source="bench")
+            settle = self.profiles.asking(station_id, action, payload, by, kept == "deliberate")
+            self.device.asking(station_id, action, payload)
+            state: State = "unknown"
+            try:
+                event = await self._exchange(station_id, connection, action, payload, timeout_s, check)
+                state = _became(event)
+            finally:
+                if settle is not None:
+                    settle(state)
         if isinstance(event, ErrorReceived):
             if event.code == "NotImplemented":
                 self.finding(station_id, "not_implemented", f"the station does not know {action}")
@@ -277,14 +293,14 @@ class Csms:
         answer: dict[str, Any] = event.payload
         return answer
 
-    def _judge_profile(self, station_id: str, action: str, payload: Mapping[str, Any], rules: Rules) -> None:
-        """Refuse or write down what is wrong with a charging profile; a station outside of the rig file is not described."""
+    def profile_findings(self, station_id: str, action: str, payload: Mapping[str, Any], rules: Rules) -> list[tuple[str, str]]:
+        """Return what is wrong with a profile, see `judge_before_sending`; nothing at a station that no rig file describes."""
         described = self._described.get(station_id)
         if described is None:
-            return
-        view = station_view(self.stations[station_id], described.features, len(described.evse))
-        for code, text in judge_before_sending(action, payload, view, rules):
-            self.finding(station_id, code, text, source="bench")
+            return []
+        held = tuple((one["evseId"], one["chargingProfile"]) for one in self.profiles.installed_view(station_id))
+        view = station_view(self.stations[station_id], described.features, len(described.evse), held)
+        return judge_before_sending(action, payload, view, rules)
 
     async def _exchange(
         self,
@@ -296,9 +312,7 @@ class Csms:
         check: bool,
     ) -> ResultReceived | ErrorReceived:
         limit_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
-        text = connection.session.make_call(
-            action, payload, self._ids.token(32), self._clock.monotonic(), check=check
-        )
+        text = connection.session.make_call(action, payload, self.ids.token(32), self.clock.monotonic(), check=check)
         if "idToken" in payload:
             self._learn(payload)
         loop = asyncio.get_running_loop()
@@ -319,27 +333,28 @@ class Csms:
             connection.answer = None
 
     async def installed_profiles(self, station_id: str, evse_id: int | None = None) -> list[dict[str, Any]]:
-        """Return `{"evse_id", "source", "profile"}` for each installed charging profile, in the order of the report.
+        """Return `{"evse_id", "source", "profile"}` for each installed charging profile; see `Profiles.report`."""
+        return await self.profiles.report(station_id, evse_id=evse_id)
 
-        Args: evse_id: one EVSE, 0 for the station's own profiles, None for all.
-        Raises: as `call`; CallTimeoutError too where the announced report does not come. Source: K09.
-        """
-        request_id = self._ids.number(2**31 - 1)
-        request: dict[str, Any] = {"requestId": request_id, "chargingProfile": {}}
-        if evse_id is not None:
-            request["evseId"] = evse_id
-        station = self.stations.setdefault(station_id, StationState(station_id))
-        report = station.reports[request_id] = ProfileReport()
-        try:
-            answer = await self.call(station_id, "GetChargingProfiles", request)
-            if answer["status"] == "NoProfiles":
-                return []
-            limit_s = self._settings.call_timeout_s
-            if not await self.wait_until(lambda: report.complete, limit_s):
-                raise CallTimeoutError(f"{station_id} did not complete ReportChargingProfiles within {limit_s:g} s")
-            return report.profiles()
-        finally:
-            del station.reports[request_id]
+    def spawn(self, station_id: str, name: str, work: Work) -> None:
+        """Do something in the background, after what bears the same name at the same station; it ends with the CSMS."""
+        self._background.start(station_id, name, work)
+
+    def _failed(self, station_id: str, name: str, error: Exception) -> None:
+        if isinstance(error, StationError):
+            self.finding(station_id, "background_failed", f"{name}: {error}")
+            return
+        _log.error("what ran in the background failed", exc_info=error)
+        self.finding(station_id, DEFECT, f"{name}: {type(error).__name__}: {error}", source="bench")
+
+    def shift_clock(self, station_id: str, shift: timedelta) -> None:
+        """From now on serve this station, in BootNotification and Heartbeat answers, a time that is ahead by `shift`."""
+        self.stations.setdefault(station_id, StationState(station_id)).clock_shift = shift
+
+    def station_time(self, station_id: str) -> datetime:
+        """Return the time that this station is served: the base of startSchedule, validFrom and validTo, in UTC."""
+        state = self.stations.get(station_id)
+        return self.clock.now() + (state.clock_shift if state is not None else timedelta(0))
 
     # what others wait for --------------------------------------------------------------------------------------
 
@@ -365,6 +380,7 @@ class Csms:
 
     def _publish(self, events: Iterable[Mapping[str, Any]]) -> None:
         for event in events:
+            self.profiles.heard(event)
             for listener in tuple(self._listeners):
                 listener(event)
         self._changed()
@@ -373,3 +389,11 @@ class Csms:
         for predicate, future in self._waiters:
             if not future.done() and predicate():
                 future.set_result(None)
+
+
+def _became(event: ResultReceived | ErrorReceived) -> State:
+    """Return what an answer says of the change that was asked for."""
+    if isinstance(event, ErrorReceived):
+        return "refused"
+    status = event.payload.get("status") if isinstance(event.payload, dict) else None
+    return "accepted" if status == "Accepted" else "refused" if isinstance(status, str) else "unknown"

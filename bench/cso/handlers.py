@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
+from bench.cso.core import Handler, Payload
+from bench.cso.external_limits import limit_cleared, limit_notified
 from bench.cso.station import Outbox, StationState, Transaction
 from bench.ports import Clock
 
-Payload = dict[str, Any]
-Handler = Callable[[StationState, Payload, Outbox], Payload]
 Authorizer = Callable[[str, Mapping[str, Any]], str]
 """(station id, IdTokenType) -> AuthorizationStatusEnumType."""
 
@@ -20,8 +21,6 @@ DECLINED: Final[Mapping[str, Payload]] = {
     "GetCertificateStatus": {"status": "Failed"},
     "NotifyCustomerInformation": {},
     "NotifyDisplayMessages": {},
-    "NotifyEVChargingNeeds": {"status": "Rejected"},
-    "NotifyEVChargingSchedule": {"status": "Rejected"},
     "NotifyMonitoringReport": {},
     "PublishFirmwareStatusNotification": {},
     "ReservationStatusUpdate": {},
@@ -45,25 +44,24 @@ class Handlers:
     Source of requests and answers: OCPP 2.0.1 Part 2, blocks A to P, and the schemas of Part 3.
     """
 
-    def __init__(self, clock: Clock, heartbeat_interval_s: int, authorize: Authorizer) -> None:
+    def __init__(self, clock: Clock, heartbeat_interval_s: int, authorize: Authorizer, others: Mapping[str, Handler]) -> None:
         self._clock = clock
         self._interval_s = heartbeat_interval_s
         self._authorize = authorize
         self._by_action: dict[str, Handler] = {
             "Authorize": self._authorized,
             "BootNotification": self._booted,
-            "ClearedChargingLimit": self._limit_cleared,
+            "ClearedChargingLimit": limit_cleared,
             "FirmwareStatusNotification": _noted("firmware_status"),
             "Heartbeat": self._heartbeat,
             "LogStatusNotification": _noted("log_status"),
             "MeterValues": self._meter_values,
-            "NotifyChargingLimit": self._limit_notified,
+            "NotifyChargingLimit": partial(limit_notified, clock),
             "NotifyEvent": _noted("event_data"),
-            "NotifyReport": _noted("report"),
-            "ReportChargingProfiles": self._profiles_reported,
             "SecurityEventNotification": _noted("security_event"),
             "StatusNotification": self._status,
             "TransactionEvent": self._transaction_event,
+            **others,
         }
 
     def answer(self, station: StationState, action: str, payload: Payload, out: Outbox) -> Payload:
@@ -81,10 +79,10 @@ class Handlers:
         now = self._clock.now()
         station.boot, station.booted = payload, now
         out.tell("boot", station, reason=payload["reason"], charging_station=payload["chargingStation"])
-        return {"currentTime": _text(now), "interval": self._interval_s, "status": "Accepted"}
+        return {"currentTime": _text(now + station.clock_shift), "interval": self._interval_s, "status": "Accepted"}
 
     def _heartbeat(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        return {"currentTime": _text(self._clock.now())}
+        return {"currentTime": _text(self._clock.now() + station.clock_shift)}
 
     def _authorized(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         status = self._authorize(station.station_id, payload["idToken"])
@@ -94,34 +92,12 @@ class Handlers:
     def _status(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         evse_id, connector_id, status = payload["evseId"], payload["connectorId"], payload["connectorStatus"]
         station.connectors[evse_id, connector_id] = status
-        out.tell("status", station, evse=evse_id, connector=connector_id, status=status)
+        out.tell("status", station, evse=evse_id, connector=connector_id, status=status, timestamp=payload["timestamp"])
         return {}
 
     def _meter_values(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         station.meter_values[payload["evseId"]] = payload["meterValue"]
         out.tell("meter_values", station, evse=payload["evseId"], meter_value=payload["meterValue"])
-        return {}
-
-    def _limit_notified(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        """K12, K13: someone else than the CSMS limits the station."""
-        limit, schedules = payload["chargingLimit"], payload.get("chargingSchedule", [])
-        out.tell("charging_limit", station, phase="Set", evse=payload.get("evseId"), limit=limit, schedules=schedules)
-        return {}
-
-    def _limit_cleared(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        source = payload["chargingLimitSource"]
-        out.tell("charging_limit", station, phase="Cleared", evse=payload.get("evseId"), source=source)
-        return {}
-
-    def _profiles_reported(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        """K09: the parts of one report share a requestId; `tbc` says that more follow."""
-        report = station.reports.get(payload["requestId"])
-        if report is None:
-            text = f"requestId {payload['requestId']} was not asked for, or its report was complete"
-            out.findings.append(("unexpected_report", text))
-            return {}
-        report.parts.append(payload)
-        report.complete = not payload.get("tbc", False)
         return {}
 
     def _transaction_event(self, station: StationState, payload: Payload, out: Outbox) -> Payload:

@@ -20,8 +20,12 @@ BROKEN: Final = "profile_rule"
 BROKEN_ON_PURPOSE: Final = "profile_rule_broken_on_purpose"
 
 
-def station_view(state: StationState, features: TargetFeatures, n_evses: int) -> StationView:
-    """Return a station as the CSMS knows it: what its target file claims, and the transactions that it has told of."""
+Held = tuple[tuple[int, Mapping[str, Any]], ...]
+"""EVSE id and raw profile of each profile that a station is known to hold."""
+
+
+def station_view(state: StationState, features: TargetFeatures, n_evses: int, installed: Held) -> StationView:
+    """Return a station as the CSMS knows it: its target file, the transactions that it has told of, what it holds."""
     running = [one for one in state.transactions.values() if one.ended is None and one.evse_id]
     return StationView(
         n_evses=n_evses,
@@ -31,21 +35,12 @@ def station_view(state: StationState, features: TargetFeatures, n_evses: int) ->
         ac_phase_switching=features.ac_phase_switching,
         smart_charging_available=features.smart_charging,
         transactions={one.evse_id: one.transaction_id for one in running if one.evse_id is not None},
-        installed=installed_view(state),
+        installed=installed,
         profile_stack_level=features.profile_stack_level,
         periods_per_schedule=features.periods_per_schedule,
         entries=features.entries,
-        iso15118=features.iso15118,
+        iso15118=features.iso15118 or bool(state.needs_told),
     )
-
-
-def installed_view(state: StationState) -> tuple[tuple[int, Mapping[str, Any]], ...]:
-    """Return EVSE id and raw profile of each profile that the station is known to hold.
-
-    None: a report that was read once tells nothing of what was cleared since, and a profile that is refused on an outdated
-    report would be a false accusation of ourselves.
-    """
-    return ()
 
 
 def judge_before_sending(action: str, payload: Mapping[str, Any], view: StationView, rules: Rules) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bench.wire.ocppj import MessageIds
@@ -28,14 +28,52 @@ class Transaction:
     meter_values: list[dict[str, Any]] = field(default_factory=list)
     """`meterValue` of the last event that had one."""
     stopped_reason: str | None = None
+    remote_start_id: int | None = None
+    """Of the RequestStartTransaction that it came from (F01)."""
+
+
+@dataclass(slots=True)
+class RemoteStart:
+    """A RequestStartTransaction that was sent, and the transaction that carries its remoteStartId, once there is one."""
+
+    evse_id: int | None
+    transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalLimit:
+    """A limit that somebody other than the CSMS puts on the station or on one EVSE (K11, K12)."""
+
+    evse_id: int | None
+    """None for the whole station."""
+    source: str
+    """ChargingLimitSourceEnumType."""
+    grid_critical: bool | None
+    schedules: tuple[Mapping[str, Any], ...]
+    """ChargingScheduleTypes, where the station tells them (K11.FR.03)."""
+    since: datetime
 
 
 @dataclass(slots=True)
 class ProfileReport:
     """The ReportChargingProfiles that answer one GetChargingProfiles."""
 
+    evse_id: int | None = None
+    """The EVSE that was asked for; None for all."""
+    whole: bool = False
+    """True where the whole store was asked for."""
+    loose: bool = False
+    """True where nobody waits for it."""
+    version: int = 0
+    """Of the ProfileBook when it was asked for."""
+    size: int = 0
+    overflowed: bool = False
     parts: list[dict[str, Any]] = field(default_factory=list)
     complete: bool = False
+
+    def moved_since(self, parts: int) -> bool:
+        """Return whether it is over, or has more than so many parts."""
+        return self.complete or self.overflowed or len(self.parts) > parts
 
     def profiles(self) -> list[dict[str, Any]]:
         """Return `{"evse_id", "source", "profile"}` for each profile, in the order of the report."""
@@ -51,11 +89,15 @@ class StationState:
     """One station that is in the rig file or has connected."""
 
     station_id: str
+    evse_ids: tuple[int, ...] = ()
+    """Of the rig file; empty where it does not name the station."""
     online: bool = False
     connections: int = 0
     boot: dict[str, Any] | None = None
     """The last BootNotificationRequest."""
     booted: datetime | None = None
+    clock_shift: timedelta = timedelta(0)
+    """How far the time that the CSMS serves this station is ahead of the bench's."""
     last_seen: datetime | None = None
     connectors: dict[tuple[int, int], str] = field(default_factory=dict)
     """`connectorStatus` by (evseId, connectorId)."""
@@ -64,6 +106,12 @@ class StationState:
     """The last `meterValue` of a MeterValuesRequest, by evseId."""
     reports: dict[int, ProfileReport] = field(default_factory=dict)
     """Reports of charging profiles that were asked for, by requestId."""
+    remote_starts: dict[int, RemoteStart] = field(default_factory=dict)
+    """By remoteStartId."""
+    external_limits: dict[tuple[int | None, str], ExternalLimit] = field(default_factory=dict)
+    """Limits that are announced and not yet cleared, by EVSE and source."""
+    needs_told: set[int] = field(default_factory=set)
+    """The EVSEs whose EV has told its charging needs (K15)."""
     seen: MessageIds = field(default_factory=MessageIds)
 
     def active_transaction(self, evse_id: int) -> Transaction | None:
@@ -85,22 +133,6 @@ class Outbox:
     def tell(self, event: str, station: StationState, **fields: Any) -> None:
         """Add an event for the listeners."""
         self.events.append({"event": event, "station": station.station_id, **fields})
-
-
-@dataclass(slots=True)
-class Knock:
-    """Someone who tried to connect, once or again: accepted with an empty reason, or refused."""
-
-    station_id: str
-    """What it called itself; empty where it did not come so far."""
-    peer: str
-    """Its network address without the port."""
-    accepted: bool
-    reason: str
-    remedy: str
-    first: datetime
-    last: datetime
-    count: int = 1
 
 
 def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:

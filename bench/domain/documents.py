@@ -14,19 +14,21 @@ from typing import Any, Final
 
 SCHEMA_VERSION: Final = 1
 FIRST_HASH: Final = b"0" * 64
+STATION_CLOCK: Final = "station_clock"
+"""The setting that tells a shifted clock: `station`, `offset_s` (served, station less bench), `measured_s`, `uncertainty_s`."""
 
 
 class Kind(StrEnum):
     """What a document tells, and the fields of its `data`."""
 
     RUN_START = "run.start"
-    """`scenario`, `rig` (the whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (false for `serve`)."""
+    """`scenario`, `rig` (whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (not: serve, commission)."""
     RUN_END = "run.end"
     """`state`: completed, aborted or error; `reason`."""
     STEP_START = "step.start"
     """`step` (number), `name`, `at_s`, and the step's own settings."""
     STEP_END = "step.end"
-    """`step`, `outcome`: done, failed, skipped; `detail`."""
+    """`step`, `outcome`: done, failed, skipped; `detail`; `not_applicable` or `refused` where a feature of the target decides."""
     SETTING = "setting"
     """A setting in force: `what`, `value`, `origin` (scenario, rig, station, bench)."""
     STATION_LINK = "station.link"
@@ -44,11 +46,16 @@ class Kind(StrEnum):
     PILOT_SAMPLE = "pilot.sample"
     """`station`, `evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
     RIG_ACTION = "rig.action"
-    """`action`: plug, unplug, authorise, demand, vehicle, power_cycle, cut_network, contactor; its arguments."""
+    """`action`: plug, unplug, authorise, demand, vehicle, power_cycle, cut_network, external_limit …; its arguments."""
     FAULT_SEEDED = "fault.seeded"
     """`id`, `params`. No judge reads it."""
     FINDING = "finding"
     """`source` (station, ocpi, bench …), `code`, `text`, `refs` (numbers of documents): worth knowing, decides nothing alone."""
+    SNAPSHOT = "snapshot"
+    """`station`, `what`: profiles (`profiles` as reported; None where it could not tell), availability (`connectors`, each with
+    `evse`, `connector`, `status`) or variable (`component`, `variable`, `status`, `value`): as found, before it is touched."""
+    RESTORED = "restored"
+    """`station`, `actions` (what was done), `differences` (from the snapshot, as read back), `clean`: there are none."""
     SAFE_STATE = "safe_state"
     """`action`, `ok`, `read_back`; `stop`: false while it is armed, true for the actions that end the run and its judging."""
     VERDICT = "verdict"

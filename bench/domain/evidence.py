@@ -100,6 +100,8 @@ class EvseFacts:
     """AC or DC: what flows to the EV."""
     max_current_a: float = 0.0
     """The EVSE's own limit per phase; 0 where nobody said."""
+    clock_offset_s: float = 0.0
+    """How far the station's time is ahead of the bench's on purpose; its own error is not in it."""
     samples: list[Sample] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     gap_reason: str = ""
@@ -140,6 +142,12 @@ class RunFacts:
     actions: list[RigAction] = field(default_factory=list)
     links: list[LinkChange] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    not_applicable: str = ""
+    """Why the procedure has no meaning for this target; empty where it has."""
+    refused: list[tuple[str, int]] = field(default_factory=list)
+    """What the target declares and yet refused, each with the number of the document that says so."""
+    not_as_found: list[str] = field(default_factory=list)
+    """How the station differs from the snapshot after the run."""
 
     def features(self, station: str) -> dict[str, Any]:
         """Return what the station claims to do, as the rig file or its target file says."""
@@ -167,10 +175,13 @@ class RunFacts:
                 spans.append((lost, one.at))
             lost = None if one.connected else one.at
         return spans if lost is None else [*spans, (lost, self.end)]
-
     def evse(self, station: str, evse_id: int) -> EvseFacts | None:
         """Return the facts of one EVSE."""
         return next((one for one in self.evses if (one.station, one.evse_id) == (station, evse_id)), None)
+
+    def clock_offset(self, station: str) -> float:
+        """Return how far the station's time is ahead of the bench's on purpose, in s; its own error is not in it."""
+        return next((one.clock_offset_s for one in self.evses if one.station == station), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

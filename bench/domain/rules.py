@@ -47,17 +47,17 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 """Every rule that looks at the request alone, in the order of the requirements; `invalid_at_remote_start` follows from them."""
 
-_TOLERATED: Final = frozenset(
+_NOT_INVALID: Final = frozenset(
     one.requirement
     for one in (
         *CAPACITY,
-        station.transaction_is_on_that_evse,
+        station.evse_exists,
         content.phase_to_use_needs_switching,
         content.dc_has_no_phases,
         content.number_of_phases_is_there,
     )
 )
-"""Breaks with which the text itself lets a station accept: they do not make a profile invalid (K01.FR.44, 45, 46)."""
+"""Breaks that do not make a profile invalid: the EVSE is what is wrong, or the text lets a station accept (K01.FR.44, 45, 46)."""
 _RANK: Final[tuple[StationMust, ...]] = ("CALLERROR", "Rejected", "either")
 
 
@@ -78,7 +78,7 @@ def invalid_at_remote_start(request: ProfileRequest, breaks: tuple[RuleBreak, ..
     """
     if request.via != REMOTE_START or not request.station.smart_charging_available:
         return None
-    broken = [one.requirement for one in breaks if one.requirement not in _TOLERATED]
+    broken = [one.requirement for one in breaks if one.requirement not in _NOT_INVALID]
     text = f"the profile is invalid: {', '.join(broken)}"
     return RuleBreak("K05.FR.05", "CS", text, "Rejected") if broken else None
 

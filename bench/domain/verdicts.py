@@ -156,6 +156,26 @@ class RequirementResult:
     refs: tuple[int, ...] = ()
 
 
+_TELLING_FIRST: Final = (
+    Verdict.FAIL,
+    Verdict.CONDITIONAL_FAIL,
+    Verdict.CONDITIONAL_PASS,
+    Verdict.PASS,
+    Verdict.INCONCLUSIVE,
+    Verdict.NOT_APPLICABLE,
+)
+
+
+def leading(results: Iterable[RequirementResult]) -> dict[str, RequirementResult]:
+    """Return for each requirement what counts, in the order given: a failure, else what was shown, else why nothing was."""
+    chosen: dict[str, RequirementResult] = {}
+    for one in results:
+        known = chosen.get(one.requirement)
+        if known is None or _TELLING_FIRST.index(one.verdict) < _TELLING_FIRST.index(known.verdict):
+            chosen[one.requirement] = one
+    return chosen
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check's answer."""

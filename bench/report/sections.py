@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.domain.quantities import clock_text, seconds
-from bench.domain.verdicts import CheckResult, Measurement, PeriodResult, RunState, Verdict
+from bench.domain.verdicts import CheckResult, Measurement, PeriodResult, RunState, Verdict, leading
 from bench.report.exchange import link
 from bench.report.markup import Markup, element, number, section, table, text
 
@@ -168,17 +169,37 @@ def periods_section(judgement: Judgement) -> Markup | None:
     periods = [period for check in judgement.verdict.checks for period in check.periods]
     if not periods:
         return None
-    head = ("From, UTC", "To, UTC", "Limit", "Highest settled", "Readings", "Verdict", "Demand")
+    head = ("EVSE", "From, UTC", "To, UTC", "Limit", "Highest settled", "Readings", "Verdict", "Demand")
     return section("Periods", table(head, [_period_row(one) for one in periods], class_="periods"), id_="periods")
 
 
 def _period_row(period: PeriodResult) -> list[object]:
     lowering = " ↓" if period.lowering else ""
     return [
-        element("td", clock_text(period.start), class_="time"), element("td", clock_text(period.end), class_="time"),
+        period.evse_id or "all", element("td", clock_text(period.start), class_="time"),
+        element("td", clock_text(period.end), class_="time"),
         number(f"{quantity(period.limit, period.unit)}{lowering}"), number(quantity(period.highest, period.unit)),
         number(period.samples), chip(period.verdict), period.reason,
     ]  # fmt: skip
+
+
+def requirements_section(judgement: Judgement, shown: set[int]) -> Markup | None:
+    """Return one row for each requirement that the run put to the test, or had to; None where no check names any."""
+    results = [one for check in judgement.verdict.checks for one in check.requirements]
+    if not results:
+        return None
+    times = Counter(one.requirement for one in results)
+    rows = [
+        [element("td", element("strong", name)), chip(one.verdict), one.text, number(times[name]),
+         element("td", _links(one.refs, shown), class_="refs")]
+        for name, one in leading(results).items()
+    ]  # fmt: skip
+    return section(
+        "Requirements of OCPP 2.0.1 block K",
+        table(("Requirement", "Verdict", "What was seen", "Times", "Evidence"), rows, class_="requirements"),
+        element("p", "Only what the run put to the test is told; of several times the most telling one.", class_="note"),
+        id_="requirements",
+    )
 
 
 def steps_section(judgement: Judgement, documents: Sequence[Document], shown: set[int]) -> Markup:
@@ -284,6 +305,7 @@ def pointed_to(judgement: Judgement, documents: Sequence[Document]) -> list[int]
     """Return the numbers of the documents that checks, measurements and findings point to."""
     refs = [ref for check in judgement.verdict.checks for ref in check.refs]
     refs += [ref for check in judgement.verdict.checks for one in check.measurements for ref in one.refs]
+    refs += [ref for check in judgement.verdict.checks for one in leading(check.requirements).values() for ref in one.refs]
     refs += [ref for trace in judgement.traces for ref in trace.facts.energy().refs]
     return refs + [ref for one in documents if one.kind == Kind.FINDING for ref in one.data["refs"]]
 

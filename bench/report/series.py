@@ -183,22 +183,23 @@ def value_at(points: Points, at: float) -> float:
 
 def _reported(judgement: Judgement, evse: EvseFacts, scale: _Scale) -> Iterator[tuple[float, float, float]]:
     """Yield what the station said in its composite schedules, each until the next one or its own end."""
+    offset_s = judgement.facts.clock_offset(evse.station)
     said = [
         spans
         for call in judgement.facts.calls
         if call.station == evse.station and call.action == "GetCompositeSchedule" and call.request.get("evseId") == evse.evse_id
-        and call.status == "Accepted" and (spans := _spans(call.response or {}, evse, scale))
+        and call.status == "Accepted" and (spans := _spans(call.response or {}, evse, scale, offset_s))
     ]  # fmt: skip
     for spans, following in pairwise([*said, [(judgement.facts.end, 0.0, 0.0)]]):
         until = following[0][0]
         yield from ((start, min(end, until), value) for start, end, value in spans if start < until)
 
 
-def _spans(answer: dict[str, Any], evse: EvseFacts, scale: _Scale) -> list[tuple[float, float, float]]:
+def _spans(answer: dict[str, Any], evse: EvseFacts, scale: _Scale, offset_s: float) -> list[tuple[float, float, float]]:
     """Return one composite schedule; nothing where the answer breaks its schema, of which the check tells."""
     try:
         schedule = answer["schedule"]
-        begin, unit = parse_time(schedule["scheduleStart"]), schedule["chargingRateUnit"]
+        begin, unit = parse_time(schedule["scheduleStart"]) - offset_s, schedule["chargingRateUnit"]
         periods = schedule["chargingSchedulePeriod"]
         starts = [begin + one["startPeriod"] for one in periods] + [begin + schedule["duration"]]
         return [

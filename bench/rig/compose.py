@@ -14,7 +14,7 @@ from bench.errors import UsageError
 from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
 from bench.runs.bench import Bench
 from bench.settings.meter import load_meter_map
-from bench.settings.scenario import Fault
+from bench.settings.scenario import Fault, under_test
 
 if TYPE_CHECKING:
     from bench.rig.session import Order
@@ -30,6 +30,8 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
     host: dict[str, Any] = {}
     async with AsyncExitStack() as stack:
         csms = Csms(clock, journal, ids, rig)
+        if order.station_clock is not None:
+            csms.shift_clock(under_test(rig, scenario)[0].id, order.station_clock - clock.now())
         stack.push_async_callback(csms.close)
         server = await stack.enter_async_context(
             open_ocpp_server(rig, csms.attach, csms.knock, virtual=order.virtual, folder=order.rig_path.parent)
@@ -51,6 +53,12 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
+        contactors = dict(controls)
+        if rig.operator is not None:
+            from bench.adapters.prompt import PromptControl, open_console
+
+            console = await stack.enter_async_context(open_console())
+            controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
         meters = await _open_meters(order, clock, ports, stack)
         scsp = None
         if scenario.scsp is not None:
@@ -60,7 +68,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, scsp, host)
+        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
 
 
 async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:

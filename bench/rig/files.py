@@ -168,3 +168,14 @@ def run_folder(name: str) -> Path:
         number += 1
         path = Path("runs") / f"{stamp}-{name}-{number}"
     return path
+
+
+def new_folder(path: Path) -> Path:
+    """Create the run's folder; a used one is refused, so that no evidence is overwritten. Raises UsageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise UsageError(f"{path}: is not empty; evidence is never overwritten, choose another --out")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be used for the run: {error.strerror}") from None
+    return path

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import BenchError, UsageError
 from bench.ports import Clock, IdSource, Journal
+from bench.rig.files import new_folder
+from bench.runs.station_clock import open_shifted_clocks
 from bench.settings.rig import RigSettings
 
 POINTER: Final = Path("runs") / ".serving"
@@ -44,6 +47,8 @@ class ServeOrder:
     out: Path
     """Folder of the run; must not exist or be empty."""
     open_ocpi: OpenOcpi | None = None
+    station_clock: datetime | None = None
+    """What the stations' clocks show at the start; None for the true time."""
 
 
 def serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
@@ -56,7 +61,7 @@ def serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
 
 
 async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
-    _claim(order.out)
+    new_folder(order.out)
     clock, ids = LoopClock(wall_now()), SystemIds()
     with open_journal(order.out / "journal.jsonl", clock, os.urandom(32)) as journal, _stopped() as stopped:
         rig = order.rig.model_dump(mode="json", by_alias=True)
@@ -68,10 +73,15 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
         try:
             async with AsyncExitStack() as stack:
                 csms = Csms(clock, journal, ids, order.rig)
+                shift = order.station_clock - clock.now() if order.station_clock is not None else timedelta(0)
+                for station in csms.stations if shift else ():
+                    csms.shift_clock(station, shift)
                 server = await stack.enter_async_context(
                     open_ocpp_server(order.rig, csms.attach, csms.knock, virtual=False, folder=order.rig_path.parent)
                 )
                 stack.push_async_callback(csms.close)
+                if shift:
+                    await stack.enter_async_context(open_shifted_clocks(csms, clock, journal, shift))
                 lines = [f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()]
                 if order.open_ocpi is not None:
                     lines += await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
@@ -92,6 +102,11 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
 def _notes(order: ServeOrder) -> list[str]:
     stations = ", ".join(station.id for station in order.rig.station)
     notes = [f"stations:    {stations}", f"journal:     {order.out / 'journal.jsonl'}"]
+    if order.station_clock is not None:
+        notes.append(
+            f"warning: stations are served the time {order.station_clock.isoformat()} and on; times in profiles that you send, "
+            "also by OCPI, have to be in theirs. The true time is served again at the end."
+        )
     if order.rig.csms.security_profile == 0 and not is_loopback(order.rig.csms.host):
         notes.append(
             f"warning: {order.rig.csms.host} is reachable from outside and there is no security profile: whoever knows a "
@@ -105,16 +120,6 @@ def _host_facts(order: ServeOrder, port: int) -> dict[str, Any]:
         "bench": __version__, "python": sys.version.split()[0], "platform": platform.platform(), "pid": os.getpid(),
         "began": wall_now(), "rig_file": str(order.rig_path), "csms_port": port,
     }  # fmt: skip
-
-
-def _claim(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        used = any(folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be used for the run: {error.strerror}") from None
-    if used:
-        raise UsageError(f"{folder}: is not empty; evidence is never overwritten, choose another --out")
 
 
 @contextmanager
@@ -170,7 +175,7 @@ class Controls:
             if request.get("command") == "stations":
                 return {"result": self._stations()}
             if request.get("command") == "send":
-                return {"result": await self._send(request)}
+                return await self._send(request)
             raise UsageError(f"unknown command {request.get('command')!r}")
         except BenchError as error:
             kind = "UsageError" if isinstance(error, UsageError) else type(error).__name__
@@ -182,7 +187,9 @@ class Controls:
             raise UsageError("station and action must be texts, and the payload a JSON object")
         if station not in self._csms.stations:
             raise UsageError(f"no station {station!r}; there: {', '.join(self._csms.stations)}")
-        return await self._csms.call(station, action, payload, check=not request.get("force"), rules="report")
+        warnings = [text for _, text in self._csms.profile_findings(station, action, payload, "report")]
+        answer = await self._csms.call(station, action, payload, check=not request.get("force"), rules="report")
+        return {"result": answer, "warnings": warnings}
 
     def _stations(self) -> list[dict[str, Any]]:
         listed = []

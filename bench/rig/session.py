@@ -25,13 +25,23 @@ from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
-from bench.errors import BenchError, MeterLostError, PeerError, StationError, UsageError
+from bench.errors import (
+    BenchError,
+    MeterLostError,
+    NotApplicableError,
+    PeerError,
+    PromptTimeoutError,
+    StationError,
+    UsageError,
+)
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
+from bench.rig.files import new_folder
 from bench.runs.facts import facts_of
 from bench.runs.judge import JUDGE_VERSION, judge
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
+from bench.runs.station_clock import open_station_clock
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault, ScenarioSettings, under_test
 
@@ -56,6 +66,8 @@ class Order:
     fault: Fault | None = None
     """Overrides the scenario's own."""
     strict: bool = False
+    station_clock: datetime | None = None
+    """What the clock of the station under test shows at the start of the run; None for the true time."""
     listeners: tuple[Listener, ...] = ()
 
     @property
@@ -100,7 +112,7 @@ def run_scenario(order: Order) -> Outcome:
 async def _run(order: Order) -> Outcome:
     run: OpenRun | None = None
     try:
-        with _stop_signals():
+        with stop_signals():
             async with open_run(order) as run:
                 await take_steps(run.procedure, order.scenario)
     except NotBegunError as error:
@@ -125,11 +137,11 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
     Raises: UsageError before anything was opened; NotBegunError when the bench could not be opened.
     """
     _check(order)
-    folder = _new_folder(order.out)
+    folder = new_folder(order.out)
     clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) if order.virtual else wall_now())
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
     key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
-    host = _host_facts(order)
+    host = host_facts(order)
     run: OpenRun | None = None
     failure: Exception | None = None
     state, reason = RunState.COMPLETED, ""
@@ -140,11 +152,17 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
             _write_start(journal, order)
             async with open_bench(order, clock, journal, ids) as bench:
                 host |= bench.host
-                async with open_procedure(bench, order.scenario) as procedure:
+                station = under_test(order.rig, order.scenario)[0].id
+                async with (
+                    open_station_clock(bench, station) as station_clock,
+                    open_procedure(bench, order.scenario) as procedure,
+                ):
+                    if order.station_clock is not None:
+                        await station_clock.take_effect()
                     run = OpenRun(procedure)
                     yield run
         except (Exception, asyncio.CancelledError) as error:
-            state, reason, failure = _ending(error, journal)
+            state, reason, failure = ending(error, journal)
         journal.write(Kind.RUN_END, {"state": state, "reason": reason})
         outcome = _conclude(order, folder, journal, host)
     if run is None:
@@ -157,6 +175,11 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
 def _check(order: Order) -> None:
     """Refuse what cannot be run, before anything is opened or written. Raises UsageError."""
     under_test(order.rig, order.scenario)
+    if order.station_clock is not None and order.scenario.scsp is not None:
+        raise UsageError(
+            f"--station-clock: scenario {order.scenario.name} has an SCSP, whose plan is made for the true time; use a scenario "
+            "whose profiles come from the CSMS"
+        )
     fault = order.fault or order.scenario.fault
     if fault is not None and order.rig.emulator is not None:
         from bench.rig.emulated import check_fault
@@ -164,11 +187,15 @@ def _check(order: Order) -> None:
         check_fault(fault.id, fault.params)
 
 
-def _ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, Exception | None]:
+def ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, Exception | None]:
     """Say how an exception ends a run: its state, the reason, and the exception where it is nobody's but a defect's."""
     text = str(error) or type(error).__name__
     if isinstance(error, asyncio.CancelledError):
         return RunState.ABORTED, "stopped by the operator", None
+    if isinstance(error, NotApplicableError | PromptTimeoutError):
+        return RunState.COMPLETED, text if isinstance(error, NotApplicableError) else f"ended early: {text}", None
+    if isinstance(error, AssertionError):  # the procedure's own claim about the station; its author gets it too
+        return RunState.COMPLETED, f"ended early: the procedure's assertion failed: {text.splitlines()[0]}", error
     if isinstance(error, StationError | PeerError | MeterLostError):
         source = "station" if isinstance(error, StationError) else "OCPI" if isinstance(error, PeerError) else "meter"
         journal.write(Kind.FINDING, {"source": source, "code": type(error).__name__, "text": text, "refs": []})
@@ -232,7 +259,7 @@ def _write_start(journal: JournalFile, order: Order) -> None:
         journal.write(Kind.SETTING, {"what": what, "value": scenario[what], "origin": "scenario"})
 
 
-def _host_facts(order: Order) -> dict[str, Any]:
+def host_facts(order: Order) -> dict[str, Any]:
     return {
         "bench": __version__,
         "python": sys.version.split()[0],
@@ -245,19 +272,8 @@ def _host_facts(order: Order) -> dict[str, Any]:
     }
 
 
-def _new_folder(path: Path) -> Path:
-    """Create the run's folder; a used one is refused, so that no evidence is overwritten. Raises UsageError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise UsageError(f"{path}: is not empty; evidence is never overwritten, choose another --out")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be used for the run: {error.strerror}") from None
-    return path
-
-
 @contextmanager
-def _stop_signals() -> Iterator[None]:
+def stop_signals() -> Iterator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into one cancellation; later ones wait for the safe state."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -24,7 +24,7 @@ class Verification:
     head: str
     findings: tuple[str, ...]
     judged: bool
-    """False for the journal of `bench serve`, which judges nothing."""
+    """False for the journals of `bench serve` and `bench commission`, which judge nothing."""
     recorded: dict[str, Any] | None
     """The content of `result.json`; None for a run that was cut off."""
     recomputed: dict[str, Any] | None
@@ -39,7 +39,7 @@ class Verification:
         lines = [f"finding: {finding}" for finding in self.findings]
         lines.append(f"chain:   {self.documents} documents, head {self.head}")
         if not self.judged:
-            lines.append("verdict: none (the server ran without judging)")
+            lines.append("verdict: none (the bench ran without judging)")
             return lines
         if self.recorded is None:
             lines.append("verdict: none (no result.json: the run was cut off, so it counts as aborted)")

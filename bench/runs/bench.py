@@ -33,6 +33,8 @@ class Bench:
     """By station id; empty where a station's surroundings cannot be acted on."""
     witnesses: Mapping[str, Witness]
     """By station id; empty where nobody sees the control pilot."""
+    contactors: Mapping[str, RigControl]
+    """By station id: the controls that can open the supply by themselves; a person at a prompt is none of them."""
     scsp: PlanSender | None = None
     host: Mapping[str, Any] = field(default_factory=dict)
     """Facts of this computer: ports, versions. They never enter the journal."""

@@ -85,7 +85,7 @@ def judge_composite(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreCha
 def _composite(evse: EvseFacts, call: Call, history: Sequence[StoreChange]) -> tuple[Verdict, str]:
     if call.answered is None:
         return Verdict.INCONCLUSIVE, "no answer"
-    reported = reported_schedule(call)
+    reported = reported_schedule(call, evse.clock_offset_s)
     if isinstance(reported, str):
         return Verdict.FAIL, reported
     expected = limits_ahead(evse, call, Window(reported.limits.start, reported.limits.end), history)
@@ -93,8 +93,11 @@ def _composite(evse: EvseFacts, call: Call, history: Sequence[StoreChange]) -> t
     return (Verdict.PASS, "") if wrong is None else (Verdict.FAIL, wrong.text(reported.unit))
 
 
-def reported_schedule(call: Call) -> Reported | str:
-    """Return the schedule of an answered GetCompositeSchedule, or what is wrong with the answer."""
+def reported_schedule(call: Call, clock_offset_s: float) -> Reported | str:
+    """Return the schedule of an answered GetCompositeSchedule in the bench's time, or what is wrong with the answer.
+
+    Args: clock_offset_s: how far the station's time was put ahead of the bench's.
+    """
     if call.error:
         return f"refused with CALLERROR {call.error}"
     if call.invalid:
@@ -106,7 +109,7 @@ def reported_schedule(call: Call) -> Reported | str:
     if call.request.get("chargingRateUnit", unit) != unit:
         return f"in {unit}, asked in {call.request['chargingRateUnit']}"
     try:
-        start = parse_time(schedule["scheduleStart"])
+        start = parse_time(schedule["scheduleStart"]) - clock_offset_s
     except ValueError:
         return f"scheduleStart {schedule['scheduleStart']!r} is no date-time"
     if not call.asked - _CLOCK_S <= start <= call.answered + _CLOCK_S:

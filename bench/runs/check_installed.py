@@ -41,6 +41,8 @@ def judge_installed(scene: Scene) -> CheckResult:
         judged += [(Verdict.FAIL, f"read back at {clock_text(asked.asked)}: {text}") for text in _differences(promised, reports)]
         seen |= {one.profile.id: asked.asked_seq for one in promised}
     for held in store_at(history, _FOREVER):
+        if held.profile.purpose is Purpose.EXTERNAL:
+            continue
         identity = held.profile.id
         last = max((call.answered_seq or 0 for call in sent if call.request["chargingProfile"]["id"] == identity), default=-1)
         if seen.get(identity, -2) < last:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
@@ -18,7 +18,9 @@ from bench.domain.profiles import (
     ProfileError,
     Purpose,
 )
-from bench.domain.timeline import Window, joined
+from bench.domain.timeline import Timeline, Window, joined
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Store:
     """A station's profile store as its answers describe it."""
 
     profiles: list[InstalledProfile] = field(default_factory=list)
+    waiting: dict[int, tuple[int | None, dict[str, object]]] = field(default_factory=dict)
+    """EVSE and profile of a remote start, by remoteStartId, until its transaction is known (K05)."""
+    started: dict[int, tuple[int | None, str]] = field(default_factory=dict)
+    """EVSE and transaction that carry a remoteStartId."""
 
     def set(self, new: InstalledProfile) -> None:
         """Install or replace (K01.FR.05: the same id replaces)."""
@@ -64,10 +70,11 @@ class Store:
 def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
     """Return each change of a station's store, in order; the first is what the store held before the run changed it.
 
-    That is what the station reported when it was asked before the first change, or nothing.
+    That is what the station reported when it was asked before the first change but clearing, or nothing: what is still there
+    after a clearing was there before it.
     """
     changes = sorted(_changes(facts, station), key=lambda one: one[1])
-    store = Store(_found(facts, station, changes[0][1] if changes else None))
+    store = Store(_found(facts, station, next((seq for _, seq, one in changes if not isinstance(one, ClearProfiles)), None)))
     history = [StoreChange(facts.start, -1, tuple(store.profiles))]
     for at, seq, change in changes:
         change(store)
@@ -82,12 +89,8 @@ def store_at(history: Sequence[StoreChange], seq: int) -> tuple[InstalledProfile
 
 def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
     for call in facts.calls:
-        change = change_by(call) if call.station == station and not call.from_station else None
-        if call.answered is None or call.answered_seq is None or call.station != station or call.from_station:
-            continue
-        if call.action == "RequestStartTransaction" and call.status == "Accepted" and "chargingProfile" in call.request:
-            yield _remote_start(facts, call, change)
-        elif change is not None:
+        change = change_by(call) if call.station == station else None
+        if change is not None and call.answered is not None and call.answered_seq is not None:
             yield call.answered, call.answered_seq, change
     yield from _external_limits(facts, station)
     for evse in facts.evses:
@@ -95,20 +98,6 @@ def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change
             for span in evse.transactions:
                 if span.ended is not None:
                     yield span.ended, span.ended_seq, TransactionEnd(span.transaction.id)
-
-
-def _remote_start(facts: RunFacts, call: Call, otherwise: Change | None) -> tuple[float, int, Change]:
-    """Return how a remote start's profile enters the store: with the transaction that names the start, if one did (K05)."""
-    assert call.answered is not None
-    assert call.answered_seq is not None
-    wanted = call.request.get("remoteStartId")
-    for evse in facts.evses:
-        for span in evse.transactions if evse.station == call.station else ():
-            if span.remote_start_id is not None and span.remote_start_id == wanted:
-                profile = dict(call.request["chargingProfile"]) | {"transactionId": span.transaction.id}
-                at, seq = max((call.answered, call.answered_seq), (span.begun, span.begun_seq), key=lambda one: one[1])
-                return at, seq, SetProfile(evse.evse_id, profile)
-    return call.answered, call.answered_seq, otherwise or Nothing()
 
 
 def _external_limits(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
@@ -120,7 +109,7 @@ def _external_limits(facts: RunFacts, station: str) -> Iterator[tuple[float, int
         source = str(one.arguments.get("source", "EMS"))
         if source not in sources:
             sources.append(source)
-        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at, one.arguments)
+        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at + facts.clock_offset(station), one.arguments)
 
 
 def external_periods(arguments: Mapping[str, Any]) -> list[tuple[int, float]]:
@@ -163,17 +152,25 @@ def read_backs(facts: RunFacts, station: str) -> Iterator[tuple[Call, list[Call]
 
 def change_by(call: Call) -> Change | None:
     """Return how an answered call changed the station's store; None where it did not."""
+    request = call.request
+    if call.from_station:
+        if call.action != "TransactionEvent" or call.response is None or "remoteStartId" not in request["transactionInfo"]:
+            return None
+        info = request["transactionInfo"]
+        return RemoteStarted(info["remoteStartId"], info["transactionId"], _evse_of(request))
     if call.status != "Accepted":
         return None
     if call.action == "SetChargingProfile":
-        return SetProfile(call.request["evseId"], call.request["chargingProfile"])
-    if call.action == "RequestStartTransaction" and "chargingProfile" in call.request and "evseId" in call.request:
-        profile = dict(call.request["chargingProfile"])
+        return SetProfile(request["evseId"], request["chargingProfile"])
+    if call.action == "RequestStartTransaction" and "chargingProfile" in request:
         transaction = (call.response or {}).get("transactionId")
-        if transaction is not None:
-            profile.setdefault("transactionId", transaction)
-        return SetProfile(call.request["evseId"], profile)
+        return StartWithProfile(request["remoteStartId"], request.get("evseId"), request["chargingProfile"], transaction)
     return ClearProfiles(call.request) if call.action == "ClearChargingProfile" else None
+
+
+def _evse_of(request: dict[str, Any]) -> int | None:
+    evse_id: int | None = request.get("evse", {}).get("id")
+    return evse_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +185,43 @@ class SetProfile:
             store.set(InstalledProfile(self.evse_id, ChargingProfile.from_ocpp(self.profile)))
         except ProfileError:
             return  # sent broken on purpose and accepted by the station: the oracle cannot say what it means
+
+
+@dataclass(frozen=True, slots=True)
+class StartWithProfile:
+    """A station accepted a remote start with a TxProfile, which is for the transaction that comes of it (K05.FR.03)."""
+
+    remote_start_id: int
+    evse_id: int | None
+    profile: dict[str, object]
+    transaction_id: str | None
+
+    def __call__(self, store: Store) -> None:
+        evse_id, transaction_id = store.started.get(self.remote_start_id, (self.evse_id, self.transaction_id))
+        evse_id = evse_id if self.evse_id is None else self.evse_id
+        if transaction_id is None or evse_id is None:
+            store.waiting[self.remote_start_id] = (self.evse_id, self.profile)
+        else:
+            SetProfile(evse_id, {**self.profile, "transactionId": transaction_id})(store)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStarted:
+    """A transaction tells the remoteStartId that it came from (F01); the profile of that start is bound to it."""
+
+    remote_start_id: int
+    transaction_id: str
+    evse_id: int | None
+
+    def __call__(self, store: Store) -> None:
+        known_evse, _ = store.started.get(self.remote_start_id, (None, ""))
+        evse_id = known_evse if self.evse_id is None else self.evse_id
+        store.started[self.remote_start_id] = (evse_id, self.transaction_id)
+        waiting = store.waiting.get(self.remote_start_id)
+        at = None if waiting is None else evse_id if waiting[0] is None else waiting[0]
+        if waiting is not None and at is not None:
+            del store.waiting[self.remote_start_id]
+            SetProfile(at, {**waiting[1], "transactionId": self.transaction_id})(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,31 +263,25 @@ class ExternalLimit:
             store.profiles.append(InstalledProfile(0, profile))
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A station accepted a profile that it cannot have used yet."""
-
-    def __call__(self, store: Store) -> None:
-        """Leave the store as it is."""
+Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd | ExternalLimit
 
 
-Change = SetProfile | ClearProfiles | TransactionEnd | ExternalLimit | Nothing
-
-
-def station_cap(installed: Sequence[InstalledProfile], window: Window, supply: Supply) -> Limits:
+def station_cap(
+    installed: Sequence[InstalledProfile], window: Window, supply: Supply, clock_offset_s: float = 0.0
+) -> Limits:
     """Return what binds the sum of all EVSEs: the lowest of the station-wide ChargingStationMaxProfile and external limits.
 
     In A per grid phase or W in total. Source: K04.FR.05, K12.FR.01.
     """
     caps = [one for one in installed if one.evse_id == 0 and one.profile.purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL)]
-    return expected_limit(caps, 1, window, None, supply)
+    return in_bench_time(lambda there: expected_limit(caps, 1, there, None, supply), window, clock_offset_s)
 
 
 def caps_over_run(facts: RunFacts, station: str, history: Sequence[StoreChange], supply: Supply) -> Limits:
     """Return the limit on the sum of all EVSEs of a station at each moment of the run."""
     starts = [*(max(facts.start, one.at) for one in history), facts.end]
     parts = [
-        station_cap(change.installed, Window(start, end), supply)
+        station_cap(change.installed, Window(start, end), supply, facts.clock_offset(station))
         for change, start, end in zip(history, starts, starts[1:], strict=False)
         if start < end
     ]
@@ -279,17 +307,42 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreCha
         installed = next(change.installed for change in reversed(changes) if change.at <= start)
         running = [span for span in evse.transactions if span.begun <= start and (span.ended is None or start < span.ended)]
         transaction = running[-1].transaction if running else None
-        parts.append(expected_limit(installed, evse.evse_id, Window(start, end), transaction, evse.supply))
+        parts.append(_expected(evse, installed, Window(start, end), transaction))
     return joined(parts, facts.end)
 
 
 def limits_ahead(evse: EvseFacts, asked: Call, window: Window, history: Sequence[StoreChange]) -> Limits:
     """Return what the store demands when a composite schedule is asked for, over a window that may lie ahead.
 
-    Without a transaction it is computed as if one began then (K08.FR.06).
+    Args: window: in the bench's time. Without a transaction it is computed as if one began then (K08.FR.06).
     """
     installed = store_at(history, asked.asked_seq)
     seq = asked.asked_seq
     running = [span for span in evse.transactions if span.begun_seq < seq and (span.ended is None or seq < span.ended_seq)]
-    transaction = running[-1].transaction if running else Transaction("", asked.asked)
-    return expected_limit(installed, evse.evse_id, window, transaction, evse.supply)
+    transaction = running[-1].transaction if running else Transaction("", asked.asked + evse.clock_offset_s)
+    return _expected(evse, installed, window, transaction)
+
+
+def _expected(
+    evse: EvseFacts,
+    installed: Sequence[InstalledProfile],
+    window: Window,
+    transaction: Transaction | None,
+) -> Limits:
+    """Return the limits over a window of the bench's time: the station goes by its own clock, shifted where the run did so.
+
+    Args: transaction: its start is in the station's time.
+    """
+    return in_bench_time(
+        lambda there: expected_limit(installed, evse.evse_id, there, transaction, evse.supply),
+        window, evse.clock_offset_s,
+    )  # fmt: skip
+
+
+def in_bench_time(expected: Callable[[Window], Timeline[T]], window: Window, offset_s: float) -> Timeline[T]:
+    """Return what `expected` gives for a window of the station's time, in the bench's; `offset_s` is station less bench."""
+    if not offset_s:
+        return expected(window)
+    there = expected(Window(window.start + offset_s, window.end + offset_s))
+    pieces = [(max(window.start, one.start - offset_s), one.value) for one in there.segments()]
+    return Timeline([(window.start, pieces[0][1]), *pieces[1:]] if pieces else [], window.end)

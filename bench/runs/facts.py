@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.domain.documents import Document, Kind
+from bench.domain.documents import STATION_CLOCK, Document, Kind
 from bench.domain.evidence import EvseFacts, Finding, LinkChange, PilotSample, RigAction, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import Supply, Transaction
@@ -33,12 +33,24 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
         [_checked(call) for call in paired_calls(tried)], paired_http(tried),
         [one for station in rig["station"] for one in _evses(station, rig)],
     )  # fmt: skip
+    for document in tried:
+        if document.kind == Kind.SETTING and document.data["what"] == STATION_CLOCK:
+            for one in facts.evses:
+                if one.station == document.data["value"]["station"]:
+                    one.clock_offset_s = document.data["value"]["offset_s"]
     _fold_measurements(tried, facts)
     _fold_circumstances(tried, facts)
     _fold_transactions(facts)
     for document in documents:
+        data = document.data
         if document.kind == Kind.RUN_END:
-            facts.state, facts.end_reason = RunState(document.data["state"]), document.data["reason"]
+            facts.state, facts.end_reason = RunState(data["state"]), data["reason"]
+        elif document.kind == Kind.STEP_END and data.get("refused"):
+            facts.refused.append((data["refused"], document.seq))
+        elif document.kind == Kind.STEP_END:
+            facts.not_applicable = data.get("not_applicable", facts.not_applicable)
+        elif document.kind == Kind.RESTORED:
+            facts.not_as_found += data["differences"]
     return facts
 
 
@@ -135,7 +147,7 @@ def _fold_transactions(facts: RunFacts) -> None:
         if span is None and "evse" in request:
             evse = facts.evse(call.station, request["evse"]["id"])
             if evse is not None:
-                anchor = time_or(request["timestamp"], call.asked)
+                anchor = time_or(request["timestamp"], call.asked + facts.clock_offset(call.station))
                 remote = request["transactionInfo"].get("remoteStartId")
                 span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq, remote_start_id=remote)
                 evse.transactions.append(span)

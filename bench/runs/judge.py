@@ -9,6 +9,7 @@ from bench.domain.documents import Document
 from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
 from bench.runs.check_composite import judge_composite
+from bench.runs.check_features import judge_features
 from bench.runs.check_installed import judge_installed
 from bench.runs.check_power import PowerRule, judge_power
 from bench.runs.check_relay import judge_relay
@@ -28,7 +29,7 @@ def judge(documents: Sequence[Document]) -> Judgement:
     histories = {station: store_history(facts, station) for station in {evse.station for evse in facts.evses}}
     traces = tuple(EvseTrace(evse, limits_over_run(facts, evse, histories[evse.station])) for evse in facts.evses)
     state = facts.state or RunState.ABORTED
-    checks = tuple(_checks(facts, traces, histories)) if state is RunState.COMPLETED else ()
+    checks = (*_checks(facts, traces, histories), *judge_features(facts)) if state is RunState.COMPLETED else ()
     return Judgement(_run_verdict(facts, state, checks), facts, traces)
 
 
@@ -77,10 +78,14 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
         word = Verdict.ABORTED if state is RunState.ABORTED else Verdict.ERROR
         return RunVerdict(JUDGE_VERSION, state, word, facts.end_reason or "the journal ends in the middle of the run", checks)
     verdict = _worst(checks)
+    if facts.not_applicable and verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
+        return RunVerdict(JUDGE_VERSION, state, Verdict.NOT_APPLICABLE, facts.not_applicable, checks)
     if facts.end_reason and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS):
         verdict = Verdict.INCONCLUSIVE  # what was left out was not shown
     leading = sorted((check for check in checks if check.verdict is verdict), key=lambda check: check.check != "power")
     headline = leading[0].headline if leading else "the rest was not shown" if checks else "nothing was judged"
     if facts.end_reason and verdict is not Verdict.PASS:
         headline = f"{headline}; {facts.end_reason}" if verdict is Verdict.FAIL else f"{facts.end_reason}; {headline}"
+    if facts.not_as_found:
+        headline = f"{headline}; the station was not left as found: {facts.not_as_found[0]}"
     return RunVerdict(JUDGE_VERSION, state, verdict, headline, checks)

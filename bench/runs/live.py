@@ -6,13 +6,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.domain.documents import Kind
+from bench.domain.documents import STATION_CLOCK, Kind
 from bench.domain.exchange import Call, Pairing
 from bench.domain.oracle import ExpectedLimit, Supply, Transaction, expected_limit
 from bench.domain.quantities import seconds, time_or
 from bench.domain.timeline import Timeline, Window
 from bench.ports import Clock
-from bench.runs.expected import Store, TransactionEnd, change_by
+from bench.runs.expected import ExternalLimit, Store, TransactionEnd, change_by, in_bench_time
 
 _AHEAD_S = 40 * 86_400.0
 
@@ -30,11 +30,18 @@ class LiveLimits:
         self._transaction: Transaction | None = None
         self._changes: list[float] = []
         self._limits: Timeline[ExpectedLimit | None] | None = None
+        self._offset_s = 0.0
         self.on_change: Callable[[], None] = _nothing
         """Called when the plan changed."""
 
     def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take one document of the journal."""
+        if kind == Kind.SETTING and data["what"] == STATION_CLOCK and data["value"]["station"] == self._station:
+            self._offset_s = data["value"]["offset_s"]
+            self._plan()
+        if kind == Kind.RIG_ACTION and data["station"] == self._station and data["action"] == "external_limit":
+            ExternalLimit(-1, seconds(self._clock.now()), data)(self._store)
+            self._plan()
         if kind != Kind.OCPP_FRAME or data["station"] != self._station:
             return
         call = self._pairing.frame(data["station"], data["dir"] == "in", data["raw"], seconds(self._clock.now()), 0)
@@ -62,6 +69,7 @@ class LiveLimits:
         change = change_by(call)
         if change is not None:
             change(self._store)
+        if change is not None and not call.from_station:
             return True
         request = call.request
         if call.action != "TransactionEvent" or not call.from_station:
@@ -73,13 +81,16 @@ class LiveLimits:
             self._transaction = None if known else self._transaction
             return True
         if not known and request.get("evse", {}).get("id") == self._evse_id:
-            self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked))
+            self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked + self._offset_s))
             return True
-        return False
+        return change is not None
 
     def _plan(self) -> None:
         now = seconds(self._clock.now())
         window = Window(now, now + _AHEAD_S)
-        self._limits = expected_limit(self._store.profiles, self._evse_id, window, self._transaction, self._supply)
+        self._limits = in_bench_time(
+            lambda there: expected_limit(self._store.profiles, self._evse_id, there, self._transaction, self._supply),
+            window, self._offset_s,
+        )  # fmt: skip
         self._changes = [*(at for at in self._changes if at < now), *self._limits.starts]
         self.on_change()

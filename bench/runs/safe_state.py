@@ -10,9 +10,8 @@ from typing import Any, Final
 from bench.domain.documents import Kind
 from bench.errors import CallRejectedError, EvidenceError, RigError, StationError
 from bench.runs.bench import Bench
+from bench.runs.snapshot import FLOOR_PROFILE_ID
 
-FLOOR_PROFILE_ID: Final = 2_000_000_000
-"""Id of the 0 A TxDefaultProfile that an abort leaves in the station; the next run clears it."""
 SAFE_POWER_W: Final = 50.0
 """Below this an EVSE counts as off."""
 _PATIENCE_S: Final = 15.0
@@ -28,8 +27,6 @@ class SafeState:
         self.armed = False
         self._unwritten: EvidenceError | None = None
         self._live = False
-        self.profile_ids: tuple[int, ...] = ()
-        """Profiles that the run has set and that its end takes away again."""
 
     async def arm(self) -> None:
         """Clear what an aborted run left behind, note which means of stopping there are, and only then close the contactor.
@@ -41,11 +38,11 @@ class SafeState:
         answer = await csms.call(self.station, "ClearChargingProfile", {"chargingProfileId": FLOOR_PROFILE_ID})
         with suppress(CallRejectedError):  # what the station holds already counts; one that cannot say holds nothing known
             await csms.installed_profiles(self.station)
-        contactor = self.station in self._bench.controls
+        contactor = self.station in self._bench.contactors
         self.armed = True
         self._write("arm", True, {"floor_cleared": answer["status"], "contactor": contactor}, stop=False)
         if contactor:
-            await self._bench.controls[self.station].contactor(True)
+            await self._bench.contactors[self.station].contactor(True)
             self._write("close contactor", True, {}, stop=False)
 
     async def enter(self, *, aborted: bool) -> bool:
@@ -61,9 +58,7 @@ class SafeState:
         if aborted:
             await self._try("0 A profile", self._floor)
         acted = await self._try("stop transactions", self._stop_transactions)
-        if self.profile_ids and not aborted:
-            await self._try("clear profiles", self._clear_profiles)
-        if self.station in self._bench.controls:
+        if self.station in self._bench.contactors:
             acted = await self._try("open contactor", self._open_contactor)
         await self._try("power below 50 W", self._power_is_low)
         self.armed = False
@@ -72,7 +67,7 @@ class SafeState:
         return acted and not self._live
 
     async def _floor(self) -> dict[str, Any]:
-        now = self._bench.clock.now().replace(microsecond=0)
+        now = self._bench.csms.station_time(self.station).replace(microsecond=0)
         features = next(one.features for one in self._bench.settings.station if one.id == self.station)
         profile = {
             "id": FLOOR_PROFILE_ID,
@@ -109,17 +104,8 @@ class SafeState:
         )
         return {"ok": ended, "stopped": answers}
 
-    async def _clear_profiles(self) -> dict[str, Any]:
-        """Leave the store as it was found; a TxProfile is gone with its transaction, which is fine."""
-        answers = {}
-        for identity in self.profile_ids:
-            request = {"chargingProfileId": identity}
-            answer = await self._bench.csms.call(self.station, "ClearChargingProfile", request, timeout_s=_CALL_S)
-            answers[str(identity)] = answer["status"]
-        return {"ok": True, "cleared": answers}
-
     async def _open_contactor(self) -> dict[str, Any]:
-        await self._bench.controls[self.station].contactor(False)
+        await self._bench.contactors[self.station].contactor(False)
         return {"ok": True}
 
     async def _power_is_low(self) -> dict[str, Any]:

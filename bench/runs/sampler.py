@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from bench.domain.documents import Kind
@@ -24,6 +25,9 @@ class Sampler:
         self._replan = asyncio.Event()
         self._witness: tuple[Witness, str, int] | None = None
         self._seen: dict[str, object] = {}
+        self._watched = 0
+        self.power_w: float | None = None
+        """The last reading, in W; None before the first, and while the meter is silent."""
         self.lost = asyncio.Event()
         """Set when sampling ended, at the latest when the meter was silent for longer than `loss_s`."""
         limits.on_change = self._replan.set
@@ -48,14 +52,31 @@ class Sampler:
         finally:
             self.lost.set()
 
+    async def wait_for(self, holds: Callable[[float], bool], within_s: float) -> float | None:
+        """Read fast until the power (W) is as wanted and return it; None where that did not come within so many seconds."""
+        end = self._clock.monotonic() + within_s
+        self.power_w = None  # what was read before counts no more
+        self._watched += 1
+        self._replan.set()
+        try:
+            while self._clock.monotonic() < end:
+                if self.power_w is not None and holds(self.power_w):
+                    return self.power_w
+                await self._clock.sleep(min(self._polling.fast_s, max(0.0, end - self._clock.monotonic())))
+            return self.power_w if self.power_w is not None and holds(self.power_w) else None
+        finally:
+            self._watched -= 1
+
     async def read(self) -> bool:
         """Read once and write the sample or the gap; say whether there was a reading."""
         requested = self._clock.now()
         try:
             reading = await self.meter.read()
         except RigError as error:
+            self.power_w = None
             self._journal.write(Kind.METER_GAP, {"meter": self.meter.name, "requested": requested, "reason": str(error)})
             return False
+        self.power_w = reading.power_w
         self._journal.write(Kind.METER_SAMPLE, reading.as_document(self.meter.name))
         await self._look()
         return True
@@ -76,7 +97,7 @@ class Sampler:
         """Wait for the next moment of the raster; a new plan is looked at within one fast interval."""
         polling, now = self._polling, seconds(self._clock.now())
         elapsed = self._clock.monotonic() - begin
-        if fast or self._limits.near(now, polling.before_s, polling.after_s):
+        if fast or self._watched or self._limits.near(now, polling.before_s, polling.after_s):
             await self._clock.sleep(_to_next(elapsed, polling.fast_s))
             return
         wait = _to_next(elapsed, polling.slow_s)

@@ -7,15 +7,21 @@ from bench.runs.procedure import Procedure
 from bench.settings.scenario import (
     AnyStep,
     Authorise,
+    Clear,
     Composite,
     CutNetwork,
     Demand,
+    ExternalLimit,
     Plug,
     PowerCycle,
     ReadBack,
+    Report,
+    RequestStart,
+    Reset,
     ScenarioSettings,
     SendPlan,
     SetProfile,
+    SetVariable,
     Unplug,
 )
 
@@ -23,7 +29,7 @@ from bench.settings.scenario import (
 async def take_steps(procedure: Procedure, scenario: ScenarioSettings) -> None:
     """Take each step at its time, then wait for the end of the scenario. Raises StationError, RigError, UsageError."""
     if scenario.vehicle is not None:
-        await procedure.vehicle(scenario.vehicle.model_dump())
+        await procedure.vehicle(scenario.vehicle.properties())
     for step in scenario.step:
         await procedure.wait_until(step.at_s)
         await take_step(procedure, step)
@@ -52,6 +58,20 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.composite(step.duration_s, step.unit)
         case ReadBack():
             await procedure.read_back()
+        case Clear():
+            await procedure.clear(step.id, evse_id=step.evse, purpose=step.purpose, stack_level=step.stack_level)
+        case Report():
+            await procedure.report(evse_id=step.evse, purpose=step.purpose)
+        case ExternalLimit():
+            await procedure.needs("external_limits")
+            await procedure.external_limit(step.limit, step.unit, source=step.source)
+        case Reset():
+            await procedure.reset(step.kind)
+        case RequestStart():
+            await procedure.request_start()
+            await procedure.wait_for_transaction(step.within_s)
+        case SetVariable():
+            await procedure.set_variables({step.name: step.value})
         case PowerCycle():
             await procedure.power_cycle()
         case CutNetwork():

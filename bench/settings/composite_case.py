@@ -27,9 +27,11 @@ class CompositeOptions(Settings):
     """How the specification is read where it leaves a choice; what is not said is as the preset has it."""
 
     local_limit: Literal["filler", "cap"] | None = None
+    """The EVSE's own limit: only where no profile limits (filler), or on top of each profile."""
     relative_anchor: Literal["transaction_start", "power_path_closed", "received"] | None = None
     """received: from `now`, where the profiles are taken as just accepted."""
     preset: str = "text"
+    """text: as the specification has it; libocpp: as that stack reads it."""
 
     @field_validator("preset")
     @classmethod
@@ -48,9 +50,13 @@ class CompositeDefaults(Settings):
     """The supply, and the EVSE's own limit: of the two one suffices; without either a gap stays without limit."""
 
     voltage: float = Field(default=230, ge=1, le=1e6)
+    """Of one phase, in V."""
     phases: Annotated[StrictInt, Field(ge=1, le=3)] = 3
+    """By which one of the two limits follows from the other; a period without numberPhases has 3 all the same (K01.FR.49)."""
     limit_A: float | None = Field(default=None, ge=0, le=1e12)
+    """Per phase."""
     limit_W: float | None = Field(default=None, ge=0, le=1e12)
+    """In total."""
 
     def local(self, *, direct_current: bool) -> Local:
         """Return the local limit in both units; on AC the missing one follows from voltage and phases."""
@@ -68,6 +74,7 @@ class CompositeEntry(Settings):
     evseId: Annotated[StrictInt, Field(ge=0)] | None = None
     evse_id: Annotated[StrictInt, Field(ge=0)] | None = None
     chargingProfile: dict[str, Any]
+    """As in SetChargingProfileRequest; only its first schedule counts."""
 
     @model_validator(mode="after")
     def _placed_once(self) -> CompositeEntry:
@@ -87,12 +94,16 @@ class CompositeSettings(Settings):
     now: str
     """RFC 3339 with Z; fractions of a second are cut off."""
     duration_s: Annotated[StrictInt, Field(ge=1, le=MOST_DURATION_S)]
+    """The schedule is computed over [now, now + duration)."""
     rate_unit: Literal["A", "W"]
+    """A per phase, or W in total."""
     evse: Annotated[StrictInt, Field(ge=0)]
     """0 for the whole station."""
     n_evses: Annotated[StrictInt, Field(ge=1, le=1000)]
     profiles: tuple[CompositeEntry, ...]
+    """As the station holds them: they are read, and not judged by the rules on profiles."""
     current_type: Literal["AC", "DC"] = "AC"
+    """On DC there are no phases, and no limit may be in another unit than the one asked for."""
     tx_start_by_evse: dict[str, str] = Field(default_factory=dict)
     """When the transaction of an EVSE began, such as `{"1": "2026-01-15T10:00:00Z"}`."""
     assume_transaction: StrictBool = True

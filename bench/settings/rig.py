@@ -147,6 +147,13 @@ class HttpControl(Settings):
     url: str = Field(pattern=r"^https?://[^/@]+$")
 
 
+class OperatorSettings(Settings):
+    """Present: a person at the console plugs, unplugs, presents cards and the like when the bench asks for it."""
+
+    timeout_s: float = Field(default=120, gt=0)
+    """How long the bench waits for each; what was not done in time leaves the run INCONCLUSIVE."""
+
+
 class RigSettings(Settings):
     """One rig file."""
 
@@ -160,6 +167,8 @@ class RigSettings(Settings):
     emulator: EmulatorSettings | None = None
     control: HttpControl | None = None
     """How the EV's side is acted on where nothing is emulated inside the bench."""
+    operator: OperatorSettings | None = None
+    """Who acts on the EV's side where no instrument does."""
     meter_loss_s: float = Field(default=10, gt=0)
     """A meter that is silent for longer ends the run in the safe state."""
 
@@ -167,6 +176,8 @@ class RigSettings(Settings):
     def _wired(self) -> RigSettings:
         if self.emulator is not None and self.control is not None:
             raise ValueError("[emulator] and [control] exclude one another")
+        if self.operator is not None and (self.emulator is not None or self.control is not None):
+            raise ValueError("[operator] and [emulator] or [control] exclude one another")
         every = [(station, evse) for station in self.station for evse in station.evse]
         seen_by = [(evse.meter, f"EVSE {evse.id} of {station.id}") for station, evse in every if evse.meter]
         for (name, first), (other, second) in combinations(seen_by, 2):

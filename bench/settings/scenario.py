@@ -42,6 +42,24 @@ class Vehicle(Settings):
     max_current_a: float = Field(default=16, gt=0)
     battery_wh: float = Field(default=60_000, gt=0)
     soc_percent: float = Field(default=20, ge=0, le=100)
+    iso15118: bool | None = None
+    """Whether it speaks ISO 15118; the keys below count only then. Absent: as the EV at the EVSE is."""
+    departure_s: float | None = Field(default=None, ge=1, le=1_000_000)
+    """When it will leave, from the moment it tells its needs."""
+    energy_wh: float | None = Field(default=None, ge=1, le=1_000_000)
+    """What it asks for; absent: what its battery still takes."""
+    max_schedule_tuples: int | None = Field(default=None, ge=1, le=1024)
+    """Most periods of one schedule that it takes."""
+    ev_profile: Literal["inside", "outside", "none"] | None = None
+    """Which charging profile it returns: inside the schedule that it chose, outside of it, or none."""
+    requested_mode: Literal["AC_single_phase", "AC_two_phase", "AC_three_phase", "DC"] | None = None
+    """What it asks for; absent: as its EVSE is, AC with its phases."""
+
+    def properties(self) -> dict[str, float | str]:
+        """Return what is said of it, as RigControl.vehicle takes it."""
+        return {
+            key: int(value) if isinstance(value, bool) else value for key, value in self.model_dump(exclude_none=True).items()
+        }
 
 
 class ScspPlan(Settings):
@@ -144,6 +162,56 @@ class ReadBack(Step):
     do: Literal["read_back"]
 
 
+class Clear(Step):
+    """Clear a profile by its id, or all that fit the criteria; all where nothing is said."""
+
+    do: Literal["clear"]
+    id: int | None = None
+    evse: int | None = Field(default=None, ge=0)
+    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] | None = None
+    stack_level: int | None = Field(default=None, ge=0)
+
+
+class Report(Step):
+    """Ask for the installed profiles that fit."""
+
+    do: Literal["report"]
+    evse: int | None = Field(default=None, ge=0)
+    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] | None = None
+
+
+class ExternalLimit(Step):
+    """Limit the whole station from outside, past the CSMS; without `limit` the source releases it."""
+
+    do: Literal["external_limit"]
+    limit: float | None = Field(default=None, ge=0)
+    unit: Literal["A", "W"] = "A"
+    source: str = "EMS"
+
+
+class Reset(Step):
+    """Let the station boot again."""
+
+    do: Literal["reset"]
+    kind: Literal["Immediate", "OnIdle"] = "Immediate"
+
+
+class RequestStart(Step):
+    """Start a transaction from the CSMS and wait for it."""
+
+    do: Literal["request_start"]
+    within_s: float = Field(default=60, gt=0)
+
+
+class SetVariable(Step):
+    """Set a variable of the device model; the end of the run sets it back."""
+
+    do: Literal["set_variable"]
+    name: str = Field(pattern=r"^[^.@]+(@\d+)?\.[^.]+$")
+    """`Component.Variable` or `Component@EVSE.Variable`."""
+    value: str
+
+
 class PowerCycle(Step):
     """Switch the station's supply off and on."""
 
@@ -158,7 +226,8 @@ class CutNetwork(Step):
 
 
 AnyStep = Annotated[
-    Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork,
+    Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork
+    | Clear | Report | ExternalLimit | Reset | RequestStart | SetVariable,
     Field(discriminator="do"),
 ]
 
@@ -192,7 +261,8 @@ class ScenarioSettings(Settings):
     vehicle: Vehicle | None = None
     scsp: ScspPlan | None = None
     fault: Fault | None = None
-    step: tuple[AnyStep, ...] = Field(min_length=1)
+    step: tuple[AnyStep, ...] = ()
+    """What `bench run` does; empty where a procedure in pytest takes the steps."""
 
     @field_validator("start")
     @classmethod
@@ -213,7 +283,7 @@ class ScenarioSettings(Settings):
         for index, (earlier, later) in enumerate(pairwise(self.step)):
             if later.at_s < earlier.at_s:
                 raise ValueError(f"step[{index + 1}].at_s = {later.at_s:g} comes after step[{index}].at_s = {earlier.at_s:g}")
-        if self.step[-1].at_s > self.duration_s:
+        if self.step and self.step[-1].at_s > self.duration_s:
             last = f"step[{len(self.step) - 1}].at_s = {self.step[-1].at_s:g}"
             raise ValueError(f"{last} lies after the end of the run at duration_s = {self.duration_s:g}")
         if self.scsp is not None and self.scsp.departure_s > self.duration_s:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -51,6 +52,61 @@ class TargetFeatures(Settings):
         return value
 
 
+class ReportedValues(Settings):
+    """What the device model says beside the features; absent: it does not say."""
+
+    tx_start_point: tuple[str, ...] | None = None
+    """TxCtrlr.TxStartPoint: when a transaction begins."""
+    tx_stop_point: tuple[str, ...] | None = None
+    """TxCtrlr.TxStopPoint."""
+    time_source: tuple[str, ...] | None = None
+    """ClockCtrlr.TimeSource: where the station takes its time from."""
+    heartbeat_interval_s: int | None = Field(default=None, ge=0)
+    message_timeout_s: int | None = Field(default=None, ge=0)
+    retry_back_off_repeat_times: int | None = Field(default=None, ge=0)
+    """OCPPCommCtrlr.RetryBackOffRepeatTimes: how often the wait before a reconnection doubles."""
+    retry_back_off_wait_minimum_s: int | None = Field(default=None, ge=0)
+    retry_back_off_random_range_s: int | None = Field(default=None, ge=0)
+    external_control_signals: bool | None = None
+    """SmartChargingCtrlr.ExternalControlSignalsEnabled."""
+    notify_limit_with_schedules: bool | None = None
+    """SmartChargingCtrlr.NotifyChargingLimitWithSchedules."""
+    limit_change_significance_percent: float | None = Field(default=None, ge=0, le=100)
+
+
+class ObservedValues(Settings):
+    """What was seen of the station as a whole; absent: not observed."""
+
+    boot_s: float | None = Field(default=None, ge=0)
+    """From the answer to a Reset to the BootNotification that was accepted."""
+    clock_offset_s: float | None = None
+    """The station's time less the bench's."""
+    clock_uncertainty_s: float | None = Field(default=None, ge=0)
+    """Of `clock_offset_s`, plus and minus."""
+    clock_takes_heartbeat: bool | None = None
+    """Whether the station's clock follows the currentTime of the answer to a Heartbeat."""
+
+
+class ObservedEvse(Settings):
+    """What was seen of one EVSE; absent: not observed."""
+
+    id: int = Field(ge=1)
+    max_current_a: float | None = Field(default=None, ge=0)
+    """The highest current per phase without any profile, as far as the EV goes."""
+    max_power_w: float | None = None
+    """The highest power without any profile, all phases."""
+    standby_w: float | None = None
+    """Power without an EV."""
+    settle_down_s: tuple[float, float] | None = None
+    """Shortest and longest time from an accepted lower limit to the current's being at it."""
+    settle_up_s: tuple[float, float] | None = None
+    """The same for a higher limit."""
+    zero_ampere: Literal["pauses", "refused", "keeps charging"] | None = None
+    """What a limit of 0 A does."""
+    resumes: bool | None = None
+    """Whether charging goes on when a limit of 0 A is lifted."""
+
+
 class TargetSettings(Settings):
     """One target file under config/targets."""
 
@@ -60,13 +116,29 @@ class TargetSettings(Settings):
     model: str = ""
     firmware: str = ""
     features: TargetFeatures = TargetFeatures()
+    reported: ReportedValues = ReportedValues()
+    observed: ObservedValues = ObservedValues()
+    evse: tuple[ObservedEvse, ...] = ()
     origin: dict[str, Origin] = Field(default_factory=dict)
-    """By the name of a feature or an observation: reported by the device model, observed on the bench, or entered by hand."""
+    """By the name of a feature or value, `evse.1.standby_w` for one of an EVSE: reported by the device model, observed on the
+    bench, or entered by hand. A feature without an origin was entered; every other value needs one."""
 
     @model_validator(mode="after")
-    def _origins_are_of_values(self) -> TargetSettings:
+    def _values_have_origins(self) -> TargetSettings:
+        ids = [one.id for one in self.evse]
+        if len(set(ids)) != len(ids):
+            raise ValueError("evse: each id once")
+        values = dict(_present(self.reported)) | dict(_present(self.observed))
+        for evse in self.evse:
+            values |= {f"evse.{evse.id}.{name}": value for name, value in _present(evse) if name != "id"}
         for name in self.origin:
-            if name not in TargetFeatures.model_fields:
-                raise ValueError(f"origin.{name}: there is no such feature")
+            if name not in TargetFeatures.model_fields and name not in values:
+                raise ValueError(f"origin.{name}: there is no such feature or value")
+        for name in values:
+            if name not in self.origin:
+                raise ValueError(f"origin.{name} is missing: is it reported, observed or entered?")
         return self
 
+
+def _present(section: Settings) -> Iterator[tuple[str, Any]]:
+    return ((name, getattr(section, name)) for name in type(section).model_fields if getattr(section, name) is not None)

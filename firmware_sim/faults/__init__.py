@@ -4,6 +4,8 @@ Profiles and limits of the station (`now` is a `limiter.Situation`, profiles are
 
     profiles(now, profiles) -> profiles
         Whenever the limiter or a composite schedule looks at the installed profiles; `now.evse_id` 0 asks for the station.
+    applied(now, profiles) -> profiles
+        The same, only where the station decides what to offer: reports stay right.
     limit_a(evse_id, t, ruling, max_a, amps) -> amps
         Whenever the limiter decides for an EVSE with a transaction: `t` seconds since 1970, `ruling` the `limiter.Ruling` of
         the profiles or None, `max_a` the EVSE's own maximum, `amps` what a sound station would apply.
@@ -27,6 +29,14 @@ Messages:
     composite_profiles(start, profiles) -> profiles; composite(evse_id, periods) -> periods
         What goes into a composite schedule, and its list of `composite.CompositePeriod` before it is reported.
 
+    notice(payload) -> payload
+        Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
+        `ocpp.v201.call`; None sends nothing.
+    ev_schedule_check(evse_id, schedule, inside) -> inside
+        On the EV's `ev_needs.Schedule`: whether it lies inside what was offered.
+    needs_in_renegotiation(evse_id, told) -> told
+        When the CSMS begins a renegotiation: whether NotifyEVChargingNeeds is sent again.
+
 What befalls the station:
 
     end_transaction(transaction_id, profiles) -> profiles
@@ -40,6 +50,8 @@ The EV and the meter:
 
     ev_current(evse_id, t, amps) -> amps
         Whenever the EV sets out for a new current: `amps` per phase that a sound EV settles at, `t` in loop seconds.
+    ev_plan(evse_id, amps) -> amps
+        Whenever its agreed schedule changes: `amps` per phase that a sound EV does not exceed, infinity for none.
     registers(meter, values) -> values
         At each request: a dict of quantity to value in V, A, W, Wh or Hz, after the meter's own distortion.
 
@@ -53,15 +65,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from firmware_sim.faults.answers import ANSWER_FAULTS
+from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.reading import READING_FAULTS
 
-FAULTS: Final[dict[str, type]] = {one.ID: one for one in (*LIMIT_FAULTS, *READING_FAULTS, *ANSWER_FAULTS)}
+FAULTS: Final[dict[str, Any]] = {one.ID: one for one in (*LIMIT_FAULTS, *READING_FAULTS, *ANSWER_FAULTS, *EXTERNAL_FAULTS)}
 
 
 def describe_faults() -> list[dict[str, Any]]:
     """Return id, layer, text and parameters of each fault that can be seeded."""
-    return [{"id": id_, "layer": one.LAYER, "text": one.TEXT, "params": dict(one.PARAMS)} for id_, one in FAULTS.items()]  # type: ignore[attr-defined]
+    return [{"id": id_, "layer": one.LAYER, "text": one.TEXT, "params": dict(one.PARAMS)} for id_, one in FAULTS.items()]
 
 
 class FaultSeam:
@@ -75,7 +88,7 @@ class FaultSeam:
         fault = FAULTS.get(fault_id)
         if fault is None:
             raise ValueError(f"unknown fault {fault_id!r}; known: {', '.join(sorted(FAULTS))}")
-        known: Mapping[str, str] = fault.PARAMS  # type: ignore[attr-defined]
+        known: Mapping[str, str] = fault.PARAMS
         if wrong := [key for key in params if key not in known] + [key for key in known if key not in params]:
             raise ValueError(f"{fault_id}: params must be exactly {', '.join(known)}; wrong or missing: {', '.join(wrong)}")
         self._seeded.append(fault(**params))

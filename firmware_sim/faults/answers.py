@@ -86,19 +86,6 @@ class ClearOverbroad:
         return [one for one in installed if one.purpose != EXTERNAL] if found else found
 
 
-class ClearsExternal:
-    """External constraints are cleared too (K10.FR.04, FR.08, FR.09)."""
-
-    ID: ClassVar = "station.clears-external"
-    LAYER: ClassVar = "station"
-    TEXT: ClassVar = "any ClearChargingProfile deletes the external constraints with it"
-    PARAMS: ClassVar[dict[str, str]] = {}
-
-    def on_clear(self, installed: list[Profile], found: list[Profile]) -> list[Profile]:
-        """Take them as well."""
-        return [*found, *(one for one in installed if one.purpose == EXTERNAL)]
-
-
 class ClearNoReapply:
     """After a clear the old limit goes on (K10.FR.05, FR.07)."""
 
@@ -268,7 +255,7 @@ class AcceptsAndDrops:
 
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
-    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad, ClearsExternal,
+    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
     ClearNoReapply, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax,
     CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip

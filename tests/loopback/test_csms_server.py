@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 
 from bench.adapters.ocpp_server import OcppServer, open_ocpp_server
 from bench.cso.csms import Csms
-from bench.cso.station import Knock
+from bench.cso.knocks import Knock
 from bench.domain.documents import Kind
 from bench.errors import RigError, UsageError
 from bench.settings.rig import RigSettings

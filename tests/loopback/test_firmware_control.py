@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from bench.adapters.clock import LoopClock
+from bench.adapters.http_control import open_http_control
+from bench.errors import RigError
 from firmware_sim.__main__ import main
 from firmware_sim.clock import RealClock
 from firmware_sim.http_control import MAX_BODY, open_control
@@ -56,6 +58,10 @@ async def test_a_car_is_plugged_in_and_seen() -> None:
         ("vehicle", {"evse_id": 1, "settings": {"wheels": 4}}, "unknown key 'wheels'"),
         ("vehicle", {"evse_id": 1, "settings": [4]}, "settings"),
         ("authorise", {"evse_id": 1, "id_token": ""}, "id_token"),
+        ("vehicle", {"evse_id": 1, "settings": {"ev_profile": ["inside"]}}, "ev_profile = ['inside']: must be one of inside"),
+        ("external_limit", {"limit": 8, "unit": "A", "source": "EMS", "periods": []}, "this station has no input for it"),
+        ("renegotiate", {"evse_id": 1, "needs": {}}, "this station does not speak ISO 15118"),
+        ("renegotiate", {"evse_id": 1, "needs": 5}, "needs: must be a table"),
         ("cut_network", {"seconds": "long"}, "seconds = 'long'"),
         ("contactor", {"closed": 1}, "must be true or false"),
         ("seed_fault", {"id": "none.such", "params": {}}, "unknown fault"),
@@ -173,3 +179,22 @@ def test_wrong_arguments_end_with_2(arguments: list[str], reason: str, capsys: p
     """One line says what is wrong; no traceback."""
     assert main([*arguments, "--control", "0"]) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.virtual
+async def test_external_limits_and_new_needs_come_through_the_control_port() -> None:
+    """The bench's own adapter at the other end: a limit over time, its release, an EV's words, and what it may not ask."""
+    spec = specification(features={"external_limits": True, "iso15118": True})
+    async with (
+        open_lab(spec) as lab,
+        open_control(lab.control, host="127.0.0.1", port=0) as port,
+        open_http_control(f"http://127.0.0.1:{port}") as control,
+    ):
+        await control.external_limit(10, "A", source="SO", periods=[(60, 8.0)])
+        notice = await lab.csms.until("NotifyChargingLimit")
+        assert [one["limit"] for one in notice["chargingSchedule"][0]["chargingSchedulePeriod"]] == [10.0, 8.0]
+        await control.external_limit(None, source="SO")
+        await lab.csms.until("ClearedChargingLimit")
+        await control.vehicle(1, {"iso15118": 1, "ev_profile": "inside"})
+        with pytest.raises(RigError, match="EVSE 1 has no agreed ISO 15118 session"):
+            await control.renegotiate(1, {"energy_wh": 5000})

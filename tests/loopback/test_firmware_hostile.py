@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from firmware_sim.endpoint import Endpoint
-from tests.support_firmware import Lab, open_lab
+from tests.support_firmware import Json, Lab, charging_profile, open_lab
 
 pytestmark = pytest.mark.virtual
 
@@ -48,6 +48,48 @@ async def test_an_action_is_no_name_of_a_file() -> None:
         for action in ("x" * 5000, "../schemas/Reset", "\0"):
             assert (await lab.csms.ask(action, {}))[:2] == ["CALLERROR", "NotSupported"]
         assert await _still_there(lab)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"startPeriod": 10**400},
+        {"startPeriod": -(10**400)},
+        {"startPeriod": 0, "limit": 1e308},
+        {"startPeriod": 0, "limit": 10**400},
+        {"startPeriod": 0, "numberPhases": 10**400},
+        {"startPeriod": 0, "numberPhases": 1, "phaseToUse": -(10**400)},
+        {"startPeriod": 0, "duration": 10**400},
+        {"startPeriod": 0, "stackLevel": 10**400},
+    ],
+)
+async def test_numbers_beyond_reason_are_refused_and_harm_nothing(change: Json) -> None:
+    """Neither installed nor left to spoil what is charging; a composite schedule of that length is refused as well."""
+    async with open_lab() as lab:
+        await lab.charge()
+        profile = charging_profile((0, 10))
+        schedule = profile["chargingSchedule"][0]
+        schedule["chargingSchedulePeriod"][0].update(change)
+        for key, place in (("duration", schedule), ("stackLevel", profile)):
+            if key in change:
+                place[key] = schedule["chargingSchedulePeriod"][0].pop(key)
+        answer = await lab.csms.ask("SetChargingProfile", {"evseId": 1, "chargingProfile": profile})
+        assert isinstance(answer, list) or answer["status"] == "Rejected"
+        found = await lab.csms.ask("GetCompositeSchedule", {"evseId": 1, "duration": 10**400})
+        assert found["status"] == "Rejected"
+        assert lab.power_w() > 10_000
+
+
+@pytest.mark.parametrize("told", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "2026-01-15T00:00:00"])
+async def test_a_time_that_is_absurd_or_has_no_zone_moves_no_clock(told: str) -> None:
+    """What has no zone is UTC."""
+    async with open_lab() as lab:
+        lab.csms.answers["Heartbeat"] = lambda _: {"currentTime": told}
+        await lab.csms.ask("TriggerMessage", {"requestedMessage": "Heartbeat"})
+        await lab.clock.sleep(1)
+        wish = [{"component": {"name": "ClockCtrlr"}, "variable": {"name": "DateTime"}}]
+        answer = await lab.csms.ask("GetVariables", {"getVariableData": wish})
+        assert answer["getVariableResult"][0]["attributeValue"].startswith("2026-01-15T00:00:0")
 
 
 async def test_an_integer_may_be_written_with_a_decimal_point() -> None:

@@ -27,6 +27,7 @@ from bench.errors import UsageError
 from bench.rig.serve import Controls
 from tests.stations import BOOT, attached, new_csms, rig_settings
 from tests.support import FakeClock, MemoryJournal
+from tests.support_lint import default, schedule
 
 RIG = """
 schema = 1
@@ -91,6 +92,21 @@ def test_listening_to_the_outside_without_a_password_is_warned_of(tmp_path: Path
     with serving(tmp_path, "--listen", "0.0.0.0:0") as (_, lines):
         assert "no security profile" in lines["warning"]
         assert lines["OCPP 2.0.1"].startswith("ws://")
+
+
+def test_a_served_station_is_told_another_time(tmp_path: Path) -> None:
+    """`--station-clock`: the answer to its boot says so, a warning too; a station that is gone at the end is a finding."""
+    with serving(tmp_path, "--station-clock", "2031-03-30T00:58:00Z") as (process, lines):
+        assert "2031-03-30T00:58:00" in lines["warning"]
+        with station(lines["OCPP 2.0.1"]) as one:
+            one.send(orjson.dumps([2, "1", "BootNotification", BOOT]).decode())
+            assert orjson.loads(one.recv())[2]["currentTime"].startswith("2031-03-30T00:58")
+            assert orjson.loads(one.recv())[2] == "GetVariables"  # is its time from Heartbeat?
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    documents = read_journal(tmp_path / "out" / "journal.jsonl").documents
+    codes = {one.data["code"] for one in documents if one.kind == Kind.FINDING}
+    assert {"clock_not_shifted", "clock_not_restored"} <= codes
 
 
 def test_a_server_that_was_killed_is_not_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +190,24 @@ async def test_send_refuses_bad_input(
         assert await asyncio.to_thread(main, command) == 2
         assert link.silent()
     assert message in capsys.readouterr().err
+
+
+async def test_send_warns_of_a_profile_that_breaks_a_rule(
+    tmp_path: Path, clock: FakeClock, journal: MemoryJournal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever sends by hand is told, and not held up."""
+    request = {"evseId": 1, "chargingProfile": default(schedule({"startPeriod": 5, "limit": 16}))}
+    (tmp_path / "profile.json").write_text(json.dumps(request))
+    csms = new_csms(clock, journal)
+    command = ["send", "CS-1", "SetChargingProfile", str(tmp_path / "profile.json"), "--run", str(tmp_path)]
+    async with open_control_socket(tmp_path, Controls(csms).answer), attached(csms) as link:
+        sending = asyncio.create_task(asyncio.to_thread(main, command))
+        link.say(3, (await link.hear())[1], {"status": "Rejected"})
+        assert await sending == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"status": "Rejected"}
+    assert err.startswith("bench: warning: SetChargingProfile: ")
+    assert "K01.FR.31" in err
 
 
 async def test_the_socket_is_private_and_short_of_nothing(tmp_path: Path) -> None:

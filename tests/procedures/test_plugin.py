@@ -86,3 +86,34 @@ def test_an_assertion_of_the_procedure_fails_and_ends_safely(pytester: pytest.Py
     assert counts == {"failed": 1}
     journals = [path.read_text() for path in (pytester.path / "runs").rglob("journal.jsonl")]
     assert ['"action":"open contactor","ok":true' in journal for journal in journals] == [True]
+
+
+def test_the_last_lines_sum_up_what_applies(pytester: pytest.Pytester) -> None:
+    """One that passes, one that fails by its own assertion, one that does not apply, with its reason."""
+    pytester.makepyfile(HEAD.format(wants=16) + TEST.format(changes="") + '''
+async def test_broken(run):
+    async with run():
+        assert False
+
+@pytest.mark.octt("TC_X_CS")
+async def test_outside(run):
+    async with run(title="t") as procedure:
+        await procedure.needs(evses=9)
+''')
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    result = pytester.runpytest_subprocess("--bench-out=runs", "-p", "no:cacheprovider", "--strict-markers")
+    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["not applicable: *test_outside: CS-EMU-1 does not have 9 EVSEs",
+                                 "procedures: 1 passed of 2 applicable of 3"])  # fmt: skip
+
+
+def test_marked_requirements_have_to_be_shown(pytester: pytest.Pytester) -> None:
+    """The ids of all marks go into the scenario, the check that judges them with them, and each becomes a property."""
+    test = '@pytest.mark.requirement("K01.FR.07", "K10.FR.03")\n@pytest.mark.requirement("K10.FR.05")' + TEST
+    _, case = outcome(pytester, test=test)
+    found = properties(case)
+    journal = (Path(found["run"]) / "journal.jsonl").read_text()
+    assert {name for name in found if name.startswith("requirement.")} >= {
+        "requirement.K01.FR.07", "requirement.K10.FR.03", "requirement.K10.FR.05"}  # fmt: skip
+    assert '"must_show":["K01.FR.07","K10.FR.03","K10.FR.05"]' in journal
+    assert '"conduct"]' in journal

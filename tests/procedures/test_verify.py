@@ -25,7 +25,7 @@ def test_a_served_journal_is_whole_and_has_no_verdict(tmp_path: Path) -> None:
     """`bench serve` judges nothing, so nothing is missing."""
     verification = verify_run(written(tmp_path, judged=False))
     assert verification.sound
-    assert verification.lines()[-1] == "verdict: none (the server ran without judging)"
+    assert verification.lines()[-1] == "verdict: none (the bench ran without judging)"
 
 
 def test_a_run_without_result_counts_as_aborted(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ REFUSED: list[tuple[str, Callable[[], Story], dict[str, Any], int]] = [
     ("K01.FR.28", Story, profile(), 9),
     ("K01.FR.33", charging, tx_profile(transaction="tx-other"), 1),
     ("K01.FR.43", charging, tx_profile(periods=ONE_PHASE), 1),
-    ("K01.FR.48", lambda: charging(phases_3to1=True), tx_profile(periods=ON_L2), 1),
+    ("K01.FR.48", lambda: charging(supply_phases=1), tx_profile(periods=ON_L2), 1),
     ("K01.FR.52", lambda: occupied(1), profile(2), 0),
     ("K01.FR.53", lambda: occupied(0), profile(2), 1),
     ("K04.FR.03", Story, profile(1, "ChargingStationMaxProfile"), 1),

@@ -68,6 +68,17 @@ def test_a_profile_counts_from_its_moment_on(requirement: str, more: dict[str, A
         assert story.on(requirement) == verdict
 
 
+def test_a_recurring_schedule_does_not_count_before_its_first_day() -> None:
+    """K01.FR.30: 8 A daily from tomorrow on, of the higher stack level, limit nothing today."""
+    for said, verdict in ((10.0, PASS), (8.0, FAIL)):
+        story = Story()
+        story.at(1).set(profile(1))
+        daily = profile(2, limit=8, stack=1, start=86_400) | {"chargingProfileKind": "Recurring", "recurrencyKind": "Daily"}
+        story.at(2).set(daily)
+        story.at(3).composite((0, said))
+        assert story.on("K01.FR.30") == verdict
+
+
 def test_valid_to_is_the_end() -> None:
     """K01.FR.37: 8 A of stack level 1 until second 40, then 10 A."""
     for periods, verdict in ((((0, 8.0), (30, 10.0)), PASS), (((0, 8.0),), FAIL)):

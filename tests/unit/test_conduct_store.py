@@ -108,9 +108,7 @@ MAX, DEFAULT = (0, profile(1, "ChargingStationMaxProfile")), (1, profile(2, stac
         ("K09.FR.06", {"chargingLimitSource": ["EMS"]}, [], [MAX]),
     ],
 )
-def test_a_report_holds_what_was_asked_for(
-    requirement: str, asked: dict[str, Any], sound: list[Any], broken: list[Any]
-) -> None:
+def test_a_report_holds_what_was_asked_for(requirement: str, asked: dict[str, Any], sound: list[Any], broken: list[Any]) -> None:
     """Every profile that matches all criteria, and no other."""
     good, bad = two_profiles(), two_profiles()
     good.read_back(*sound, **asked)
@@ -164,12 +162,42 @@ def test_what_matches_is_cleared_and_nothing_else(requirement: str, request_: di
         assert story.on(requirement) == verdict
 
 
+def test_several_clearings_are_shown_by_one_report() -> None:
+    """What was cleared earlier is still gone later; a profile that was set again in between cannot tell."""
+    story, again = two_profiles(), two_profiles()
+    story.clear(id=1)
+    story.clear(id=2)
+    story.at(4).read_back()
+    again.clear(id=2)
+    again.set(profile(2, stack=1), 1)
+    again.at(4).read_back(MAX, DEFAULT)
+    assert story.on("K10.FR.03") == PASS * 2
+    assert again.on("K10.FR.03") == [Verdict.INCONCLUSIVE]
+
+
 def test_clearing_what_is_not_there_is_unknown() -> None:
     """K10.FR.01."""
     sound, broken = two_profiles(), two_profiles()
-    sound.clear("Unknown", id=77)
-    broken.clear("Accepted", id=77)
+    for story, status in ((sound, "Unknown"), (broken, "Accepted")):
+        story.read_back(MAX, DEFAULT)
+        story.at(4).clear(status, id=77)
     assert (sound.on("K10.FR.01"), broken.on("K10.FR.01")) == (PASS, FAIL)
+
+
+def test_clearing_before_the_store_was_read_convicts_nobody() -> None:
+    """A station may hold profiles of another life; whether the id is among them was not asked."""
+    story = Story()
+    story.at(1).clear("Accepted", id=77)
+    assert story.on("K10.FR.01") == []
+
+
+def test_what_a_station_brings_along_counts() -> None:
+    """A TxDefaultProfile that is reported after the first clearing was there before: a second one of its level is refused."""
+    story = Story()
+    story.at(1).clear("Accepted", id=77)
+    story.at(2).read_back((0, profile(9)))
+    story.at(3).set(profile(1), 1, "Rejected")
+    assert story.on("K01.FR.53") == PASS
 
 
 @pytest.mark.parametrize(

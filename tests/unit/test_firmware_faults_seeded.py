@@ -128,7 +128,6 @@ DEFAULT_0 = profile((0, 8), evse_id=0)
         ("start-profile-ignored", {}, "on_start_profile", (1,), CLEARED, None),
         ("accepts-and-drops", {"purpose": TX_DEFAULT}, "on_set_profile", (1,), CLEARED, None),
         ("clear-overbroad", {}, "on_clear", ([CLEARED, OTHER, OUTSIDE],), [CLEARED], [CLEARED, OTHER]),
-        ("clears-external", {}, "on_clear", ([CLEARED, OUTSIDE],), [], [OUTSIDE]),
         ("report-ignores-criteria", {}, "report_found", ([CLEARED, OTHER],), [OTHER], [CLEARED, OTHER]),
         ("composite-ignores-max", {}, "composite_profiles", (T,), [profile((0, 8), purpose=STATION_MAX), OTHER], [OTHER]),
         ("composite-late-period", {}, "composite_profiles", (T,), [profile((0, 8), start=T + 9), OTHER], [OTHER]),

@@ -6,12 +6,13 @@ Source: OCPP 2.0.1 Part 2, K 3.5 and K01, K02, K04. T is the moment 0 s of the s
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from firmware_sim.limiter import Limiter, next_boundary, period_at, share
-from firmware_sim.profiles import STATION_MAX, TX, TX_DEFAULT, Period, Profile
+from firmware_sim.profiles import EXTERNAL, STATION_MAX, TX, TX_DEFAULT, Period, Profile
 
 T = 1_768_435_200.0
 """2026-01-15T00:00:00Z, a Thursday."""
@@ -177,3 +178,80 @@ def test_no_period_changes_between_two_boundaries() -> None:
 def test_the_station_maximum_is_shared(total: float, wanted: list[float], given: list[float]) -> None:
     """K04.FR.05: the sum stays within it; what one EVSE leaves goes to the others; under 6 A the last come wait."""
     assert share(total, wanted) == pytest.approx(given)
+
+
+def test_the_lowest_of_all_purposes_rules() -> None:
+    """TxProfile 16 A over default 6 A; station maximum 14 A; external 12 A until 60 s (K08.FR.04)."""
+    own = profile((0, 16), id=2, purpose=TX, transaction_id="tx-1")
+    cap = profile((0, 14), id=3, evse_id=0, purpose=STATION_MAX)
+    outside = profile((0, 12), id=4, evse_id=0, purpose=EXTERNAL, source="EMS", duration_s=60)
+    assert [amps_at([profile((0, 6)), own, cap, outside], t) for t in (0, 60)] == [12, 14]
+
+
+def test_an_external_limit_of_one_evse_does_not_reach_another() -> None:
+    """It is no part of what the station shares."""
+    outside = profile((0, 8), evse_id=2, purpose=EXTERNAL, source="EMS")
+    assert amps_at([outside], 0) is None
+    assert LIMITER.shared([outside], T) is None
+
+
+def test_what_the_station_shares_is_the_lower_one() -> None:
+    """K04.FR.05, K12.FR.01."""
+    cap = profile((0, 20), evse_id=0, purpose=STATION_MAX)
+    shared = LIMITER.shared([cap, profile((0, 18), id=2, evse_id=0, purpose=EXTERNAL, source="SO")], T)
+    assert shared
+    assert (shared.amps, shared.purpose) == (18, EXTERNAL)
+
+
+def test_a_relative_external_limit_counts_from_its_coming() -> None:
+    """Not from the transaction: 8 A for 60 s from 100 s on."""
+    outside = profile((0, 8), kind="Relative", start=None, duration_s=60, purpose=EXTERNAL, source="EMS", received_at=T + 100)
+    assert [amps_at([outside], t) for t in (99, 100, 159, 160)] == [None, 8, 8, None]
+
+
+@pytest.mark.parametrize(("anchor", "amps"), [("transaction_start", 10), ("power_path_closed", 10), ("received", 16)])
+def test_the_anchor_of_a_relative_profile_is_a_choice(anchor: str, amps: float) -> None:
+    """16 A for 60 s, then 10 A; the transaction began at 0 s, the profile came at 50 s: what rules at 70 s?"""
+    one = profile((0, 16), (60, 10), kind="Relative", start=None, received_at=T + 50)
+    limiter = Limiter(230.0, anchor=anchor)
+    ruling = limiter.ruling([one], 1, T + 70, transaction_id="tx-1", transaction_start=T)
+    assert ruling
+    assert ruling.amps == amps
+
+
+def test_a_profile_that_came_before_the_transaction_counts_from_its_start() -> None:
+    """Where the anchor is the coming of the profile: activated by the transaction at 50 s."""
+    one = profile((0, 16), (60, 10), kind="Relative", start=None, received_at=T)
+    ruling = Limiter(230.0, anchor="received").ruling([one], 1, T + 70, transaction_id="tx-1", transaction_start=T + 50)
+    assert ruling
+    assert ruling.amps == 16
+
+
+def test_on_dc_phases_do_not_count() -> None:
+    """8 kW at 400 W per A are 20 A, whatever numberPhases says (K01.FR.44)."""
+    ruling = Limiter(400.0, dc=True).ruling(
+        [profile((0, 8000, 3), unit="W")], 1, T, transaction_id=None, transaction_start=None
+    )  # fmt: skip
+    assert ruling
+    assert (ruling.amps, ruling.number_phases) == (20, 1)
+
+
+def test_the_phase_asked_for_is_kept_under_a_lower_cap() -> None:
+    """Default on L2 alone, 16 A, under a station maximum of 10 A (K01.FR.46)."""
+    one = replace(profile((0, 16)), periods=(Period(0, 16, 1, 2),))
+    cap = profile((0, 10), id=2, evse_id=0, purpose=STATION_MAX)
+    ruling = LIMITER.ruling([one, cap], 1, T, transaction_id=None, transaction_start=None)
+    assert ruling
+    assert (ruling.amps, ruling.number_phases, ruling.phase_to_use) == (10, 1, 2)
+
+
+def test_on_dc_every_car_gets_its_share() -> None:
+    """4 A for three cars, where nothing is too little to charge with."""
+    assert share(4, [16, 16, 1], 0.0) == pytest.approx([1.5, 1.5, 1])
+
+
+def test_each_external_source_has_its_say() -> None:
+    """The lowest of them rules, whatever their stack levels (SC.01)."""
+    ems = profile((0, 12), id=-1, evse_id=0, purpose=EXTERNAL, source="EMS", stack_level=5)
+    grid = profile((0, 9), id=-2, evse_id=0, purpose=EXTERNAL, source="SO", duration_s=60)
+    assert [amps_at([ems, grid], t) for t in (0, 60)] == [9, 12]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from firmware_sim.profiles import STATION_MAX, TX, Profile, ProfileStore, profile_from
+from firmware_sim.profiles import EXTERNAL, STATION_MAX, TX, Profile, ProfileStore, profile_from
 from firmware_sim.validation import SmartChargingRules
 
 RULES = SmartChargingRules(("A",), profile_stack_level=3, periods_per_schedule=4, entries=2, evse_phases={1: 3, 2: 1})
@@ -22,6 +22,15 @@ def content(*periods: dict[str, Any], schedule: dict[str, Any] | None = None, **
         "charging_schedule": [{key: value for key, value in plan.items() if value is not None}], **fields,
     }  # fmt: skip
     return {key: value for key, value in whole.items() if value is not None}
+
+
+def rule_broken(rules: SmartChargingRules, sent: dict[str, Any], *installed: Profile, evse_id: int = 1) -> str:
+    """Return the requirement by which SetChargingProfile is refused, or nothing when it is accepted."""
+    store = ProfileStore()
+    for one in installed:
+        store.install(one)
+    refusal = rules.refusal(profile_from(evse_id, sent), store, {1: "tx-1"})
+    return refusal.rule if refusal else ""
 
 
 def refused(evse_id: int, sent: dict[str, Any], *installed: Profile, transactions: dict[int, str] | None = None) -> str:
@@ -147,3 +156,48 @@ def test_every_refusal_fits_its_field() -> None:
     assert refusal
     assert len(refusal.reason_code) <= 20
     assert "99" in refusal.text
+
+
+@pytest.mark.parametrize(
+    ("features", "step", "rule"),
+    [
+        ({}, {"number_phases": 1}, "K01.FR.43"),
+        ({}, {"number_phases": 2}, "K01.FR.43"),
+        ({"phase_switching": True}, {"number_phases": 1}, ""),
+        ({"phase_switching": True}, {"number_phases": 2}, ""),
+        ({"phase_switching": True}, {"number_phases": 1, "phase_to_use": 1}, ""),
+        ({"phase_switching": True}, {"number_phases": 1, "phase_to_use": 2}, "K01.FR.48"),
+        ({"phase_switching": True, "phase_choice": True}, {"number_phases": 1, "phase_to_use": 3}, ""),
+        ({"phase_switching": True, "phase_choice": True}, {"number_phases": 2, "phase_to_use": 1}, "K01.FR.19"),
+        ({"dc": True}, {"number_phases": 1, "phase_to_use": 3}, ""),
+    ],
+)
+def test_phases_that_cannot_be_kept_to_are_refused(features: dict[str, Any], step: dict[str, Any], rule: str) -> None:
+    """K01.FR.43 to FR.48 on an EVSE of three phases."""
+    rules = SmartChargingRules(("A",), 3, 4, 2, {1: 3}, **features)
+    assert rule_broken(rules, content({**STEP, **step})) == rule
+
+
+def test_more_phases_than_there_are_is_accepted() -> None:
+    """K01.FR.45: applied on fewer."""
+    assert rule_broken(RULES, content({**STEP, "number_phases": 3}), evse_id=2) == ""
+
+
+def test_three_schedules_come_with_iso_15118_only() -> None:
+    """K01.FR.34, for a TxProfile and nothing else."""
+    rules = SmartChargingRules(("A",), 3, 4, 2, {1: 3}, schedules=3)
+    several = content()["charging_schedule"] * 3
+    assert rule_broken(rules, content(**TX_FIELDS, charging_schedule=several)) == ""
+    assert rule_broken(rules, content(charging_schedule=several)) == "K01.FR.34"
+    assert rule_broken(RULES, content(**TX_FIELDS, charging_schedule=several)) == "K01.FR.34"
+
+
+def test_an_external_constraint_is_never_replaced() -> None:
+    """K01.FR.05: neither by SetChargingProfile nor with a remote start; nor does it take a slot of the store."""
+    outside = profile_from(0, content(charging_profile_purpose=EXTERNAL), source="EMS")
+    assert rule_broken(RULES, content(), outside) == "K01.FR.05"
+    store = ProfileStore()
+    store.install(outside)
+    refusals = RULES.refusals_at_start(profile_from(1, content(charging_profile_purpose=TX)), store)
+    assert [one.rule for one in refusals] == ["K01.FR.05"]
+    assert rule_broken(RULES, content(id=3), outside, profile_from(2, content(id=2))) == ""

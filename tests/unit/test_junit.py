@@ -12,6 +12,7 @@ from bench.domain.evidence import Judgement
 from bench.domain.verdicts import CheckResult, Layer, Verdict
 from bench.report.junit import clean, write_junit
 from bench.runs.judge import judge
+from tests.support_conduct import Story, profile
 from tests.support_report import Day
 
 BASE = judge(Day(duration_s=1000).documents())
@@ -69,3 +70,12 @@ def test_characters_that_xml_cannot_hold_are_written_out(tmp_path: Path) -> None
     assert failure is not None
     assert failure.get("message") == "\\u0000bad\\u001b \\ud800 \\ufffe <&"
     assert clean("a\tb\n✓ 𝄞") == "a\tb\n✓ 𝄞"
+
+
+def test_each_requirement_is_a_property(tmp_path: Path) -> None:
+    """A machine reads `requirement.K01.FR.28` without parsing the reasons."""
+    story = Story()
+    story.set(profile(), 9)
+    suite = suite_of(story.judgement(), tmp_path)
+    properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    assert properties["requirement.K01.FR.28"] == "FAIL"

@@ -274,3 +274,14 @@ def test_a_refused_composite_fails() -> None:
     call.response = {"status": "Rejected"}
     run = facts([set_profile(), call])
     assert judge_composite(run, run.evses[0], store_history(run, "CS")).verdict is Verdict.FAIL
+
+
+def test_a_refusal_that_was_due_is_no_fault() -> None:
+    """A TxProfile for EVSE 0 has to be Rejected (K01.FR.16); with nothing accepted there is nothing to hold."""
+    call = set_profile(status="Rejected")
+    call.request["evseId"] = 0
+    assert installed(facts([call])).verdict is Verdict.NOT_APPLICABLE
+    call.response = {"status": "Accepted"}
+    result = installed(facts([call]))
+    assert result.verdict is Verdict.FAIL
+    assert "accepted, though a TxProfile for EVSE 0" in result.headline

@@ -14,6 +14,7 @@ from bench.report.exchange import Row, chosen, rows
 from bench.report.html import write_report
 from bench.report.markup import Markup, element, table
 from bench.runs.judge import judge
+from tests.support_conduct import Story, profile
 from tests.support_report import Day
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover=alert(3)"
@@ -143,3 +144,15 @@ def test_content_is_escaped_unless_it_is_markup() -> None:
     assert element("p", id='"><script>') == '<p id="&quot;&gt;&lt;script&gt;"></p>'
     assert "<td>&lt;td onclick</td>" in table(("a",), [["<td onclick"]])
     assert isinstance(element("p"), Markup)
+
+
+def test_each_requirement_has_its_row(tmp_path: Path) -> None:
+    """What was shown of a requirement, with its verdict, what was said, and links to documents on the page."""
+    story = Story()
+    story.set(profile(), 9)
+    story.judgement()
+    page = page_of(story.journal.documents, tmp_path)
+    table = page[page.index('id="requirements"') :].split("</section>")[0]
+    text = " ".join(prose(table).split())
+    assert "K01.FR.28 ✗ FAIL profile 1 sent at 2026-01-15 00:00:00Z, there is no EVSE 9: Accepted 1" in text
+    assert re.search(r'href="#d\d+"', table)

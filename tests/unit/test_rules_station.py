@@ -132,6 +132,11 @@ def test_remote_start_with_an_invalid_schedule_is_rejected() -> None:
     assert broken(started(late)) == ["K01.FR.31 CSMS", "K05.FR.05 CS", "Rejected"]
 
 
+def test_unknown_evse_does_not_make_a_profile_invalid() -> None:
+    """K01.FR.28 obliges by itself; nothing is wrong with the profile."""
+    assert broken(started(tx(transactionId=None), 3)) == ["K01.FR.28 CS", "Rejected"]
+
+
 def test_what_the_text_tolerates_does_not_make_a_profile_invalid() -> None:
     """K01.FR.44 leaves a choice in a remote start too."""
     phases = tx(schedule({"startPeriod": 0, "limit": 16, "numberPhases": 3}), transactionId=None)

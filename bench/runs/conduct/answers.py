@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.domain.exchange import Call
+from bench.domain.lint_request import REMOTE_START, SET, StationView
+from bench.domain.profiles import ChargingProfile
+from bench.domain.quantities import moment
 from bench.domain.verdicts import Verdict
-from bench.runs.conduct.local_rules import broken_rules
 from bench.runs.conduct.scene import Scene, Shown, said, shown, undecided, what
-from bench.wire.schemas import check_payload
+from bench.wire.profile_lint import lint_request
 
 _BY_STATUS: Final = frozenset(("K01.FR.09", "K01.FR.26", "K01.FR.28", "K01.FR.43", "K01.FR.48", "K01.FR.52", "K01.FR.53"))
 """Where the text asks for the status Rejected; elsewhere a CALLERROR refuses as well."""
@@ -33,17 +35,47 @@ def due_answer(scene: Scene, call: Call) -> Due:
 
     Args: call: a SetChargingProfile, or a RequestStartTransaction with a chargingProfile.
     """
-    if not scene.features["smart_charging"]:
-        return Due("CALLERROR", ("K01.FR.29",), "the station is said to have no smart charging")
-    violation = check_payload(call.action, False, call.request)
-    if violation is not None and not violation.tolerable:
-        return Due("CALLERROR", (), f"the request breaks its schema: {violation}")
-    evse_id, raw = int(call.request.get("evseId", -1)), call.request["chargingProfile"]
-    breaks = broken_rules(scene, call.action, evse_id, raw, call.asked_seq)
-    owed = [one for one in breaks if one.station]
-    if owed:
-        return Due("Rejected", tuple(dict.fromkeys(one.requirement for one in owed)), "; ".join(one.text for one in owed))
-    return Due("either" if breaks else "Accepted", (), "; ".join(f"{one.requirement}: {one.text}" for one in breaks))
+    via = REMOTE_START if call.action == REMOTE_START else SET
+    found = lint_request(via, station_view(scene, call.asked_seq), call.request)
+    owed = [one for one in found.breaks if one.station_must == found.station_must and found.station_must != "either"]
+    requirements = tuple(dict.fromkeys(one.requirement for one in owed if one.requirement != "schema"))
+    text = "; ".join(one.text if owed else f"{one.requirement}: {one.text}" for one in owed or found.breaks)
+    return Due(found.station_must, requirements, text)
+
+
+def station_view(scene: Scene, seq: int) -> StationView:
+    """Return what is known of the station when document `seq` is written.
+
+    A station that can go from three phases to one can keep to fewer phases (K01.FR.43), as one that chooses the phase can.
+    """
+    features = scene.features
+    running = {evse.evse_id: span.transaction.id for evse, span in scene.running(seq)}
+    return StationView(
+        n_evses=len(scene.evses),
+        evse_type="DC" if features["current_type"] == "DC" else "AC",
+        supply_phases=features["supply_phases"],
+        rate_units=tuple(features["rate_units"]),
+        ac_phase_switching=features["ac_phase_switching"] or features["phases_3to1"],
+        smart_charging_available=features["smart_charging"],
+        transactions=running,
+        installed=tuple((one.evse_id, _raw(one.profile)) for one in scene.held(seq)),
+        profile_stack_level=features["profile_stack_level"],
+        periods_per_schedule=features["periods_per_schedule"],
+        entries=features["entries"],
+        iso15118=any(one.asked_seq < seq for one in scene.told("NotifyEVChargingNeeds")),
+    )
+
+
+def _raw(profile: ChargingProfile) -> dict[str, Any]:
+    """Return what the rules look at in a profile that is installed already."""
+    raw: dict[str, Any] = {
+        "id": profile.id, "stackLevel": profile.stack_level, "chargingProfilePurpose": profile.purpose.value,
+        "transactionId": profile.transaction_id,
+    }  # fmt: skip
+    for name, at in (("validFrom", profile.valid_from), ("validTo", profile.valid_to)):
+        if at is not None:
+            raw[name] = moment(at).isoformat()
+    return raw
 
 
 def judge_set_profile(scene: Scene) -> Iterator[Shown]:
@@ -53,7 +85,8 @@ def judge_set_profile(scene: Scene) -> Iterator[Shown]:
         subject = what(call, f"profile {call.request.get('chargingProfile', {}).get('id', '?')}")
         accepted = call.status == "Accepted"
         if due.must == "CALLERROR" and not due.requirements:
-            yield shown("schema", bool(call.error), f"{subject}, {due.text}: {said(call)}", call.refs)
+            text = f"{subject} breaks its schema ({due.text}): {said(call)}"
+            yield shown("schema", bool(call.error), text, call.refs)
         elif due.must == "CALLERROR":
             good = call.error.startswith(_UNAVAILABLE)
             yield shown("K01.FR.29", good, f"{subject}, {due.text}: {said(call)}", call.refs)

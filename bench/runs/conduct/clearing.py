@@ -27,7 +27,7 @@ def judge_clearing(scene: Scene) -> Iterator[Shown]:
             yield from _without_default(scene, call, cleared)
         elif spared:
             yield from _spared(scene, call, spared)
-        else:
+        elif any(back.asked.asked_seq < call.asked_seq for back in scene.read_backs):  # before that, who knows what is there
             subject = what(call, "clearing of what is not there")
             yield shown("K10.FR.01", call.status == "Unknown", f"{subject}: {said(call)}", call.refs)
 
@@ -44,12 +44,13 @@ def _cleared(scene: Scene, call: Call, cleared: Sequence[InstalledProfile], rest
     if call.status != "Accepted":
         yield shown(requirement, False, f"{subject}: {said(call)}", call.refs)
         return
-    back = scene.next_read_back(call.answered_seq or 0)
-    if back is None:
+    back = next((one for one in scene.read_backs if one.asked.asked_seq > (call.answered_seq or 0)), None)
+    held = () if back is None else scene.held(back.asked.asked_seq)
+    if back is None or {one.profile.id for one in cleared} & {one.profile.id for one in held}:
         yield undecided(requirement, Verdict.INCONCLUSIVE, f"{subject}: Accepted, and the store was not read back", call.refs)
         return
     wrong = [f"profile {one.profile.id} is still there" for one in cleared if one.evse_id in back.places(one.profile.id)]
-    wrong += [f"profile {one.profile.id} went with it" for one in rest if _lost(one, back)]
+    wrong += [f"profile {one.profile.id} went with it" for one in rest if one in held and _lost(one, back)]
     yield shown(requirement, not wrong, f"{subject}: Accepted, {'; '.join(wrong) or 'gone'}", (*call.refs, *back.refs))
 
 

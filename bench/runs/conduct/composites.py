@@ -57,7 +57,7 @@ def judge_composites(scene: Scene) -> Iterator[Shown]:
         if refusal is not None:
             yield refusal
             continue
-        reported = reported_schedule(call)
+        reported = reported_schedule(call, scene.evses[0].clock_offset_s)
         if isinstance(reported, str):
             yield shown("K08.FR.02", False, f"{subject}: {reported}", call.refs, FaultClass.REPORT_ONLY)
             continue
@@ -123,7 +123,7 @@ def _by_profiles(asked: Asked) -> Iterator[str]:
             yield "K01.FR.36"
         if asked.steps_at(one.valid_to):
             yield "K01.FR.37"
-        if one.kind is not Kind.RELATIVE and asked.steps_at(schedule.start):
+        if one.kind is not Kind.RELATIVE and (asked.steps_at(schedule.start) or _lies_ahead(asked, one)):
             yield "K01.FR.30"
         if schedule.duration_s is not None and schedule.periods[-1].start_s >= schedule.duration_s:
             yield "K01.FR.11"
@@ -143,6 +143,14 @@ def _by_profiles(asked: Asked) -> Iterator[str]:
 
 def _outranks(one: ChargingProfile, other: ChargingProfile) -> bool:
     return one.purpose is other.purpose and one.stack_level > other.stack_level
+
+
+def _lies_ahead(asked: Asked, one: ChargingProfile) -> bool:
+    """Say whether a schedule begins after the window only, and would lead in it if it began earlier."""
+    start = one.schedule.start
+    ahead = start is not None and start >= asked.window.end
+    leads = [other.profile for other in asked.held if any(it and it.profile_id == other.profile.id for it in asked.due.values)]
+    return ahead and any(_outranks(one, other) for other in leads)
 
 
 def _tx_profile_ends(asked: Asked) -> bool:
@@ -185,7 +193,7 @@ def _station(scene: Scene, call: Call, subject: str, reported: Reported) -> Iter
     """K08.FR.03, K08.FR.04: EVSE 0 is what the station takes from the grid, all EVSEs together."""
     window = Window(reported.limits.start, reported.limits.end)
     supply = scene.evses[0].supply
-    cap = station_cap(scene.held(call.asked_seq), window, supply)
+    cap = station_cap(scene.held(call.asked_seq), window, supply, scene.evses[0].clock_offset_s)
     above = first_deviation(cap, reported, supply, at_most=True)
     if any(one is not None for one in cap.values):
         text = f"{subject}: {'within' if above is None else _words(above, reported) + ' at most by'} the limit of the station"

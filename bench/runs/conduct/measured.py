@@ -14,7 +14,7 @@ from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, PeriodResult, Verdict
 from bench.runs.conduct.scene import Scene, Shown, shown
 from bench.runs.expected import Change, ClearProfiles, SetProfile, change_by
-from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S
+from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S, phases_in_use
 from bench.runs.power_words import quantity
 
 _SAME_MOMENT_S: Final = 1.0
@@ -63,6 +63,7 @@ def judge_measured(scene: Scene, evse: EvseFacts, power: CheckResult) -> Iterato
         held = scene.held(_seq_at(scene, period.start))
         lead = next((one for one in held if one.profile.id == period.profile_id), None)
         judged = Judged(scene, evse, limits, period, breaches, lead, _span(evse, period.start), settle_s)
+        yield from _asked_phase(judged)
         broken = [one for one in breaches if Layer.STATION in one.blamed]
         good = period.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS) and not breaches
         if not broken and not (good and period.exercised):
@@ -115,20 +116,28 @@ def _unit(judged: Judged) -> Iterator[str]:
 
 
 def _phases(judged: Judged) -> Iterator[str]:
-    """K01.FR.43: no more phases than allowed; K01.FR.46: the one that was asked for."""
-    period = judged.period
-    if judged.evse.current_type == "DC" or period.number_phases >= len(judged.evse.phases) or period.unit != "A":
+    """K01.FR.43: no more phases than allowed, once there was time to switch."""
+    fewer = judged.period.number_phases < len(judged.evse.phases) and judged.period.unit == "A"
+    if judged.evse.current_type == "AC" and fewer and _switched(judged):
+        yield "K01.FR.43"
+
+
+def _switched(judged: Judged) -> list[Sample]:
+    """Return the readings after which another number of phases is due, and another phase."""
+    return [one for one in judged.settled if one.requested >= judged.period.start + judged.settle_s + PHASE_SWITCH_S]
+
+
+def _asked_phase(judged: Judged) -> Iterator[Shown]:
+    """K01.FR.46: the phase that an accepted profile asks for is the one that is used."""
+    evse, use = judged.evse, _phase_to_use(judged.scene, judged.period)
+    drawing = [one for one in _switched(judged) if max(one.current_a) > DRAWING_A]
+    if evse.current_type == "DC" or use not in evse.phases or not drawing:
         return
-    late = [one for one in judged.settled if one.requested >= period.start + judged.settle_s + PHASE_SWITCH_S]
-    if not late:
-        return
-    yield "K01.FR.43"
-    use = _phase_to_use(judged.scene, period)
-    drawing = [one for one in late if max(one.current_a) > DRAWING_A]
-    if use in judged.evse.phases and drawing:
-        index = judged.evse.phases.index(use)
-        if all(one.current_a[index] > DRAWING_A for one in drawing):
-            yield "K01.FR.46"
+    index = evse.phases.index(use)
+    other = next((one for one in drawing if one.current_a[index] <= DRAWING_A), None)
+    last = other or drawing[-1]
+    text = f"{evse.name} at {clock_text(last.received)}: {last.current_a[index]:.1f} A on L{use}, which the limit asks for"
+    yield shown("K01.FR.46", other is None, text, (last.seq,))
 
 
 def _phase_to_use(scene: Scene, period: PeriodResult) -> int:
@@ -174,10 +183,22 @@ def _purpose(scene: Scene, profile_id: int, seq: int) -> Purpose | None:
 
 
 def _offline_in(judged: Judged) -> bool:
-    """Say whether the station was offline in the settled part of a period for long enough that readings lie there."""
-    begin = judged.period.start + judged.settle_s
-    spans = [(max(begin, start), min(judged.period.end, end)) for start, end in judged.scene.facts.offline(judged.evse.station)]
-    return any(any(start <= one.requested and one.received < end for one in judged.evse.samples) for start, end in spans)
+    """Say whether the limit was reached, or broken, when the station had been offline for as long as settling takes.
+
+    A station that is switched off is offline as well, and draws nothing: that shows no obedience.
+    """
+    begin, period, supply = judged.period.start + judged.settle_s, judged.period, judged.evse.supply
+    near_a = float(judged.scene.facts.scenario.get("near_a", 1.5))
+    for start, end in judged.scene.facts.offline(judged.evse.station):
+        first, last = max(begin, start + judged.settle_s), min(period.end, end)
+        if any(one.start < last and first <= one.end for one in judged.breaches):
+            return True
+        for sample in judged.evse.samples:
+            if first <= sample.requested and sample.received < last:
+                scale = 1.0 if period.unit == "A" else supply.voltage_v * phases_in_use(sample)
+                if max(sample.current_a) > max(DRAWING_A, period.limit / scale - near_a):
+                    return True
+    return False
 
 
 def _freed(scene: Scene, evse: EvseFacts, settle_s: float) -> Iterator[Shown]:

@@ -1,0 +1,179 @@
+"""Seeded defects of external limits (K11 to K13) and of charging with ISO 15118 (K15 to K17)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+from ocpp.v201 import call
+
+from firmware_sim.ev_needs import MAX_AC_VOLTAGE_V, MAX_DC_VOLTAGE_V, MIN_CURRENT_A, Schedule
+from firmware_sim.limiter import Ruling
+from firmware_sim.profiles import EXTERNAL, Profile
+
+
+class _Plain:
+    """A defect of the station without parameters."""
+
+    LAYER: ClassVar = "station"
+    PARAMS: ClassVar[Mapping[str, str]] = {}
+
+
+class IgnoresExternalLimit(_Plain):
+    """K11.FR.01, K12.FR.01: the station reports the external limit and charges as if there were none."""
+
+    ID: ClassVar = "station.ignores-external-limit"
+    TEXT: ClassVar = "external limits are announced and reported, and the EVs are not limited by them"
+
+    def applied(self, now: object, profiles: Sequence[Profile]) -> list[Profile]:
+        """Leave external limits out where the station decides what to offer."""
+        return [one for one in profiles if one.purpose != EXTERNAL]
+
+
+class SilentExternalLimit(_Plain):
+    """K11.FR.02, K12.FR.02: no NotifyChargingLimit."""
+
+    ID: ClassVar = "station.silent-external-limit"
+    TEXT: ClassVar = "a new external limit is obeyed but never announced with NotifyChargingLimit"
+
+    def notice(self, payload: Any) -> Any:
+        """Drop the announcement."""
+        return None if isinstance(payload, call.NotifyChargingLimit) else payload
+
+
+class ExternalSourceCso(_Plain):
+    """K11.FR.05, K12.FR.04: chargingLimitSource is CSO."""
+
+    ID: ClassVar = "station.external-source-cso"
+    TEXT: ClassVar = "NotifyChargingLimit names CSO as the source of an external limit"
+
+    def notice(self, payload: Any) -> Any:
+        """Name the wrong source."""
+        if isinstance(payload, call.NotifyChargingLimit):
+            return replace(payload, charging_limit={**payload.charging_limit, "charging_limit_source": "CSO"})
+        return payload
+
+
+class NoClearedLimit(_Plain):
+    """K13.FR.02: no ClearedChargingLimit."""
+
+    ID: ClassVar = "station.no-cleared-limit"
+    TEXT: ClassVar = "the release of an external limit is never told with ClearedChargingLimit"
+
+    def notice(self, payload: Any) -> Any:
+        """Drop the message."""
+        return None if isinstance(payload, call.ClearedChargingLimit) else payload
+
+
+class ExternalNotReported(_Plain):
+    """K11.FR.06, K12.FR.05: GetChargingProfiles does not show external limits."""
+
+    ID: ClassVar = "station.external-not-reported"
+    TEXT: ClassVar = "external limits are missing from ReportChargingProfiles"
+
+    def report_found(self, store: Sequence[Profile], found: Sequence[Profile]) -> list[Profile]:
+        """Leave external limits out of the report."""
+        return [one for one in found if one.purpose != EXTERNAL]
+
+
+class ExternalClearable(_Plain):
+    """K10.FR.03, FR.04, FR.08, FR.09: a CSMS can clear external limits."""
+
+    ID: ClassVar = "station.external-clearable"
+    TEXT: ClassVar = "every ClearChargingProfile takes the external limits with it"
+
+    def on_clear(self, store: Sequence[Profile], found: Sequence[Profile]) -> list[Profile]:
+        """Clear external limits too."""
+        return [*found, *(one for one in store if one.purpose == EXTERNAL)]
+
+
+class NoNeeds(_Plain):
+    """K15.FR.01, K17.FR.01: no NotifyEVChargingNeeds."""
+
+    ID: ClassVar = "station.no-needs"
+    TEXT: ClassVar = "the charging needs of an ISO 15118 EV are not told to the CSMS"
+
+    def notice(self, payload: Any) -> Any:
+        """Drop the message."""
+        return None if isinstance(payload, call.NotifyEVChargingNeeds) else payload
+
+
+class NeedsBothParameters(_Plain):
+    """K15.FR.06, K17.FR.06: the needs carry AC and DC parameters."""
+
+    ID: ClassVar = "station.needs-both-parameters"
+    TEXT: ClassVar = "NotifyEVChargingNeeds carries AC and DC parameters at once"
+
+    def notice(self, payload: Any) -> Any:
+        """Add the parameters of the other kind."""
+        if not isinstance(payload, call.NotifyEVChargingNeeds):
+            return payload
+        both = {
+            "ac_charging_parameters": {
+                "energy_amount": 0, "ev_min_current": MIN_CURRENT_A, "ev_max_current": 16, "ev_max_voltage": MAX_AC_VOLTAGE_V,
+            },
+            "dc_charging_parameters": {"ev_max_current": 100, "ev_max_voltage": MAX_DC_VOLTAGE_V},
+        }  # fmt: skip
+        return replace(payload, charging_needs={**both, **payload.charging_needs})
+
+
+class NoEvSchedule(_Plain):
+    """K15.FR.10, K16.FR.05, K17.FR.10: no NotifyEVChargingSchedule."""
+
+    ID: ClassVar = "station.no-ev-schedule"
+    TEXT: ClassVar = "the EV's own schedule is not forwarded to the CSMS"
+
+    def notice(self, payload: Any) -> Any:
+        """Drop the message."""
+        return None if isinstance(payload, call.NotifyEVChargingSchedule) else payload
+
+
+class EvScheduleUnchecked(_Plain):
+    """K15.FR.09, K16.FR.04, K17.FR.09: the EV gets what it says, whatever the CSMS allows."""
+
+    ID: ClassVar = "station.ev-schedule-unchecked"
+    TEXT: ClassVar = "the EV's own schedule is taken as the limit, above what the CSMS allows"
+
+    def __init__(self) -> None:
+        self._taken: dict[int, Schedule] = {}
+
+    def ev_schedule_check(self, evse_id: int, schedule: Schedule, inside: bool) -> bool:
+        """Find every schedule good."""
+        self._taken[evse_id] = schedule
+        return True
+
+    def limit_a(self, evse_id: int, t: float, ruling: Ruling | None, max_a: float, amps: float) -> float:
+        """Offer what the EV's schedule says where that is more."""
+        asked = self._taken[evse_id].limit_at(t) if evse_id in self._taken else math.inf
+        return amps if asked == math.inf else max(amps, asked)
+
+
+class NeedsDuringCsmsRenegotiation(_Plain):
+    """K16.FR.09: NotifyEVChargingNeeds although the CSMS began the renegotiation."""
+
+    ID: ClassVar = "station.needs-during-csms-renegotiation"
+    TEXT: ClassVar = "the charging needs are told again in a renegotiation that the CSMS began"
+
+    def needs_in_renegotiation(self, evse_id: int, told: bool) -> bool:
+        """Tell them."""
+        return True
+
+
+class EvExceedsSchedule(_Plain):
+    """The EV says one schedule and draws what the pilot allows."""
+
+    ID: ClassVar = "station.ev-exceeds-schedule"
+    LAYER: ClassVar = "ev"
+    TEXT: ClassVar = "the EV draws more than the schedule that it told, up to the limit at the pilot"
+
+    def ev_plan(self, evse_id: int, amperes: float) -> float:
+        """Forget what was agreed."""
+        return math.inf
+
+
+EXTERNAL_FAULTS: Final[tuple[Any, ...]] = (
+    IgnoresExternalLimit, SilentExternalLimit, ExternalSourceCso, NoClearedLimit, ExternalNotReported, ExternalClearable, NoNeeds,
+    NeedsBothParameters, NoEvSchedule, EvScheduleUnchecked, NeedsDuringCsmsRenegotiation, EvExceedsSchedule,
+)  # fmt: skip

@@ -1,0 +1,162 @@
+"""ISO 15118 as the CSMS plays it: needs, profile, the EV's schedule, renegotiation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bench.cso.charging_needs import NeedsPolicy
+from bench.cso.csms import Csms
+from bench.domain.documents import Kind
+from bench.errors import UsageError
+from tests.stations import MemoryLink, attached, new_csms
+from tests.support import FakeClock, MemoryJournal
+
+NOW = "2026-01-15T00:00:00Z"
+AC = {"energyAmount": 13_800, "evMinCurrent": 6, "evMaxCurrent": 16, "evMaxVoltage": 400}
+NEEDS: dict[str, Any] = {"evseId": 1, "chargingNeeds": {
+    "requestedEnergyTransfer": "AC_three_phase", "departureTime": "2026-01-15T02:00:00Z",
+    "acChargingParameters": AC}}  # fmt: skip
+
+
+@pytest.fixture
+async def csms(clock: FakeClock, journal: MemoryJournal) -> AsyncIterator[Csms]:
+    """Return a CSMS that sends profiles without reading back."""
+    made = new_csms(clock, journal, needs=NeedsPolicy(read_back=False))
+    yield made
+    await made.close()
+
+
+async def start(station: MemoryLink) -> None:
+    """Begin transaction T on EVSE 1."""
+    event = {"eventType": "Started", "timestamp": NOW, "triggerReason": "CablePluggedIn", "seqNo": 0,
+             "transactionInfo": {"transactionId": "T"}, "evse": {"id": 1}}  # fmt: skip
+    await station.ask("TransactionEvent", event)
+
+
+async def profile(station: MemoryLink, status: str = "Accepted") -> dict[str, Any]:
+    """Answer the SetChargingProfile that has to come and return its profile."""
+    _, number, action, payload = await station.hear()
+    assert action == "SetChargingProfile"
+    station.say(3, number, {"status": status})
+    sent: dict[str, Any] = payload["chargingProfile"]
+    return sent
+
+
+def codes(journal: MemoryJournal) -> list[str]:
+    """Return the codes of all findings."""
+    return [finding["code"] for finding in journal.of(Kind.FINDING)]
+
+
+def ev(limit: float, schedule_id: int = 1) -> dict[str, Any]:
+    """Return a NotifyEVChargingScheduleRequest of one period."""
+    periods = [{"startPeriod": 0, "limit": limit}]
+    return {"timeBase": NOW, "evseId": 1, "chargingSchedule": {
+        "id": schedule_id, "chargingRateUnit": "A", "chargingSchedulePeriod": periods}}  # fmt: skip
+
+
+async def test_accepted_needs_are_followed_by_a_profile(csms: Csms, journal: MemoryJournal) -> None:
+    """K15.FR.03, FR.07: the answer first, then a TxProfile of 10 A (13.8 kWh in 2 h on 3 x 230 V) for this transaction."""
+    async with attached(csms) as station:
+        await start(station)
+        assert await station.ask("NotifyEVChargingNeeds", NEEDS) == {"status": "Accepted"}
+        sent = await profile(station)
+        assert (sent["transactionId"], sent["chargingSchedule"][0]["chargingSchedulePeriod"][0]["limit"]) == ("T", 10.0)
+        assert await station.ask("NotifyEVChargingSchedule", ev(10)) == {"status": "Accepted"}
+    assert codes(journal) == []
+
+
+async def test_an_ev_that_leaves_the_limits_is_rejected_and_renegotiated(csms: Csms, journal: MemoryJournal) -> None:
+    """K15.FR.12, FR.13: three times, then the CSMS gives up; a new profile has the same id."""
+    async with attached(csms) as station:
+        await start(station)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        first = await profile(station)
+        for _ in range(3):
+            assert (await station.ask("NotifyEVChargingSchedule", ev(11)))["status"] == "Rejected"
+            assert (await profile(station))["id"] == first["id"]
+        assert (await station.ask("NotifyEVChargingSchedule", ev(11)))["status"] == "Rejected"
+        await asyncio.sleep(0)
+        assert station.silent()
+    assert codes(journal).count("ev_schedule_outside") == 4
+    assert codes(journal)[-1] == "renegotiation_given_up"
+
+
+@pytest.mark.virtual
+async def test_processing_sends_the_profile_later(csms: Csms) -> None:
+    """K15.FR.05: the station need not wait; newer needs take the place of those that wait."""
+    csms.needs.policy = NeedsPolicy("Processing", delay_s=90, schedules=3, read_back=False)
+    async with attached(csms) as station:
+        await start(station)
+        assert await station.ask("NotifyEVChargingNeeds", NEEDS) == {"status": "Processing"}
+        await asyncio.sleep(80)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        await asyncio.sleep(80)
+        assert station.silent()
+        assert len((await profile(station))["chargingSchedule"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"evseId": 2}, "no transaction"), ({"evseId": 99}, "not part of this rig"), ({"evseId": 0}, "not part of this rig"),
+        ({"chargingNeeds": {"requestedEnergyTransfer": "AC_three_phase"}}, "neither"),
+        ({"chargingNeeds": {**NEEDS["chargingNeeds"], "acChargingParameters": {**AC, "energyAmount": -5}}}, "-5"),
+    ],
+)  # fmt: skip
+async def test_needs_that_cannot_be_met_are_rejected(
+    csms: Csms, journal: MemoryJournal, change: dict[str, Any], said: str
+) -> None:
+    """K15.FR.04: a valid answer and a finding that says why."""
+    async with attached(csms) as station:
+        await start(station)
+        assert (await station.ask("NotifyEVChargingNeeds", {**NEEDS, **change}))["status"] == "Rejected"
+        await asyncio.sleep(0)
+        assert station.silent()
+    assert said in journal.of(Kind.FINDING)[0]["text"]
+
+
+async def test_the_csms_renegotiates(csms: Csms, journal: MemoryJournal) -> None:
+    """K16.FR.12: needs that come nonetheless get a profile again, and a finding."""
+    async with attached(csms) as station:
+        with pytest.raises(UsageError, match="no transaction"):
+            await csms.needs.renegotiate("CS-1", 1)
+        await start(station)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        sent = await profile(station)
+        again = asyncio.create_task(csms.needs.renegotiate("CS-1", 1, sent))
+        await profile(station)
+        assert await again == {"status": "Accepted"}
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        await profile(station)
+    assert codes(journal) == ["needs_during_renegotiation"]
+
+
+async def test_a_schedule_without_a_profile_is_rejected(csms: Csms, journal: MemoryJournal) -> None:
+    """There is nothing that it could be compared with."""
+    async with attached(csms) as station:
+        assert (await station.ask("NotifyEVChargingSchedule", ev(6)))["status"] == "Rejected"
+    assert codes(journal) == ["ev_schedule_unexpected"]
+
+
+async def test_a_refused_profile_is_a_finding(csms: Csms, journal: MemoryJournal) -> None:
+    """And what was agreed before still stands."""
+    async with attached(csms) as station:
+        await start(station)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        await profile(station, "Rejected")
+        await asyncio.sleep(0)
+        await station.ask("Heartbeat", {})
+    assert codes(journal) == ["needs_profile_refused"]
+
+
+async def test_closing_ends_what_is_under_way(csms: Csms) -> None:
+    """A station that never answers its profile leaves no task behind."""
+    async with attached(csms) as station:
+        await start(station)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        await station.hear()
+        await csms.close()
