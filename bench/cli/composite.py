@@ -69,9 +69,11 @@ def _rounded(limit: float | None, decimals: int | None) -> float | int | None:
 
     if limit is None:
         return None
-    exact = Decimal(f"{limit:.12g}")
-    value = exact if decimals is None else exact.quantize(Decimal(1).scaleb(-decimals), ROUND_FLOOR)
-    return int(value) if value == value.to_integral_value() else float(value) if decimals is not None else limit
+    exact = Decimal(f"{limit:.12g}") if abs(limit) < 1e12 else Decimal(limit)
+    if decimals is None:
+        return int(exact) if exact == exact.to_integral_value() else limit
+    value = exact.quantize(Decimal(1).scaleb(-decimals), ROUND_FLOOR)
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _merged(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ from bench.domain.oracle import (
 from bench.domain.profiles import ChargingProfile, ChargingSchedule, InstalledProfile, Purpose
 from bench.domain.timeline import Timeline, Window
 
+LOCAL: Final = -(2**63)
+"""Stands where a profile's id would: below any that OCPP can carry."""
 _EQUAL: Final = 1e-9
 """Limits that differ by less, relative to their size, differ by the arithmetic of floats alone."""
 
@@ -69,7 +71,7 @@ class CompositePeriod:
     number_phases: int | None
     """None where only a local limit fills a gap, and on DC."""
     leads: tuple[int, ...]
-    """Ids of the profiles that set the limit: one, or for a station one an EVSE; 0 stands for a local limit."""
+    """Ids of the profiles that set the limit: one, or for a station one an EVSE; LOCAL stands for a local limit."""
 
 
 Value = tuple[float | None, int | None, tuple[int, ...]]
@@ -107,13 +109,13 @@ def _value(case: CompositeCase, limit: ExpectedLimit | None) -> Value:
     """Return what one EVSE's limit is in the unit that is asked for."""
     own = case.local.in_unit(case.unit)
     if limit is None:
-        return own, None, (0,)
+        return own, None, (LOCAL,)
     if case.direct_current:
         capped = case.options.local_limit == "cap" and own is not None and own < limit.limit_a
-        return (own if capped else limit.limit_a), None, ((0,) if capped else (limit.profile_id,))
+        return (own if capped else limit.limit_a), None, ((LOCAL,) if capped else (limit.profile_id,))
     amperes = case.local.amperes
     if case.options.local_limit == "cap" and amperes is not None and amperes < limit.limit_a:
-        limit = ExpectedLimit(amperes, "A", amperes, limit.number_phases, 0)
+        limit = ExpectedLimit(amperes, "A", amperes, limit.number_phases, LOCAL)
     value = limit.limit_a if case.unit == "A" else limit.watts(_supply(case))
     return value, limit.number_phases, (limit.profile_id,)
 

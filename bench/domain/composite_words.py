@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bench.domain.composite import CompositeCase, CompositePeriod
+from bench.domain.composite import LOCAL, CompositeCase, CompositePeriod
 from bench.domain.oracle import Transaction, occurrences, period_at
 from bench.domain.profiles import ChargingSchedulePeriod, InstalledProfile, Purpose
 from bench.domain.quantities import clock_text
@@ -22,7 +22,7 @@ def explain(case: CompositeCase, period: CompositePeriod) -> list[str]:
         lines += [f"EVSE {evse_id}: {text}" if not case.evse else text for text in _on_evse(case, evse_id, at, period)]
     if not case.evse:
         lines += [f"station: {text}" for text in _purpose_lines(case, _of_station(case), at, None, period)]
-    if 0 in period.leads:
+    if LOCAL in period.leads:
         lines.append("the EVSE's own limit counts" if period.limit is not None else "nothing limits")
     return lines
 

@@ -197,7 +197,7 @@ def leading_pieces(
             if reached < end:
                 left.append((reached, end))
         gaps = left
-    painted.sort(key=lambda piece: piece[0])
+    painted.sort(key=_MOMENT)
     return painted
 
 
@@ -211,7 +211,7 @@ def _pieces(
     if profile.valid_to is not None and profile.valid_to < end:
         end = profile.valid_to
     schedule = profile.schedule
-    periods, offsets, duration = schedule.periods, schedule.offsets, schedule.duration_s
+    periods, offsets, duration, count = schedule.periods, schedule.offsets, schedule.duration_s, len(schedule.periods)
     unit, identity, volts, most = schedule.unit, profile.id, supply.voltage_v, supply.phases
     for anchor, until in occurrences(one, start, end, transaction, options):
         last = min(end, until) if duration is None else min(end, until, anchor + duration)
@@ -220,9 +220,13 @@ def _pieces(
         while at < last:
             period = periods[index]
             index += 1
-            stop = min(last, anchor + offsets[index]) if index < len(offsets) else last
+            stop = last
+            if index < count and anchor + offsets[index] < last:
+                stop = anchor + offsets[index]
             if stop > at:
-                phases = min(period.number_phases or DEFAULT_PHASES, most)
+                phases = period.number_phases or DEFAULT_PHASES
+                if phases > most:
+                    phases = most
                 limit = period.limit
                 amperes = limit if unit == "A" else limit / (volts * phases)
                 yield at, stop, ExpectedLimit(limit, unit, amperes, phases, identity)
@@ -254,10 +258,9 @@ def occurrences(
 
 
 def _relative_anchor(one: InstalledProfile, transaction: Transaction | None, options: OracleOptions) -> float | None:
-    if options.relative_anchor == "received" and one.received is not None:
+    """Return from when a Relative profile counts; without a transaction, which only a cap has a say in, from its arrival."""
+    if transaction is None or (options.relative_anchor == "received" and one.received is not None):
         return one.received
-    if transaction is None:
-        return None
     if options.relative_anchor == "power_path_closed" and transaction.power_path_closed is not None:
         return transaction.power_path_closed
     return transaction.start

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bench.errors import SettingsError
 
@@ -27,14 +27,19 @@ class Settings(BaseModel):
         for name, field in cls.model_fields.items() if isinstance(content, dict) else ():
             value = content.get(field.alias or name)
             quoted = isinstance(value, bool) or (isinstance(value, str) and _NUMBER.fullmatch(value))
-            if quoted and field.annotation in (int, float):
-                raise ValueError(f"{field.alias or name} must be a number, without quotes")
+            if quoted and {*(get_args(field.annotation) or (field.annotation,))} <= {int, float, type(None)}:
+                raise PydanticCustomError("quoted", "must be a number, without quotes", {"key": field.alias or name})
         return content
 
 
 S = TypeVar("S", bound=Settings)
 _SECRET: Final = re.compile("pass|token|secret", re.IGNORECASE)
 """Keys whose values never stand in a message."""
+_KINDS: Final = {
+    "^Input should be": "must be", "a valid string": "a text", "a valid integer": "an integer", "a valid number": "a number",
+    "a valid boolean": "true or false", "a valid (tuple|list)": "a list", "a valid dictionary.*": "a table (an object)",
+}  # fmt: skip
+"""pydantic's words, and those of people who write TOML and JSON."""
 _BARE: Final = re.compile(r"[\w-]+")
 """Keys that TOML writes without quotes."""
 
@@ -63,8 +68,11 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        key, siblings = _place(model, first["loc"])
-        value = first["input"]
+        loc, value = first["loc"], first["input"]
+        if first["type"] == "quoted":
+            quoted = first["ctx"]["key"]
+            loc, value = (*loc, quoted), value[quoted]
+        key, siblings = _place(model, loc)
         if first["type"] == "missing" or isinstance(value, dict) or (isinstance(value, list) and dict in map(type, value)):
             value = None
         elif _SECRET.search(key.rpartition(".")[2]):
@@ -85,7 +93,11 @@ def _reason(error: ErrorDetails, siblings: list[str]) -> str:
         return f"unknown key; known: {', '.join(siblings)}" if siblings else "unknown key"
     reason = error["msg"]
     own = reason.removeprefix("Value error, ")
-    return own if own != reason else reason[:1].lower() + reason[1:]
+    if own != reason:
+        return own
+    for theirs, ours in _KINDS.items():
+        reason = re.sub(theirs, ours, reason)
+    return reason[:1].lower() + reason[1:]
 
 
 def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str]]:

@@ -48,9 +48,9 @@ def check_case(model: type[S], content: dict[str, Any]) -> S:
     try:
         return check(model, content, Path("case"))
     except SettingsError as error:
-        shown = repr(error.value)
-        got = "" if error.value is None else f" (got {shown if len(shown) <= 80 else shown[:79] + '…'})"
-        raise CaseError(error.key, f"{error.reason}{got}") from None
+        shown = json.dumps(error.value, ensure_ascii=False, default=str)
+        got = "" if error.value is None else f"{shown if len(shown) <= 80 else shown[:79] + '…'}: "
+        raise CaseError(error.key, f"{got}{error.reason}") from None
 
 
 def _refuse(text: str) -> float:

@@ -23,6 +23,8 @@ _SCHEDULE: Final[Kinds] = {
 _PERIOD: Final[Kinds] = {
     "startPeriod": (int,), "limit": _NUMBER, "numberPhases": (int,), "phaseToUse": (int,), "customData": (dict,),
 }  # fmt: skip
+_HUGE: Final = 10**12
+"""No time in seconds, limit or id of a station comes near it."""
 _NAMES: Final = {int: "an integer", float: "a number", str: "a text", list: "a list", dict: "an object"}
 
 
@@ -77,3 +79,5 @@ def _checked(content: Any, kinds: Kinds, required: int, path: str, name: str) ->
             raise CaseError(f"{path}.{key}", f"{name}: unknown key; known: {', '.join(kinds)}")
         if isinstance(value, bool) or not isinstance(value, kinds[key]):
             raise CaseError(f"{path}.{key}", f"{name}: {value!r} must be {_NAMES[kinds[key][-1]]}")
+        if isinstance(value, int | float) and abs(value) > _HUGE:
+            raise CaseError(f"{path}.{key}", f"{name}: is too large, must be at most {_HUGE}")

@@ -48,7 +48,7 @@ def test_a_shipped_rig_is_sound(path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        ("meters.evse1.unit_id", 300, "meters.evse1.unit_id = 300: input should be less than or equal to 247"),
+        ("meters.evse1.unit_id", 300, "meters.evse1.unit_id = 300: must be less than or equal to 247"),
         ("meters.evse1.latency_s", [2.0, 1.0], "meters.evse1.latency_s = [2.0, 1.0]: must be [shortest, longest], both"),
         ("station.0.evse.1.id", 3, "station[0].evse: EVSEs are numbered 1, 2, 3 … without a gap (OCPP 2.0.1 part 1)"),
         ("station.0.evse.0.phases", [1, 1], "station[0].evse[0].phases = [1, 1]: must name one to three distinct"),
@@ -56,9 +56,9 @@ def test_a_shipped_rig_is_sound(path: Path) -> None:
         ("station.0.id", "a b", "station[0].id = 'a b': must match"),
         ("csms.security_profile", 1, "with a security profile each station needs a password"),
         ("csms.security_profile", 2, "csms: security_profile 2 needs certificate and private_key"),
-        ("csms.port", "http", "csms.port = 'http': input should be a valid integer"),
-        ("emulator.time", "fast", "emulator.time = 'fast': input should be 'virtual' or 'real'"),
-        ("schema", 2, "schema = 2: input should be 1"),
+        ("csms.port", "http", "csms.port = 'http': must be an integer"),
+        ("emulator.time", "fast", "emulator.time = 'fast': must be 'virtual' or 'real'"),
+        ("schema", 2, "schema = 2: must be 1"),
         ("station", [], "station = []: must have at least 1, has 0"),
     ],
 )
