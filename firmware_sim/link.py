@@ -146,6 +146,7 @@ class CsmsLink:
             return False
         LOGGER.info("%s: connected to %s", self._address.station_id, self._address.url)
         self._connection, self._was_accepted = connection, False
+        self._outbox.linked = True
         if not self._powered or self._network_back_at > self._clock.monotonic():
             self._abort()
         endpoint = self._make_endpoint(connection)

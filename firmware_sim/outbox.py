@@ -32,10 +32,15 @@ class Outbox:
         self._filled = asyncio.Event()
         self.open = False
         """Whether the CSMS has accepted the station and the link is up."""
+        self.linked = False
+        """Whether the link is up, accepted or not."""
 
-    def put(self, payload: Any, *, keep: bool = False, answered: Answer | None = None) -> None:
-        """Say this after all that was said before."""
-        if not (keep or self.open):
+    def put(self, payload: Any, *, keep: bool = False, asked: bool = False, answered: Answer | None = None) -> None:
+        """Say this after all that was said before.
+
+        Args: asked: the CSMS has asked for it over this link, maybe before the station may speak (B01.FR.08): it waits for that.
+        """
+        if not (keep or self.open or (asked and self.linked)):
             if answered:
                 answered(None)
             return
@@ -58,7 +63,7 @@ class Outbox:
 
     def link_lost(self) -> None:
         """Lose what does not wait for the next connection."""
-        self.open = False
+        self.open = self.linked = False
         lost = [message for message in self._messages if not message.keep]
         self._messages = deque(message for message in self._messages if message.keep)
         for message in lost:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import timedelta
 from typing import ClassVar
 
@@ -245,3 +247,23 @@ async def test_the_other_points_of_the_seam_are_asked(monkeypatch: pytest.Monkey
         assert lab.power_w() == pytest.approx((0.6 * 16.66 - 0.5 + 2) * 690, abs=0.1)
         answer = await lab.csms.ask("GetCompositeSchedule", {"duration": 10, "evseId": 1})
         assert [one["limit"] for one in answer["schedule"]["chargingSchedulePeriod"]] == [32]
+
+
+async def test_a_report_asked_for_right_after_the_boot_comes() -> None:
+    """GetChargingProfiles comes in one packet with the answer to BootNotification: the report follows all the same."""
+    async with open_lab() as lab:
+        await install(lab, charging_profile((0, 10)), evse_id=0)
+        boot = lab.csms.answers.pop("BootNotification")
+
+        def answered(payload: Json) -> None:
+            asyncio.get_running_loop().create_task(both(boot(payload)))
+
+        async def both(answer: Json | None) -> None:
+            assert lab.csms.connection
+            unique_id = json.loads(lab.csms.frames[-1])[1]
+            await lab.csms.connection.send(json.dumps([3, unique_id, answer]))
+            await lab.csms.ask("GetChargingProfiles", {"requestId": 7, "chargingProfile": {"stackLevel": 0}})
+
+        lab.csms.answers["BootNotification"] = answered
+        await lab.control.power_cycle()
+        assert (await lab.csms.until("ReportChargingProfiles"))["requestId"] == 7
