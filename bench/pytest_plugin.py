@@ -117,16 +117,19 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
         order = Order(
             changed, path, rig_settings, rig_path, folder, seed=config.getoption("bench_seed"), station_clock=station_clock,
         )  # fmt: skip
+        failed: AssertionError | None = None
         try:
             async with open_run(order) as opened:
                 yield opened.procedure
         except NotBegunError as error:
             outcome: Outcome | None = error.outcome
+        except AssertionError as error:
+            outcome, failed = opened.outcome, error
         else:
             outcome = opened.outcome
         assert outcome is not None
         _record(outcome, required, request.node.user_properties)
-        _conclude(outcome)
+        _conclude(outcome, failed)
 
     return open_judged
 
@@ -161,7 +164,8 @@ def _record(outcome: Outcome, required: Sequence[str], properties: list[tuple[st
         properties.append((f"requirement.{name}", str(worst(said)) if said else "not shown"))
 
 
-def _conclude(outcome: Outcome) -> None:
+def _conclude(outcome: Outcome, failed: AssertionError | None) -> None:
+    """Turn a verdict into pytest's; what the procedure itself found amiss is raised where the judge convicts nobody of it."""
     from bench.domain.verdicts import Verdict
 
     verdict = outcome.judgement.verdict
@@ -175,6 +179,8 @@ def _conclude(outcome: Outcome) -> None:
         pytest.skip(verdict.headline)
     if verdict.verdict in (Verdict.ERROR, Verdict.ABORTED):
         raise BenchFailedError(text)
+    if failed is not None and verdict.verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
+        raise failed
     if verdict.verdict not in (Verdict.PASS, Verdict.CONDITIONAL_PASS):
         pytest.fail(text, pytrace=False)
 

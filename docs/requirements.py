@@ -20,7 +20,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent.parent
 REQUIREMENTS: Final = ROOT / "fixtures/requirements/block-k.tsv"
 REASONS: Final = ROOT / "fixtures/requirements/reasons.toml"
-DEFECTS: Final = ROOT / "hil_tests/defects.toml"
+DEFECTS: Final = ROOT / "hil_tests/defects"
 IMPLEMENTATION: Final = {"CSMS": ("bench/cso", "bench/domain", "bench/wire"), "CS": ("firmware_sim",)}
 JUDGES: Final = ("bench/runs", "bench/domain")
 _CHAIN: Final = re.compile(r"(K\d\d|SC)(?:\.FR)?\.(\d+)((?:(?:,| and| to| or|;)\s+(?:FR\.)?\d\d+|/(?:FR\.)?\d\d+)*)")
@@ -76,10 +76,11 @@ def traces() -> list[Trace]:
         for place, ids in _places(folder):
             for one in ids & rows.keys():
                 _enter(rows[one], place)
-    for defect in tomllib.loads(DEFECTS.read_text(encoding="utf-8"))["defect"] if DEFECTS.exists() else ():
-        for one in defect["fails"]:
-            rows[one].defects.append(defect["fault"])
-            rows[one].tests.append("tests/procedures/test_defects.py")
+    for path in sorted(DEFECTS.glob("*.toml")):
+        for defect in tomllib.loads(path.read_text(encoding="utf-8"))["defect"]:
+            for one in defect["fails"]:
+                rows[one].defects.append(defect["fault"])
+                rows[one].tests.append("tests/procedures/test_defects.py")
     for row in rows.values():
         for name in ("implemented", "judged", "procedures", "tests", "defects"):
             setattr(row, name, sorted(set(getattr(row, name))))
@@ -125,7 +126,8 @@ def page() -> str:
     text += (
         "Duty: who owes it. *Judged on hardware*: a procedure in `hil_tests` puts it to the test, and a seeded defect proves\n"
         "that the procedure convicts. *Procedure*: put to the test by a procedure. *Tested*: implemented, and shown by tests.\n\n"
-        "| requirement | duty | what | implemented in | judged in | procedure | proof | state |\n|---|---|---|---|---|---|---|---|\n"
+        "| requirement | duty | what | implemented in | judged in | procedure | proof | state |\n"
+        "|---|---|---|---|---|---|---|---|\n"
     )
     for row in rows:
         proofs = [*row.defects, *row.tests]

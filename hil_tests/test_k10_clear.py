@@ -26,3 +26,4 @@ async def test_a_cleared_profile_limits_no_more(run: Run) -> None:
         assert await procedure.clear(77) == "Accepted"
         assert await procedure.report(ids=[77]) == []
         assert await procedure.wait_for_power(above=8000, within=60)
+        await procedure.wait(20)

@@ -30,8 +30,13 @@ class Procedure(ProfileSteps, NegotiationSteps, StationSteps):
     """One EVSE under test. Every method is one step, in the field's own terms."""
 
     def at(self, evse_id: int) -> Procedure:
-        """Return a view of the same run that acts on another EVSE of the station. Raises UsageError where there is none."""
-        return Procedure(self.course, evse_id)
+        """Return a view of the same run that acts on another EVSE of the station, whose meter is read from now on.
+
+        Raises: UsageError where there is none.
+        """
+        view = Procedure(self.course, evse_id)
+        self.course.look_at(evse_id)
+        return view
 
 
 @asynccontextmanager
@@ -52,13 +57,8 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     completed = False
     try:
         await safe.arm()
-        _make_samplers(procedure)
+        _sample(procedure, tasks)
         sampler = procedure.sampler
-        if sampler is not None:
-            tasks.append(asyncio.create_task(sampler.run(), name="sampler"))
-            tasks.append(asyncio.create_task(_stop_when_lost(sampler, asyncio.current_task()), name="meter watch"))
-        others = [one for one in procedure.course.samplers.values() if one is not sampler]
-        tasks += [asyncio.create_task(one.run(), name="sampler beside") for one in others]
         yield procedure
         completed = True
     except (NotApplicableError, PromptTimeoutError):
@@ -93,24 +93,39 @@ async def _connected(procedure: Procedure) -> None:
         await csms.wait_until(lambda: state.booted is not None, BOOT_PATIENCE_S)
 
 
-def _make_samplers(procedure: Procedure) -> None:
-    """Give the EVSE under test a sampler, and the others too where the sum of them is to be judged.
+def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]]) -> None:
+    """Read the EVSE under test, and the others too where the sum of them is judged or a step looks at them.
 
     Only the EVSE under test loses the run when its meter is lost.
     """
-    bench, course = procedure.bench, procedure.course
-    for evse in course.station.evse:
-        limits = course.limits[evse.id]
-        bench.journal.subscribe(limits)
-        beside = evse.id != procedure.evse.id
-        if not evse.meter or (beside and "station_power" not in course.scenario.checks):
-            continue
-        sampler = course.samplers[evse.id] = Sampler(
-            bench.clock, bench.journal, bench.meters[evse.meter], limits, course.scenario.polling,
-            loss_s=math.inf if beside else bench.settings.meter_loss_s,
-        )  # fmt: skip
-        if course.station.id in bench.witnesses:
-            sampler.watch(bench.witnesses[course.station.id], course.station.id, evse.id)
+    course = procedure.course
+    for limits in course.limits.values():
+        procedure.bench.journal.subscribe(limits)
+    main = _sampler(procedure, procedure.bench.settings.meter_loss_s)
+    if main is not None:
+        tasks.append(asyncio.create_task(main.run(), name="sampler"))
+        tasks.append(asyncio.create_task(_stop_when_lost(main, asyncio.current_task()), name="meter watch"))
+
+    def beside(evse_id: int) -> None:
+        if evse_id not in course.samplers and (sampler := _sampler(Procedure(course, evse_id), math.inf)) is not None:
+            tasks.append(asyncio.create_task(sampler.run(), name=f"sampler of EVSE {evse_id}"))
+
+    course.look_at = beside
+    if "station_power" in course.scenario.checks:
+        for evse in course.station.evse:
+            beside(evse.id)
+
+
+def _sampler(procedure: Procedure, loss_s: float) -> Sampler | None:
+    bench, evse, station = procedure.bench, procedure.evse, procedure.station.id
+    if not evse.meter:
+        return None
+    sampler = procedure.course.samplers[evse.id] = Sampler(
+        bench.clock, bench.journal, bench.meters[evse.meter], procedure.limits, procedure.scenario.polling, loss_s=loss_s
+    )
+    if station in bench.witnesses:
+        sampler.watch(bench.witnesses[station], station, evse.id)
+    return sampler
 
 
 async def _stop_when_lost(sampler: Sampler, run: asyncio.Task[Any] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -46,6 +46,8 @@ class Course:
     samplers: dict[int, Sampler] = field(default_factory=dict)
     """By EVSE; none where no meter measures it."""
     limits: dict[int, LiveLimits] = field(default_factory=dict)
+    look_at: Callable[[int], None] = lambda evse_id: None
+    """Begins to read the meter of an EVSE, once."""
 
     @classmethod
     def of(cls, bench: Bench, scenario: ScenarioSettings) -> Course:

@@ -50,8 +50,12 @@ class EvSteps(Steps):
         async with self.step("renegotiate", evse=self.evse.id, needs=dict(needs)):
             await self.act("renegotiate", evse_id=self.evse.id, needs=dict(needs))
 
-    async def request_start(self, profile: Mapping[str, Any] | None = None, *, evse_id: int | None = None) -> dict[str, Any]:
+    async def request_start(
+        self, profile: Mapping[str, Any] | None = None, *, evse_id: int | None = None, broken: bool = False
+    ) -> dict[str, Any]:
         """Send RequestStartTransaction, with a raw ChargingProfile if one is given; return the answer (F01, K05).
+
+        Args: broken: the profile may break the specification on purpose, and nothing is checked before it is sent.
 
         The token goes with it. Where the station accepts, `wait_for_transaction` tells when charging has begun.
         """
@@ -65,7 +69,7 @@ class EvSteps(Steps):
             if profile is not None:
                 request["chargingProfile"] = dict(profile)
                 self.course.own_ids.add(profile["id"])
-            return await self.bench.csms.call(self.station.id, "RequestStartTransaction", request, check=profile is None)
+            return await self.bench.csms.call(self.station.id, "RequestStartTransaction", request, check=not broken)
 
     async def request_stop(self) -> dict[str, Any]:
         """Send RequestStopTransaction for the EVSE's transaction and return the answer. Raises StationError."""

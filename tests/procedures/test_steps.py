@@ -22,8 +22,8 @@ Body = Callable[[Procedure], Awaitable[None]]
 TIMEOUT = "TxCtrlr.EVConnectionTimeOut"
 
 
-def drive(out: Path, body: Body, **features: Any) -> Outcome:
-    """Run a procedure on the emulated rig, whose target declares these features."""
+def drive(out: Path, body: Body, *, whole: bool = True, **features: Any) -> Outcome:
+    """Run a procedure on the emulated rig, whose target declares these features; unless it is `whole` it ends early."""
     scenario_path, scenario = find_scenario("procedure")
     rig_path, rig = find_rig("emulated")
     changed = rig.station[0].features.model_copy(update=features)
@@ -32,11 +32,13 @@ def drive(out: Path, body: Body, **features: Any) -> Outcome:
     async def run() -> Outcome | None:
         async with open_run(Order(scenario, scenario_path, rig, rig_path, out)) as opened:
             await body(opened.procedure)
+            assert whole, "the procedure was to end early"
         return opened.outcome
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         outcome = runner.run(run())
     assert outcome is not None
+    assert not whole or outcome.judgement.facts.end_reason == ""
     return outcome
 
 
@@ -109,9 +111,8 @@ def test_an_undeclared_feature_is_not_applicable(tmp_path: Path) -> None:
 
     async def body(procedure: Procedure) -> None:
         await procedure.needs("external_limits", evses=2)
-        pytest.fail("the run went on")
 
-    outcome = drive(tmp_path / "run", body, external_limits=False)
+    outcome = drive(tmp_path / "run", body, whole=False, external_limits=False)
     verdict = outcome.judgement.verdict
     assert (verdict.verdict, verdict.headline) == (Verdict.NOT_APPLICABLE, "CS-EMU-1 does not have external_limits")
     assert documents(outcome, Kind.STEP_END)[-1]["outcome"] == "skipped"
@@ -125,7 +126,7 @@ def test_a_refusal_is_judged_by_what_the_target_declares(tmp_path: Path, declare
     async def body(procedure: Procedure) -> None:
         await procedure.refused("ac_phase_switching", "SetChargingProfile: Rejected")
 
-    verdict = drive(tmp_path / "run", body, ac_phase_switching=declared).judgement.verdict
+    verdict = drive(tmp_path / "run", body, whole=False, ac_phase_switching=declared).judgement.verdict
     assert verdict.verdict is due
     assert ("station" in next(one for one in verdict.checks if one.check == "features").blamed) is declared
 

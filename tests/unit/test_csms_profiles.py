@@ -23,7 +23,8 @@ def csms(clock: FakeClock, journal: MemoryJournal) -> Csms:
 
 def profile(identity: int = 1, limit: float = 6, **more: Any) -> dict[str, Any]:
     """Return a TxDefaultProfile."""
-    schedule = {"id": 1, "chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
+    schedule = {"id": 1, "startSchedule": "2026-01-15T00:00:00Z", "chargingRateUnit": "A",
+                "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}  # fmt: skip
     return {"id": identity, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile",
             "chargingProfileKind": "Absolute", "chargingSchedule": [schedule], **more}  # fmt: skip
 
