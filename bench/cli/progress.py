@@ -18,6 +18,7 @@ from bench.adapters.clock import wall_now
 from bench.domain.documents import Kind
 from bench.domain.oracle import Supply
 from bench.rig.session import VIRTUAL_EPOCH
+from bench.runs.facts import readings
 from bench.runs.live import LiveLimits
 from bench.settings.scenario import ScenarioSettings
 
@@ -127,7 +128,7 @@ class Progress(AbstractContextManager["Progress"]):
         station = next(one for one in data["rig"]["station"] if one["id"] == scenario["station"])
         features = station["features"]
         supply = Supply(features["nominal_voltage_v"], features["supply_phases"])
-        self._limits = LiveLimits(self._time, station["id"], scenario["evse"], supply)
+        self._limits = LiveLimits(self._time, station["id"], scenario["evse"], supply, readings(features))
         self._meter = next((one["meter"] for one in station["evse"] if one["id"] == scenario["evse"]), "")
 
     def _say(self, line: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.domain.exchange import Call, HttpExchange
-from bench.domain.oracle import ExpectedLimit, Supply, Transaction
+from bench.domain.oracle import TEXT, ExpectedLimit, OracleOptions, Supply, Transaction
 from bench.domain.timeline import Timeline
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import Measurement, RunState, RunVerdict
@@ -102,6 +102,8 @@ class EvseFacts:
     """The EVSE's own limit per phase; 0 where nobody said."""
     clock_offset_s: float = 0.0
     """How far the station's time is ahead of the bench's on purpose; its own error is not in it."""
+    options: OracleOptions = TEXT
+    """How the station reads the specification where that leaves a choice."""
     samples: list[Sample] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     gap_reason: str = ""

@@ -85,6 +85,15 @@ class Transaction:
     """When energy could first flow: authorised and connected; None where that is not known apart from the start."""
 
 
+def options_of(preset: str = "", **named: str | None) -> OracleOptions:
+    """Return the readings of a preset, with those that are named instead of its own; an unknown preset says nothing.
+
+    Args: named: options by their names; None where nothing is said.
+    """
+    own = {name: value for name, value in named.items() if value is not None}
+    return OracleOptions(**{**PRESETS.get(preset, {}), **own})
+
+
 Piece = tuple[float, float, ExpectedLimit]
 _MOMENT: Final = itemgetter(0)
 _AMPERES: Final = attrgetter("limit_a")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
-from bench.domain.oracle import Supply, Transaction, expected_limit
+from bench.domain.oracle import Transaction, expected_limit, expected_station_limit
 from bench.domain.profiles import (
     ChargingProfile,
     ChargingSchedule,
@@ -41,6 +41,8 @@ class Store:
     """EVSE and profile of a remote start, by remoteStartId, until its transaction is known (K05)."""
     started: dict[int, tuple[int | None, str]] = field(default_factory=dict)
     """EVSE and transaction that carry a remoteStartId."""
+    at: float | None = None
+    """When the change that is being made happens, in the station's time."""
 
     def set(self, new: InstalledProfile) -> None:
         """Install or replace (K01.FR.05: the same id replaces)."""
@@ -77,6 +79,7 @@ def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
     store = Store(_found(facts, station, next((seq for _, seq, one in changes if not isinstance(one, ClearProfiles)), None)))
     history = [StoreChange(facts.start, -1, tuple(store.profiles))]
     for at, seq, change in changes:
+        store.at = at + facts.clock_offset(station)
         change(store)
         history.append(StoreChange(at, seq, tuple(store.profiles)))
     return history
@@ -182,7 +185,7 @@ class SetProfile:
 
     def __call__(self, store: Store) -> None:
         try:
-            store.set(InstalledProfile(self.evse_id, ChargingProfile.from_ocpp(self.profile)))
+            store.set(InstalledProfile(self.evse_id, ChargingProfile.from_ocpp(self.profile), store.at))
         except ProfileError:
             return  # sent broken on purpose and accepted by the station: the oracle cannot say what it means
 
@@ -266,22 +269,21 @@ class ExternalLimit:
 Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd | ExternalLimit
 
 
-def station_cap(
-    installed: Sequence[InstalledProfile], window: Window, supply: Supply, clock_offset_s: float = 0.0
-) -> Limits:
-    """Return what binds the sum of all EVSEs: the lowest of the station-wide ChargingStationMaxProfile and external limits.
+def caps_ahead(evse: EvseFacts, installed: Sequence[InstalledProfile], window: Window) -> Limits:
+    """Return what binds the sum of all EVSEs over a window of the bench's time.
 
-    In A per grid phase or W in total. Source: K04.FR.05, K12.FR.01.
+    Args: evse: one of the station, which says how it reads the specification and how far its clock is shifted.
     """
-    caps = [one for one in installed if one.evse_id == 0 and one.profile.purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL)]
-    return in_bench_time(lambda there: expected_limit(caps, 1, there, None, supply), window, clock_offset_s)
+    return in_bench_time(
+        lambda there: expected_station_limit(installed, there, evse.supply, evse.options), window, evse.clock_offset_s
+    )
 
 
-def caps_over_run(facts: RunFacts, station: str, history: Sequence[StoreChange], supply: Supply) -> Limits:
+def caps_over_run(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreChange]) -> Limits:
     """Return the limit on the sum of all EVSEs of a station at each moment of the run."""
     starts = [*(max(facts.start, one.at) for one in history), facts.end]
     parts = [
-        station_cap(change.installed, Window(start, end), supply, facts.clock_offset(station))
+        caps_ahead(evse, change.installed, Window(start, end))
         for change, start, end in zip(history, starts, starts[1:], strict=False)
         if start < end
     ]
@@ -334,7 +336,7 @@ def _expected(
     Args: transaction: its start is in the station's time.
     """
     return in_bench_time(
-        lambda there: expected_limit(installed, evse.evse_id, there, transaction, evse.supply),
+        lambda there: expected_limit(installed, evse.evse_id, there, transaction, evse.supply, evse.options),
         window, evse.clock_offset_s,
     )  # fmt: skip
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from bench.domain.documents import STATION_CLOCK, Document, Kind
 from bench.domain.evidence import EvseFacts, Finding, LinkChange, PilotSample, RigAction, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call, paired_calls, paired_http
-from bench.domain.oracle import Supply, Transaction
+from bench.domain.oracle import OracleOptions, Supply, Transaction, options_of
 from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import RunState
 from bench.errors import EvidenceError
 from bench.wire.schemas import check_payload, known_actions
+
+_CLOSED: Final = ("Charging", "SuspendedEV", "SuspendedEVSE")
+"""Charging states in which an EV is connected and authorised: the power path is closed (K01.FR.42)."""
 
 
 def facts_of(documents: Sequence[Document]) -> RunFacts:
@@ -81,7 +85,14 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
             latency_s=tuple(meter["latency_s"]) if meter else (0.0, 0.0),
             current_type=features.get("current_type", "AC"),
             max_current_a=evse.get("max_current_a", 0.0),
+            options=readings(features),
         )
+
+
+def readings(features: Mapping[str, Any]) -> OracleOptions:
+    """Return how a station reads the specification; journals of older runs say nothing of it."""
+    named = {name: features.get(name) for name in ("local_limit", "relative_anchor")}
+    return options_of(features.get("preset", ""), **named)
 
 
 def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
@@ -136,6 +147,16 @@ def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:
     )
 
 
+def with_power_path(transaction: Transaction, request: Mapping[str, Any], otherwise: float) -> Transaction:
+    """Return a transaction that knows when its power path closed, once a TransactionEvent says that energy can flow.
+
+    Args: otherwise: the moment that counts where the event's timestamp is none, in the station's time.
+    """
+    if transaction.power_path_closed is not None or request["transactionInfo"].get("chargingState") not in _CLOSED:
+        return transaction
+    return replace(transaction, power_path_closed=time_or(request["timestamp"], otherwise))
+
+
 def _fold_transactions(facts: RunFacts) -> None:
     for call in facts.calls:
         if not call.from_station or call.action != "TransactionEvent" or call.response is None:
@@ -151,5 +172,8 @@ def _fold_transactions(facts: RunFacts) -> None:
                 remote = request["transactionInfo"].get("remoteStartId")
                 span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq, remote_start_id=remote)
                 evse.transactions.append(span)
+        if span is not None:
+            offset = facts.clock_offset(call.station)
+            span.transaction = with_power_path(span.transaction, request, call.asked + offset)
         if span is not None and request["eventType"] == "Ended" and span.ended is None:
             span.ended, span.ended_seq = call.asked, call.asked_seq

@@ -40,7 +40,7 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     here = [one for one in traces if one.facts.station == station]
     trace = next(one for one in here if one.facts.evse_id == evse_id)
     evses, rule, history = [one.facts for one in here], PowerRule.of(scenario), histories[station]
-    caps = caps_over_run(facts, station, history, trace.facts.supply)
+    caps = caps_over_run(facts, trace.facts, history)
     scene = Scene(facts, station, history, {0: caps} | {one.facts.evse_id: one.limits for one in here})
     power = station_power = None
     if "power" in wanted or "conduct" in wanted:

@@ -8,11 +8,12 @@ from typing import Any
 
 from bench.domain.documents import STATION_CLOCK, Kind
 from bench.domain.exchange import Call, Pairing
-from bench.domain.oracle import ExpectedLimit, Supply, Transaction, expected_limit
+from bench.domain.oracle import TEXT, ExpectedLimit, OracleOptions, Supply, Transaction, expected_limit
 from bench.domain.quantities import seconds, time_or
 from bench.domain.timeline import Timeline, Window
 from bench.ports import Clock
 from bench.runs.expected import ExternalLimit, Store, TransactionEnd, change_by, in_bench_time
+from bench.runs.facts import with_power_path
 
 _AHEAD_S = 40 * 86_400.0
 
@@ -24,8 +25,9 @@ def _nothing() -> None:
 class LiveLimits:
     """Follows the journal's frames and knows each change of one EVSE's expected limit, past and planned."""
 
-    def __init__(self, clock: Clock, station: str, evse_id: int, supply: Supply) -> None:
+    def __init__(self, clock: Clock, station: str, evse_id: int, supply: Supply, options: OracleOptions = TEXT) -> None:
         self._clock, self._station, self._evse_id, self._supply = clock, station, evse_id, supply
+        self._options = options
         self._pairing, self._store = Pairing(), Store()
         self._transaction: Transaction | None = None
         self._changes: list[float] = []
@@ -68,6 +70,7 @@ class LiveLimits:
     def _takes(self, call: Call) -> bool:
         change = change_by(call)
         if change is not None:
+            self._store.at = seconds(self._clock.now()) + self._offset_s
             change(self._store)
         if change is not None and not call.from_station:
             return True
@@ -81,15 +84,22 @@ class LiveLimits:
             self._transaction = None if known else self._transaction
             return True
         if not known and request.get("evse", {}).get("id") == self._evse_id:
-            self._transaction = Transaction(identity, time_or(request["timestamp"], call.asked + self._offset_s))
+            begun = Transaction(identity, time_or(request["timestamp"], call.asked + self._offset_s))
+            self._transaction = with_power_path(begun, request, call.asked + self._offset_s)
             return True
+        if known and self._transaction is not None and self._options.relative_anchor == "power_path_closed":
+            before = self._transaction
+            self._transaction = with_power_path(before, request, call.asked + self._offset_s)
+            return before != self._transaction or change is not None
         return change is not None
 
     def _plan(self) -> None:
         now = seconds(self._clock.now())
         window = Window(now, now + _AHEAD_S)
         self._limits = in_bench_time(
-            lambda there: expected_limit(self._store.profiles, self._evse_id, there, self._transaction, self._supply),
+            lambda there: expected_limit(
+                self._store.profiles, self._evse_id, there, self._transaction, self._supply, self._options
+            ),
             window, self._offset_s,
         )  # fmt: skip
         self._changes = [*(at for at in self._changes if at < now), *self._limits.starts]

@@ -13,6 +13,7 @@ from bench.domain.oracle import Supply
 from bench.errors import NotApplicableError, RigError, StationError, UsageError
 from bench.ports import RigControl
 from bench.runs.bench import Bench
+from bench.runs.facts import readings
 from bench.runs.live import LiveLimits
 from bench.runs.sampler import Sampler
 from bench.runs.snapshot import Snapshot
@@ -55,7 +56,8 @@ class Course:
         station, _ = under_test(bench.settings, scenario)
         course = cls(bench, scenario, station, bench.clock.monotonic(), Snapshot(station.id))
         supply = Supply(station.features.nominal_voltage_v, station.features.supply_phases)
-        course.limits = {evse.id: LiveLimits(bench.clock, station.id, evse.id, supply) for evse in station.evse}
+        options = readings(station.features.model_dump())
+        course.limits = {evse.id: LiveLimits(bench.clock, station.id, evse.id, supply, options) for evse in station.evse}
         return course
 
     def fresh_id(self) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
 
 from bench.domain.composite import CompositeCase, Local, as_asked
-from bench.domain.oracle import PRESETS, OracleOptions, Transaction
+from bench.domain.oracle import PRESETS, OracleOptions, Transaction, options_of
 from bench.domain.profiles import InstalledProfile
 from bench.domain.quantities import parse_time
 from bench.domain.timeline import Window
@@ -42,8 +42,7 @@ class CompositeOptions(Settings):
 
     def chosen(self) -> OracleOptions:
         """Return them with the preset's readings filled in."""
-        own = {name: value for name in ("local_limit", "relative_anchor") if (value := getattr(self, name)) is not None}
-        return OracleOptions(**{**PRESETS[self.preset or "text"], **own})
+        return options_of(self.preset, local_limit=self.local_limit, relative_anchor=self.relative_anchor)
 
 
 class CompositeDefaults(Settings):
@@ -142,7 +141,8 @@ class CompositeSettings(Settings):
         if entry.place > self.n_evses:
             key = "evse_id" if entry.evseId is None else "evseId"
             name = f"charging profile {entry.chargingProfile.get('id', 'without id')}"
-            raise CaseError(f"{path}.{key}", f"{name}: {entry.place}: the station has EVSEs 1 to {self.n_evses}, and 0 for all of it")
+            reason = f"{entry.place}: the station has EVSEs 1 to {self.n_evses}, and 0 for all of it"
+            raise CaseError(f"{path}.{key}", f"{name}: {reason}")
         profile = read_profile(entry.chargingProfile, f"{path}.chargingProfile")
         return InstalledProfile(entry.place, profile, now)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.domain.oracle import PRESETS
 from bench.settings.base import Settings
 
 Origin = Literal["reported", "observed", "entered"]
@@ -40,9 +41,16 @@ class TargetFeatures(Settings):
     relative_anchor: Literal["transaction_start", "power_path_closed", "received"] = "transaction_start"
     """From when a Relative profile counts (K01.FR.42 recommends PowerPathClosed)."""
     preset: str = ""
-    """A well-known stack whose readings of the specification stand in for those of the text; empty for the text's."""
+    """A well-known stack whose readings stand in for those of the specification, libocpp; empty or text: the specification's."""
     product_tolerance_a: float = Field(default=0, ge=0)
     """What the product's own tolerance adds to a limit, per phase, in A."""
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value and value not in PRESETS:
+            raise ValueError(f"must be one of {', '.join(PRESETS)}")
+        return value
 
     @field_validator("rate_units")
     @classmethod

@@ -1,7 +1,7 @@
 """The composite schedule against a pointwise evaluator: random stacks, one moment at a time, in fractions.
 
-The evaluator below asks at one moment what each profile says there. It shares no code with the oracle, reads the raw profiles, and
-knows no float; a disagreement is settled from OCPP 2.0.1.
+The evaluator below asks at one moment what each profile says there. It shares no code with the oracle, reads the raw
+profiles, and knows no float; a disagreement is settled from OCPP 2.0.1.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def _drawn(draw: st.DrawFn, identity: int, purpose: str, level: int) -> tuple[in
     if draw(st.booleans()):
         fields["validTo"] = stamp(draw(st.integers(-500, 5000)))
     places = {"ChargingStationMaxProfile": (0,), "TxProfile": (1, 2)}.get(purpose, (0, 1, 2))
-    return draw(st.sampled_from(places)), profile(identity, *periods, purpose=purpose, kind=kind, level=level, unit=unit, **fields)
+    raw = profile(identity, *periods, purpose=purpose, kind=kind, level=level, unit=unit, **fields)
+    return draw(st.sampled_from(places)), raw
 
 
 def _time(text: str) -> int:
@@ -58,7 +59,9 @@ def _time(text: str) -> int:
 
 def _says(raw: dict[str, Any], at: int, began: int) -> Said | None:
     """Return what one profile says at a moment."""
-    if "validFrom" in raw and at < _time(raw["validFrom"]) or "validTo" in raw and at >= _time(raw["validTo"]):
+    if "validFrom" in raw and at < _time(raw["validFrom"]):
+        return None
+    if "validTo" in raw and at >= _time(raw["validTo"]):
         return None
     schedule = raw["chargingSchedule"][0]
     since = at - (began if raw["chargingProfileKind"] == "Relative" else _time(schedule["startSchedule"]))

@@ -16,7 +16,7 @@ from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import FaultClass, Verdict
 from bench.runs.check_composite import Deviation, Reported, first_deviation, reported_schedule
 from bench.runs.conduct.scene import Scene, Shown, said, shown, undecided
-from bench.runs.expected import limits_ahead, station_cap, store_at
+from bench.runs.expected import caps_ahead, limits_ahead, store_at
 
 _RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
 _SAME_MOMENT_S: Final = 1.0
@@ -193,7 +193,7 @@ def _station(scene: Scene, call: Call, subject: str, reported: Reported) -> Iter
     """K08.FR.03, K08.FR.04: EVSE 0 is what the station takes from the grid, all EVSEs together."""
     window = Window(reported.limits.start, reported.limits.end)
     supply = scene.evses[0].supply
-    cap = station_cap(scene.held(call.asked_seq), window, supply, scene.evses[0].clock_offset_s)
+    cap = caps_ahead(scene.evses[0], scene.held(call.asked_seq), window)
     above = first_deviation(cap, reported, supply, at_most=True)
     if any(one is not None for one in cap.values):
         text = f"{subject}: {'within' if above is None else _words(above, reported) + ' at most by'} the limit of the station"
