@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_sim.limiter import Limiter, Ruling, Situation, lowest
@@ -118,7 +118,11 @@ def _ruling(see: _See, limiter: Limiter, station: StationView, view: EvseView, n
         with_shared=shared,
     )  # fmt: skip
     capped = lowest(found, _local(view)) if station.local_limit == "cap" else found
-    return capped or _local(view)
+    if capped is None:
+        return _local(view)
+    if capped.number_phases > view.phases:  # imposed on the phases that are there (K01.FR.45)
+        return replace(capped, limit=capped.amps, unit="A", number_phases=view.phases)
+    return capped
 
 
 def _evse(see: _See, limiter: Limiter, station: StationView, asked: Sequence[EvseView], start: float, unit: str) -> _Ask:
@@ -132,9 +136,24 @@ def _station(see: _See, limiter: Limiter, station: StationView, asked: Sequence[
         total = _sum(rulings, limiter.voltage_v, unit)
         if station.max_current_a is not None and station.max_current_a < total.amps:
             total = Ruling(station.max_current_a, station.max_current_a, "A", total.number_phases, 0, "")
-        return lowest(total, limiter.shared(see(Situation(0, t)), t)) or total
+        for cap in limiter.caps(see(Situation(0, t)), t):
+            total = _within(total, cap, limiter.voltage_v, unit)
+        return total
 
     return ask
+
+
+def _within(total: Ruling, cap: Ruling, voltage_v: float, unit: str) -> Ruling:
+    """Return the sum, or a limit of the station where that is lower in the unit asked for, on the lower number of phases.
+
+    Power is compared with power and current with current (K08.FR.04). A sum in W stays what the EVSEs take in all, whatever
+    the number of phases that the station's limit is for (K08.FR.03).
+    """
+    phases = min(total.number_phases, cap.number_phases)
+    if unit == "A":
+        return replace(total, amps=min(total.amps, cap.amps), number_phases=phases)
+    watts = min(total.watts(voltage_v), cap.watts(voltage_v))
+    return Ruling(watts / (voltage_v * phases), watts, "W", phases, 0, "")
 
 
 def _sum(rulings: Sequence[Ruling], voltage_v: float, unit: str) -> Ruling:

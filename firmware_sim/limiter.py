@@ -126,26 +126,27 @@ class Limiter:
             [one for one in here if one.purpose == TX_DEFAULT], t, transaction_start
         )
         outside = self.outside([one for one in here if one.evse_id], t, transaction_start)
-        return lowest(lowest(session, outside), self.shared(here, t) if with_shared else None)
+        return lowest(session, *outside, *(self.caps(here, t) if with_shared else ()))
 
     def shared(self, profiles: Sequence[Profile], t: float) -> Ruling | None:
-        """Return the limit of the whole station, A per phase over all EVSEs: its maximum and the external constraints on it.
+        """Return the limit of the whole station, A per phase over all EVSEs: the lowest of its caps."""
+        return lowest(*self.caps(profiles, t))
+
+    def caps(self, profiles: Sequence[Profile], t: float) -> list[Ruling]:
+        """Return what limits all EVSEs together: the station's maximum and each external constraint on it.
 
         Source: K04.FR.05, K12.FR.01.
         """
         station = [one for one in profiles if one.evse_id == 0]
-        return lowest(
-            self.leading([one for one in station if one.purpose == STATION_MAX], t, None),
-            self.outside(station, t, None),
-        )
+        most = self.leading([one for one in station if one.purpose == STATION_MAX], t, None)
+        return [*([most] if most else ()), *self.outside(station, t, None)]
 
-    def outside(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
-        """Return the lowest of what each external source says (SC.01); stack levels count within a source."""
-        found: Ruling | None = None
-        for source in sorted({one.source for one in profiles if one.purpose == EXTERNAL}):
-            own = [one for one in profiles if one.purpose == EXTERNAL and one.source == source]
-            found = lowest(found, self.leading(own, t, transaction_start))
-        return found
+    def outside(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> list[Ruling]:
+        """Return what each external source says: all of them bind (SC.01), and stack levels count within a source."""
+        external = [one for one in profiles if one.purpose == EXTERNAL]
+        sources = sorted({one.source for one in external})
+        said = (self.leading([one for one in external if one.source == name], t, transaction_start) for name in sources)
+        return [one for one in said if one]
 
     def leading(self, profiles: Sequence[Profile], t: float, transaction_start: float | None) -> Ruling | None:
         """Return the limit of the highest stack level that has a period at `t`; a gap falls through to the next lower one."""
@@ -159,11 +160,16 @@ class Limiter:
         return None
 
     def began(self, profile: Profile, transaction_start: float | None) -> float | None:
-        """Return from when a Relative profile counts; an external one counts from its coming."""
-        if profile.received_at is None or (self.anchor != "received" and profile.purpose != EXTERNAL):
+        """Return from when a Relative profile counts.
+
+        An external limit of the whole station, or on an EVSE without a transaction, counts from its coming (K01.FR.41).
+        """
+        if profile.received_at is None:
             return transaction_start
-        if profile.purpose == EXTERNAL or transaction_start is None:
+        if profile.purpose == EXTERNAL and (profile.evse_id == 0 or transaction_start is None):
             return profile.received_at
+        if self.anchor != "received" or transaction_start is None:
+            return transaction_start
         return max(profile.received_at, transaction_start)
 
     def next_change(self, profiles: Iterable[Profile], t: float, transaction_start: float | None) -> float:
@@ -171,10 +177,16 @@ class Limiter:
         return min((next_boundary(one, t, self.began(one, transaction_start)) for one in profiles), default=math.inf)
 
 
-def lowest(one: Ruling | None, other: Ruling | None) -> Ruling | None:
-    """Return the lower limit, with the lower number of phases of both."""
-    if one is None or other is None:
-        return one or other
+def lowest(*rulings: Ruling | None) -> Ruling | None:
+    """Return the lowest limit, with the lowest number of phases of all; None of none."""
+    least: Ruling | None = None
+    for one in rulings:
+        if one is not None:
+            least = one if least is None else _lower(least, one)
+    return least
+
+
+def _lower(one: Ruling, other: Ruling) -> Ruling:
     least = one if one.amps <= other.amps else other
     phases = min(one.number_phases, other.number_phases)
     line = one.phase_to_use or other.phase_to_use

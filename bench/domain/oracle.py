@@ -26,7 +26,8 @@ _FOREVER: Final = float("inf")
 class Supply:
     """The station's nominal supply, for converting between A per phase and W in total (K01.FR.50, FR.51).
 
-    `phases`: what the EVSE has; a period for more of them is applied to these (K01.FR.45).
+    `phases`: what the EVSE has. A period for more of them is applied to these (K01.FR.45), but converted with the number that
+    it says, or with 3 where it says none, on a one-phase supply too (K01.FR.50, K01.FR.49 and its note of 2025-06).
     """
 
     voltage_v: float = 230.0
@@ -154,8 +155,9 @@ def evse_layers(
         limiting = [one for one in here if one.profile.purpose is purpose and (of_station or one.evse_id)]
         if purpose is Purpose.STATION_MAX:
             limiting = [one for one in limiting if one.evse_id == 0]  # K04.FR.03
-        if limiting:
-            layers.append(leading_pieces(_by_stack(limiting), window, transaction, supply, options))
+        for group in _groups(limiting):
+            of_all = group[0].source is not None and group[0].evse_id == 0  # the station's own, and of no transaction
+            layers.append(leading_pieces(_by_stack(group), window, None if of_all else transaction, supply, options))
     return layers
 
 
@@ -166,8 +168,8 @@ def station_caps(
     layers = []
     for purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL):
         limiting = [one for one in installed if one.profile.purpose is purpose and one.evse_id == 0]
-        if limiting and not (purpose is Purpose.EXTERNAL and options.station_external == "per_evse"):
-            layers.append(leading_pieces(_by_stack(limiting), window, None, supply, options))
+        if not (purpose is Purpose.EXTERNAL and options.station_external == "per_evse"):
+            layers.extend(leading_pieces(_by_stack(group), window, None, supply, options) for group in _groups(limiting))
     return layers
 
 
@@ -179,6 +181,18 @@ def expected_station_limit(
     Source: K 3.5 (ChargingStationMaxProfile is the limit for all EVSEs combined), K04.FR.05, K12.FR.01.
     """
     return Timeline(lowest_pieces(station_caps(installed, window, supply, options), window, supply, options), window.end)
+
+
+def _groups(profiles: Iterable[InstalledProfile]) -> Iterable[list[InstalledProfile]]:
+    """Return which profiles of a cap are stacked: all, but each source's external limit on each place binds by itself.
+
+    Source: SC.01, K11.FR.01, K12.FR.01. Profiles whose source nobody told are taken as of one, stacked as K 3.5 has it.
+    """
+    groups: dict[tuple[str | None, bool], list[InstalledProfile]] = {}
+    for one in profiles:
+        source = one.source if one.profile.purpose is Purpose.EXTERNAL else None
+        groups.setdefault((source, source is not None and one.evse_id == 0), []).append(one)
+    return groups.values()
 
 
 def _by_stack(profiles: Iterable[InstalledProfile]) -> list[InstalledProfile]:
@@ -234,11 +248,12 @@ def _pieces(
                 stop = anchor + offsets[index]
             if stop > at:
                 phases = period.number_phases or DEFAULT_PHASES
-                if phases > most:
-                    phases = most
                 limit = period.limit
                 amperes = limit if unit == "A" else limit / (volts * phases)
-                yield at, stop, ExpectedLimit(limit, unit, amperes, phases, identity)
+                if phases <= most:
+                    yield at, stop, ExpectedLimit(limit, unit, amperes, phases, identity)
+                else:
+                    yield at, stop, ExpectedLimit(amperes, "A", amperes, most, identity)
                 at = stop
 
 
@@ -268,8 +283,10 @@ def occurrences(
 
 def _relative_anchor(one: InstalledProfile, transaction: Transaction | None, options: OracleOptions) -> float | None:
     """Return from when a Relative profile counts; without a transaction, which only a cap has a say in, from its arrival."""
-    if transaction is None or (options.relative_anchor == "received" and one.received is not None):
+    if transaction is None:
         return one.received
+    if options.relative_anchor == "received" and one.received is not None:
+        return max(one.received, transaction.start)  # a profile that came before is activated by the transaction (K01.FR.41)
     if options.relative_anchor == "power_path_closed" and transaction.power_path_closed is not None:
         return transaction.power_path_closed
     return transaction.start

@@ -102,6 +102,8 @@ class InstalledProfile:
     profile: ChargingProfile
     received: float | None = field(default=None, compare=False)
     """When the station accepted it, in seconds since 1970 UTC; None where that was not seen."""
+    source: str | None = field(default=None, compare=False)
+    """Who set an external limit (ChargingLimitSourceEnumType); None where nobody told."""
 
 
 def _schedule(raw: Mapping[str, Any]) -> ChargingSchedule:

@@ -127,14 +127,15 @@ def _found(facts: RunFacts, station: str, before: int | None) -> list[InstalledP
     """Return the profiles that the first complete report before the first change showed."""
     for asked, reports, complete in read_backs(facts, station):
         if complete and (before is None or asked.asked_seq < before):
-            pairs = [(report.request["evseId"], raw) for report in reports for raw in report.request["chargingProfile"]]
-            return [one for evse_id, raw in pairs if (one := _readable(evse_id, raw)) is not None]
+            found = [(report.request, raw) for report in reports for raw in report.request["chargingProfile"]]
+            read = [_readable(said["evseId"], raw, said.get("chargingLimitSource")) for said, raw in found]
+            return [one for one in read if one is not None]
     return []
 
 
-def _readable(evse_id: int, raw: dict[str, object]) -> InstalledProfile | None:
+def _readable(evse_id: int, raw: dict[str, object], source: str | None) -> InstalledProfile | None:
     try:
-        return InstalledProfile(evse_id, ChargingProfile.from_ocpp(raw))
+        return InstalledProfile(evse_id, ChargingProfile.from_ocpp(raw), source=source)
     except ProfileError:
         return None
 
@@ -263,7 +264,7 @@ class ExternalLimit:
         if periods:
             schedule = ChargingSchedule(self.arguments.get("unit", "A"), periods, None, self.at)
             profile = ChargingProfile(self.profile_id, 0, Purpose.EXTERNAL, Kind.ABSOLUTE, schedule)
-            store.profiles.append(InstalledProfile(0, profile))
+            store.profiles.append(InstalledProfile(0, profile, source=str(self.arguments.get("source", "EMS"))))
 
 
 Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd | ExternalLimit

@@ -122,3 +122,40 @@ def test_a_century_ends_early_and_says_so(low: float, most: int) -> None:
     found = composite_schedule([daily], LIMITER, StationView(EVSES), 1, T, int(36_525 * DAY), "A")
     assert len(found.periods) == most
     assert 100 * DAY < found.duration_s < 36_525 * DAY
+
+
+def test_the_limit_of_the_station_is_compared_in_the_unit_asked_for() -> None:
+    """16 A on each EVSE under 40 A on one phase (K08.FR.04): 22,080 W are over its 9200 W, 32 A are within 40 A."""
+    cap = profile((0, 40, 1), id=3, evse_id=0, purpose=STATION_MAX)
+    both = profile((0, 16), evse_id=0)
+    assert report([both, cap], evse_id=0, unit="W") == [(0, 9200)]
+    assert report([both, cap], evse_id=0) == [(0, 32)]
+
+
+def test_a_sum_in_watts_stays_what_the_evses_take() -> None:
+    """6 A on three phases twice are 8280 W, under a cap of 40 A on one phase that would allow 9200 W (K08.FR.03)."""
+    cap = profile((0, 40, 1), id=3, evse_id=0, purpose=STATION_MAX)
+    assert report([profile((0, 6), evse_id=0), cap], evse_id=0, unit="W") == [(0, 8280)]
+
+
+def test_each_cap_of_the_station_is_compared_by_itself() -> None:
+    """In W 20 A on one phase (4600 W) are lower than the 16 A on three (11,040 W); in A the 16 are lower (K08.FR.04)."""
+    one = profile((0, 20, 1), id=3, evse_id=0, purpose=STATION_MAX)
+    other = profile((0, 16), id=4, evse_id=0, purpose=EXTERNAL, source="EMS")
+    assert report([one, other], evse_id=0, unit="W") == [(0, 4600)]
+    assert report([one, other], evse_id=0) == [(0, 16)]
+
+
+def test_a_relative_limit_of_the_station_changes_when_it_is_due() -> None:
+    """6 A from its coming at -1 s, 10 A three seconds later; no EVSE's transaction shifts that (K01.FR.41)."""
+    cap = profile(
+        (0, 6), (3, 10), id=3, evse_id=0, kind="Relative", start=None, purpose=EXTERNAL, source="EMS", received_at=T - 1
+    )
+    assert report([cap], evse_id=0) == [(0, 6), (2, 10)]
+
+
+def test_on_one_phase_a_profile_for_three_is_reported_on_one() -> None:
+    """K01.FR.45, FR.49, FR.50: 11,040 W are 16 A, of which one phase takes 3680 W."""
+    view = StationView([EvseView(1, 32, 1, "tx-1", T)])
+    found = composite_schedule([profile((0, 11_040), unit="W")], LIMITER, view, 1, T, 60, "W")
+    assert found.periods == [CompositePeriod(0, 3680, 1)]

@@ -203,10 +203,13 @@ def test_what_the_station_shares_is_the_lower_one() -> None:
     assert (shared.amps, shared.purpose) == (18, EXTERNAL)
 
 
-def test_a_relative_external_limit_counts_from_its_coming() -> None:
-    """Not from the transaction: 8 A for 60 s from 100 s on."""
-    outside = profile((0, 8), kind="Relative", start=None, duration_s=60, purpose=EXTERNAL, source="EMS", received_at=T + 100)
-    assert [amps_at([outside], t) for t in (99, 100, 159, 160)] == [None, 8, 8, None]
+@pytest.mark.parametrize(("evse_id", "due"), [(1, [8, 8, None, None]), (0, [None, None, 8, None])])
+def test_a_relative_external_limit_of_the_station_counts_from_its_coming(evse_id: int, due: list[float | None]) -> None:
+    """8 A for 60 s, come at 100 s: on an EVSE they count from its transaction at 0 s (3.3); the station has none (K01.FR.41)."""
+    outside = profile(
+        (0, 8), evse_id=evse_id, kind="Relative", start=None, duration_s=60, purpose=EXTERNAL, source="EMS", received_at=T + 100
+    )
+    assert [amps_at([outside], t) for t in (0, 59, 100, 160)] == due
 
 
 @pytest.mark.parametrize(("anchor", "amps"), [("transaction_start", 10), ("power_path_closed", 10), ("received", 16)])
