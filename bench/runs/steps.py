@@ -130,6 +130,14 @@ class Steps:
             async with self.step("needs", features=lacking):
                 raise NotApplicableError(f"{self.station.id} does not have {', '.join(lacking)}")
 
+    async def unsupported_unit(self) -> str:
+        """Return the rate unit, A or W, that the target does not take. Raises NotApplicableError where it takes both."""
+        lacking = next((one for one in ("W", "A") if one not in self.station.features.rate_units), None)
+        if lacking is None:
+            async with self.step("unsupported_unit"):
+                raise NotApplicableError(f"{self.station.id} takes limits in A and in W alike")
+        return lacking
+
     async def refused(self, feature: str, answer: str) -> None:
         """Note that the station refused what `feature` names: FAIL where the target declares it, else NOT_APPLICABLE.
 

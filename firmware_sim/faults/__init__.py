@@ -24,6 +24,8 @@ Messages:
         The profile that came with RequestStartTransaction; None ignores it.
     on_clear(installed, found) -> found
         The profiles that ClearChargingProfile is about to delete.
+    clear_status(status) -> status
+        The answer to it.
     report_found(installed, found) -> found; reports(reports) -> reports
         The profiles that GetChargingProfiles reports, and the `call.ReportChargingProfiles` that do so.
     composite_profiles(start, profiles) -> profiles; composite(evse_id, periods) -> periods

@@ -86,6 +86,32 @@ class ClearOverbroad:
         return [one for one in installed if one.purpose != EXTERNAL] if found else found
 
 
+class ClearFirstOnly:
+    """Of several that match, one goes (K10.FR.04)."""
+
+    ID: ClassVar = "station.clear-first-only"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "ClearChargingProfile that matches several profiles deletes the first of them"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def on_clear(self, installed: list[Profile], found: list[Profile]) -> list[Profile]:
+        """Take one."""
+        return found[:1]
+
+
+class ClearAlwaysAccepted:
+    """What matches nothing, or an external limit alone, is not Unknown (K10.FR.01, FR.08, FR.09)."""
+
+    ID: ClassVar = "station.clear-always-accepted"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "ClearChargingProfile is answered Accepted, whether it matches anything or not"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def clear_status(self, status: str) -> str:
+        """Say so."""
+        return "Accepted"
+
+
 class ClearNoReapply:
     """After a clear the old limit goes on (K10.FR.05, FR.07)."""
 
@@ -256,6 +282,6 @@ class AcceptsAndDrops:
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
     StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
-    ClearNoReapply, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax,
+    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax,
     CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip

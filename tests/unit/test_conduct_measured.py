@@ -98,6 +98,18 @@ def test_after_clearing_the_only_limit_the_ev_is_free() -> None:
         assert has(story, "K10.FR.07") == verdicts
 
 
+def test_a_draw_right_after_clearing_shows_that_the_ev_is_free() -> None:
+    """K10.FR.05: kept to 10 A until then, 16 A five seconds later: nothing has to settle. Never kept to, it shows nothing."""
+    for drawn, verdicts in ((9.8, {Verdict.PASS}), (16.0, set())):
+        story = Story()
+        story.set(profile(1))
+        story.transaction()
+        story.draw(30, evse1=lambda _, amperes=drawn: amperes)  # type: ignore[misc]
+        story.clear(id=1)
+        story.draw(35, evse1=lambda _: 16.0)
+        assert {one for one in has(story, "K10.FR.05") if one is Verdict.PASS} == verdicts
+
+
 def externally_limited(drawn: float) -> Story:
     """Return a run in which an EMS limits a charging station to 10 A, and releases it at second 60."""
     story = Story(external_limits=True)

@@ -70,7 +70,7 @@ def judge_measured(scene: Scene, evse: EvseFacts, power: CheckResult) -> Iterato
             continue
         for requirement in _rules(judged):
             yield _said(requirement, judged, broken)
-    yield from _freed(scene, evse, settle_s)
+    yield from _freed(scene, evse)
     yield from _unlimited_offline(scene, evse)
 
 
@@ -201,8 +201,11 @@ def _offline_in(judged: Judged) -> bool:
     return False
 
 
-def _freed(scene: Scene, evse: EvseFacts, settle_s: float) -> Iterator[Shown]:
-    """K10.FR.05, K10.FR.07, K13.FR.01: what no longer limits is exceeded; that nobody exceeds it proves nothing."""
+def _freed(scene: Scene, evse: EvseFacts) -> Iterator[Shown]:
+    """K10.FR.05, K10.FR.07, K13.FR.01: what no longer limits is exceeded; that nobody exceeds it proves nothing.
+
+    What was kept to until then and is exceeded later is free: no time to settle is waited for.
+    """
     limits = scene.limits[evse.evse_id]
     for at, seq, kind in _releases(scene):
         if not limits.start < at < limits.end - 1e-3 or _span(evse, at) is None:
@@ -211,9 +214,11 @@ def _freed(scene: Scene, evse: EvseFacts, settle_s: float) -> Iterator[Shown]:
         if before is None or (after is not None and after.limit_a <= before.limit_a):
             continue
         later = min([one for one in limits.starts if one > at + 1e-3] or [limits.end])
-        drawn = [one for one in evse.samples if at + settle_s <= one.requested and one.received < later]
-        more = next((one for one in drawn if _reading(one, before) > before.limit + _FREE_A * _scale(before, evse)), None)
-        if more is None:
+        free = before.limit + _FREE_A * _scale(before, evse)
+        kept = [one for one in evse.samples if one.received <= at][-1:]
+        drawn = [one for one in evse.samples if at <= one.requested and one.received < later]
+        more = next((one for one in drawn if _reading(one, before) > free), None)
+        if more is None or any(_reading(one, before) > free for one in kept):
             continue
         drew = f"{evse.name} drew {max(more.current_a):.1f} A at {clock_text(more.received)}"
         text = f"{drew}, free of the limit of {quantity(before.limit, before.unit)}"
