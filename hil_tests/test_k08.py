@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -39,7 +39,7 @@ async def test_the_station_reports_no_more_than_its_maximum(run: Run) -> None:
     async with run(title="The composite schedule of the station under its maximum", checks=["installed"]) as procedure:
         await procedure.needs(evses=2)
         for evse in procedure.station.evse:
-            profile = {"purpose": DEFAULT, "evse_id": evse.id, "read_back": False}
+            profile: dict[str, Any] = {"purpose": DEFAULT, "evse_id": evse.id, "read_back": False}
             assert await procedure.set_profile([(0, 10), (120, 7)], **profile) == "Accepted"
         assert await procedure.set_profile([(0, 16), (200, 32)], purpose=MAXIMUM) == "Accepted"
         assert (await procedure.composite(300, "A", evse_id=0))["status"] == "Accepted"
@@ -50,7 +50,7 @@ async def test_the_station_reports_no_more_than_its_maximum(run: Run) -> None:
 async def test_the_higher_stack_level_leads_while_it_lasts(run: Run) -> None:
     """Three defaults, one on top of the other: the highest leads, and where it ends the next one does."""
     async with run(title="The composite schedule of stacked profiles", checks=CHECKS) as procedure:
-        stack = {"purpose": DEFAULT, "read_back": False}
+        stack: dict[str, Any] = {"purpose": DEFAULT, "read_back": False}
         assert await procedure.set_profile([(0, 14), (250, 9)], stack_level=0, **stack) == "Accepted"
         assert await procedure.set_profile([(0, 12), (100, 8)], stack_level=1, duration_s=200, **stack) == "Accepted"
         assert await procedure.set_profile([(0, 10)], purpose=DEFAULT, stack_level=2, duration_s=50) == "Accepted"
@@ -97,7 +97,7 @@ async def test_a_profile_counts_from_its_valid_from_on(run: Run) -> None:
     """A Relative default becomes valid in 300 s: until then the composite schedule shows the default below it."""
     async with run(title="validFrom in the composite schedule", checks=CHECKS) as procedure:
         assert await procedure.set_profile([(0, 13)], purpose=DEFAULT, read_back=False) == "Accepted"
-        later = {"kind": "Relative", "stack_level": 1, "valid_from_in_s": 300}
+        later: dict[str, Any] = {"kind": "Relative", "stack_level": 1, "valid_from_in_s": 300}
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT, **later) == "Accepted"
         assert (await procedure.composite(400, "A"))["status"] == "Accepted"
 
@@ -108,7 +108,7 @@ async def test_a_profile_counts_until_its_valid_to(run: Run) -> None:
     """A Relative default is valid for 300 s more: after that the composite schedule shows the default below it."""
     async with run(title="validTo in the composite schedule", checks=CHECKS) as procedure:
         assert await procedure.set_profile([(0, 13)], purpose=DEFAULT, read_back=False) == "Accepted"
-        sooner = {"kind": "Relative", "stack_level": 1, "valid_to_in_s": 300}
+        sooner: dict[str, Any] = {"kind": "Relative", "stack_level": 1, "valid_to_in_s": 300}
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT, **sooner) == "Accepted"
         assert (await procedure.composite(400, "A"))["status"] == "Accepted"
 

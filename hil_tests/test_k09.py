@@ -132,7 +132,7 @@ async def test_a_report_in_parts_says_that_more_follows(run: Run) -> None:
         features = procedure.station.features
         levels = range(3, min(features.profile_stack_level, features.entries - len(ids) - 1, 8) + 1)
         for level in levels:
-            profile = {"purpose": "TxDefaultProfile", "stack_level": level, "read_back": False}
+            profile: dict[str, Any] = {"purpose": "TxDefaultProfile", "stack_level": level, "read_back": False}
             assert await procedure.set_profile([(0, 9)], **profile) == "Accepted"
         found = await procedure.read_back()
         assert set(ids.values()) <= ids_of(found)

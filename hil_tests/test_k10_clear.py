@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -56,7 +56,7 @@ async def test_a_lower_limit_takes_over_after_a_clear(run: Run) -> None:
 async def test_a_profile_is_cleared_by_stack_level_and_purpose(run: Run) -> None:
     """Both criteria have to fit: the default of the other stack level and the station's maximum of this one stay."""
     async with run(title="A profile is cleared by stack level and purpose", checks=CHECKS) as procedure:
-        maximum = {"purpose": "ChargingStationMaxProfile", "stack_level": 1, "read_back": False}
+        maximum: dict[str, Any] = {"purpose": "ChargingStationMaxProfile", "stack_level": 1, "read_back": False}
         assert await procedure.set_profile([(0, 30)], **maximum) == "Accepted"
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, stack_level=2, read_back=False) == "Accepted"
         assert await procedure.set_profile([(0, 8)], purpose=DEFAULT, stack_level=1) == "Accepted"
@@ -72,7 +72,7 @@ async def test_all_profiles_of_a_stack_level_and_purpose_are_cleared(run: Run) -
         await procedure.needs(evses=2)
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, evse_id=1, stack_level=2, read_back=False) == "Accepted"
         for evse_id in (1, 2):
-            profile = {"purpose": DEFAULT, "evse_id": evse_id, "stack_level": 1}
+            profile: dict[str, Any] = {"purpose": DEFAULT, "evse_id": evse_id, "stack_level": 1}
             assert await procedure.set_profile([(0, 8)], **profile) == "Accepted"
         assert await procedure.clear(purpose=DEFAULT, stack_level=1) == "Accepted"
         assert await procedure.report(purpose=DEFAULT, stack_level=1) == []

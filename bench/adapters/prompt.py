@@ -101,7 +101,7 @@ class PromptControl:
 
     async def vehicle(self, evse_id: int, settings: Mapping[str, float | str]) -> None:
         """Ask for an EV with these properties."""
-        listed = ", ".join(f"{name} {value:g}" for name, value in settings.items())
+        listed = _listed(settings)
         await self._ask(f"Bring an EV for EVSE {evse_id} of {self._station} with {listed}; do not plug it in yet")
 
     async def power_cycle(self) -> None:
@@ -128,7 +128,7 @@ class PromptControl:
 
     async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
         """Ask for other charging needs of the EV."""
-        listed = ", ".join(f"{name} {value}" for name, value in needs.items())
+        listed = _listed(needs)
         await self._ask(f"Let the EV at EVSE {evse_id} of {self._station} ask for a new schedule with {listed}")
 
     async def seed_fault(self, fault_id: str, params: Mapping[str, Any]) -> None:
@@ -139,6 +139,10 @@ class PromptControl:
         answer = await self._console.ask(f"{text}, then press Enter (n: cannot; {self._timeout_s:g} s)", self._timeout_s)
         if answer.casefold() in CANNOT:
             raise PromptTimeoutError(f"the operator could not: {text}")
+
+
+def _listed(settings: Mapping[str, float | str]) -> str:
+    return ", ".join(f"{name} {value if isinstance(value, str) else format(value, 'g')}" for name, value in settings.items())
 
 
 @asynccontextmanager

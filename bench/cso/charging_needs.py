@@ -71,9 +71,19 @@ class Needs:
         self._currents = {(station.id, evse.id): evse.max_current_a for station in settings.station for evse in station.evse}
         self.negotiations: dict[tuple[str, int], Negotiation] = {}
         """By station and EVSE: the last one."""
+        self._heard: dict[tuple[str, int, str], tuple[int, Payload]] = {}
         self.handlers: dict[str, Handler] = {
             "NotifyEVChargingNeeds": self._needs_notified, "NotifyEVChargingSchedule": self._schedule_notified,
         }  # fmt: skip
+
+    def heard(self, station_id: str, evse_id: int, action: str) -> tuple[int, Payload]:
+        """Return how often NotifyEVChargingNeeds or NotifyEVChargingSchedule came for an EVSE of the rig, and the last request."""
+        return self._heard.get((station_id, evse_id, action), (0, {}))
+
+    def _hear(self, station: StationState, action: str, payload: Payload) -> None:
+        key = (station.station_id, payload["evseId"], action)
+        if key[:2] in self._currents:
+            self._heard[key] = (self._heard.get(key, (0, {}))[0] + 1, payload)
 
     async def renegotiate(self, station_id: str, evse_id: int, profile: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send another profile for the running transaction, of the known needs where none is given; return the answer.
@@ -99,6 +109,7 @@ class Needs:
 
     def _needs_notified(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         """K15.FR.02 to FR.05, K17.FR.02 to FR.05: answered at once; a profile follows unless it is Rejected."""
+        self._hear(station, "NotifyEVChargingNeeds", payload)
         evse_id, now = payload["evseId"], self._core.clock.now()
         running = station.active_transaction(evse_id)
         try:
@@ -177,6 +188,7 @@ class Needs:
 
     def _schedule_notified(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         """K15.FR.11 to FR.13, K16.FR.06 to FR.08, K17.FR.11 to FR.13."""
+        self._hear(station, "NotifyEVChargingSchedule", payload)
         evse_id, running = payload["evseId"], station.active_transaction(payload["evseId"])
         negotiation = self.negotiations.get((station.station_id, evse_id))
         known = negotiation is not None and running is not None and negotiation.transaction_id == running.transaction_id

@@ -15,6 +15,7 @@ from bench.runs.restore import Restorer
 from bench.runs.safe_state import SafeState
 from bench.runs.sampler import Sampler
 from bench.runs.steps import CONNECT_PATIENCE_S, Course
+from bench.runs.steps_iso15118 import NegotiationSteps
 from bench.runs.steps_profiles import ProfileSteps
 from bench.runs.steps_station import StationSteps
 from bench.settings.scenario import ScenarioSettings, under_test
@@ -25,7 +26,7 @@ RESTORE_PATIENCE_S: Final = 60.0
 """How long a station that is offline at the end of a run may take to come back before it is left as it is."""
 
 
-class Procedure(ProfileSteps, StationSteps):
+class Procedure(ProfileSteps, NegotiationSteps, StationSteps):
     """One EVSE under test. Every method is one step, in the field's own terms."""
 
     def at(self, evse_id: int) -> Procedure:

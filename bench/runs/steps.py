@@ -41,6 +41,8 @@ class Course:
     """What ChangeAvailability was sent for: evseId and connectorId, 0 for all."""
     external_sources: set[str] = field(default_factory=set)
     """Whose external limits are in force."""
+    heard: dict[tuple[int, str], int] = field(default_factory=dict)
+    """By EVSE and action: how many messages of an ISO 15118 EV a step has waited for."""
     samplers: dict[int, Sampler] = field(default_factory=dict)
     """By EVSE; none where no meter measures it."""
     limits: dict[int, LiveLimits] = field(default_factory=dict)

@@ -34,6 +34,8 @@ Messages:
     notice(payload) -> payload
         Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
         `ocpp.v201.call`; None sends nothing.
+    rate_changed(evse_id, told) -> told
+        When the charging rate has changed significantly: whether a TransactionEvent says so.
     ev_schedule_check(evse_id, schedule, inside) -> inside
         On the EV's `ev_needs.Schedule`: whether it lies inside what was offered.
     needs_in_renegotiation(evse_id, told) -> told

@@ -138,6 +138,21 @@ class ClearNoReapply:
         return [*seen, *self._cleared]
 
 
+class ClearNotApplied(ClearNoReapply):
+    """After a clear the old limit goes on at the plug, and is reported no more (K10.FR.05, FR.07)."""
+
+    ID: ClassVar = "station.clear-not-applied"
+    TEXT: ClassVar = "a cleared profile goes on to limit what is offered until the next one is set; what is reported is right"
+
+    def profiles(self, now: Situation, seen: list[Profile]) -> list[Profile]:
+        """Report what is there."""
+        return seen
+
+    def applied(self, now: Situation, seen: list[Profile]) -> list[Profile]:
+        """Offer what was there."""
+        return [*seen, *self._cleared]
+
+
 class ReportIgnoresCriteria:
     """GetChargingProfiles reports everything (K09.FR.04 to FR.06)."""
 
@@ -281,7 +296,7 @@ class AcceptsAndDrops:
 
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
-    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
-    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax,
-    CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
+    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad, ClearFirstOnly,
+    ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
+    CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip
