@@ -119,6 +119,19 @@ def test_an_undeclared_feature_is_not_applicable(tmp_path: Path) -> None:
     assert restored(outcome)["clean"] is True
 
 
+@pytest.mark.parametrize(("units", "found"), [(("A",), ["W"]), (("W",), ["A"]), (("A", "W"), [])])
+def test_the_unit_that_a_target_does_not_take(tmp_path: Path, units: tuple[str, ...], found: list[str]) -> None:
+    """A target of A alone lacks W; where it takes both, nothing can be shown and the run does not apply."""
+    seen: list[str] = []
+
+    async def body(procedure: Procedure) -> None:
+        seen.append(await procedure.unsupported_unit())
+
+    outcome = drive(tmp_path / "run", body, whole=bool(found), rate_units=units)
+    assert seen == found
+    assert (outcome.judgement.verdict.verdict is Verdict.NOT_APPLICABLE) is (not found)
+
+
 @pytest.mark.parametrize(("declared", "due"), [(True, Verdict.FAIL), (False, Verdict.NOT_APPLICABLE)])
 def test_a_refusal_is_judged_by_what_the_target_declares(tmp_path: Path, declared: bool, due: Verdict) -> None:
     """Declared and refused: FAIL, the station is to blame. Undeclared and refused: NOT_APPLICABLE."""
