@@ -27,6 +27,7 @@ async def empty(procedure: Procedure) -> None:
 async def test_without_profiles_the_station_reports_the_sum_of_its_evses(run: Run) -> None:
     """Nothing is installed: the composite schedule of EVSE 0 is what all EVSEs together may take from the grid."""
     async with run(title="The composite schedule of the station without profiles", checks=["conduct"]) as procedure:
+        await procedure.needs("smart_charging")
         await empty(procedure)
         answer = await procedure.composite(300, evse_id=0)
         assert answer["status"] == "Accepted"
@@ -37,7 +38,7 @@ async def test_without_profiles_the_station_reports_the_sum_of_its_evses(run: Ru
 async def test_the_station_reports_no_more_than_its_maximum(run: Run) -> None:
     """Each EVSE has a default of its own: EVSE 0 reports their sum, and less where the station's maximum is lower."""
     async with run(title="The composite schedule of the station under its maximum", checks=["installed"]) as procedure:
-        await procedure.needs(evses=2)
+        await procedure.needs("smart_charging", evses=2)
         for evse in procedure.station.evse:
             profile: dict[str, Any] = {"purpose": DEFAULT, "evse_id": evse.id, "read_back": False}
             assert await procedure.set_profile([(0, 10), (120, 7)], **profile) == "Accepted"
@@ -50,6 +51,7 @@ async def test_the_station_reports_no_more_than_its_maximum(run: Run) -> None:
 async def test_the_higher_stack_level_leads_while_it_lasts(run: Run) -> None:
     """Three defaults, one on top of the other: the highest leads, and where it ends the next one does."""
     async with run(title="The composite schedule of stacked profiles", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         stack: dict[str, Any] = {"purpose": DEFAULT, "read_back": False}
         assert await procedure.set_profile([(0, 14), (250, 9)], stack_level=0, **stack) == "Accepted"
         assert await procedure.set_profile([(0, 12), (100, 8)], stack_level=1, duration_s=200, **stack) == "Accepted"
@@ -62,6 +64,7 @@ async def test_the_higher_stack_level_leads_while_it_lasts(run: Run) -> None:
 async def test_the_lowest_of_the_purposes_is_reported(run: Run) -> None:
     """Maximum, default and TxProfile cross each other during a transaction: the TxProfile counts, under the maximum."""
     async with run(title="The composite schedule of several purposes", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 10), (200, 16)], purpose=MAXIMUM, read_back=False) == "Accepted"
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT, read_back=False) == "Accepted"
         await procedure.plug()
@@ -75,7 +78,9 @@ async def test_the_lowest_of_the_purposes_is_reported(run: Run) -> None:
 async def test_a_composite_schedule_in_an_unsupported_unit_is_rejected(run: Run) -> None:
     """Ask in the unit that the station does not take: Rejected, and no schedule comes."""
     async with run(title="A composite schedule in an unsupported unit", checks=["conduct"]) as procedure:
-        answer = await procedure.composite(300, await procedure.unsupported_unit())
+        unit = "W" if "A" in procedure.station.features.rate_units else "A"
+        await procedure.needs("smart_charging", without=unit)
+        answer = await procedure.composite(300, unit)
         assert answer["status"] == "Rejected"
         assert "schedule" not in answer
 
@@ -85,6 +90,7 @@ async def test_a_composite_schedule_in_an_unsupported_unit_is_rejected(run: Run)
 async def test_a_composite_schedule_of_an_unknown_evse_is_rejected(run: Run) -> None:
     """Ask for an EVSE that the station does not have: Rejected, and no schedule comes."""
     async with run(title="The composite schedule of an unknown EVSE", checks=["conduct"]) as procedure:
+        await procedure.needs("smart_charging")
         unknown = max(one.id for one in procedure.station.evse) + 1
         answer = await procedure.composite(300, evse_id=unknown)
         assert answer["status"] == "Rejected"
@@ -96,6 +102,7 @@ async def test_a_composite_schedule_of_an_unknown_evse_is_rejected(run: Run) -> 
 async def test_a_profile_counts_from_its_valid_from_on(run: Run) -> None:
     """A Relative default becomes valid in 300 s: until then the composite schedule shows the default below it."""
     async with run(title="validFrom in the composite schedule", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 13)], purpose=DEFAULT, read_back=False) == "Accepted"
         later: dict[str, Any] = {"kind": "Relative", "stack_level": 1, "valid_from_in_s": 300}
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT, **later) == "Accepted"
@@ -107,6 +114,7 @@ async def test_a_profile_counts_from_its_valid_from_on(run: Run) -> None:
 async def test_a_profile_counts_until_its_valid_to(run: Run) -> None:
     """A Relative default is valid for 300 s more: after that the composite schedule shows the default below it."""
     async with run(title="validTo in the composite schedule", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 13)], purpose=DEFAULT, read_back=False) == "Accepted"
         sooner: dict[str, Any] = {"kind": "Relative", "stack_level": 1, "valid_to_in_s": 300}
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT, **sooner) == "Accepted"
@@ -118,6 +126,7 @@ async def test_a_profile_counts_until_its_valid_to(run: Run) -> None:
 async def test_a_schedule_counts_from_its_start_on(run: Run) -> None:
     """An Absolute default starts in 300 s: until then the composite schedule shows the default below it."""
     async with run(title="startSchedule ahead in the composite schedule", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 13)], purpose=DEFAULT, read_back=False) == "Accepted"
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT, stack_level=1, start_in_s=300) == "Accepted"
         assert (await procedure.composite(400, "A"))["status"] == "Accepted"

@@ -19,6 +19,7 @@ DEFAULT: Final = "TxDefaultProfile"
 async def test_a_cleared_profile_limits_no_more(run: Run) -> None:
     """Clear a profile by its id while it limits: it alone is gone, and power rises again at the plug, under the next limit."""
     async with run(title="A profile is cleared by its id") as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, read_back=False) == "Accepted"
         await procedure.demand(16)
         await procedure.plug()
@@ -39,6 +40,7 @@ async def test_a_cleared_profile_limits_no_more(run: Run) -> None:
 async def test_a_lower_limit_takes_over_after_a_clear(run: Run) -> None:
     """A TxProfile allows more than the default below it; once it is cleared, power settles under the default."""
     async with run(title="The limit below a cleared profile takes over") as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 8)], purpose=DEFAULT, read_back=False) == "Accepted"
         await procedure.demand(16)
         await procedure.plug()
@@ -56,6 +58,7 @@ async def test_a_lower_limit_takes_over_after_a_clear(run: Run) -> None:
 async def test_a_profile_is_cleared_by_stack_level_and_purpose(run: Run) -> None:
     """Both criteria have to fit: the default of the other stack level and the station's maximum of this one stay."""
     async with run(title="A profile is cleared by stack level and purpose", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         maximum: dict[str, Any] = {"purpose": "ChargingStationMaxProfile", "stack_level": 1, "read_back": False}
         assert await procedure.set_profile([(0, 30)], **maximum) == "Accepted"
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, stack_level=2, read_back=False) == "Accepted"
@@ -69,7 +72,7 @@ async def test_a_profile_is_cleared_by_stack_level_and_purpose(run: Run) -> None
 async def test_all_profiles_of_a_stack_level_and_purpose_are_cleared(run: Run) -> None:
     """Defaults on the same stack level of two EVSEs go with one message; the one on another level stays."""
     async with run(title="Several profiles are cleared by stack level and purpose", checks=CHECKS) as procedure:
-        await procedure.needs(evses=2)
+        await procedure.needs("smart_charging", evses=2)
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, evse_id=1, stack_level=2, read_back=False) == "Accepted"
         for evse_id in (1, 2):
             profile: dict[str, Any] = {"purpose": DEFAULT, "evse_id": evse_id, "stack_level": 1}
@@ -83,6 +86,7 @@ async def test_all_profiles_of_a_stack_level_and_purpose_are_cleared(run: Run) -
 async def test_criteria_that_fit_nothing_clear_nothing(run: Run) -> None:
     """A default stands on stack level 1, and a station's maximum is named on stack level 0: Unknown, and the default stays."""
     async with run(title="Criteria that fit no profile", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, stack_level=1, profile_id=77) == "Accepted"
         await procedure.clear(purpose="ChargingStationMaxProfile")  # what stood there before the run
         assert await procedure.clear(purpose="ChargingStationMaxProfile", stack_level=0) == "Unknown"
@@ -94,6 +98,7 @@ async def test_criteria_that_fit_nothing_clear_nothing(run: Run) -> None:
 async def test_an_empty_store_has_nothing_to_clear(run: Run) -> None:
     """Nothing is installed: neither an id nor a purpose with its stack level clears anything, and the answer is Unknown."""
     async with run(title="Nothing is installed that could be cleared", checks=["conduct"]) as procedure:
+        await procedure.needs("smart_charging")
         for purpose in (DEFAULT, "ChargingStationMaxProfile", "TxProfile"):
             await procedure.clear(purpose=purpose)
         assert await procedure.clear(procedure.course.fresh_id()) == "Unknown"
@@ -105,6 +110,7 @@ async def test_an_empty_store_has_nothing_to_clear(run: Run) -> None:
 async def test_a_transaction_goes_on_without_its_cleared_default(run: Run) -> None:
     """Clear the default that a transaction began under: it goes on, and draws what the station's maximum leaves it."""
     async with run(title="A TxDefaultProfile is cleared during a transaction") as procedure:
+        await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 14)], purpose="ChargingStationMaxProfile", read_back=False) == "Accepted"
         assert await procedure.set_profile([(0, 13), (40, 8)], purpose=DEFAULT) == "Accepted"
         await procedure.demand(16)
@@ -125,7 +131,7 @@ async def test_a_transaction_goes_on_without_its_cleared_default(run: Run) -> No
 async def test_an_external_limit_is_not_cleared_by_its_id(run: Run) -> None:
     """The station reports the limit of an external system under an id; clearing that id is answered Unknown, and it stays."""
     async with run(title="The id of an external limit", checks=["conduct"]) as procedure:
-        await procedure.needs("external_limits")
+        await procedure.needs("smart_charging", "external_limits")
         await procedure.external_limit(10)
         await procedure.wait(5)
         external = [one for one in await procedure.read_back() if one["source"] != "CSO"]
@@ -137,7 +143,7 @@ async def test_an_external_limit_is_not_cleared_by_its_id(run: Run) -> None:
 async def test_criteria_that_fit_only_an_external_limit_clear_nothing(run: Run) -> None:
     """Only the limit of an external system stands on its stack level of EVSE 0: Unknown, and it stays."""
     async with run(title="Criteria that fit an external limit alone", checks=["conduct"]) as procedure:
-        await procedure.needs("external_limits")
+        await procedure.needs("smart_charging", "external_limits")
         await procedure.external_limit(10)
         await procedure.wait(5)
         found = await procedure.read_back()

@@ -119,17 +119,15 @@ def test_an_undeclared_feature_is_not_applicable(tmp_path: Path) -> None:
     assert restored(outcome)["clean"] is True
 
 
-@pytest.mark.parametrize(("units", "found"), [(("A",), ["W"]), (("W",), ["A"]), (("A", "W"), [])])
-def test_the_unit_that_a_target_does_not_take(tmp_path: Path, units: tuple[str, ...], found: list[str]) -> None:
-    """A target of A alone lacks W; where it takes both, nothing can be shown and the run does not apply."""
-    seen: list[str] = []
+@pytest.mark.parametrize(("units", "whole"), [(("A",), True), (("A", "W"), False)])
+def test_a_declared_unit_is_not_applicable_where_it_has_to_be_missing(tmp_path: Path, units: tuple[str, ...], whole: bool) -> None:
+    """`without="W"`: a target of A alone goes on; where W is declared too, the run does not apply."""
 
     async def body(procedure: Procedure) -> None:
-        seen.append(await procedure.unsupported_unit())
+        await procedure.needs(without="W")
 
-    outcome = drive(tmp_path / "run", body, whole=bool(found), rate_units=units)
-    assert seen == found
-    assert (outcome.judgement.verdict.verdict is Verdict.NOT_APPLICABLE) is (not found)
+    outcome = drive(tmp_path / "run", body, whole=whole, rate_units=units)
+    assert (outcome.judgement.verdict.verdict is Verdict.NOT_APPLICABLE) is (not whole)
 
 
 @pytest.mark.parametrize(("declared", "due"), [(True, Verdict.FAIL), (False, Verdict.NOT_APPLICABLE)])
