@@ -120,7 +120,7 @@ def test_an_undeclared_feature_is_not_applicable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("units", "whole"), [(("A",), True), (("A", "W"), False)])
-def test_a_declared_unit_is_not_applicable_where_it_has_to_be_missing(tmp_path: Path, units: tuple[str, ...], whole: bool) -> None:
+def test_a_unit_that_has_to_be_missing(tmp_path: Path, units: tuple[str, ...], whole: bool) -> None:
     """`without="W"`: a target of A alone goes on; where W is declared too, the run does not apply."""
 
     async def body(procedure: Procedure) -> None:
