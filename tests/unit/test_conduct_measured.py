@@ -112,7 +112,7 @@ def test_a_draw_right_after_clearing_shows_that_the_ev_is_free() -> None:
 
 
 def test_a_pilot_that_holds_the_ev_to_a_cleared_limit_convicts() -> None:
-    """10 A were cleared, and 40 s later the pilot offers 10 A to an EV that wants 16 A; to one that wants 9 A that is no fault."""
+    """10 A were cleared, and 40 s later the pilot offers 10 A to an EV that wants 16 A; one that wants 9 A shows nothing."""
     for wants, verdicts in ((16.0, {Verdict.FAIL}), (9.0, set())):
         story = Story()
         story.set(profile(1))
