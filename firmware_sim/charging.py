@@ -133,6 +133,10 @@ class ChargingControl:
         found = composite_schedule(profiles, self.limiter, station, evse_id, start, duration_s, unit, seam=self._faults)
         return replace(found, periods=self._faults.apply("composite", evse_id, value=found.periods))
 
+    def rate_changed(self, evse_id: int, told: bool) -> bool:
+        """Return whether a changed charging rate is told."""
+        return bool(self._faults.apply("rate_changed", evse_id, value=told))
+
     def expected(
         self, profiles: Sequence[Profile], evse_id: int, start: float, duration_s: int, unit: str
     ) -> list[CompositePeriod]:

@@ -225,7 +225,8 @@ class EvseController:
     def _tell_rate(self, transaction: Transaction) -> None:
         """Tell a rate that has changed by more than LimitChangeSignificance says (K11.FR.04, K13.FR.03, SC.03)."""
         rate, told = self._plant.offered_a * len(self._plant.lines), transaction.told_rate
-        if changed_by_more(told, rate, self._parts.variables.limit_change_significance):
+        changed = changed_by_more(told, rate, self._parts.variables.limit_change_significance)
+        if self._parts.charging.rate_changed(self.evse_id, changed):
             transaction.told_rate = rate
             self._tell(transaction, "Updated", "ChargingRateChanged", "Other")
 

@@ -98,7 +98,8 @@ class ProfileService:
         self._charging.store.delete(gone)
         if gone:
             self._charging.decide()
-        return call_result.ClearChargingProfile("Accepted" if gone else "Unknown")
+        status: str = self._faults.apply("clear_status", value="Accepted" if gone else "Unknown")
+        return call_result.ClearChargingProfile(status)
 
     def report(self, request_id: int, evse_id: int | None, criteria: Json) -> Any:
         """K09: report the installed profiles in parts, tbc on all but the last; the parts follow the answer.

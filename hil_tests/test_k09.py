@@ -40,6 +40,7 @@ def ids_of(found: list[dict[str, Any]]) -> set[int]:
 async def test_evse_0_reports_what_the_station_itself_owns(run: Run) -> None:
     """Ask for EVSE 0: the station's maximum and the default of all EVSEs are reported, and no EVSE's own profile."""
     async with run(title="The profiles of the station itself are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         found = ids_of(await procedure.report(evse_id=0, purpose="TxDefaultProfile"))
         assert ids["shared"] in found
@@ -52,6 +53,7 @@ async def test_evse_0_reports_what_the_station_itself_owns(run: Run) -> None:
 async def test_an_evse_reports_its_own_profiles(run: Run) -> None:
     """Ask for one EVSE and one purpose: both of its profiles are reported; the station's maximum is not."""
     async with run(title="The profiles of one EVSE are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         found = ids_of(await procedure.report(evse_id=procedure.evse.id, purpose="TxDefaultProfile"))
         assert {ids["low"], ids["high"]} <= found
@@ -63,6 +65,7 @@ async def test_an_evse_reports_its_own_profiles(run: Run) -> None:
 async def test_without_an_evse_all_profiles_are_reported(run: Run) -> None:
     """Ask for one purpose and no EVSE: the station's and the EVSE's profiles come, in one report for each at least."""
     async with run(title="The profiles of all EVSEs are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         found = ids_of(await procedure.report(purpose="TxDefaultProfile"))
         assert {ids["shared"], ids["low"], ids["high"]} <= found
@@ -74,6 +77,7 @@ async def test_without_an_evse_all_profiles_are_reported(run: Run) -> None:
 async def test_profiles_are_reported_by_their_ids(run: Run) -> None:
     """Ask for one id, for two, and for one that is not there: those are reported, and nothing else."""
     async with run(title="Profiles are reported by id", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         assert ids_of(await procedure.report(ids=[ids["low"]])) == {ids["low"]}
         assert ids_of(await procedure.report(ids=[ids["max"], ids["high"]])) == {ids["max"], ids["high"]}
@@ -85,6 +89,7 @@ async def test_profiles_are_reported_by_their_ids(run: Run) -> None:
 async def test_an_evse_reports_by_stack_level(run: Run) -> None:
     """Ask one EVSE for a stack level: the profile on the other level is left out."""
     async with run(title="The profiles of one stack level are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         found = ids_of(await procedure.report(evse_id=procedure.evse.id, stack_level=2))
         assert ids["high"] in found
@@ -96,6 +101,7 @@ async def test_an_evse_reports_by_stack_level(run: Run) -> None:
 async def test_an_evse_reports_by_source(run: Run) -> None:
     """Ask one EVSE for what the CSMS has set, and for what another source has: all of it, and nothing of it."""
     async with run(title="The profiles of one source are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         own = procedure.evse.id
         assert {ids["low"], ids["high"]} <= ids_of(await procedure.report(evse_id=own, sources=["CSO"]))
@@ -107,6 +113,7 @@ async def test_an_evse_reports_by_source(run: Run) -> None:
 async def test_an_evse_reports_by_purpose(run: Run) -> None:
     """Ask one EVSE for its default profiles, and for its TxProfiles, of which there are none: the defaults, and nothing of it."""
     async with run(title="The profiles of one purpose are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         own = procedure.evse.id
         assert {ids["low"], ids["high"]} <= ids_of(await procedure.report(evse_id=own, purpose="TxDefaultProfile"))
@@ -118,6 +125,7 @@ async def test_an_evse_reports_by_purpose(run: Run) -> None:
 async def test_an_evse_reports_by_purpose_and_stack_level(run: Run) -> None:
     """Ask one EVSE for a purpose on a stack level: both have to fit."""
     async with run(title="The profiles of one purpose and stack level are reported", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         found = ids_of(await procedure.report(evse_id=procedure.evse.id, purpose="TxDefaultProfile", stack_level=1))
         assert ids["low"] in found
@@ -128,11 +136,12 @@ async def test_an_evse_reports_by_purpose_and_stack_level(run: Run) -> None:
 async def test_a_report_in_parts_says_that_more_follows(run: Run) -> None:
     """Fill all stack levels of the EVSE: however the station cuts its report, all but the last part say that more follows."""
     async with run(title="A report comes in parts", checks=CHECKS) as procedure:
+        await procedure.needs("smart_charging")
         ids = await furnish(procedure)
         features = procedure.station.features
         levels = range(3, min(features.profile_stack_level, features.entries - len(ids) - 1, 8) + 1)
         for level in levels:
-            profile = {"purpose": "TxDefaultProfile", "stack_level": level, "read_back": False}
+            profile: dict[str, Any] = {"purpose": "TxDefaultProfile", "stack_level": level, "read_back": False}
             assert await procedure.set_profile([(0, 9)], **profile) == "Accepted"
         found = await procedure.read_back()
         assert set(ids.values()) <= ids_of(found)

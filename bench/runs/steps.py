@@ -117,11 +117,19 @@ class Steps:
         journal.write(Kind.STEP_END, end)
 
     async def needs(
-        self, *features: str, evses: int = 1, unit: str | None = None, phases: int | None = None, current_type: str | None = None
+        self,
+        *features: str,
+        evses: int = 1,
+        unit: str | None = None,
+        phases: int | None = None,
+        current_type: str | None = None,
+        without: str | None = None,
     ) -> None:
         """End the run as NOT_APPLICABLE unless the target declares these features and has so many EVSEs, phases …
 
-        Args: features: fields of the target file that are true or false, such as "external_limits" or "iso15118".
+        Args:
+            features: fields of the target file that are true or false, such as "external_limits" or "iso15118".
+            without: one that it must not declare; or a rate unit, A or W.
         Raises: NotApplicableError; UsageError for a feature that there is not.
         """
         declared = self.station.features
@@ -133,6 +141,9 @@ class Steps:
         if lacking:
             async with self.step("needs", features=lacking):
                 raise NotApplicableError(f"{self.station.id} does not have {', '.join(lacking)}")
+        if without in declared.rate_units or (without not in (None, "A", "W") and self._declares(str(without))):
+            async with self.step("needs", without=without):
+                raise NotApplicableError(f"{self.station.id} has {without}")
 
     async def refused(self, feature: str, answer: str) -> None:
         """Note that the station refused what `feature` names: FAIL where the target declares it, else NOT_APPLICABLE.

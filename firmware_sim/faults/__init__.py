@@ -24,6 +24,8 @@ Messages:
         The profile that came with RequestStartTransaction; None ignores it.
     on_clear(installed, found) -> found
         The profiles that ClearChargingProfile is about to delete.
+    clear_status(status) -> status
+        The answer to it.
     report_found(installed, found) -> found; reports(reports) -> reports
         The profiles that GetChargingProfiles reports, and the `call.ReportChargingProfiles` that do so.
     composite_profiles(start, profiles) -> profiles; composite(evse_id, periods) -> periods
@@ -32,6 +34,8 @@ Messages:
     notice(payload) -> payload
         Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
         `ocpp.v201.call`; None sends nothing.
+    rate_changed(evse_id, told) -> told
+        When the charging rate has changed significantly: whether a TransactionEvent says so.
     ev_schedule_check(evse_id, schedule, inside) -> inside
         On the EV's `ev_needs.Schedule`: whether it lies inside what was offered.
     needs_in_renegotiation(evse_id, told) -> told

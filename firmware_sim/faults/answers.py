@@ -86,6 +86,32 @@ class ClearOverbroad:
         return [one for one in installed if one.purpose != EXTERNAL] if found else found
 
 
+class ClearFirstOnly:
+    """Of several that match, one goes (K10.FR.04)."""
+
+    ID: ClassVar = "station.clear-first-only"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "ClearChargingProfile that matches several profiles deletes the first of them"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def on_clear(self, installed: list[Profile], found: list[Profile]) -> list[Profile]:
+        """Take one."""
+        return found[:1]
+
+
+class ClearAlwaysAccepted:
+    """What matches nothing, or an external limit alone, is not Unknown (K10.FR.01, FR.08, FR.09)."""
+
+    ID: ClassVar = "station.clear-always-accepted"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "ClearChargingProfile is answered Accepted, whether it matches anything or not"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def clear_status(self, status: str) -> str:
+        """Say so."""
+        return "Accepted"
+
+
 class ClearNoReapply:
     """After a clear the old limit goes on (K10.FR.05, FR.07)."""
 
@@ -109,6 +135,21 @@ class ClearNoReapply:
 
     def profiles(self, now: Situation, seen: list[Profile]) -> list[Profile]:
         """Count them."""
+        return [*seen, *self._cleared]
+
+
+class ClearNotApplied(ClearNoReapply):
+    """After a clear the old limit goes on at the plug, and is reported no more (K10.FR.05, FR.07)."""
+
+    ID: ClassVar = "station.clear-not-applied"
+    TEXT: ClassVar = "a cleared profile goes on to limit what is offered until the next one is set; what is reported is right"
+
+    def profiles(self, now: Situation, seen: list[Profile]) -> list[Profile]:
+        """Report what is there."""
+        return seen
+
+    def applied(self, now: Situation, seen: list[Profile]) -> list[Profile]:
+        """Offer what was there."""
         return [*seen, *self._cleared]
 
 
@@ -255,7 +296,7 @@ class AcceptsAndDrops:
 
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
-    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
-    ClearNoReapply, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax,
-    CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
+    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad, ClearFirstOnly,
+    ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
+    CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip

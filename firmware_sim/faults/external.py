@@ -89,6 +89,63 @@ class ExternalClearable(_Plain):
         return [*found, *(one for one in store if one.purpose == EXTERNAL)]
 
 
+class ExternalStays(_Plain):
+    """K13.FR.01: a released external limit goes on to limit."""
+
+    ID: ClassVar = "station.external-stays"
+    TEXT: ClassVar = "a released external limit is told as released, and goes on to limit"
+
+    def __init__(self) -> None:
+        self._last: Profile | None = None
+
+    def applied(self, now: object, profiles: Sequence[Profile]) -> list[Profile]:
+        """Put the last external limit back where there is none."""
+        there = [one for one in profiles if one.purpose == EXTERNAL]
+        self._last = there[-1] if there else self._last
+        return [*profiles] if there or self._last is None else [*profiles, self._last]
+
+
+class ForgetsExternalOffline(_Plain):
+    """SC.02: what an external system said while offline is never told."""
+
+    ID: ClassVar = "station.forgets-external-offline"
+    TEXT: ClassVar = "an external limit that comes while the station is offline is never announced"
+
+    def __init__(self) -> None:
+        self._online = True
+
+    def on_link(self, online: bool) -> bool:
+        """Remember it."""
+        self._online = online
+        return online
+
+    def notice(self, payload: Any) -> Any:
+        """Drop what is said offline."""
+        return payload if self._online or not isinstance(payload, call.NotifyChargingLimit) else None
+
+
+class ExternalWithoutSchedule(_Plain):
+    """K11.FR.03, K12.FR.03: no schedule although NotifyChargingLimitWithSchedules is true."""
+
+    ID: ClassVar = "station.external-without-schedule"
+    TEXT: ClassVar = "NotifyChargingLimit never carries a schedule"
+
+    def notice(self, payload: Any) -> Any:
+        """Leave the schedule out."""
+        return replace(payload, charging_schedule=None) if isinstance(payload, call.NotifyChargingLimit) else payload
+
+
+class NoRateChange(_Plain):
+    """K11.FR.04, K13.FR.03: no TransactionEvent with ChargingRateChanged."""
+
+    ID: ClassVar = "station.no-rate-change"
+    TEXT: ClassVar = "a changed charging rate is not told with a TransactionEvent"
+
+    def rate_changed(self, evse_id: int, told: bool) -> bool:
+        """Say nothing."""
+        return False
+
+
 class NoNeeds(_Plain):
     """K15.FR.01, K17.FR.01: no NotifyEVChargingNeeds."""
 
@@ -174,6 +231,7 @@ class EvExceedsSchedule(_Plain):
 
 
 EXTERNAL_FAULTS: Final[tuple[Any, ...]] = (
-    IgnoresExternalLimit, SilentExternalLimit, ExternalSourceCso, NoClearedLimit, ExternalNotReported, ExternalClearable, NoNeeds,
-    NeedsBothParameters, NoEvSchedule, EvScheduleUnchecked, NeedsDuringCsmsRenegotiation, EvExceedsSchedule,
+    IgnoresExternalLimit, SilentExternalLimit, ExternalSourceCso, NoClearedLimit, ExternalNotReported, ExternalClearable,
+    ExternalStays, ForgetsExternalOffline, ExternalWithoutSchedule, NoRateChange, NoNeeds, NeedsBothParameters, NoEvSchedule,
+    EvScheduleUnchecked, NeedsDuringCsmsRenegotiation, EvExceedsSchedule,
 )  # fmt: skip

@@ -76,6 +76,52 @@ async def test_a_csms_clears_the_external_limit() -> None:
         assert await lab.duty() == 26.66
 
 
+async def test_a_released_limit_stays() -> None:
+    """station.external-stays: told as released, and 8 A at the pilot as before."""
+    async with open_lab(station()) as lab:
+        await lab.control.seed_fault("station.external-stays", {})
+        await lab.charge()
+        await lab.control.external_limit(8)
+        await lab.clock.sleep(5)
+        await lab.control.external_limit(None)
+        await lab.csms.until(CLEARED)
+        await lab.clock.sleep(15)
+        assert await lab.duty() == 13.33
+
+
+async def test_the_limit_is_told_without_its_schedule() -> None:
+    """station.external-without-schedule, although NotifyChargingLimitWithSchedules is true."""
+    async with open_lab(station()) as lab:
+        await lab.control.seed_fault("station.external-without-schedule", {})
+        place = {"component": {"name": "SmartChargingCtrlr"}, "variable": {"name": "NotifyChargingLimitWithSchedules"}}
+        await lab.csms.ask("SetVariables", {"setVariableData": [{**place, "attributeValue": "true"}]})
+        await lab.control.external_limit(8)
+        assert "chargingSchedule" not in await lab.csms.until(NOTIFY)
+
+
+async def test_a_changed_rate_is_not_told() -> None:
+    """station.no-rate-change: the EV is down at 8 A, and no TransactionEvent says ChargingRateChanged."""
+    async with open_lab(station()) as lab:
+        await lab.control.seed_fault("station.no-rate-change", {})
+        await lab.charge()
+        await lab.control.external_limit(8)
+        await lab.clock.sleep(15)
+        reasons = {one["triggerReason"] for one in lab.csms.of("TransactionEvent")}
+        assert (await lab.duty(), "ChargingRateChanged" in reasons) == (13.33, False)
+
+
+async def test_a_limit_of_the_offline_time_is_forgotten() -> None:
+    """station.forgets-external-offline: it limits, and is not told once the network is back."""
+    async with open_lab(station()) as lab:
+        await lab.control.seed_fault("station.forgets-external-offline", {})
+        await lab.charge()
+        await lab.control.cut_network(30)
+        await lab.clock.sleep(5)
+        await lab.control.external_limit(8)
+        await lab.clock.sleep(120)
+        assert (await lab.duty(), lab.csms.of(NOTIFY)) == (13.33, [])
+
+
 async def test_needs_are_not_told() -> None:
     """station.no-needs: after 60 s the EV charges with what there is."""
     async with iso_lab() as lab:

@@ -48,6 +48,25 @@ async def clear_one_of_two(lab: Lab) -> Any:
     return await reported(lab)
 
 
+async def clear_two_of_a_level(lab: Lab) -> Any:
+    await install(lab, (0, 8), profile_id=1)
+    await install(lab, (0, 8), profile_id=2, evse_id=2)
+    await lab.csms.ask("ClearChargingProfile", {"chargingProfileCriteria": {"stackLevel": 0}})
+    return await reported(lab)
+
+
+async def clear_nothing(lab: Lab) -> Any:
+    return (await lab.csms.ask("ClearChargingProfile", {"chargingProfileId": 1}))["status"]
+
+
+async def clear_and_compose(lab: Lab) -> Any:
+    await install(lab, (0, 12), evse_id=0, profile_id=2)
+    await install(lab, (0, 8), stack_level=1)
+    await lab.charge()
+    await lab.csms.ask("ClearChargingProfile", {"chargingProfileId": 1})
+    return await composite(lab), await duty(lab)
+
+
 async def clear_while_charging(lab: Lab) -> Any:
     await install(lab, (0, 8))
     await lab.charge()
@@ -157,6 +176,9 @@ async def running_default(lab: Lab) -> Any:
 
 CASES: list[tuple[str, dict[str, Any], Callable[[Lab], Awaitable[Any]], Any, Any]] = [
     ("clear-overbroad", {}, clear_one_of_two, [(9, False, [2])], []),
+    ("clear-first-only", {}, clear_two_of_a_level, [], [(9, False, [2])]),
+    ("clear-always-accepted", {}, clear_nothing, "Unknown", "Accepted"),
+    ("clear-not-applied", {}, clear_and_compose, ([12.0], 20.0), ([12.0], 13.33)),
     ("clear-no-reapply", {}, clear_while_charging, 26.66, 13.33),
     ("forgets-on-reboot", {}, lose_power, [(9, False, [1])], []),
     ("forgets-on-reboot", {}, reset, [(9, False, [1])], []),

@@ -119,6 +119,17 @@ def test_an_undeclared_feature_is_not_applicable(tmp_path: Path) -> None:
     assert restored(outcome)["clean"] is True
 
 
+@pytest.mark.parametrize(("units", "whole"), [(("A",), True), (("A", "W"), False)])
+def test_a_unit_that_has_to_be_missing(tmp_path: Path, units: tuple[str, ...], whole: bool) -> None:
+    """`without="W"`: a target of A alone goes on; where W is declared too, the run does not apply."""
+
+    async def body(procedure: Procedure) -> None:
+        await procedure.needs(without="W")
+
+    outcome = drive(tmp_path / "run", body, whole=whole, rate_units=units)
+    assert (outcome.judgement.verdict.verdict is Verdict.NOT_APPLICABLE) is (not whole)
+
+
 @pytest.mark.parametrize(("declared", "due"), [(True, Verdict.FAIL), (False, Verdict.NOT_APPLICABLE)])
 def test_a_refusal_is_judged_by_what_the_target_declares(tmp_path: Path, declared: bool, due: Verdict) -> None:
     """Declared and refused: FAIL, the station is to blame. Undeclared and refused: NOT_APPLICABLE."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.domain.documents import Kind
 from bench.domain.verdicts import FaultClass, Verdict
 from tests.support_conduct import Story, profile, tx_profile
 
@@ -96,6 +97,32 @@ def test_after_clearing_the_only_limit_the_ev_is_free() -> None:
         story.clear(id=1)
         story.draw(80, evse1=lambda _, amperes=drawn: amperes)  # type: ignore[misc]
         assert has(story, "K10.FR.07") == verdicts
+
+
+def test_a_draw_right_after_clearing_shows_that_the_ev_is_free() -> None:
+    """K10.FR.05: kept to 10 A until then, 16 A five seconds later: nothing has to settle. Never kept to, it shows nothing."""
+    for drawn, verdicts in ((9.8, {Verdict.PASS}), (16.0, set())):
+        story = Story()
+        story.set(profile(1))
+        story.transaction()
+        story.draw(30, evse1=lambda _, amperes=drawn: amperes)  # type: ignore[misc]
+        story.clear(id=1)
+        story.draw(35, evse1=lambda _: 16.0)
+        assert {one for one in has(story, "K10.FR.05") if one is Verdict.PASS} == verdicts
+
+
+def test_a_pilot_that_holds_the_ev_to_a_cleared_limit_convicts() -> None:
+    """10 A were cleared, and 40 s later the pilot offers 10 A to an EV that wants 16 A; one that wants 9 A shows nothing."""
+    for wants, verdicts in ((16.0, {Verdict.FAIL}), (9.0, set())):
+        story = Story()
+        story.set(profile(1))
+        story.transaction()
+        story.draw(30, evse1=lambda _: 9.8)
+        story.clear(id=1)
+        view = {"station": "CS-EMU-1", "evse": 1, "state": "C", "duty_percent": 16.67, "ev_wants_a": wants}
+        story.journal.write(Kind.PILOT_SAMPLE, view)
+        story.draw(90, evse1=lambda _: 9.8)
+        assert has(story, "K10.FR.05") == has(story, "K10.FR.07") == verdicts
 
 
 def externally_limited(drawn: float) -> Story:

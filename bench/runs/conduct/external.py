@@ -74,9 +74,11 @@ def _percent(scene: Scene, seq: int) -> float:
 def _told(scene: Scene, requirement: str, subject: str, action: RigAction, notice: Call | None, name: str) -> Shown:
     """Say whether a notice came in time; K11.FR.02, K12.FR.02, K13.FR.02."""
     if notice is None:
-        if scene.facts.end - action.at < NOTICE_S or _offline(scene, action):
+        heard_from = min((end for start, end in scene.facts.offline(scene.station) if start - 1 <= action.at < end), default=action.at)
+        if scene.facts.end - heard_from < NOTICE_S:
             return undecided(requirement, Verdict.INCONCLUSIVE, f"{subject}: nobody could have heard a {name}", (action.seq,))
-        return shown(requirement, False, f"{subject}: no {name} within {NOTICE_S:g} s", (action.seq,))
+        since = f" after {clock_text(heard_from)}, when it was online again (SC.02)" if heard_from > action.at else ""
+        return shown(requirement, False, f"{subject}: no {name} within {NOTICE_S:g} s{since}", (action.seq,))
     late = notice.asked - action.at
     good = late <= NOTICE_S or _offline(scene, action)
     return shown(requirement, good, f"{subject}: {name} after {late:.1f} s", (action.seq, *notice.refs))

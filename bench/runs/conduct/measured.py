@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +21,10 @@ from bench.runs.power_words import quantity
 _SAME_MOMENT_S: Final = 1.0
 _FREE_A: Final = 1.0
 """So much more than a limit that is gone shows that it is gone."""
+_OVERRULE: Final = (Purpose.TX, Purpose.EXTERNAL)
+"""What may lead after a TxProfile that has not run out."""
+_HELD_S: Final = 30.0
+"""An EV that is held under a limit so long after it went, on top of settling, is held by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ def _history(judged: Judged) -> Iterator[str]:
     if before is not None and before.profile_id != period.profile_id:
         held = scene.held(_seq_at(scene, period.start))
         ran_out = next((one for one in held if one.profile.id == before.profile_id), None)
-        if ran_out is not None and ran_out.profile.purpose is Purpose.TX and judged.purpose is not Purpose.TX:
+        if ran_out is not None and ran_out.profile.purpose is Purpose.TX and judged.purpose not in _OVERRULE:
             yield "K02.FR.08"
     for call in scene.calls:
         if call.from_station or call.answered is None or abs(call.answered - period.start) >= _SAME_MOMENT_S:
@@ -202,24 +207,58 @@ def _offline_in(judged: Judged) -> bool:
 
 
 def _freed(scene: Scene, evse: EvseFacts, settle_s: float) -> Iterator[Shown]:
-    """K10.FR.05, K10.FR.07, K13.FR.01: what no longer limits is exceeded; that nobody exceeds it proves nothing."""
+    """K10.FR.05, K10.FR.07, K13.FR.01: what no longer limits is exceeded; that nobody exceeds it proves nothing.
+
+    What was kept to until then and is exceeded later is free: for that no time to settle is waited for. A pilot that goes on
+    offering an EV no more, though it wants more, is not. An external limit may also go without a transaction (erratum 2025-01
+    to K13.FR.01), to be exceeded by the next one.
+    """
     limits = scene.limits[evse.evse_id]
     for at, seq, kind in _releases(scene):
-        if not limits.start < at < limits.end - 1e-3 or _span(evse, at) is None:
+        if not limits.start < at < limits.end - 1e-3 or (kind == "clear" and _span(evse, at) is None):
             continue
         before, after = limits.at(at - 1e-3), limits.at(at + 1e-3)
         if before is None or (after is not None and after.limit_a <= before.limit_a):
             continue
         later = min([one for one in limits.starts if one > at + 1e-3] or [limits.end])
-        drawn = [one for one in evse.samples if at + settle_s <= one.requested and one.received < later]
-        more = next((one for one in drawn if _reading(one, before) > before.limit + _FREE_A * _scale(before, evse)), None)
-        if more is None:
+        free = before.limit + _FREE_A * _scale(before, evse)
+        kept = [one for one in evse.samples if one.received <= at][-1:]
+        drawn = [one for one in evse.samples if at <= one.requested and one.received < later]
+        more = next((one for one in drawn if _reading(one, before) > free), None)
+        requirements = ["K13.FR.01"] if kind == "external" else ["K10.FR.05"]
+        if kind == "clear" and _purpose(scene, before.profile_id, seq) is Purpose.TX_DEFAULT:
+            requirements.append("K10.FR.07")
+        if more is None and (after is None or after.limit_a > before.limit_a + _FREE_A):
+            held = _held(scene, evse, before, [one for one in drawn if one.requested >= at + settle_s + _HELD_S])
+            if held is not None:
+                limit = quantity(before.limit, before.unit)
+                text = f"{evse.name} is offered no more at {clock_text(held.received)} than the limit of {limit} that is gone"
+                for one in requirements:
+                    yield shown(one, False, text, (seq, held.seq), FaultClass.UNDER_DELIVERY)
+        if more is None or any(_reading(one, before) > free for one in kept):
             continue
         drew = f"{evse.name} drew {max(more.current_a):.1f} A at {clock_text(more.received)}"
         text = f"{drew}, free of the limit of {quantity(before.limit, before.unit)}"
-        yield shown("K13.FR.01" if kind == "external" else "K10.FR.05", True, text, (seq, more.seq), FaultClass.UNDER_DELIVERY)
-        if kind == "clear" and _purpose(scene, before.profile_id, seq) is Purpose.TX_DEFAULT:
-            yield shown("K10.FR.07", True, text, (seq, more.seq), FaultClass.UNDER_DELIVERY)
+        for one in requirements:
+            yield shown(one, True, text, (seq, more.seq), FaultClass.UNDER_DELIVERY)
+
+
+def _held(scene: Scene, evse: EvseFacts, gone: ExpectedLimit, drawn: list[Sample]) -> Sample | None:
+    """Return a reading at which the pilot held an EV that wants more to a limit that is gone; None where nobody saw the pilot.
+
+    With a second transaction the station's own supply may hold both, and an EVSE offers no more than its rating plate says.
+    """
+    if evse.max_current_a <= gone.limit_a + _FREE_A:
+        return None
+    times = [one.at for one in evse.pilot]
+    for sample in drawn:
+        index = bisect_right(times, sample.requested)
+        view = evse.pilot[index - 1] if index else None
+        if view is None or view.state != "C" or evse.current_type == "DC" or len(scene.running(sample.seq)) > 1:
+            continue
+        if (view.ev_wants_a or 0.0) > gone.limit_a + _FREE_A and view.offered_a <= gone.limit_a + _FREE_A / 2:
+            return sample
+    return None
 
 
 def _releases(scene: Scene) -> Iterator[tuple[float, int, str]]:
