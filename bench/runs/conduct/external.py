@@ -74,7 +74,8 @@ def _percent(scene: Scene, seq: int) -> float:
 def _told(scene: Scene, requirement: str, subject: str, action: RigAction, notice: Call | None, name: str) -> Shown:
     """Say whether a notice came in time; K11.FR.02, K12.FR.02, K13.FR.02."""
     if notice is None:
-        heard_from = min((end for start, end in scene.facts.offline(scene.station) if start - 1 <= action.at < end), default=action.at)
+        offline = [end for start, end in scene.facts.offline(scene.station) if start - 1 <= action.at < end]
+        heard_from = min(offline, default=action.at)
         if scene.facts.end - heard_from < NOTICE_S:
             return undecided(requirement, Verdict.INCONCLUSIVE, f"{subject}: nobody could have heard a {name}", (action.seq,))
         since = f" after {clock_text(heard_from)}, when it was online again (SC.02)" if heard_from > action.at else ""
