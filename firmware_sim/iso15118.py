@@ -226,7 +226,8 @@ class HighLevelCommunication:
             session.untold = session.state == "agreed"
 
         time_base = text_of(datetime.fromtimestamp(told.start, UTC))
-        payload = call.NotifyEVChargingSchedule(time_base=time_base, charging_schedule=self._content(session, told), evse_id=evse_id)
+        content = self._content(session, told)
+        payload = call.NotifyEVChargingSchedule(time_base=time_base, charging_schedule=content, evse_id=evse_id)
         if self._notices.online:
             self._notices.put(payload, answered=answered, lost=lost)
         else:

@@ -116,7 +116,7 @@ def _rules(judged: Judged) -> Iterator[str]:
 def _negotiated_offline(judged: Judged) -> Iterator[str]:
     """K15.FR.15, K17.FR.15: an ISO 15118 EV that told, or changed, its needs offline charges within the station's own limits."""
     scene, span, evse_id = judged.scene, judged.span, judged.evse.evse_id
-    if span is None or not speaks_iso15118(scene, evse_id, _seq_at(scene, judged.period.end)):
+    if span is None or not speaks_iso15118(scene, evse_id, span.begun_seq):
         return
     offline = [one for one in scene.facts.offline(scene.station) if one[0] < judged.period.end and judged.period.start < one[1]]
     told = [one.asked for one in scene.told("NotifyEVChargingNeeds") if one.request["evseId"] == evse_id]

@@ -35,7 +35,7 @@ def judge_needs(scene: Scene) -> Iterator[Shown]:
         text = f"the EV asked for another schedule at {clock_text(action.at)}: {'told' if told else 'no NotifyEVChargingNeeds'}"
         if told is None and not scene.features.get("iso15118", False):
             yield undecided("K17.FR.01", Verdict.NOT_APPLICABLE, "ISO 15118 is not declared", (action.seq,))
-        elif scene.facts.end - action.at >= NOTICE_S:
+        elif told is not None or (scene.facts.end - action.at >= NOTICE_S and not scene.offline_at(action.at)):
             yield shown("K17.FR.01", told is not None, text, (action.seq, *(told.refs if told else ())))
     yield from _silent(scene, needs)
     yield from _schedules(scene, needs)
