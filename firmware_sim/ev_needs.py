@@ -14,7 +14,7 @@ from typing import Any, Final
 
 NEEDS_KEYS: Final = ("iso15118", "departure_s", "energy_wh", "max_schedule_tuples", "ev_profile", "requested_mode")
 """Properties of `vehicle` that are said over ISO 15118."""
-PROFILES: Final = ("inside", "outside", "none")
+PROFILES: Final = ("inside", "outside", "stubborn", "none")
 MODES: Final = ("AC_single_phase", "AC_two_phase", "AC_three_phase", "DC")
 MAX_TUPLES: Final = 1024
 INSIDE: Final = 0.8
@@ -44,7 +44,8 @@ class EvNeeds:
     max_schedule_tuples: int = 24
     """Most entries of one schedule that it takes."""
     ev_profile: str = "none"
-    """Which charging profile it returns: inside or outside the schedule that it chose, or none."""
+    """Which charging profile it returns: inside or outside the schedule that it chose, or none; a stubborn EV's is outside
+    again and again, any other's inside once the CSMS has rejected it."""
     requested_mode: str | None = None
     """EnergyTransferModeEnumType; None: as its EVSE is, AC with the phases it has."""
 

@@ -226,20 +226,23 @@ class HighLevelCommunication:
             session.untold = session.state == "agreed"
 
         time_base = text_of(datetime.fromtimestamp(told.start, UTC))
-        payload = call.NotifyEVChargingSchedule(time_base=time_base, charging_schedule=self._content(told), evse_id=evse_id)
+        content = self._content(session, told)
+        payload = call.NotifyEVChargingSchedule(time_base=time_base, charging_schedule=content, evse_id=evse_id)
         if self._notices.online:
             self._notices.put(payload, answered=answered, lost=lost)
         else:
             lost()
 
-    def _content(self, told: Schedule) -> Any:
-        """Return a ChargingScheduleType in A, or in W at nominal voltage where the station speaks of W only."""
-        factor = 1.0 if "A" in self._units else self._voltage_v * told.number_phases
+    def _content(self, session: Session, told: Schedule) -> Any:
+        """Return a ChargingScheduleType in the unit that the CSMS speaks, W at nominal voltage."""
+        own = self._tx_profiles(session)
+        unit = own[0].unit if own else "A" if "A" in self._units else "W"
+        factor = 1.0 if unit == "A" else self._voltage_v * told.number_phases
         phases = {} if self._dc else {"number_phases": told.number_phases}
         return {
             "id": told.id,
             "duration": told.duration_s,
-            "charging_rate_unit": "A" if "A" in self._units else "W",
+            "charging_rate_unit": unit,
             "charging_schedule_period": [
                 {"start_period": at, "limit": round(limit * factor, 1), **phases} for at, limit in told.steps
             ],

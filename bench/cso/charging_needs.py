@@ -77,7 +77,7 @@ class Needs:
         }  # fmt: skip
 
     def heard(self, station_id: str, evse_id: int, action: str) -> tuple[int, Payload]:
-        """Return how often NotifyEVChargingNeeds or NotifyEVChargingSchedule came for an EVSE of the rig, and the last request."""
+        """Return how often NotifyEVChargingNeeds or NotifyEVChargingSchedule came for an EVSE of the rig, and the last one."""
         return self._heard.get((station_id, evse_id, action), (0, {}))
 
     def _hear(self, station: StationState, action: str, payload: Payload) -> None:
@@ -192,6 +192,9 @@ class Needs:
         evse_id, running = payload["evseId"], station.active_transaction(payload["evseId"])
         negotiation = self.negotiations.get((station.station_id, evse_id))
         known = negotiation is not None and running is not None and negotiation.transaction_id == running.transaction_id
+        if running is not None and (negotiation is None or not known or negotiation.profile is None):
+            out.tell("ev_schedule", station, evse=evse_id, status="Accepted", breaks=[], schedule=payload["chargingSchedule"])
+            return {"status": "Accepted"}  # no schedule of ours is there that it could leave
         if negotiation is None or not known or negotiation.profile is None:
             text = f"NotifyEVChargingSchedule on EVSE {evse_id}: no profile was sent that it could follow"
             out.findings.append(("ev_schedule_unexpected", text))

@@ -157,6 +157,13 @@ def with_power_path(transaction: Transaction, request: Mapping[str, Any], otherw
     return replace(transaction, power_path_closed=time_or(request["timestamp"], otherwise))
 
 
+def _begun_offline(facts: RunFacts, call: Call) -> float:
+    """Return when a transaction began that was told afterwards: by the station's clock, within the time it was offline."""
+    said = time_or(call.request["timestamp"], call.asked) - facts.clock_offset(call.station)
+    gone = max((start for start, _ in facts.offline(call.station) if start <= call.asked), default=call.asked)
+    return min(max(said, gone), call.asked)
+
+
 def _fold_transactions(facts: RunFacts) -> None:
     for call in facts.calls:
         if not call.from_station or call.action != "TransactionEvent" or call.response is None:
@@ -170,7 +177,8 @@ def _fold_transactions(facts: RunFacts) -> None:
             if evse is not None:
                 anchor = time_or(request["timestamp"], call.asked + facts.clock_offset(call.station))
                 remote = request["transactionInfo"].get("remoteStartId")
-                span = TransactionSpan(Transaction(identity, anchor), call.asked, call.asked_seq, remote_start_id=remote)
+                begun = _begun_offline(facts, call) if request.get("offline", False) else call.asked
+                span = TransactionSpan(Transaction(identity, anchor), begun, call.asked_seq, remote_start_id=remote)
                 evse.transactions.append(span)
         if span is not None:
             offset = facts.clock_offset(call.station)

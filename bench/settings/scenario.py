@@ -50,8 +50,9 @@ class Vehicle(Settings):
     """What it asks for; absent: what its battery still takes."""
     max_schedule_tuples: int | None = Field(default=None, ge=1, le=1024)
     """Most periods of one schedule that it takes."""
-    ev_profile: Literal["inside", "outside", "none"] | None = None
-    """Which charging profile it returns: inside the schedule that it chose, outside of it, or none."""
+    ev_profile: Literal["inside", "outside", "stubborn", "none"] | None = None
+    """Which charging profile it returns: inside the schedule that it chose, outside of it until that is rejected, outside of it
+    again and again, or none."""
     requested_mode: Literal["AC_single_phase", "AC_two_phase", "AC_three_phase", "DC"] | None = None
     """What it asks for; absent: as its EVSE is, AC with its phases."""
 

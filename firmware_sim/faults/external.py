@@ -12,6 +12,7 @@ from ocpp.v201 import call
 from firmware_sim.ev_needs import MAX_AC_VOLTAGE_V, MAX_DC_VOLTAGE_V, MIN_CURRENT_A, Schedule
 from firmware_sim.limiter import Ruling
 from firmware_sim.profiles import EXTERNAL, Profile
+from firmware_sim.validation import Refusal
 
 
 class _Plain:
@@ -187,6 +188,57 @@ class NoEvSchedule(_Plain):
         return None if isinstance(payload, call.NotifyEVChargingSchedule) else payload
 
 
+class _Once(_Plain):
+    """One message of a kind is sent, and no other."""
+
+    KIND: ClassVar[type]
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    def notice(self, payload: Any) -> Any:
+        """Drop all but the first."""
+        if not isinstance(payload, self.KIND):
+            return payload
+        first, self._sent = not self._sent, True
+        return payload if first else None
+
+
+class NeedsOnce(_Once):
+    """K17.FR.01: no NotifyEVChargingNeeds when the EV renegotiates."""
+
+    ID: ClassVar = "station.needs-once"
+    TEXT: ClassVar = "the charging needs are told once, and not again when the EV changes them"
+    KIND: ClassVar = call.NotifyEVChargingNeeds
+
+
+class EvScheduleOnce(_Once):
+    """K16.FR.05, K17.FR.10: no NotifyEVChargingSchedule after a renegotiation."""
+
+    ID: ClassVar = "station.ev-schedule-once"
+    TEXT: ClassVar = "the EV's own schedule is forwarded once, and not again after a renegotiation"
+    KIND: ClassVar = call.NotifyEVChargingSchedule
+
+
+class KeepsFirstSchedule(_Plain):
+    """K16.FR.01: a second TxProfile in one transaction is rejected."""
+
+    ID: ClassVar = "station.keeps-first-schedule"
+    TEXT: ClassVar = "once a transaction has a TxProfile, another one is rejected"
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def refusals(self, action: str, profile: Profile | None, refusals: Sequence[Refusal]) -> list[Refusal]:
+        """Refuse all but the first of a transaction."""
+        transaction = None if profile is None else profile.transaction_id
+        if action != "SetChargingProfile" or transaction is None or refusals:
+            return [*refusals]
+        again = transaction in self._seen
+        self._seen.add(transaction)
+        return [Refusal("Occupied", "the schedule stands", "K16.FR.01")] if again else []
+
+
 class EvScheduleUnchecked(_Plain):
     """K15.FR.09, K16.FR.04, K17.FR.09: the EV gets what it says, whatever the CSMS allows."""
 
@@ -233,5 +285,6 @@ class EvExceedsSchedule(_Plain):
 EXTERNAL_FAULTS: Final[tuple[Any, ...]] = (
     IgnoresExternalLimit, SilentExternalLimit, ExternalSourceCso, NoClearedLimit, ExternalNotReported, ExternalClearable,
     ExternalStays, ForgetsExternalOffline, ExternalWithoutSchedule, NoRateChange, NoNeeds, NeedsBothParameters, NoEvSchedule,
-    EvScheduleUnchecked, NeedsDuringCsmsRenegotiation, EvExceedsSchedule,
+    NeedsOnce, EvScheduleOnce, KeepsFirstSchedule, EvScheduleUnchecked, NeedsDuringCsmsRenegotiation,
+    EvExceedsSchedule,
 )  # fmt: skip

@@ -185,3 +185,35 @@ async def test_the_ev_draws_more_than_it_said() -> None:
         await lab.clock.sleep(20)
         assert await composite(lab) == [(0, 8.0)]
         assert lab.power_w() == pytest.approx((0.6 * 16.66 - 0.5) * 690, abs=0.1)
+
+
+async def test_one_ev_schedule_is_forwarded_and_no_other() -> None:
+    """station.ev-schedule-once: the CSMS lowers the limit, and the EV's second schedule stays untold."""
+    async with iso_lab(ev_profile="inside") as lab:
+        await lab.control.seed_fault("station.ev-schedule-once", {})
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 10)]))
+        await lab.csms.until(SCHEDULE)
+        await install(lab, tx_profile(transaction_id, [(0, 8)]))
+        await lab.clock.sleep(30)
+        assert len(lab.csms.of(SCHEDULE)) == 1
+
+
+async def test_needs_are_told_once() -> None:
+    """station.needs-once: the EV changes them, and the CSMS does not hear of it."""
+    async with iso_lab() as lab:
+        await lab.control.seed_fault("station.needs-once", {})
+        await install(lab, tx_profile(await begin_told(lab), [(0, 10)]))
+        await lab.csms.until(SCHEDULE)
+        await lab.control.renegotiate(1, {"energy_wh": 5000})
+        await lab.clock.sleep(30)
+        assert len(lab.csms.of(NEEDS)) == 1
+
+
+async def test_a_second_profile_of_a_transaction_is_rejected() -> None:
+    """station.keeps-first-schedule."""
+    async with iso_lab() as lab:
+        await lab.control.seed_fault("station.keeps-first-schedule", {})
+        transaction_id = await begin_told(lab)
+        assert await install(lab, tx_profile(transaction_id, [(0, 10)])) == "Accepted"
+        assert await install(lab, tx_profile(transaction_id, [(0, 8)])) == "Rejected Occupied"

@@ -142,6 +142,17 @@ async def test_a_schedule_without_a_profile_is_rejected(csms: Csms, journal: Mem
     assert codes(journal) == ["ev_schedule_unexpected"]
 
 
+async def test_a_schedule_is_accepted_where_the_csms_gave_none(csms: Csms, journal: MemoryJournal) -> None:
+    """Needs that were rejected, or told to nobody: there is no limit of the CSMS that the EV could leave (TC_K_54_CS)."""
+    csms.needs.policy = NeedsPolicy("Rejected")
+    async with attached(csms) as station:
+        await start(station)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        assert (await station.ask("NotifyEVChargingSchedule", ev(16)))["status"] == "Accepted"
+    assert csms.needs.heard("CS-1", 1, "NotifyEVChargingSchedule")[0] == 1
+    assert codes(journal) == []
+
+
 async def test_a_refused_profile_is_a_finding(csms: Csms, journal: MemoryJournal) -> None:
     """And what was agreed before still stands."""
     async with attached(csms) as station:

@@ -30,7 +30,7 @@ def test_settings_are_split_between_the_plug_and_the_wire() -> None:
         ({"departure_s": float("nan")}, "departure_s = nan"),
         ({"energy_wh": -1}, "energy_wh = -1"),
         ({"max_schedule_tuples": 0}, "max_schedule_tuples = 0: must be a number from 1 to 1024"),
-        ({"ev_profile": "beside"}, "must be one of inside, outside, none"),
+        ({"ev_profile": "beside"}, "must be one of inside, outside, stubborn, none"),
         ({"requested_mode": 3}, "requested_mode = 3: must be one of AC_single_phase"),
     ],
 )

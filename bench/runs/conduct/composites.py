@@ -15,7 +15,9 @@ from bench.domain.quantities import clock_text
 from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import FaultClass, Verdict
 from bench.runs.check_composite import Deviation, Reported, first_deviation, reported_schedule
+from bench.runs.conduct.needs import use_case_of
 from bench.runs.conduct.scene import Scene, Shown, said, shown, undecided
+from bench.runs.ev_plan import last_plan, planned
 from bench.runs.expected import caps_ahead, limits_ahead, store_at
 
 _RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
@@ -87,6 +89,11 @@ def _evse(scene: Scene, evse: EvseFacts, call: Call, subject: str, reported: Rep
     held = tuple(one for one in store_at(scene.history, call.asked_seq) if one.evse_id in (0, evse.evse_id))
     asked = Asked(scene, evse, call, window, due, held, bool(scene.running(call.asked_seq, evse.evse_id)))
     wrong = first_deviation(due, reported, evse.supply)
+    lowered = planned(scene.facts, evse, call, due)
+    if lowered is not None and lowered.values != due.values:
+        heeded = first_deviation(lowered, reported, evse.supply) is None
+        yield _heeded(scene, evse, call, subject, heeded=heeded)
+        wrong = None if heeded else wrong
     text = f"{subject}: {_words(wrong, reported)}"
     yield shown("K08.FR.02", wrong is None, text, call.refs, FaultClass.REPORT_ONLY)
     if len(_ruling(asked)) > 1:
@@ -94,6 +101,18 @@ def _evse(scene: Scene, evse: EvseFacts, call: Call, subject: str, reported: Rep
         yield shown("K08.FR.04", not exceeded, text, call.refs, FaultClass.REPORT_ONLY)
     for requirement in [*_by_profiles(asked), *_by_events(asked, before)]:
         yield shown(requirement, wrong is None, text, call.refs, FaultClass.REPORT_ONLY)
+
+
+def _heeded(scene: Scene, evse: EvseFacts, call: Call, subject: str, *, heeded: bool) -> Shown:
+    """K15.FR.14, K16.FR.10, K17.FR.14: the schedule that an EV told should be taken into account."""
+    plan = last_plan(scene.facts, evse, call.asked_seq)
+    assert plan is not None
+    use_case = use_case_of(scene, plan)
+    requirement, refs = f"{use_case}.FR.{'10' if use_case == 'K16' else '14'}", (*call.refs, *plan.refs)
+    if heeded:
+        return shown(requirement, True, f"{subject}: as the EV's accepted schedule says", refs)
+    text = f"{subject}: without the EV's accepted schedule (SHOULD in the text: a recommendation)"
+    return undecided(requirement, Verdict.CONDITIONAL_PASS, text, refs)
 
 
 def _words(wrong: Deviation | None, reported: Reported) -> str:

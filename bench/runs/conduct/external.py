@@ -74,18 +74,15 @@ def _percent(scene: Scene, seq: int) -> float:
 def _told(scene: Scene, requirement: str, subject: str, action: RigAction, notice: Call | None, name: str) -> Shown:
     """Say whether a notice came in time; K11.FR.02, K12.FR.02, K13.FR.02."""
     if notice is None:
-        heard_from = min((end for start, end in scene.facts.offline(scene.station) if start - 1 <= action.at < end), default=action.at)
+        offline = [end for start, end in scene.facts.offline(scene.station) if start - 1 <= action.at < end]
+        heard_from = min(offline, default=action.at)
         if scene.facts.end - heard_from < NOTICE_S:
             return undecided(requirement, Verdict.INCONCLUSIVE, f"{subject}: nobody could have heard a {name}", (action.seq,))
         since = f" after {clock_text(heard_from)}, when it was online again (SC.02)" if heard_from > action.at else ""
         return shown(requirement, False, f"{subject}: no {name} within {NOTICE_S:g} s{since}", (action.seq,))
     late = notice.asked - action.at
-    good = late <= NOTICE_S or _offline(scene, action)
+    good = late <= NOTICE_S or scene.offline_at(action.at)
     return shown(requirement, good, f"{subject}: {name} after {late:.1f} s", (action.seq, *notice.refs))
-
-
-def _offline(scene: Scene, action: RigAction) -> bool:
-    return any(start - 1 <= action.at < end for start, end in scene.facts.offline(scene.station))
 
 
 def _notice(scene: Scene, action: RigAction, notice: Call, subject: str, requirement: str, limit: float) -> Iterator[Shown]:
@@ -134,7 +131,7 @@ def _rate_changed(scene: Scene, requirement: str, subject: str, action: RigActio
             continue
         before, after = change
         significant = abs(after - before) > max(_RATE_A, _percent(scene, action.seq) / 100 * max(before, after))
-        if not significant or _offline(scene, action):
+        if not significant or scene.offline_at(action.at):
             continue
         deadline = action.at + settle_s + NOTICE_S
         told = [one for one in _rate_events(scene, span.transaction.id) if action.at <= one.asked <= deadline]

@@ -13,7 +13,8 @@ from bench.domain.oracle import ExpectedLimit
 from bench.domain.profiles import InstalledProfile, Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, PeriodResult, Verdict
-from bench.runs.conduct.scene import Scene, Shown, shown
+from bench.runs.conduct.needs import checks_the_ev, outside_of, sent_before, speaks_iso15118, use_case_of
+from bench.runs.conduct.scene import PATIENCE_S, Scene, Shown, shown
 from bench.runs.expected import Change, ClearProfiles, SetProfile, change_by
 from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S, phases_in_use
 from bench.runs.power_words import quantity
@@ -108,6 +109,33 @@ def _rules(judged: Judged) -> Iterator[str]:
             yield "K06.FR.01"
         elif purpose is Purpose.TX_DEFAULT:
             yield "K07.FR.01"
+        yield from _negotiated_offline(judged)
+    yield from _checked(judged)
+
+
+def _negotiated_offline(judged: Judged) -> Iterator[str]:
+    """K15.FR.15, K17.FR.15: an ISO 15118 EV that told, or changed, its needs offline charges within the station's own limits."""
+    scene, span, evse_id = judged.scene, judged.span, judged.evse.evse_id
+    if span is None or not speaks_iso15118(scene, evse_id, span.begun_seq):
+        return
+    offline = [one for one in scene.facts.offline(scene.station) if one[0] < judged.period.end and judged.period.start < one[1]]
+    told = [one.asked for one in scene.told("NotifyEVChargingNeeds") if one.request["evseId"] == evse_id]
+    first = [(start, end) for start, end in offline if start <= span.begun + PATIENCE_S]
+    if any(not any(start - PATIENCE_S <= one < end for one in told) for start, end in first):
+        yield "K15.FR.15"
+    asked = [one.at for one in scene.facts.actions if one.action == "renegotiate" and one.station == scene.station]
+    if any(start <= one < end for start, end in offline for one in asked):
+        yield "K17.FR.15"
+
+
+def _checked(judged: Judged) -> Iterator[str]:
+    """K15.FR.09, K16.FR.04, K17.FR.09: an EV that planned more than the CSMS allows did not get it, or did."""
+    scene = judged.scene
+    for call in scene.told("NotifyEVChargingSchedule"):
+        sent = sent_before(scene, call)
+        mine = call.request["evseId"] == judged.evse.evse_id and judged.period.start - 1 <= call.asked < judged.period.end
+        if mine and sent is not None and judged.purpose is Purpose.TX and outside_of(scene, judged.evse, call, sent):
+            yield checks_the_ev(use_case_of(scene, call))
 
 
 def _unit(judged: Judged) -> Iterator[str]:

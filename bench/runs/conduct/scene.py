@@ -119,6 +119,10 @@ class Scene:
             if span.begun_seq < seq and (span.ended is None or seq < span.ended_seq)
         ]
 
+    def offline_at(self, moment: float) -> bool:
+        """Say whether nobody hears the station at a moment, or stops to within the second."""
+        return any(start - 1 <= moment < end for start, end in self.facts.offline(self.station))
+
     def next_read_back(self, seq: int) -> ReadBack | None:
         """Return the first complete read-back after document `seq`, if nothing changed the store in between."""
         found = next((one for one in self.read_backs if one.asked.asked_seq > seq), None)
