@@ -142,7 +142,7 @@ def evse_layers(
     Args: of_station: whether caps of the whole station (EVSE 0) count here.
     """
     here = [one for one in installed if one.evse_id in (0, evse_id)]
-    layers = []
+    layers: list[list[Piece]] = []
     if transaction is not None:
         own = [
             one
@@ -165,7 +165,7 @@ def station_caps(
     installed: Sequence[InstalledProfile], window: Window, supply: Supply, options: OracleOptions = TEXT
 ) -> list[list[Piece]]:
     """Return what ChargingStationMaxProfile and the station-wide external constraints say of the sum of all EVSEs."""
-    layers = []
+    layers: list[list[Piece]] = []
     for purpose in (Purpose.STATION_MAX, Purpose.EXTERNAL):
         limiting = [one for one in installed if one.profile.purpose is purpose and one.evse_id == 0]
         if not (purpose is Purpose.EXTERNAL and options.station_external == "per_evse"):
