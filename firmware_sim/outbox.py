@@ -33,9 +33,13 @@ class Outbox:
         self.open = False
         """Whether the CSMS has accepted the station and the link is up."""
 
-    def put(self, payload: Any, *, keep: bool = False, answered: Answer | None = None) -> None:
-        """Say this after all that was said before."""
-        if not (keep or self.open):
+    def put(self, payload: Any, *, keep: bool = False, asked: bool = False, answered: Answer | None = None) -> None:
+        """Say this after all that was said before.
+
+        Args: asked: the CSMS asked for it over this link. What it asks for right after its answer to the BootNotification is
+            not lost while that answer is still being taken in.
+        """
+        if not (keep or asked or self.open):
             if answered:
                 answered(None)
             return

@@ -125,7 +125,7 @@ class ProfileService:
             for number, (owner, source, profiles) in enumerate(parts, start=1)
         ]
         for report in self._faults.apply("reports", value=reports):
-            self._outbox.put(report)
+            self._outbox.put(report, asked=True)
         return call_result.GetChargingProfiles("Accepted")
 
     def composite(self, duration: int, evse_id: int, unit: str | None) -> Any:

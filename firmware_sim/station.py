@@ -146,7 +146,7 @@ class ChargingStation:
         for number, first in enumerate(range(0, len(found), ITEMS_PER_MESSAGE)):
             more = True if first + ITEMS_PER_MESSAGE < len(found) else None
             part = found[first : first + ITEMS_PER_MESSAGE]
-            self.outbox.put(call.NotifyReport(request_id, text_of(self._clock.now()), number, part, more))
+            self.outbox.put(call.NotifyReport(request_id, text_of(self._clock.now()), number, part, more), asked=True)
         return call_result.GetBaseReport("Accepted")
 
     def trigger(self, requested_message: str, evse_id: int | None) -> Any:

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from bench.pytest_plugin import Run
 
 DEFAULT = "TxDefaultProfile"
+METERED = ["installed", "power"]
 
 
 @pytest.mark.requirement("K02.FR.02")
 async def test_the_maximum_is_on_the_pilot_after_authorisation(run: Run) -> None:
     """From the first second after authorisation the pilot offers what the profile allows, and the EV takes no more."""
-    async with run(title="The maximum on the pilot after authorisation") as procedure:
+    async with run(title="The maximum on the pilot after authorisation", checks=METERED) as procedure:
         await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 10), (50, 7)], purpose=DEFAULT) == "Accepted"
@@ -46,7 +47,7 @@ async def test_a_tx_profile_overrules_the_default(run: Run) -> None:
 @pytest.mark.requirement("K02.FR.05")
 async def test_a_tx_profile_goes_with_its_transaction(run: Run) -> None:
     """The TxProfile limits its transaction, is gone when that ends, and the next transaction is free of it."""
-    async with run(title="The TxProfile goes with its transaction") as procedure:
+    async with run(title="The TxProfile goes with its transaction", checks=METERED) as procedure:
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()

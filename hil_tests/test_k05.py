@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @pytest.mark.requirement("K05.FR.03", "K01.FR.07")
 async def test_the_profile_of_a_remote_start_limits_the_transaction(run: Run) -> None:
     """The TxProfile that comes with RequestStartTransaction is reported, and limits the transaction from its begin."""
-    async with run(title="A remote start with a profile") as procedure:
+    async with run(title="A remote start with a profile", checks=["composite", "power"]) as procedure:
         await procedure.demand(16)
         await procedure.plug()
         profile = procedure.profile([(0, 12), (50, 6)], kind="Relative", profile_id=75)
@@ -33,7 +33,7 @@ async def test_the_profile_of_a_remote_start_limits_the_transaction(run: Run) ->
 @pytest.mark.requirement("K05.FR.04")
 async def test_without_smart_charging_the_profile_is_ignored(run: Run) -> None:
     """A station without smart charging starts the transaction and ignores the profile that came with the request."""
-    async with run(title="A remote start, the profile ignored", checks=["power"]) as procedure:
+    async with run(title="A remote start, the profile ignored", checks=["conduct"]) as procedure:
         await procedure.needs(without="smart_charging")
         await procedure.demand(16)
         await procedure.plug()
@@ -46,7 +46,7 @@ async def test_without_smart_charging_the_profile_is_ignored(run: Run) -> None:
 @pytest.mark.requirement("K05.FR.05")
 async def test_a_remote_start_with_an_invalid_profile_is_refused(run: Run) -> None:
     """A profile that is no TxProfile makes the station refuse the start; no transaction begins."""
-    async with run(title="A remote start with an invalid profile", checks=["installed"]) as procedure:
+    async with run(title="A remote start with an invalid profile", checks=["conduct"]) as procedure:
         await procedure.demand(16)
         await procedure.plug()
         profile = procedure.profile([(0, 6)], purpose="TxDefaultProfile")

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from bench.pytest_plugin import Run
 
 AWAY_S = 75
+METERED = ["installed", "power"]
 
 
 @pytest.mark.requirement("K06.FR.01")
 async def test_offline_the_tx_profile_goes_on(run: Run) -> None:
     """The network is cut while a TxProfile limits: its periods are followed as if nothing had happened."""
-    async with run(title="Offline under a TxProfile") as procedure:
+    async with run(title="Offline under a TxProfile", checks=METERED) as procedure:
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()
@@ -30,7 +31,7 @@ async def test_offline_the_tx_profile_goes_on(run: Run) -> None:
 @pytest.mark.requirement("K06.FR.02")
 async def test_offline_without_any_profile_charging_goes_on(run: Run) -> None:
     """The network is cut while an EV charges without any profile: it goes on as before."""
-    async with run(title="Offline without a profile", checks=["installed"]) as procedure:
+    async with run(title="Offline without a profile", checks=["conduct"]) as procedure:
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()
@@ -45,7 +46,7 @@ async def test_offline_without_any_profile_charging_goes_on(run: Run) -> None:
 @pytest.mark.requirement("K07.FR.01")
 async def test_offline_the_default_goes_on(run: Run) -> None:
     """The network is cut before any TxProfile has come: the TxDefaultProfile and its periods are followed."""
-    async with run(title="Offline under a TxDefaultProfile") as procedure:
+    async with run(title="Offline under a TxDefaultProfile", checks=METERED) as procedure:
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 12), (60, 6)], purpose="TxDefaultProfile") == "Accepted"
         await procedure.plug()
