@@ -65,7 +65,7 @@ async def test_an_unknown_evse_is_refused(run: Run) -> None:
 @pytest.mark.requirement("K01.FR.29")
 async def test_a_station_without_smart_charging_answers_with_an_error(run: Run) -> None:
     """Where smart charging is not supported a profile is answered with the CALLERROR NotSupported or NotImplemented."""
-    async with run(title="Smart charging is not supported", checks=["power"]) as procedure:
+    async with run(title="Smart charging is not supported", checks=["conduct"]) as procedure:
         await procedure.needs(without="smart_charging")
         profile = procedure.profile([(0, 6)], purpose="TxDefaultProfile")
         assert await procedure.send_profile(procedure.evse.id, profile, broken=True) in ("NotSupported", "NotImplemented")

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from bench.pytest_plugin import Run
+    from bench.runs.procedure import Procedure
 
 STORED = ["installed", "composite"]
 """Judged where no EV is charging: the store and what the station says that it will do."""
@@ -71,18 +72,30 @@ async def test_a_default_profile_on_evse_0_limits_every_evse(run: Run) -> None:
 
 @pytest.mark.octt("TC_K_13_CS")
 @pytest.mark.requirement("K01.FR.27")
-@pytest.mark.parametrize("how", ["reset", "power_cycle"])
-async def test_profiles_survive(run: Run, how: str) -> None:
-    """TxDefaultProfile and ChargingStationMaxProfile are there again after a reset, and after the power was away."""
-    async with run(title=f"Profiles survive: {how}", checks=STORED) as procedure:
-        assert await procedure.set_profile([(0, 6)], purpose="TxDefaultProfile") == "Accepted"
-        assert await procedure.set_profile([(0, 20)], purpose="ChargingStationMaxProfile") == "Accepted"
-        if how == "reset":
-            assert await procedure.reset() == "Accepted"
-        else:
-            await procedure.power_cycle()
+async def test_profiles_survive_a_reset(run: Run) -> None:
+    """TxDefaultProfile and ChargingStationMaxProfile are there again after a reset."""
+    async with run(title="Profiles survive a reset", checks=STORED) as procedure:
+        await store(procedure)
+        assert await procedure.reset() == "Accepted"
         await procedure.read_back()
         await procedure.composite(60, "A")
+
+
+@pytest.mark.octt("TC_K_13_CS")
+@pytest.mark.requirement("K01.FR.27")
+async def test_profiles_survive_a_loss_of_power(run: Run) -> None:
+    """TxDefaultProfile and ChargingStationMaxProfile are there again after the power was away."""
+    async with run(title="Profiles survive a loss of power", checks=STORED) as procedure:
+        await store(procedure)
+        await procedure.power_cycle()
+        await procedure.read_back()
+        await procedure.composite(60, "A")
+
+
+async def store(procedure: Procedure) -> None:
+    """Let the station hold one profile of each purpose that outlives a transaction."""
+    assert await procedure.set_profile([(0, 6)], purpose="TxDefaultProfile") == "Accepted"
+    assert await procedure.set_profile([(0, 20)], purpose="ChargingStationMaxProfile") == "Accepted"
 
 
 @pytest.mark.octt("TC_K_28_CS")

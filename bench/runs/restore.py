@@ -11,7 +11,7 @@ from bench.domain.documents import Kind
 from bench.domain.quantities import parse_time, seconds
 from bench.errors import BenchError
 from bench.ports import Clock, Journal
-from bench.runs.snapshot import EXTERNAL, FLOOR_PROFILE_ID, TX, Snapshot, read_variable, same_profile
+from bench.runs.snapshot import EXTERNAL, FLOOR_PROFILE_ID, TX, Snapshot, clear_profile, read_variable, same_profile
 
 OUT_OF_OPERATION: Final = ("Unavailable",)
 """The connector status of what was taken out of operation (G03, G04)."""
@@ -113,8 +113,8 @@ class Restorer:
             return True
 
     async def _clear(self, identity: int) -> None:
-        answer = await self._csms.call(self._station, "ClearChargingProfile", {"chargingProfileId": identity})
-        self.result.actions.append(f"cleared profile {identity}: {answer['status']}")
+        answer = await clear_profile(self._csms, self._station, identity)
+        self.result.actions.append(f"cleared profile {identity}: {answer}")
 
     async def _install(self, one: dict[str, Any]) -> None:
         identity = one["profile"]["id"]

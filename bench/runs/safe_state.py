@@ -10,7 +10,7 @@ from typing import Any, Final
 from bench.domain.documents import Kind
 from bench.errors import CallRejectedError, EvidenceError, RigError, StationError
 from bench.runs.bench import Bench
-from bench.runs.snapshot import FLOOR_PROFILE_ID
+from bench.runs.snapshot import FLOOR_PROFILE_ID, clear_profile
 
 SAFE_POWER_W: Final = 50.0
 """Below this an EVSE counts as off."""
@@ -35,12 +35,12 @@ class SafeState:
         the contactor does not act.
         """
         csms = self._bench.csms
-        answer = await csms.call(self.station, "ClearChargingProfile", {"chargingProfileId": FLOOR_PROFILE_ID})
+        answer = await clear_profile(csms, self.station, FLOOR_PROFILE_ID)
         with suppress(CallRejectedError):  # what the station holds already counts; one that cannot say holds nothing known
             await csms.installed_profiles(self.station)
         contactor = self.station in self._bench.contactors
         self.armed = True
-        self._write("arm", True, {"floor_cleared": answer["status"], "contactor": contactor}, stop=False)
+        self._write("arm", True, {"floor_cleared": answer, "contactor": contactor}, stop=False)
         if contactor:
             await self._bench.contactors[self.station].contactor(True)
             self._write("close contactor", True, {}, stop=False)

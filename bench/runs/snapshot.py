@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.cso.csms import Csms
 from bench.domain.documents import Document, Kind
-from bench.errors import StationError
+from bench.errors import CallRejectedError, StationError
 from bench.ports import Journal
 
 FLOOR_PROFILE_ID = 2_000_000_000
@@ -78,6 +78,20 @@ class Snapshot:
         data = {"station": self.station, **data}
         journal.write(Kind.SNAPSHOT, data)
         self.add(data)
+
+
+async def clear_profile(csms: Csms, station: str, identity: int) -> str:
+    """Clear a profile by its id; return the status, or the CALLERROR's code of a station that knows no such message.
+
+    Raises: StationError; that of a station without smart charging is an answer, for it holds no profiles.
+    """
+    try:
+        answer = await csms.call(station, "ClearChargingProfile", {"chargingProfileId": identity})
+    except CallRejectedError as error:
+        if error.code not in ("NotSupported", "NotImplemented"):
+            raise
+        return error.code
+    return str(answer["status"])
 
 
 def variable_key(data: Mapping[str, Any]) -> str:

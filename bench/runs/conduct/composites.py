@@ -132,7 +132,7 @@ def _ruling(asked: Asked) -> set[Purpose]:
 def _by_profiles(asked: Asked) -> Iterator[str]:
     """Yield the requirements on which the schedule depends that is due: each is put to the test by it.
 
-    K01.FR.11 to 13, 17, 30, 36, 37, K02.FR.04, K02.FR.08, K08.FR.06.
+    K01.FR.11 to K01.FR.13, 17, 30, 36, 37, K02.FR.04, K02.FR.08, K08.FR.06.
     """
     profiles = [one.profile for one in asked.held]
     leads = asked.purposes()
@@ -146,6 +146,8 @@ def _by_profiles(asked: Asked) -> Iterator[str]:
             yield "K01.FR.30"
         if schedule.duration_s is not None and schedule.periods[-1].start_s >= schedule.duration_s:
             yield "K01.FR.11"
+        if any(asked.steps_at(edge) for edge in _edges(one)):
+            yield "K01.FR.12"
         every = _RECURRENCE_S.get(one.recurrency or "")
         if every is not None and schedule.duration_s is not None and schedule.duration_s < every:
             yield "K01.FR.13"
@@ -158,6 +160,15 @@ def _by_profiles(asked: Asked) -> Iterator[str]:
         yield "K02.FR.08"
     if not asked.in_transaction and Purpose.TX_DEFAULT in leads:
         yield "K08.FR.06"
+
+
+def _edges(one: ChargingProfile) -> Iterator[float]:
+    """Yield when an Absolute schedule goes over to its next period, and when its duration ends."""
+    schedule = one.schedule
+    if one.kind is Kind.ABSOLUTE and schedule.start is not None:
+        yield from (schedule.start + period.start_s for period in schedule.periods[1:])
+        if schedule.duration_s is not None:
+            yield schedule.start + schedule.duration_s
 
 
 def _outranks(one: ChargingProfile, other: ChargingProfile) -> bool:

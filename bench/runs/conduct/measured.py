@@ -139,11 +139,13 @@ def _checked(judged: Judged) -> Iterator[str]:
 
 
 def _unit(judged: Judged) -> Iterator[str]:
-    """K01.FR.50: W is the total; K01.FR.51: A is per phase, which two phases in use are needed to show."""
+    """K01.FR.49, 50: W is the total, of three phases unless it says so; K01.FR.51: A is per phase, which two in use show."""
     if judged.evse.current_type == "DC":
         return
     if judged.period.unit == "W":
         yield "K01.FR.50"
+        if any("numberPhases" not in one for one in _raw_periods(judged.scene, judged.period)):
+            yield "K01.FR.49"
     elif judged.breaches or any(sum(one > DRAWING_A for one in sample.current_a) > 1 for sample in judged.settled):
         yield "K01.FR.51"
 
@@ -174,13 +176,18 @@ def _asked_phase(judged: Judged) -> Iterator[Shown]:
 
 
 def _phase_to_use(scene: Scene, period: PeriodResult) -> int:
-    """Return the phaseToUse of the leading profile's period; 0 where it names none."""
+    """Return the phaseToUse of the leading profile's periods; 0 where they name none, or several."""
+    found = {int(one.get("phaseToUse", 0)) for one in _raw_periods(scene, period)}
+    return found.pop() if len(found) == 1 else 0
+
+
+def _raw_periods(scene: Scene, period: PeriodResult) -> list[Mapping[str, Any]]:
+    """Return the periods of the leading profile as they were set; none where it was not set in this run."""
     for call in reversed(list(scene.sent("SetChargingProfile"))):
         raw: Mapping[str, Any] = call.request.get("chargingProfile", {})
         if raw.get("id") == period.profile_id and call.status == "Accepted" and (call.answered or 0) <= period.start + 1:
-            found = [one.get("phaseToUse", 0) for one in raw["chargingSchedule"][0]["chargingSchedulePeriod"]]
-            return int(found[0]) if len(set(found)) == 1 else 0
-    return 0
+            return list(raw["chargingSchedule"][0]["chargingSchedulePeriod"])
+    return []
 
 
 def _history(judged: Judged) -> Iterator[str]:
