@@ -58,7 +58,7 @@ class Profiles:
     ) -> dict[str, Any]:
         """Send a SetChargingProfile, read the store back, and return the answer.
 
-        At any time (K01.FR.02): a TxProfile limits one running transaction (K01.FR.01), a TxDefaultProfile all to come (K01.FR.08).
+        At any time (K01.FR.02): a TxProfile limits one running transaction (K01.FR.01), a TxDefaultProfile any (K01.FR.08).
         Args: profile: a ChargingProfileType. by: who asks for it. deliberate: a rule is broken on purpose.
         Raises: as `Csms.call`; a CallTimeoutError says what the read-back showed. Source: K01.
         """
@@ -101,7 +101,7 @@ class Profiles:
         by: str = "",
         deliberate: bool = False,
     ) -> tuple[int, dict[str, Any]]:
-        """Send a RequestStartTransaction, with a TxProfile where one is given (K05.FR.01); return its remoteStartId and the answer.
+        """Send a RequestStartTransaction, on request with a TxProfile (K05.FR.01); return its remoteStartId and the answer.
 
         `StationState.remote_starts` says which transaction came of it.
         Raises: UsageError for a profile that is no TxProfile or names a transaction, unless deliberate (K05.FR.02).

@@ -42,7 +42,7 @@ async def test_the_pilot_says_how_much_only_after_authorisation() -> None:
         for evse_id in (1, 2):
             await lab.control.plug(evse_id)
         await lab.clock.sleep(30)
-        assert [await lab.duty(evse_id) for evse_id in (1, 2)] == [100.0, 100.0]
+        assert [await lab.duty(evse_id) for evse_id in (1, 2)] == [None, None]
         for evse_id in (1, 2):
             await lab.control.authorise(evse_id, f"CARD-{evse_id}")
         await lab.clock.sleep(30)

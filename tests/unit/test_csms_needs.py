@@ -178,7 +178,9 @@ def with_tuples(most: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("most", "periods"), [(1, [1]), (2, [1, 2, 2])])
-async def test_new_needs_of_the_ev_are_met_by_a_new_profile(csms: Csms, journal: MemoryJournal, most: int, periods: list[int]) -> None:
+async def test_new_needs_of_the_ev_are_met_by_a_new_profile(
+    csms: Csms, journal: MemoryJournal, most: int, periods: list[int]
+) -> None:
     """K17.FR.02, FR.03, FR.07, FR.08: Accepted, and at once up to three schedules of no more periods than the EV takes."""
     csms.needs.policy = NeedsPolicy(schedules=3, read_back=False)
     async with attached(csms) as station:
@@ -193,13 +195,14 @@ async def test_new_needs_of_the_ev_are_met_by_a_new_profile(csms: Csms, journal:
 @pytest.mark.virtual
 @pytest.mark.parametrize(("delay_s", "found"), [(59, []), (61, ["needs_profile_late"])])
 async def test_a_profile_for_new_needs_has_a_minute(
-    csms: Csms, journal: MemoryJournal, delay_s: float, found: list[str]
+    csms: Csms, clock: FakeClock, journal: MemoryJournal, delay_s: float, found: list[str]
 ) -> None:
     """K17.FR.08: 59 s are in time, 61 s are told."""
     async with attached(csms) as station:
         await agreed(station)
         csms.needs.policy = NeedsPolicy(delay_s=delay_s, read_back=False)
         await station.ask("NotifyEVChargingNeeds", NEEDS)
+        clock.advance(delay_s)
         await asyncio.sleep(delay_s + 0.5)
         await profile(station)
     assert codes(journal) == found

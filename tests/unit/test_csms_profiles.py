@@ -164,7 +164,7 @@ async def test_rules_of_the_csms_are_kept_unless_it_is_deliberate(csms: Csms) ->
 
 
 async def test_a_remote_start_is_bound_by_its_id(csms: Csms, journal: MemoryJournal) -> None:
-    """K05.FR.01, F01: the TxProfile goes with the request; it belongs to the transaction that carries the remoteStartId, and ends with it."""
+    """K05.FR.01, F01: the TxProfile goes with the request; it belongs to, and ends with, the transaction with its id."""
     tx = profile(chargingProfilePurpose="TxProfile")
     event = {"timestamp": "2026-01-15T00:00:00Z", "triggerReason": "RemoteStart", "evse": {"id": 1}}
     async with attached(csms) as station:
