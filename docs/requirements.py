@@ -23,7 +23,7 @@ REASONS: Final = ROOT / "fixtures/requirements/reasons.toml"
 DEFECTS: Final = ROOT / "hil_tests/defects"
 IMPLEMENTATION: Final = {"CSMS": ("bench/cso", "bench/domain", "bench/wire"), "CS": ("firmware_sim",)}
 JUDGES: Final = ("bench/runs", "bench/domain")
-_NUMBER: Final = r"(?:FR\.)?\d\d+(?!\d|[:.]\d| (?:A|W|kW|s|h|%|min)\b)"
+_NUMBER: Final = r"(?:FR\.)?\d\d+(?!\d|[:.]\d| (?:%|(?:A|W|kW|s|h|min)\b))"
 """One more of a list; what has a unit is a value that follows it."""
 _CHAIN: Final = re.compile(rf"\b(K\d\d|SC)(?:\.FR)?\.(\d+)((?:(?:,| and| to| or|;)\s+{_NUMBER}|/{_NUMBER})*)")
 _LINK: Final = re.compile(r"(,| and| to| or|;|/)\s*(?:FR\.)?(\d\d+)")
