@@ -98,7 +98,7 @@ async def test_a_dc_ev_tells_dc_parameters_only() -> None:
 
 
 async def test_the_ev_waits_for_its_schedule_and_follows_it() -> None:
-    """K15.FR.07: nothing flows before the profile; then 10 A, told as the schedule that was chosen (FR.19, FR.21)."""
+    """K15.FR.07: nothing flows before the profile; then 10 A, told as the schedule that was chosen (K15.FR.19, FR.21)."""
     async with iso_lab() as lab:
         transaction_id = await begin_told(lab)
         await lab.clock.sleep(20)
@@ -137,7 +137,7 @@ async def test_several_profiles_are_combined_schedule_by_schedule() -> None:
 
 
 async def test_an_ev_inside_its_schedule_is_forwarded_followed_and_reported() -> None:
-    """K15.FR.09, FR.10, FR.14: the EV asks for 80 % of 10 A, draws that, and the composite schedule says so."""
+    """K15.FR.09, FR.10, FR.14, SC.04: the EV asks for 80 % of 10 A, draws that, and the composite schedule says so."""
     async with iso_lab(ev_profile="inside") as lab:
         transaction_id = await begin_told(lab)
         await install(lab, tx_profile(transaction_id, [(0, 10), (900, 15)]))
@@ -270,6 +270,32 @@ async def test_a_new_profile_renegotiates_without_new_needs_and_lowers_at_once()
         assert len(lab.csms.of(NEEDS)) == 1
 
 
+async def test_after_a_renegotiation_the_new_choice_is_told_by_its_id() -> None:
+    """K16.FR.13, FR.14: an EV without a profile of its own chose 12 of two schedules; then of two others the first, 11."""
+    async with iso_lab(departure_s=3600) as lab:
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 8)], [(0, 12)]))
+        assert (await lab.csms.until(SCHEDULE))["chargingSchedule"]["id"] == 12
+        await lab.clock.sleep(5)
+        await install(lab, tx_profile(transaction_id, [(0, 10)], [(0, 7)]))
+        told = (await lab.csms.until(SCHEDULE, count=2))["chargingSchedule"]
+        assert (told["id"], [one["limit"] for one in told["chargingSchedulePeriod"]]) == (11, [10.0])
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(15, 12.0), (7, 5.6)])
+async def test_after_a_renegotiation_the_composite_schedule_follows_the_ev(limit: float, allowed: float) -> None:
+    """K16.FR.10: 80 % of the new limit, no longer of the 10 A before it."""
+    async with iso_lab(ev_profile="inside") as lab:
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 10)]))
+        await lab.csms.until(SCHEDULE)
+        await lab.clock.sleep(5)
+        await install(lab, tx_profile(transaction_id, [(0, limit)]))
+        await lab.csms.until(SCHEDULE, count=2)
+        await lab.clock.sleep(5)
+        assert await composite(lab) == [(0, allowed)]
+
+
 async def test_an_external_limit_renegotiates_too() -> None:
     """K16.FR.02 as of errata 2025-09: whenever the EVSE's composite schedule changes, and only then."""
     async with iso_lab(ev_profile="inside") as lab:
@@ -286,7 +312,7 @@ async def test_an_external_limit_renegotiates_too() -> None:
 
 
 async def test_the_ev_renegotiates_with_new_needs() -> None:
-    """K17.FR.01, FR.06, FR.09, FR.10: new needs, a new profile, a new schedule; meanwhile the old one holds."""
+    """K17.FR.01, FR.06, FR.09, FR.10, FR.14: new needs, a new profile, a new schedule; meanwhile the old one holds."""
     async with iso_lab(ev_profile="inside") as lab:
         transaction_id = await begin_told(lab)
         await install(lab, tx_profile(transaction_id, [(0, 10)]))
@@ -300,6 +326,38 @@ async def test_the_ev_renegotiates_with_new_needs() -> None:
         told = await lab.csms.until(SCHEDULE, count=2)
         assert told["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == 12.0
         assert told["chargingSchedule"]["duration"] < 1800
+        await lab.clock.sleep(5)
+        assert (await composite(lab))[0] == (0, 12.0)
+
+
+async def test_an_ev_that_wants_more_without_a_profile_of_its_own_tells_its_choice() -> None:
+    """K17.FR.16: of 8 A and 12 A, asked for anew, it takes the second."""
+    async with iso_lab(departure_s=3600) as lab:
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 8)]))
+        assert (await lab.csms.until(SCHEDULE))["chargingSchedule"]["id"] == 11
+        await lab.control.renegotiate(1, {"energy_wh": 5000})
+        await lab.csms.until(NEEDS, count=2)
+        await install(lab, tx_profile(transaction_id, [(0, 8)], [(0, 12)]))
+        assert (await lab.csms.until(SCHEDULE, count=2))["chargingSchedule"]["id"] == 12
+
+
+async def test_offline_new_needs_are_met_from_what_the_station_knows() -> None:
+    """K17.FR.15: under a default of 10 A the EV is offered that without the CSMS, keeps to 80 % of it; its needs are not told."""
+    async with iso_lab(ev_profile="inside") as lab:
+        await lab.csms.ask("SetChargingProfile", {"evseId": 0, "chargingProfile": charging_profile((0, 10), profile_id=9)})
+        await begin_told(lab)
+        lab.csms.answers[SCHEDULE] = lambda _: {"status": "Accepted"}
+        await lab.clock.sleep(90)
+        before = len(lab.csms.of(NEEDS))
+        await lab.control.cut_network(300)
+        await lab.clock.sleep(1)
+        await lab.control.renegotiate(1, {"energy_wh": 5000, "departure_s": 1800})
+        await lab.clock.sleep(30)
+        assert lab.power_w() == pytest.approx(8 * 690, abs=0.1)
+        told = await lab.csms.until(SCHEDULE, lambda one: one["chargingSchedule"]["duration"] <= 1800)
+        assert told["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == 8.0
+        assert len(lab.csms.of(NEEDS)) == before
 
 
 async def test_renegotiation_needs_a_session() -> None:
