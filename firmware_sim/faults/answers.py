@@ -311,8 +311,8 @@ class AcceptsAndDrops:
 
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
-    StartProfileIgnored, StartRefusedWithProfile, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad, ClearFirstOnly,
-    ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
+    StartProfileIgnored, StartRefusedWithProfile, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
+    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
     CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot,
     AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip
