@@ -9,6 +9,7 @@ from bench.domain.exchange import Call
 from bench.domain.profiles import Purpose
 from bench.domain.quantities import clock_text, time_or
 from bench.domain.verdicts import Layer, Verdict
+from bench.runs.conduct.answers import due_answer
 from bench.runs.conduct.scene import ALWAYS, NOTICE_S, PATIENCE_S, Scene, Shown, said, shown, undecided, what
 
 _ROUNDING: Final = 0.1
@@ -81,9 +82,13 @@ def _schedules(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         subject = f"schedule of the EV at EVSE {evse_id} told at {clock_text(call.asked)}"
         refs = (*call.refs, *sent[-1].refs)
         yield shown(f"{use_case}.FR.{'05' if use_case == 'K16' else '10'}", True, subject, refs)
-        excess = _excess(call.request, sent[-1].request["chargingProfile"])
+        requirement, profile = f"{use_case}.FR.{'04' if use_case == 'K16' else '09'}", sent[-1].request["chargingProfile"]
+        if not _comparable(call.request, profile):
+            text = f"{subject}: in another unit than the schedule of the CSMS, and the bench does not convert what an EV said"
+            yield undecided(requirement, Verdict.INCONCLUSIVE, text, refs)
+            continue
+        excess = _excess(call.request, profile)
         inside = f"{subject}: {excess or 'inside the schedule of the CSMS'}"
-        requirement = f"{use_case}.FR.{'04' if use_case == 'K16' else '09'}"
         yield shown(requirement, not excess, inside, refs, blamed=(Layer.STATION, Layer.EV))
 
 
@@ -97,13 +102,23 @@ def _use_case(scene: Scene, sent: Call, needs: Call) -> str:
 def _excess(told: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
     """Say where the EV's schedule exceeds each of the schedules that it could choose from; empty where one holds it."""
     mine = told["chargingSchedule"]
-    reasons = [_above(mine, one, time_or(told["timeBase"], 0.0)) for one in profile["chargingSchedule"]]
+    reasons = [_above(mine, one, time_or(told["timeBase"], 0.0)) for one in _offered(told, profile)]
     return "" if not all(reasons) else reasons[0]
 
 
+def _offered(told: Mapping[str, Any], profile: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the CSMS's schedules in the unit of the EV's."""
+    unit = told["chargingSchedule"]["chargingRateUnit"]
+    return [one for one in profile["chargingSchedule"] if one["chargingRateUnit"] == unit]
+
+
+def _comparable(told: Mapping[str, Any], profile: Mapping[str, Any]) -> bool:
+    """Say whether the EV's schedule can be held to the CSMS's at all; one in another unit might hold it, and is not known to."""
+    offered = _offered(told, profile)
+    return bool(offered) and (len(offered) == len(profile["chargingSchedule"]) or not _excess(told, profile))
+
+
 def _above(mine: Mapping[str, Any], theirs: Mapping[str, Any], base: float) -> str:
-    if mine["chargingRateUnit"] != theirs["chargingRateUnit"]:
-        return ""  # other units: the bench does not convert what an EV said
     begin = time_or(theirs["startSchedule"], base) if "startSchedule" in theirs else base
     edges = {float(one["startPeriod"]) for one in mine["chargingSchedulePeriod"]}
     edges |= {begin - base + one["startPeriod"] for one in theirs["chargingSchedulePeriod"]}
@@ -129,7 +144,8 @@ def _new_schedule(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         if call.answered is None or not running or call.asked_seq < needs[0].asked_seq:
             continue
         subject = what(call, f"TxProfile {call.request['chargingProfile'].get('id', '?')} during an ISO 15118 session")
-        if call.request["chargingProfile"].get("transactionId") == running[0][1].transaction.id:
+        due = due_answer(scene, call).must  # a profile that has to be refused starts no renegotiation
+        if call.request["chargingProfile"].get("transactionId") == running[0][1].transaction.id and due == "Accepted":
             yield shown("K16.FR.01", call.status == "Accepted", f"{subject}: {said(call)}", call.refs)
         following = next((one for one in needs if 0 < one.asked - call.asked <= NOTICE_S), None)
         by_ev = any(one.action == "renegotiate" and call.asked <= one.at <= call.asked + NOTICE_S for one in scene.facts.actions)
