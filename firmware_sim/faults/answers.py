@@ -312,7 +312,7 @@ class AcceptsAndDrops:
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
     StartProfileIgnored, StartRefusedWithProfile, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
-    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
-    CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot,
+    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc,
+    ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot,
     AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from bench.domain.exchange import Call
 from bench.domain.profiles import Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Layer, Verdict
+from bench.runs.conduct.answers import due_answer
 from bench.runs.conduct.scene import ALWAYS, NOTICE_S, PATIENCE_S, Scene, Shown, said, shown, undecided, what
 
 _PHASES: Final = {"AC_single_phase": 1, "AC_two_phase": 2}
@@ -86,6 +87,7 @@ def _schedules(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         subject = f"schedule of the EV at EVSE {evse.evse_id} told at {clock_text(call.asked)}"
         refs = (*call.refs, *sent.refs)
         yield shown(f"{use_case}.FR.{'05' if use_case == 'K16' else '10'}", True, subject, refs)
+<<<<<<< HEAD
         outside = outside_of(scene, evse, call, sent)
         requirement = checks_the_ev(use_case)
         if outside:
@@ -100,6 +102,16 @@ def _schedules(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         elif number:
             text = f"{subject}: names schedule {named}, which the CSMS did not send (SHOULD in the text: a recommendation)"
             yield undecided(number, Verdict.CONDITIONAL_PASS, text, refs)
+=======
+        requirement, profile = f"{use_case}.FR.{'04' if use_case == 'K16' else '09'}", sent[-1].request["chargingProfile"]
+        if not _comparable(call.request, profile):
+            text = f"{subject}: in another unit than the schedule of the CSMS, and the bench does not convert what an EV said"
+            yield undecided(requirement, Verdict.INCONCLUSIVE, text, refs)
+            continue
+        excess = _excess(call.request, profile)
+        inside = f"{subject}: {excess or 'inside the schedule of the CSMS'}"
+        yield shown(requirement, not excess, inside, refs, blamed=(Layer.STATION, Layer.EV))
+>>>>>>> review
 
 
 def checks_the_ev(use_case: str) -> str:
@@ -140,6 +152,7 @@ def _use_case(scene: Scene, sent: Call | None, needs: Call | None) -> str:
     return "K17" if needs is not None and any(0 <= needs.asked - one.at <= NOTICE_S for one in actions) else "K15"
 
 
+<<<<<<< HEAD
 def speaks_iso15118(scene: Scene, evse_id: int, seq: int) -> Mapping[str, Any]:
     """Return the properties of the ISO 15118 EV that the rig put before an EVSE, up to document `seq`; empty without one."""
     settings: dict[str, Any] = {}
@@ -162,6 +175,36 @@ def _silent(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
             if due and not told and speaks_iso15118(scene, evse.evse_id, span.begun_seq):
                 text = f"{evse.name}: no NotifyEVChargingNeeds within {PATIENCE_S:g} s of the transaction's begin"
                 yield shown("K15.FR.01", False, text, (span.begun_seq,), blamed=(Layer.STATION, Layer.EV))
+=======
+def _excess(told: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
+    """Say where the EV's schedule exceeds each of the schedules that it could choose from; empty where one holds it."""
+    mine = told["chargingSchedule"]
+    reasons = [_above(mine, one, time_or(told["timeBase"], 0.0)) for one in _offered(told, profile)]
+    return "" if not all(reasons) else reasons[0]
+
+
+def _offered(told: Mapping[str, Any], profile: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the CSMS's schedules in the unit of the EV's."""
+    unit = told["chargingSchedule"]["chargingRateUnit"]
+    return [one for one in profile["chargingSchedule"] if one["chargingRateUnit"] == unit]
+
+
+def _comparable(told: Mapping[str, Any], profile: Mapping[str, Any]) -> bool:
+    """Say whether the EV's schedule can be held to the CSMS's at all; one in another unit might hold it, and is not known to."""
+    offered = _offered(told, profile)
+    return bool(offered) and (len(offered) == len(profile["chargingSchedule"]) or not _excess(told, profile))
+
+
+def _above(mine: Mapping[str, Any], theirs: Mapping[str, Any], base: float) -> str:
+    begin = time_or(theirs["startSchedule"], base) if "startSchedule" in theirs else base
+    edges = {float(one["startPeriod"]) for one in mine["chargingSchedulePeriod"]}
+    edges |= {begin - base + one["startPeriod"] for one in theirs["chargingSchedulePeriod"]}
+    for edge in sorted(one for one in edges if one >= 0):
+        limit, wanted = _at(theirs, edge - (begin - base)), _at(mine, edge)
+        if limit is not None and wanted is not None and wanted > limit + _ROUNDING:
+            return f"{wanted:g} {mine['chargingRateUnit']} at second {edge:g} where {limit:g} are allowed"
+    return ""
+>>>>>>> review
 
 
 def _untold(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
@@ -199,7 +242,8 @@ def _new_schedule(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         if call.answered is None or not running or call.asked_seq < needs[0].asked_seq:
             continue
         subject = what(call, f"TxProfile {call.request['chargingProfile'].get('id', '?')} during an ISO 15118 session")
-        if call.request["chargingProfile"].get("transactionId") == running[0][1].transaction.id:
+        due = due_answer(scene, call).must  # a profile that has to be refused starts no renegotiation
+        if call.request["chargingProfile"].get("transactionId") == running[0][1].transaction.id and due == "Accepted":
             yield shown("K16.FR.01", call.status == "Accepted", f"{subject}: {said(call)}", call.refs)
         following = next((one for one in needs if 0 < one.asked - call.asked <= NOTICE_S), None)
         by_ev = any(one.action == "renegotiate" and call.asked <= one.at <= call.asked + NOTICE_S for one in scene.facts.actions)
