@@ -77,11 +77,7 @@ class Needs:
         }  # fmt: skip
 
     def heard(self, station_id: str, evse_id: int, action: str) -> tuple[int, Payload]:
-<<<<<<< HEAD
         """Return how often NotifyEVChargingNeeds or NotifyEVChargingSchedule came for an EVSE of the rig, and the last one."""
-=======
-        """Return how often NotifyEVChargingNeeds or NotifyEVChargingSchedule came for an EVSE, and the last request."""
->>>>>>> review
         return self._heard.get((station_id, evse_id, action), (0, {}))
 
     def _hear(self, station: StationState, action: str, payload: Payload) -> None:

@@ -13,11 +13,7 @@ class NegotiationSteps(Steps):
     """What passes between an ISO 15118 EV and the CSMS; say `needs("iso15118")` first."""
 
     async def answer_needs(self, status: Status = "Accepted", *, delay_s: float = 0, schedules: int = 1) -> None:
-<<<<<<< HEAD
         """Choose how the CSMS answers charging needs from now on, as in `NeedsPolicy`; by default it accepts at once."""
-=======
-        """Choose how the CSMS answers charging needs from now on, as in `NeedsPolicy`; else it accepts at once."""
->>>>>>> review
         async with self.step("answer_needs", status=status, delay_s=delay_s, schedules=schedules):
             self.bench.csms.needs.policy = NeedsPolicy(status, delay_s=delay_s, schedules=schedules)
 

@@ -175,7 +175,6 @@ async def test_closing_ends_what_is_under_way(csms: Csms) -> None:
         await csms.close()
 
 
-<<<<<<< HEAD
 async def agreed(station: MemoryLink) -> dict[str, Any]:
     """Begin a transaction, tell the needs, agree on 10 A, and return the profile."""
     await start(station)
@@ -254,7 +253,8 @@ async def test_after_a_renegotiation_the_schedule_of_the_ev_is_judged_again(csms
         assert await station.ask("NotifyEVChargingSchedule", ev(10)) == {"status": "Accepted"}
         await asyncio.sleep(0)
         assert station.silent()
-=======
+
+
 async def test_needs_are_met_in_the_time_that_the_station_is_served(csms: Csms) -> None:
     """A station whose clock was shifted by a day tells a departure, and gets a schedule, in that time."""
     csms.shift_clock("CS-1", timedelta(days=1))
@@ -264,4 +264,3 @@ async def test_needs_are_met_in_the_time_that_the_station_is_served(csms: Csms) 
         assert (await station.ask("NotifyEVChargingNeeds", late)) == {"status": "Accepted"}
         schedule = (await profile(station))["chargingSchedule"][0]
         assert (schedule["startSchedule"], schedule["duration"]) == ("2026-01-16T00:00:00Z", 7200)
->>>>>>> review

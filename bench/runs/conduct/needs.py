@@ -87,7 +87,6 @@ def _schedules(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         subject = f"schedule of the EV at EVSE {evse.evse_id} told at {clock_text(call.asked)}"
         refs = (*call.refs, *sent.refs)
         yield shown(f"{use_case}.FR.{'05' if use_case == 'K16' else '10'}", True, subject, refs)
-<<<<<<< HEAD
         outside = outside_of(scene, evse, call, sent)
         requirement = checks_the_ev(use_case)
         if outside:
@@ -102,16 +101,6 @@ def _schedules(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         elif number:
             text = f"{subject}: names schedule {named}, which the CSMS did not send (SHOULD in the text: a recommendation)"
             yield undecided(number, Verdict.CONDITIONAL_PASS, text, refs)
-=======
-        requirement, profile = f"{use_case}.FR.{'04' if use_case == 'K16' else '09'}", sent[-1].request["chargingProfile"]
-        if not _comparable(call.request, profile):
-            text = f"{subject}: in another unit than the schedule of the CSMS, and the bench does not convert what an EV said"
-            yield undecided(requirement, Verdict.INCONCLUSIVE, text, refs)
-            continue
-        excess = _excess(call.request, profile)
-        inside = f"{subject}: {excess or 'inside the schedule of the CSMS'}"
-        yield shown(requirement, not excess, inside, refs, blamed=(Layer.STATION, Layer.EV))
->>>>>>> review
 
 
 def checks_the_ev(use_case: str) -> str:
@@ -152,7 +141,6 @@ def _use_case(scene: Scene, sent: Call | None, needs: Call | None) -> str:
     return "K17" if needs is not None and any(0 <= needs.asked - one.at <= NOTICE_S for one in actions) else "K15"
 
 
-<<<<<<< HEAD
 def speaks_iso15118(scene: Scene, evse_id: int, seq: int) -> Mapping[str, Any]:
     """Return the properties of the ISO 15118 EV that the rig put before an EVSE, up to document `seq`; empty without one."""
     settings: dict[str, Any] = {}
@@ -175,36 +163,6 @@ def _silent(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
             if due and not told and speaks_iso15118(scene, evse.evse_id, span.begun_seq):
                 text = f"{evse.name}: no NotifyEVChargingNeeds within {PATIENCE_S:g} s of the transaction's begin"
                 yield shown("K15.FR.01", False, text, (span.begun_seq,), blamed=(Layer.STATION, Layer.EV))
-=======
-def _excess(told: Mapping[str, Any], profile: Mapping[str, Any]) -> str:
-    """Say where the EV's schedule exceeds each of the schedules that it could choose from; empty where one holds it."""
-    mine = told["chargingSchedule"]
-    reasons = [_above(mine, one, time_or(told["timeBase"], 0.0)) for one in _offered(told, profile)]
-    return "" if not all(reasons) else reasons[0]
-
-
-def _offered(told: Mapping[str, Any], profile: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the CSMS's schedules in the unit of the EV's."""
-    unit = told["chargingSchedule"]["chargingRateUnit"]
-    return [one for one in profile["chargingSchedule"] if one["chargingRateUnit"] == unit]
-
-
-def _comparable(told: Mapping[str, Any], profile: Mapping[str, Any]) -> bool:
-    """Say whether the EV's schedule can be held to the CSMS's at all; one in another unit might hold it, and is not known to."""
-    offered = _offered(told, profile)
-    return bool(offered) and (len(offered) == len(profile["chargingSchedule"]) or not _excess(told, profile))
-
-
-def _above(mine: Mapping[str, Any], theirs: Mapping[str, Any], base: float) -> str:
-    begin = time_or(theirs["startSchedule"], base) if "startSchedule" in theirs else base
-    edges = {float(one["startPeriod"]) for one in mine["chargingSchedulePeriod"]}
-    edges |= {begin - base + one["startPeriod"] for one in theirs["chargingSchedulePeriod"]}
-    for edge in sorted(one for one in edges if one >= 0):
-        limit, wanted = _at(theirs, edge - (begin - base)), _at(mine, edge)
-        if limit is not None and wanted is not None and wanted > limit + _ROUNDING:
-            return f"{wanted:g} {mine['chargingRateUnit']} at second {edge:g} where {limit:g} are allowed"
-    return ""
->>>>>>> review
 
 
 def _untold(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
