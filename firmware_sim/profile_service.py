@@ -68,7 +68,7 @@ class ProfileService:
         None where the station has no smart charging and ignores it (K05.FR.04).
         """
         if not self._supported:
-            return None
+            return self._answer("RequestStartTransaction", None, iter(()))
         now = seconds_of(self._clock.now())
         try:
             profile = profile_from(evse_id, content, received_at=now)
@@ -176,8 +176,11 @@ class ProfileService:
             store.delete(one for one in store.expired(now) if one.source == CSO)
 
     def _check_support(self) -> None:
-        if not self._supported:
-            raise NotSupportedError(description="this station has no smart charging")
+        if self._supported:
+            return
+        refusal = Refusal("NotSupported", "this station has no smart charging", "K01.FR.29")
+        if self._answer("", None, iter((refusal,))):
+            raise NotSupportedError(description=refusal.info)
 
 
 def status_info(reason_code: str, text: str) -> Any:

@@ -178,8 +178,8 @@ def _wrong_timing(profile: Profile) -> Refusal | None:
 
 
 def _wrong_transaction(profile: Profile, transactions: Mapping[int, str]) -> Refusal | None:
-    if profile.purpose != TX:
-        return None
+    if profile.purpose != TX or not profile.evse_id:
+        return None  # on EVSE 0 it is out of place, whatever its transaction (K01.FR.16)
     if profile.transaction_id is None:
         return Refusal("MissingParam", "TxProfile needs transactionId", "K01.FR.03")
     running = transactions.get(profile.evse_id)

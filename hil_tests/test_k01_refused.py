@@ -37,7 +37,7 @@ async def test_a_tx_profile_on_evse_0_is_refused(run: Run) -> None:
         assert await procedure.wait_for_power(above=8000, within=60)
         assert await procedure.set_profile([(0, 10)]) == "Accepted"
         await procedure.wait(30)
-        assert await procedure.set_profile([(0, 6)], evse_id=0, profile_id=78, broken=True) != "Accepted"
+        assert await procedure.set_profile([(0, 6)], evse_id=0, stack_level=1, profile_id=78, broken=True) != "Accepted"
         assert not await procedure.wait_for_power(below=6000, within=20)
 
 

@@ -21,8 +21,7 @@ async def test_a_default_profile_of_one_evse(run: Run) -> None:
     async with run(title="A TxDefaultProfile on one EVSE", must_exercise={"limits": 1, "lowerings": 1}) as procedure:
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 12), (50, 6)], purpose="TxDefaultProfile", profile_id=71) == "Accepted"
-        (found,) = await procedure.report(ids=[71])
-        assert found["evse_id"] == procedure.evse.id
+        assert [one["evse_id"] for one in await procedure.report(ids=[71])] == [procedure.evse.id]
         await procedure.plug()
         await procedure.authorise()
         assert await procedure.wait_for_power(above=6000, within=40)
@@ -37,8 +36,7 @@ async def test_a_station_maximum_is_stored(run: Run) -> None:
     """A ChargingStationMaxProfile is reported on EVSE 0, and the composite schedule of each EVSE is bound by it."""
     async with run(title="A ChargingStationMaxProfile is stored", checks=STORED) as procedure:
         assert await procedure.set_profile([(0, 6)], purpose="ChargingStationMaxProfile", profile_id=73) == "Accepted"
-        (found,) = await procedure.report(ids=[73])
-        assert found["evse_id"] == 0
+        assert [one["evse_id"] for one in await procedure.report(ids=[73])] == [0]
         await procedure.composite(60, "A")
 
 
@@ -50,8 +48,7 @@ async def test_a_known_id_replaces(run: Run) -> None:
         for limit, evse_id in ((6, procedure.evse.id), (10, procedure.evse.id), (8, 0)):
             answer = await procedure.set_profile([(0, limit)], purpose="TxDefaultProfile", evse_id=evse_id, profile_id=74)
             assert answer == "Accepted"
-            (found,) = await procedure.report(ids=[74])
-            assert found["evse_id"] == evse_id
+            assert [one["evse_id"] for one in await procedure.report(ids=[74])] == [evse_id]
             await procedure.composite(60, "A")
 
 
@@ -127,8 +124,7 @@ async def test_a_tx_profile_during_a_transaction(run: Run) -> None:
         await procedure.authorise()
         assert await procedure.wait_for_power(above=8000, within=60)
         assert await procedure.set_profile([(0, 6)], kind="Relative", profile_id=76) == "Accepted"
-        (found,) = await procedure.report(ids=[76])
-        assert found["evse_id"] == procedure.evse.id
+        assert [one["evse_id"] for one in await procedure.report(ids=[76])] == [procedure.evse.id]
         assert await procedure.wait_for_power(below=5000, within=30)
         await procedure.composite(60, "A")
         await procedure.wait(20)

@@ -56,8 +56,8 @@ async def test_a_tx_profile_goes_with_its_transaction(run: Run) -> None:
         assert await procedure.wait_for_power(below=5000, within=30)
         await procedure.wait(15)
         await procedure.unplug()
-        assert await procedure.report(ids=[72]) == []
         await procedure.read_back()
+        assert await procedure.report(ids=[72]) == []
         await procedure.plug()
         await procedure.authorise()
         assert await procedure.wait_for_power(above=8000, within=60)
@@ -92,17 +92,3 @@ async def test_after_the_tx_profile_the_station_maximum_counts(run: Run) -> None
         assert await procedure.wait_for_power(below=4800, within=30)
         assert await procedure.wait_for_power(above=6000, within=60)
         await procedure.wait(20)
-
-
-@pytest.mark.requirement("K02.FR.08")
-async def test_after_the_tx_profile_the_local_limit_counts(run: Run) -> None:
-    """With nothing else installed, the EV charges up to the EVSE's own limit once the TxProfile has run out."""
-    async with run(title="TxProfile runs out: local limit") as procedure:
-        await procedure.demand(16)
-        await procedure.plug()
-        await procedure.authorise()
-        assert await procedure.wait_for_power(above=8000, within=60)
-        assert await procedure.set_profile([(0, 6)], duration_s=40) == "Accepted"
-        await procedure.composite(80, "A")
-        assert await procedure.wait_for_power(below=5000, within=30)
-        assert await procedure.wait_for_power(above=8000, within=60)

@@ -11,6 +11,8 @@ from firmware_sim.limiter import Situation
 from firmware_sim.profiles import EXTERNAL, STATION_MAX, TX_DEFAULT, Profile
 from firmware_sim.validation import Refusal
 
+START: Final = "RequestStartTransaction"
+
 
 class StartProfileIgnored:
     """The profile of RequestStartTransaction has no effect (K05.FR.03)."""
@@ -22,6 +24,19 @@ class StartProfileIgnored:
 
     def on_start_profile(self, evse_id: int, profile: Profile) -> None:
         """Ignore it."""
+
+
+class StartRefusedWithProfile:
+    """A profile in RequestStartTransaction is a reason to refuse (K05.FR.03, K05.FR.04)."""
+
+    ID: ClassVar = "station.start-refused-with-profile"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "RequestStartTransaction with a chargingProfile is rejected"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def refusals(self, action: str, profile: Profile | None, refusals: list[Refusal]) -> list[Refusal]:
+        """Refuse it."""
+        return [*refusals, Refusal("UnsupportedParam", "no profile is taken here")] if action == START else refusals
 
 
 class UnknownEvseAccepted:
@@ -296,7 +311,8 @@ class AcceptsAndDrops:
 
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
-    StartProfileIgnored, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad, ClearFirstOnly,
-    ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
-    CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot, AcceptsAnything, RejectsValid, AcceptsAndDrops,
+    StartProfileIgnored, StartRefusedWithProfile, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
+    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc,
+    ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot, AcceptsAnything,
+    RejectsValid, AcceptsAndDrops,
 )  # fmt: skip

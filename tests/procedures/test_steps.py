@@ -106,6 +106,38 @@ def test_a_difference_stands_in_the_headline(tmp_path: Path) -> None:
     assert "not_as_found" in [one["code"] for one in documents(outcome, Kind.FINDING)]
 
 
+@pytest.mark.parametrize(("without", "has"), [("W", "has W"), ("smart_charging", "has smart_charging")])
+def test_a_procedure_for_stations_that_lack_something_is_not_applicable(tmp_path: Path, without: str, has: str) -> None:
+    """It ends in order where the target declares the unit or the feature."""
+
+    async def body(procedure: Procedure) -> None:
+        await procedure.needs(without="external_limits")
+        await procedure.needs(without=without)
+
+    verdict = drive(tmp_path / "run", body, whole=False).judgement.verdict
+    assert (verdict.verdict, verdict.headline) == (Verdict.NOT_APPLICABLE, f"CS-EMU-1 {has}")
+
+
+def test_a_station_without_smart_charging_can_be_run_on(tmp_path: Path) -> None:
+    """It answers every profile message with NotSupported; the run begins and ends all the same, with nothing to restore."""
+
+    async def body(procedure: Procedure) -> None:
+        await procedure.wait(5)
+
+    assert restored(drive(tmp_path / "run", body, smart_charging=False))["clean"] is True
+
+
+def test_what_is_asked_for_right_after_a_boot_is_reported(tmp_path: Path) -> None:
+    """The store is read in the same instant in which the reset is over: the report comes, and the profile is in it."""
+
+    async def body(procedure: Procedure) -> None:
+        assert await procedure.set_profile([(0, 8)], purpose="TxDefaultProfile", evse_id=0, profile_id=5) == "Accepted"
+        await procedure.reset()
+        assert [one["profile"]["id"] for one in await procedure.read_back()] == [5]
+
+    drive(tmp_path / "run", body)
+
+
 def test_an_undeclared_feature_is_not_applicable(tmp_path: Path) -> None:
     """The run ends in order, with the reason in journal and verdict, and leaves no 0 A profile."""
 

@@ -89,6 +89,16 @@ def test_valid_to_is_the_end() -> None:
         assert story.on("K01.FR.37") == verdict
 
 
+def test_a_period_lasts_to_the_next_and_to_the_end_of_the_duration() -> None:
+    """K01.FR.12: 8 A of stack level 1 for 60 s from second 10 on, 10 A below it: the last 8 A end at second 70."""
+    for periods, verdict in ((((0, 8.0), (60, 10.0)), PASS), (((0, 8.0),), FAIL)):
+        story = Story()
+        story.at(1).set(profile(1))
+        story.at(2).set(profile(2, limit=8, stack=1, start=10, duration=60))
+        story.at(10).composite(*periods)
+        assert story.on("K01.FR.12") == verdict
+
+
 def test_the_highest_stack_level_leads() -> None:
     """K01.FR.17: 12 A of level 1 over 10 A of level 0, though it is more."""
     for said, verdict in ((12.0, PASS), (10.0, FAIL)):

@@ -42,6 +42,12 @@ def test_w_as_if_it_were_per_phase_is_too_much() -> None:
     assert has(lowered(10.0, unit="W", limit=2300), "K01.FR.50") == {Verdict.FAIL}
 
 
+def test_w_without_number_of_phases_is_for_three() -> None:
+    """K01.FR.49: 6900 W are 10 A on each of three phases; a station that takes them for one phase offers 16 A."""
+    assert has(lowered(9.8, unit="W", limit=6900), "K01.FR.49") == {Verdict.PASS}
+    assert has(lowered(16.0, unit="W", limit=6900), "K01.FR.49") == {Verdict.FAIL}
+
+
 def test_a_limit_that_nobody_reached_shows_nothing() -> None:
     """An EV that wants 5 A obeys by accident."""
     story = Story()

@@ -183,6 +183,13 @@ def test_reasons_to_refuse_are_lost_or_made_up(fault_id: str, params: dict[str, 
     assert [one.rule for one in found] == kept
 
 
+@pytest.mark.parametrize(("action", "reasons"), [("RequestStartTransaction", 1), ("SetChargingProfile", 0)])
+def test_a_profile_is_made_a_reason_to_refuse_a_start(action: str, reasons: int) -> None:
+    """Only where it comes with a remote start."""
+    found = seeded("station.start-refused-with-profile").apply("refusals", action, CLEARED, value=[])
+    assert len(found) == reasons
+
+
 @pytest.mark.parametrize(("fault_id", "tbc", "request_id"), [("report-no-tbc", None, 9), ("report-wrong-request-id", True, 10)])
 def test_a_report_is_marked_wrongly(fault_id: str, tbc: bool | None, request_id: int) -> None:
     """The first of several parts of request 9."""
