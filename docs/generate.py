@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import sys
 from argparse import ArgumentParser, _SubParsersAction
@@ -22,6 +23,9 @@ def pages() -> dict[str, str]:
     from bench.domain import documents
     from bench.settings import composite_case, lint_case, meter, rig, scenario, target
 
+    sys.path.insert(0, str(Path(__file__).parent))
+    requirements = importlib.import_module("requirements")
+
     return {
         "command-line.md": command_line(),
         "documents.md": journal_documents(documents),
@@ -30,6 +34,7 @@ def pages() -> dict[str, str]:
         "target-file.md": settings_page("The target file", target.TargetSettings, target),
         "composite-case.md": settings_page("The case of bench composite", composite_case.CompositeSettings, composite_case),
         "profile-rules.md": profile_rules(),
+        "requirements.md": requirements.page(),
         "lint-case.md": settings_page("The case of bench lint", lint_case.LintCase, lint_case),
         "meter-file.md": settings_page("The meter file", meter.MeterMap, meter),
     }

@@ -1,7 +1,7 @@
 """Traces each requirement of OCPP 2.0.1 block K through the project: who implements it, what judges it, what proves the judge.
 
 Nothing is entered by hand but the requirements themselves and the reasons of those that nobody owes here: an implementation
-is a function whose source names the requirement, a procedure one that is marked with it, a proof a test that names it or a
+is a file whose source names the requirement, a procedure one that is marked with it, a proof a test that names it or a
 seeded defect that a procedure has to convict for it.
 """
 
@@ -11,7 +11,7 @@ import ast
 import csv
 import re
 import tomllib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,11 @@ REASONS: Final = ROOT / "fixtures/requirements/reasons.toml"
 DEFECTS: Final = ROOT / "hil_tests/defects"
 IMPLEMENTATION: Final = {"CSMS": ("bench/cso", "bench/domain", "bench/wire"), "CS": ("firmware_sim",)}
 JUDGES: Final = ("bench/runs", "bench/domain")
-_CHAIN: Final = re.compile(r"(K\d\d|SC)(?:\.FR)?\.(\d+)((?:(?:,| and| to| or|;)\s+(?:FR\.)?\d\d+|/(?:FR\.)?\d\d+)*)")
+_NUMBER: Final = r"(?:FR\.)?\d\d+(?!\d|[:.]\d| (?:%|(?:A|W|kW|s|h|min)\b))"
+"""One more of a list; what has a unit is a value that follows it."""
+_CHAIN: Final = re.compile(rf"\b(K\d\d|SC)(?:\.FR)?\.(\d+)((?:(?:,| and| to| or|;)\s+{_NUMBER}|/{_NUMBER})*)")
 _LINK: Final = re.compile(r"(,| and| to| or|;|/)\s*(?:FR\.)?(\d\d+)")
+_CASE: Final = re.compile(r"TC_K_\d+_CS\b")
 
 
 def ids_in(text: str) -> set[str]:
@@ -41,6 +44,11 @@ def ids_in(text: str) -> set[str]:
     return found
 
 
+def cases_in(text: str) -> set[str]:
+    """Return the published test cases that a text names."""
+    return set(_CASE.findall(text))
+
+
 @dataclass(slots=True)
 class Trace:
     """One requirement and where it lives."""
@@ -51,6 +59,8 @@ class Trace:
     implemented: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
     procedures: list[str] = field(default_factory=list)
+    cases: list[str] = field(default_factory=list)
+    """Published test cases that its procedures are marked with."""
     tests: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     reason: str = ""
@@ -73,16 +83,17 @@ def traces() -> list[Trace]:
         for one in reason["requirements"]:
             rows[one].reason = reason["text"]
     for folder in ("bench", "firmware_sim", "tests", "hil_tests"):
-        for place, ids in _places(folder):
-            for one in ids & rows.keys():
+        for place, source in places(folder):
+            for one in ids_in(source) & rows.keys():
                 _enter(rows[one], place)
+                rows[one].cases += cases_in(source) if folder == "hil_tests" else ()
     for path in sorted(DEFECTS.glob("*.toml")):
         for defect in tomllib.loads(path.read_text(encoding="utf-8"))["defect"]:
             for one in defect["fails"]:
                 rows[one].defects.append(defect["fault"])
                 rows[one].tests.append("tests/procedures/test_defects.py")
     for row in rows.values():
-        for name in ("implemented", "judged", "procedures", "tests", "defects"):
+        for name in ("implemented", "judged", "procedures", "cases", "tests", "defects"):
             setattr(row, name, sorted(set(getattr(row, name))))
     return list(rows.values())
 
@@ -100,38 +111,38 @@ def _enter(row: Trace, place: str) -> None:
             row.judged.append(place)
 
 
-def _places(folder: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield `file` or `file::function` with the requirements that its source names."""
+def places(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield `file`, or `file::function` of tests and procedures, with its source, where that names a requirement."""
     for path in sorted((ROOT / folder).rglob("*.py")):
         source, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
         if not _CHAIN.search(source):
             continue
         if folder not in ("tests", "hil_tests"):
-            yield name, ids_in(source)
+            yield name, source
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 begin = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-                yield f"{name}::{node.name}", ids_in("\n".join(source.splitlines()[begin - 1 : node.end_lineno]))
+                yield f"{name}::{node.name}", "\n".join(source.splitlines()[begin - 1 : node.end_lineno])
 
 
 def page() -> str:
-    """Return the table."""
+    """Return the table, a page of docs/reference."""
     rows = traces()
-    counts: dict[str, int] = defaultdict(int)
-    for row in rows:
-        counts[row.state] += 1
+    counts = Counter(row.state for row in rows)
     told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
     text = f"# Requirements of block K\n\n{len(rows)} requirements of OCPP 2.0.1 (with the errata to 2025-09): {told}.\n\n"
     text += (
         "Duty: who owes it. *Judged on hardware*: a procedure in `hil_tests` puts it to the test, and a seeded defect proves\n"
-        "that the procedure convicts. *Procedure*: put to the test by a procedure. *Tested*: implemented, and shown by tests.\n\n"
-        "| requirement | duty | what | implemented in | judged in | procedure | proof | state |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "that the procedure convicts. *Procedure*: put to the test by a procedure. *Tested*: implemented, and shown by tests.\n"
+        "Cases: the published test cases that the procedures cover.\n\n"
+        "| requirement | duty | what | implemented in | judged in | procedure | cases | proof | state |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     for row in rows:
         proofs = [*row.defects, *row.tests]
-        cells = (row.id, row.duty, row.meaning, _some(row.implemented), _some(row.judged), _some(row.procedures), _some(proofs))
+        found = (row.implemented, row.judged, row.procedures, row.cases, proofs)
+        cells = (row.id, row.duty, row.meaning, *map(_some, found))
         text += f"| {' | '.join(cells)} | {row.state}{f': {row.reason}' if row.reason else ''} |\n"
     return text
 

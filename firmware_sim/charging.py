@@ -79,7 +79,7 @@ class ChargingControl:
         return {evse_id: running.transaction_id for evse_id, running in self._running.items()}
 
     def begin(self, evse_id: int, transaction_id: str, start: float) -> None:
-        """Let an EVSE charge."""
+        """Let an EVSE charge: its pilot now says how much it may draw (K02.FR.02)."""
         self._running[evse_id] = Running(transaction_id, start)
         self.decide()
 
@@ -103,7 +103,11 @@ class ChargingControl:
         self.decide()
 
     def decide(self, due: float = -math.inf) -> None:
-        """Look at the profiles as they are now, apply what changes, and arm the timer for the next change."""
+        """Look at the profiles as they are now, apply what changes, and arm the timer for the next change.
+
+        Each EVSE has a limit of its own (K04.FR.01). The link to the CSMS has no say: offline the installed profiles rule on
+        (K06.FR.01, K07.FR.01), and where there is none, only what the EVSE can (K06.FR.02).
+        """
         t = max(due, seconds_of(self._clock.now()))
         session: dict[int, Ruling | None] = {}
         changes = [self._next_change(Situation(0, t))]

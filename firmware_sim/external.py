@@ -68,6 +68,7 @@ class ExternalLimits:
             self._tell(source)
 
     def _release(self, source: str) -> None:
+        """Stop limiting by a source, whether a transaction runs or not (K13.FR.01)."""
         installed = self._installed(source)
         if installed is None:
             return

@@ -122,7 +122,8 @@ class HighLevelCommunication:
         """Return the profiles as the sessions make them: the chosen schedule of several, and what the EVs plan.
 
         Args:
-            planned: put the EV's accepted schedule in front; for reports, the pilot keeps to what the CSMS allows.
+            planned: put the EV's accepted schedule in front (SC.04, K15.FR.14, K16.FR.10, K17.FR.14); for reports, the pilot
+                keeps to what the CSMS allows.
         """
         result = list(profiles)
         for evse_id, session in self._sessions.items():
@@ -132,7 +133,10 @@ class HighLevelCommunication:
         return result
 
     def _look(self) -> None:
-        """Follow transactions that began or ended, and profiles that changed."""
+        """Follow transactions that began or ended, and profiles that changed.
+
+        The needs come after the TransactionEvent that began with an idToken: the CSMS knows whose they are (K15.FR.16).
+        """
         running = self._charging.transactions
         for evse_id, session in list(self._sessions.items()):
             if running.get(evse_id) != session.transaction_id:
@@ -147,7 +151,7 @@ class HighLevelCommunication:
                 self._follow(evse_id, known)
 
     def _follow(self, evse_id: int, session: Session) -> None:
-        """K15.FR.07: take the profile that is waited for. K16.FR.02: renegotiate when the composite schedule changes."""
+        """K15.FR.07: take the profile that is waited for. K16.FR.01, FR.02: renegotiate when profiles or the composite change."""
         now = self._tx_profiles(session)
         renewed = any(all(one is not other for other in session.seen) for one in now)
         if session.state == "waiting" and renewed:
@@ -211,6 +215,10 @@ class HighLevelCommunication:
             self._tell_schedule(evse_id, session)
 
     def _tell_schedule(self, evse_id: int, session: Session) -> None:
+        """Forward the EV's schedule; where it returned none, the one it chose (K15.FR.19, K16.FR.13, K17.FR.16).
+
+        Either names the id of the chosen schedule (K16.FR.14).
+        """
         told = session.own or session.offered
         assert told is not None
         session.untold = False

@@ -62,7 +62,10 @@ def anchor_of(profile: Profile, t: float, transaction_start: float | None) -> fl
 
 
 def period_at(profile: Profile, t: float, transaction_start: float | None) -> Period | None:
-    """Return the period that the profile has at `t`; None in a gap. validFrom is inclusive, validTo and duration exclusive."""
+    """Return the period that the profile has at `t`; None in a gap.
+
+    validFrom is inclusive (K01.FR.36), validTo (K01.FR.37) and duration exclusive; without them it counts for ever (K01.FR.10).
+    """
     if profile.valid_from is not None and t < profile.valid_from:
         return None
     if profile.valid_to is not None and t >= profile.valid_to:
@@ -116,7 +119,8 @@ class Limiter:
     ) -> Ruling | None:
         """Return the limit of one EVSE; None where no profile limits.
 
-        Per purpose the highest stack level that has a period now leads; TxProfile overrules TxDefaultProfile; the lowest of
+        Per purpose the highest stack level that has a period now leads; TxProfile overrules TxDefaultProfile, in the
+        transaction that it names and in no other (K01.FR.04, K02.FR.04); the lowest of
         that, ChargingStationMaxProfile and ChargingStationExternalConstraints rules (K08.FR.04). Without a transaction the
         answer is as if one had just begun (K08.FR.06). `with_shared` false leaves out what limits the station as a whole.
         """

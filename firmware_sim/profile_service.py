@@ -44,7 +44,10 @@ class ProfileService:
         self._charging, self._outbox, self._clock, self._faults = charging, outbox, clock, faults
 
     def install(self, evse_id: int, content: Json) -> Any:
-        """K01: install a profile, or say why not."""
+        """K01: install a profile, or say why not.
+
+        A local controller between CSMS and station speaks in the same words: its profile counts like any other (K03.FR.03).
+        """
         self._check_support()
         now = seconds_of(self._clock.now())
         try:
@@ -81,7 +84,10 @@ class ProfileService:
         return refusal or used
 
     def clear(self, profile_id: int | None, criteria: Json | None) -> Any:
-        """K10: an id counts alone; without id and criteria everything is meant; external constraints are never cleared."""
+        """K10: an id counts alone; without id and criteria everything is meant; external constraints are never cleared.
+
+        Unknown where nothing matches (K10.FR.01).
+        """
         self._check_support()
         fields = criteria or {}
         meant = (

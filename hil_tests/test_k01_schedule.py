@@ -1,4 +1,4 @@
-"""Procedures on when a profile counts (K01): stack levels, validity, start, duration, recurrence; by meter and as reported."""
+"""Procedures on when a profile counts (K01): stack levels, validity, start, duration, recurrence; measured and reported."""
 
 from __future__ import annotations
 

@@ -19,9 +19,14 @@ EV = {"iso15118": 1, "departure_s": HOUR_S, "energy_wh": 6900, "ev_profile": "in
 """6.9 kWh in an hour at 230 V on three phases: 10 A per phase."""
 
 
+async def applies(procedure: Procedure) -> None:
+    """Tell where the target can do this: the W that are waited for are those of AC on three phases."""
+    await procedure.needs("iso15118", current_type="AC", phases=3, unit="A")
+
+
 async def begin(procedure: Procedure, **settings: float | str) -> None:
     """Start a transaction of an ISO 15118 EV."""
-    await procedure.needs("iso15118")
+    await applies(procedure)
     await procedure.vehicle({**EV, **settings})
     await procedure.demand(16)
     await procedure.plug()
@@ -34,6 +39,24 @@ async def agree(procedure: Procedure) -> None:
     assert await procedure.wait_for_needs()
     assert await procedure.wait_for_ev_schedule()
     assert await procedure.wait_for_power(above=4000, within=60)
+
+
+async def begin_offline(procedure: Procedure) -> None:
+    """Start a transaction of an ISO 15118 EV without a network; the CSMS learns of it when the network is back."""
+    await procedure.vehicle({**EV, "ev_profile": "none"})
+    await procedure.demand(16)
+    await procedure.plug()
+    await procedure.authorise(240)
+
+
+def lower(procedure: Procedure, *periods: tuple[int, float]) -> dict[str, Any]:
+    """Return a TxProfile for the running transaction in place of the one that answered the needs."""
+    running = procedure.transaction
+    assert running is not None
+    stack_level = min(2, procedure.station.features.profile_stack_level)
+    return procedure.profile(
+        periods, transaction_id=running.transaction_id, stack_level=stack_level, profile_id=80_000 + procedure.evse.id
+    )
 
 
 @pytest.mark.octt("TC_K_53_CS")
@@ -79,6 +102,7 @@ async def test_a_schedule_that_needs_time_comes_later(run: Run) -> None:
 async def test_without_a_schedule_of_the_csms_the_ev_charges_under_the_default(run: Run) -> None:
     """The CSMS rejects the needs: the EV charges all the same, under the TxDefaultProfile."""
     async with run(title="ISO 15118, no schedule", checks=["installed"]) as procedure:
+        await applies(procedure)
         assert await procedure.set_profile([(0, 9)], purpose="TxDefaultProfile", evse_id=0) == "Accepted"
         await procedure.answer_needs("Rejected")
         await begin(procedure, ev_profile="none")
@@ -92,21 +116,13 @@ async def test_without_a_schedule_of_the_csms_the_ev_charges_under_the_default(r
 async def test_offline_the_ev_charges_under_the_default(run: Run) -> None:
     """The network is gone when the EV tells its needs: its schedule comes from the TxDefaultProfile."""
     async with run(title="ISO 15118 offline", checks=["installed"]) as procedure:
+        await applies(procedure)
         assert await procedure.set_profile([(0, 9)], purpose="TxDefaultProfile", evse_id=0) == "Accepted"
         await procedure.cut_network(90)
         await procedure.wait(2)
         await begin_offline(procedure)
         await procedure.wait_online(60)
         await procedure.wait(10)
-
-
-async def begin_offline(procedure: Procedure) -> None:
-    """Start a transaction of an ISO 15118 EV without a network; the CSMS learns of it when the network is back."""
-    await procedure.needs("iso15118")
-    await procedure.vehicle({**EV, "ev_profile": "none"})
-    await procedure.demand(16)
-    await procedure.plug()
-    await procedure.authorise(240)
 
 
 @pytest.mark.requirement("K06.FR.01", "K17.FR.15")
@@ -161,16 +177,6 @@ async def test_a_lower_schedule_of_the_csms_lowers_the_ev(run: Run) -> None:
         schedule = await procedure.wait_for_ev_schedule(70)
         assert schedule is not None
         await procedure.wait(90)
-
-
-def lower(procedure: Procedure, *periods: tuple[int, float]) -> dict[str, Any]:
-    """Return a TxProfile for the running transaction in place of the one that answered the needs."""
-    running = procedure.transaction
-    assert running is not None
-    stack_level = min(2, procedure.station.features.profile_stack_level)
-    return procedure.profile(
-        periods, transaction_id=running.transaction_id, stack_level=stack_level, profile_id=80_000 + procedure.evse.id
-    )
 
 
 @pytest.mark.requirement("K15.FR.09", "K16.FR.04")

@@ -34,7 +34,7 @@ def composite(arguments: argparse.Namespace) -> int:
     from bench.settings.composite_case import CompositeSettings
 
     try:
-        case = check_case(CompositeSettings, read_case(arguments.case)).case()
+        case = check_case(CompositeSettings, read_case(arguments.case, finite=False)).case()
     except CaseError as error:
         print(json.dumps(error.as_json(), ensure_ascii=False), file=sys.stderr)
         return 2

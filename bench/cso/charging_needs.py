@@ -108,7 +108,7 @@ class Needs:
     # needs -----------------------------------------------------------------------------------------------------
 
     def _needs_notified(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        """K15.FR.02 to FR.05, K17.FR.02 to FR.05: answered at once; a profile follows unless it is Rejected."""
+        """K15.FR.02 to FR.05, K17.FR.02 to FR.05, K16.FR.12: answered at once; a profile follows unless it is Rejected."""
         self._hear(station, "NotifyEVChargingNeeds", payload)
         evse_id, now = payload["evseId"], self._core.clock.now()
         running = station.active_transaction(evse_id)
@@ -138,6 +138,7 @@ class Needs:
         return {"status": policy.status}
 
     async def _answer_needs(self, station_id: str, negotiation: Negotiation, policy: NeedsPolicy, asked_s: float) -> None:
+        """K15.FR.07, FR.08, K17.FR.07, FR.08: send the profile of the needs; one that goes after 60 s is a finding."""
         mine = negotiation.asked
         if policy.delay_s and await self._core.wait_until(lambda: negotiation.asked != mine, policy.delay_s):
             return  # newer needs came meanwhile, and are next
@@ -219,7 +220,7 @@ class Needs:
         return _rejected(breaks[0])
 
     def _go_another_round(self, station_id: str, negotiation: Negotiation, out: Outbox) -> None:
-        """Renegotiate after a rejection (K15.FR.13), a bounded number of times."""
+        """Renegotiate after a rejection (K15.FR.13, K16.FR.08, K17.FR.13), a bounded number of times."""
         if negotiation.needs is None or negotiation.rounds >= MOST_ROUNDS:
             text = f"EVSE {negotiation.evse_id}: no further renegotiation after {negotiation.rounds}"
             out.findings.append(("renegotiation_given_up", text))

@@ -58,6 +58,7 @@ class Profiles:
     ) -> dict[str, Any]:
         """Send a SetChargingProfile, read the store back, and return the answer.
 
+        At any time (K01.FR.02): a TxProfile limits one running transaction (K01.FR.01), a TxDefaultProfile any (K01.FR.08).
         Args: profile: a ChargingProfileType. by: who asks for it. deliberate: a rule is broken on purpose.
         Raises: as `Csms.call`; a CallTimeoutError says what the read-back showed. Source: K01.
         """
@@ -100,7 +101,7 @@ class Profiles:
         by: str = "",
         deliberate: bool = False,
     ) -> tuple[int, dict[str, Any]]:
-        """Send a RequestStartTransaction; return its remoteStartId and the answer.
+        """Send a RequestStartTransaction, on request with a TxProfile (K05.FR.01); return its remoteStartId and the answer.
 
         `StationState.remote_starts` says which transaction came of it.
         Raises: UsageError for a profile that is no TxProfile or names a transaction, unless deliberate (K05.FR.02).
@@ -119,7 +120,10 @@ class Profiles:
         return remote_start_id, await self._change(station_id, "RequestStartTransaction", request, reads, options)
 
     async def composite(self, station_id: str, evse_id: int, duration_s: int, unit: str | None = None) -> dict[str, Any]:
-        """Return the answer to a GetCompositeSchedule of an EVSE, or of the station (`evse_id` 0). Raises as `call`. K08."""
+        """Return the answer to a GetCompositeSchedule of an EVSE, or of the station (`evse_id` 0).
+
+        Raises: as `call`. Source: K08.FR.01.
+        """
         request: dict[str, Any] = {"evseId": evse_id, "duration": duration_s}
         if unit is not None:
             request["chargingRateUnit"] = unit

@@ -93,7 +93,10 @@ class Relay:
         return ""
 
     async def set_profile(self, target: Target, writer: str, profile: ChargingProfile) -> Outcome:
-        """Set a profile for the running transaction; the writer's former one is replaced (K01.FR.05)."""
+        """Hold the running transaction, and no other, inside a limit from an outside party: a TxProfile (K02.FR.01, FR.03).
+
+        The writer's former profile has the same id and is replaced (K01.FR.05).
+        """
         intent = self._intent(target, writer)
         intent.profile, intent.state = profile, "asked"
         payload = to_ocpp(

@@ -26,14 +26,16 @@ class CaseError(UsageError):
         return {"error": self.reason, "path": self.path}
 
 
-def read_case(name: str) -> dict[str, Any]:
+def read_case(name: str, *, finite: bool = True) -> dict[str, Any]:
     """Return the JSON object in a file, or on standard input for `-`. Raises CaseError.
 
-    Numbers that JSON does not have (NaN, Infinity, 1e999) and keys that stand twice are refused.
+    Keys that stand twice are refused; so are numbers that JSON does not have (NaN, Infinity, 1e999), unless `finite` is false:
+    then whoever reads the content has to refuse them, and can say at which place.
     """
+    constant, number = (_refuse, _finite) if finite else (float, float)
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        content = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)
+        content = json.loads(raw.decode("utf-8-sig"), parse_constant=constant, parse_float=number, object_pairs_hook=_once)
     except OSError as error:
         raise CaseError("", f"{name}: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, RecursionError) as error:

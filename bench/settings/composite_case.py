@@ -36,7 +36,7 @@ class CompositeOptions(Settings):
     @field_validator("preset")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value and value not in PRESETS:
+        if value not in PRESETS:
             raise ValueError(f"must be one of {', '.join(PRESETS)}")
         return value
 

@@ -2,69 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.support_firmware import EPOCH, Json, Lab, charging_profile, open_lab, specification
+from tests.support_firmware import EPOCH, charging_profile, open_lab
+from tests.support_iso15118 import NEEDS, SCHEDULE, begin, begin_told, composite, install, iso_lab, tx_profile
 
 pytestmark = pytest.mark.virtual
-NEEDS, SCHEDULE = "NotifyEVChargingNeeds", "NotifyEVChargingSchedule"
-
-
-@asynccontextmanager
-async def iso_lab(
-    needs: str | None = "Accepted", schedule: str = "Accepted", features: Json | None = None, **ev: Any
-) -> AsyncIterator[Lab]:
-    """Start a station that speaks ISO 15118, with an EV that does before EVSE 1, and a CSMS with these answers."""
-    async with open_lab(specification(features={"iso15118": True, "external_limits": True, **(features or {})})) as lab:
-        lab.csms.answers[NEEDS] = lambda _: None if needs is None else {"status": needs}
-        lab.csms.answers[SCHEDULE] = lambda _: {"status": schedule}
-        await lab.control.vehicle(1, {"iso15118": 1, **ev})
-        yield lab
-
-
-async def begin(lab: Lab) -> str:
-    """Plug and authorise, and return the transaction's id."""
-    await lab.control.plug(1)
-    await lab.control.authorise(1, "CARD-1")
-    started = await lab.csms.until("TransactionEvent", lambda one: one["eventType"] == "Started")
-    transaction_id: str = started["transactionInfo"]["transactionId"]
-    return transaction_id
-
-
-async def begin_told(lab: Lab) -> str:
-    """As `begin`, until the EV has told its needs."""
-    transaction_id = await begin(lab)
-    await lab.csms.until(NEEDS)
-    return transaction_id
-
-
-def tx_profile(transaction_id: str, *schedules: list[tuple[float, float]], **more: Any) -> Json:
-    """Return a TxProfile with several schedules, their ids 11, 12, 13."""
-    profile = charging_profile(*schedules[0], purpose="TxProfile", transaction_id=transaction_id, **more)
-    first = profile["chargingSchedule"][0]
-    profile["chargingSchedule"] = [
-        {**first, "id": 11 + index, "chargingSchedulePeriod": [{"startPeriod": at, "limit": limit} for at, limit in periods]}
-        for index, periods in enumerate(schedules)
-    ]
-    return profile
-
-
-async def install(lab: Lab, profile: Json) -> str:
-    """Send SetChargingProfile to EVSE 1 and return status and reason code."""
-    answer = await lab.csms.ask("SetChargingProfile", {"evseId": 1, "chargingProfile": profile})
-    return " ".join([answer["status"], *([answer["statusInfo"]["reasonCode"]] if "statusInfo" in answer else [])])
-
-
-async def composite(lab: Lab, evse_id: int = 1) -> list[tuple[int, float]]:
-    """Return the periods of the next hour's composite schedule in A."""
-    request = {"evseId": evse_id, "duration": 3600, "chargingRateUnit": "A"}
-    answer = await lab.csms.ask("GetCompositeSchedule", request)
-    return [(one["startPeriod"], one["limit"]) for one in answer["schedule"]["chargingSchedulePeriod"]]
 
 
 async def test_needs_are_told_after_the_transaction_with_ac_parameters_only() -> None:
@@ -98,7 +44,7 @@ async def test_a_dc_ev_tells_dc_parameters_only() -> None:
 
 
 async def test_the_ev_waits_for_its_schedule_and_follows_it() -> None:
-    """K15.FR.07: nothing flows before the profile; then 10 A, told as the schedule that was chosen (FR.19, FR.21)."""
+    """K15.FR.07: nothing flows before the profile; then 10 A, told as the schedule that was chosen (K15.FR.19, FR.21)."""
     async with iso_lab() as lab:
         transaction_id = await begin_told(lab)
         await lab.clock.sleep(20)
@@ -137,7 +83,7 @@ async def test_several_profiles_are_combined_schedule_by_schedule() -> None:
 
 
 async def test_an_ev_inside_its_schedule_is_forwarded_followed_and_reported() -> None:
-    """K15.FR.09, FR.10, FR.14: the EV asks for 80 % of 10 A, draws that, and the composite schedule says so."""
+    """K15.FR.09, FR.10, FR.14, SC.04: the EV asks for 80 % of 10 A, draws that, and the composite schedule says so."""
     async with iso_lab(ev_profile="inside") as lab:
         transaction_id = await begin_told(lab)
         await install(lab, tx_profile(transaction_id, [(0, 10), (900, 15)]))
@@ -270,6 +216,32 @@ async def test_a_new_profile_renegotiates_without_new_needs_and_lowers_at_once()
         assert len(lab.csms.of(NEEDS)) == 1
 
 
+async def test_after_a_renegotiation_the_new_choice_is_told_by_its_id() -> None:
+    """K16.FR.13, FR.14: an EV without a profile of its own chose 12 of two schedules; then of two others the first, 11."""
+    async with iso_lab(departure_s=3600) as lab:
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 8)], [(0, 12)]))
+        assert (await lab.csms.until(SCHEDULE))["chargingSchedule"]["id"] == 12
+        await lab.clock.sleep(5)
+        await install(lab, tx_profile(transaction_id, [(0, 10)], [(0, 7)]))
+        told = (await lab.csms.until(SCHEDULE, count=2))["chargingSchedule"]
+        assert (told["id"], [one["limit"] for one in told["chargingSchedulePeriod"]]) == (11, [10.0])
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [(15, 12.0), (7, 5.6)])
+async def test_after_a_renegotiation_the_composite_schedule_follows_the_ev(limit: float, allowed: float) -> None:
+    """K16.FR.10: 80 % of the new limit, no longer of the 10 A before it."""
+    async with iso_lab(ev_profile="inside") as lab:
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 10)]))
+        await lab.csms.until(SCHEDULE)
+        await lab.clock.sleep(5)
+        await install(lab, tx_profile(transaction_id, [(0, limit)]))
+        await lab.csms.until(SCHEDULE, count=2)
+        await lab.clock.sleep(5)
+        assert await composite(lab) == [(0, allowed)]
+
+
 async def test_an_external_limit_renegotiates_too() -> None:
     """K16.FR.02 as of errata 2025-09: whenever the EVSE's composite schedule changes, and only then."""
     async with iso_lab(ev_profile="inside") as lab:
@@ -286,7 +258,7 @@ async def test_an_external_limit_renegotiates_too() -> None:
 
 
 async def test_the_ev_renegotiates_with_new_needs() -> None:
-    """K17.FR.01, FR.06, FR.09, FR.10: new needs, a new profile, a new schedule; meanwhile the old one holds."""
+    """K17.FR.01, FR.06, FR.09, FR.10, FR.14: new needs, a new profile, a new schedule; meanwhile the old one holds."""
     async with iso_lab(ev_profile="inside") as lab:
         transaction_id = await begin_told(lab)
         await install(lab, tx_profile(transaction_id, [(0, 10)]))
@@ -300,6 +272,38 @@ async def test_the_ev_renegotiates_with_new_needs() -> None:
         told = await lab.csms.until(SCHEDULE, count=2)
         assert told["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == 12.0
         assert told["chargingSchedule"]["duration"] < 1800
+        await lab.clock.sleep(5)
+        assert (await composite(lab))[0] == (0, 12.0)
+
+
+async def test_an_ev_that_wants_more_without_a_profile_of_its_own_tells_its_choice() -> None:
+    """K17.FR.16: of 8 A and 12 A, asked for anew, it takes the second."""
+    async with iso_lab(departure_s=3600) as lab:
+        transaction_id = await begin_told(lab)
+        await install(lab, tx_profile(transaction_id, [(0, 8)]))
+        assert (await lab.csms.until(SCHEDULE))["chargingSchedule"]["id"] == 11
+        await lab.control.renegotiate(1, {"energy_wh": 5000})
+        await lab.csms.until(NEEDS, count=2)
+        await install(lab, tx_profile(transaction_id, [(0, 8)], [(0, 12)]))
+        assert (await lab.csms.until(SCHEDULE, count=2))["chargingSchedule"]["id"] == 12
+
+
+async def test_offline_new_needs_are_met_from_what_the_station_knows() -> None:
+    """K17.FR.15: under a default of 10 A the EV is offered that without the CSMS, keeps to 80 % of it; its needs are not told."""
+    async with iso_lab(ev_profile="inside") as lab:
+        await lab.csms.ask("SetChargingProfile", {"evseId": 0, "chargingProfile": charging_profile((0, 10), profile_id=9)})
+        await begin_told(lab)
+        lab.csms.answers[SCHEDULE] = lambda _: {"status": "Accepted"}
+        await lab.clock.sleep(90)
+        before = len(lab.csms.of(NEEDS))
+        await lab.control.cut_network(300)
+        await lab.clock.sleep(1)
+        await lab.control.renegotiate(1, {"energy_wh": 5000, "departure_s": 1800})
+        await lab.clock.sleep(30)
+        assert lab.power_w() == pytest.approx(8 * 690, abs=0.1)
+        told = await lab.csms.until(SCHEDULE, lambda one: one["chargingSchedule"]["duration"] <= 1800)
+        assert told["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == 8.0
+        assert len(lab.csms.of(NEEDS)) == before
 
 
 async def test_renegotiation_needs_a_session() -> None:

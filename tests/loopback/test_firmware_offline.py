@@ -46,6 +46,17 @@ async def test_offline_it_keeps_to_its_profiles() -> None:
         assert await lab.duty() == 10.0
 
 
+async def test_offline_without_a_profile_nothing_limits() -> None:
+    """K06.FR.02: the EVSE's own 16 A (26.66 %) before, during and after the outage."""
+    async with open_lab() as lab:
+        await lab.charge()
+        before = await lab.duty()
+        await lab.control.cut_network(1000)
+        await lab.clock.sleep(400)
+        assert (before, await lab.duty()) == (26.66, 26.66)
+        assert lab.power_w() > 10_000
+
+
 async def test_offline_a_card_starts_a_transaction() -> None:
     """Nobody can be asked, so that every card is taken; the CSMS hears of it afterwards and may end it."""
     async with open_lab() as lab:

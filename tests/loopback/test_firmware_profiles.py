@@ -37,6 +37,34 @@ async def test_a_profile_lowers_duty_and_current() -> None:
         assert lab.power_w() == pytest.approx((0.6 * 16.66 - 0.5) * 690, abs=0.1)
 
 
+async def test_the_pilot_says_how_much_only_after_authorisation() -> None:
+    """K02.FR.02: plugged, the pilot offers nothing; authorised, the EVSE's 16 A, or 10 A where a profile says so."""
+    async with open_lab() as lab:
+        await lab.csms.ask("SetChargingProfile", {"evseId": 2, "chargingProfile": charging_profile((0, 10))})
+        for evse_id in (1, 2):
+            await lab.control.plug(evse_id)
+        await lab.clock.sleep(30)
+        assert [await lab.duty(evse_id) for evse_id in (1, 2)] == [None, None]
+        for evse_id in (1, 2):
+            await lab.control.authorise(evse_id, f"CARD-{evse_id}")
+        await lab.clock.sleep(30)
+        assert [await lab.duty(evse_id) for evse_id in (1, 2)] == [26.66, 16.66]
+
+
+async def test_each_evse_has_a_schedule_of_its_own() -> None:
+    """K04.FR.01, K03.FR.03: 10 A on EVSE 1, 7 A on EVSE 2, at the pilots and in the composite schedules."""
+    async with open_lab() as lab:
+        for evse_id, limit in ((1, 10), (2, 7)):
+            await lab.charge(evse_id)
+            profile = charging_profile((0, limit), profile_id=evse_id)
+            await lab.csms.ask("SetChargingProfile", {"evseId": evse_id, "chargingProfile": profile})
+        await lab.clock.sleep(30)
+        assert [await lab.duty(evse_id) for evse_id in (1, 2)] == [16.66, 11.66]
+        asked = [{"evseId": evse_id, "duration": 60, "chargingRateUnit": "A"} for evse_id in (1, 2)]
+        answers = [await lab.csms.ask("GetCompositeSchedule", one) for one in asked]
+        assert [one["schedule"]["chargingSchedulePeriod"][0]["limit"] for one in answers] == [10.0, 7.0]
+
+
 async def test_boundaries_of_a_schedule_change_the_duty_in_time() -> None:
     """6900 W, 0 W, 11040 W in steps of 600 s: 10 A, a pause, 16 A; each a second after its boundary."""
     async with open_lab() as lab:

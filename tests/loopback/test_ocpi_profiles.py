@@ -82,12 +82,14 @@ async def test_a_failure_at_the_station_is_a_rejected_result(rig: OcpiRig, failu
 
 
 async def test_the_second_put_replaces_the_first(rig: OcpiRig) -> None:
-    """One id and one level per session and writer (K01.FR.05, FR.39)."""
+    """One id and one level per session and writer (K01.FR.05, FR.39), for this transaction only (K02.FR.01, FR.03)."""
     session_id = await rig.session()
     await _result(rig, session_id)
     await _result(rig, session_id, PROFILE | {"duration": 1800})
     first, second = (call["chargingProfile"] for call in rig.stations.sent("SetChargingProfile"))
     assert (first["id"], first["stackLevel"]) == (second["id"], second["stackLevel"])
+    assert {one["chargingProfilePurpose"] for one in (first, second)} == {"TxProfile"}
+    assert first["transactionId"] == second["transactionId"]
     assert second["chargingSchedule"][0]["duration"] == 1800
 
 

@@ -50,6 +50,15 @@ async def test_enter_says_that_it_is_done(terminal: tuple[int, int]) -> None:
     await asking
 
 
+async def test_an_ev_is_asked_for_in_words_and_numbers(terminal: tuple[int, int]) -> None:
+    """What it says over ISO 15118 may be a word."""
+    operator, bench = terminal
+    asking = asyncio.create_task(control(bench).vehicle(1, {"iso15118": 1, "departure_s": 3600.0, "ev_profile": "inside"}))
+    assert "with iso15118 1, departure_s 3600, ev_profile inside; do not" in await shown(operator)
+    os.write(operator, b"\n")
+    await asking
+
+
 @pytest.mark.parametrize("word", [b"n\n", b"skip\n", b"NO\n"])
 async def test_an_operator_who_cannot_ends_the_run(terminal: tuple[int, int], word: bytes) -> None:
     """The reason names what was asked for."""

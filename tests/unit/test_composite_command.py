@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from bench.cli import main
 from tests.support_composite import case, default, profile, stamp
 
+SCHEDULE = ".chargingSchedule[0]"
+PERIODS = f"{SCHEDULE}.chargingSchedulePeriod"
 REQUIRED = ("now", "duration_s", "rate_unit", "evse", "n_evses", "profiles")
 
 
@@ -98,6 +101,14 @@ def test_explain_says_where_the_local_limit_counts(tmp_path: Path, capsys: pytes
     assert "nothing limits" in capsys.readouterr().err
 
 
+def test_explain_goes_on_where_the_calendar_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The year 9999 is followed by one that no date-time can write."""
+    raw = case((1, profile(1, (0, 16), duration=90) | {"validTo": "9999-12-31T23:59:59-14:00"}))
+    raw["now"] = raw["profiles"][0]["chargingProfile"]["chargingSchedule"][0]["startSchedule"] = "9999-12-31T23:59:00Z"
+    assert run(tmp_path, raw, "--explain") == 0
+    assert "from 90 s (beyond the calendar): no limit" in capsys.readouterr().err
+
+
 def test_plot_draws_a_bar_for_each_period(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The highest limit is 50 characters long, half of it 25; a gap is open to the right."""
     assert run(tmp_path, case((1, profile(1, (0, 16), (40, 8), duration=60))), "--plot") == 0
@@ -141,8 +152,6 @@ def test_an_unknown_key_is_refused_at_every_level(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"now": NaN}', "NaN is no number of JSON"),
-        ('{"duration_s": 1e999}', "1e999 is beyond any number"),
         ('{"evse": 1, "evse": 2}', "key 'evse' stands twice in one object"),
         ("[]", "must be a JSON object"),
         ("{", "not valid JSON"),
@@ -183,7 +192,12 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Capt
         ({"tx_start_by_evse": {"1": "noon"}}, "tx_start_by_evse.1", "is no RFC 3339 date-time with Z"),
         ({"assume_transaction": "yes"}, "assume_transaction", '"yes": must be true or false'),
         ({"current_type": "ac"}, "current_type", "must be 'AC' or 'DC'"),
+        ({"now": math.nan}, "now", "NaN: must be a text"),
+        ({"duration_s": math.inf}, "duration_s", "Infinity: must be"),
+        ({"defaults": {"voltage": math.nan}}, "defaults.voltage", "NaN: must be"),
+        ({"defaults": {"limit_A": math.inf}}, "defaults.limit_A", "Infinity: must be"),
         ({"options": {"preset": "best"}}, "options.preset", '"best": must be one of text, libocpp'),
+        ({"options": {"preset": ""}}, "options.preset", '"": must be one of text, libocpp'),
         ({"defaults": {"limit_A": "16"}}, "defaults.limit_A", '"16": must be a number, without quotes'),
         ({"defaults": {"limit_A": -1}}, "defaults.limit_A", "-1: must be greater than or equal to 0"),
         ({"defaults": {"phases": 4}}, "defaults.phases", "4: must be less than or equal to 3"),
@@ -206,20 +220,34 @@ def test_a_wrong_value_is_named(
         (broken("stackLevel", value="0"), ".stackLevel", "'0' must be an integer"),
         (broken("chargingProfilePurpose", value="Wish"), ".chargingProfilePurpose", "'Wish' must be one of "),
         (broken("chargingSchedule", value=[]), ".chargingSchedule", "has no chargingSchedule"),
-        (broken("validTo", value="soon"), "", "soon"),
-        (broken("chargingSchedule", 0, "startSchedule", drop=True), ".chargingSchedule[0].startSchedule", "Absolute needs it"),
-        (broken("chargingSchedule", 0, "duration", value=-1), ".chargingSchedule[0].duration", "-1 s must be at least 0"),
-        (broken("chargingSchedule", 0, "duration", value=10**400), ".chargingSchedule[0].duration", "is too large"),
-        (broken("chargingSchedule", 0, "chargingSchedulePeriod", value=[]), "", "has no chargingSchedulePeriod"),
+        (broken("validTo", value="soon"), ".validTo", "'soon' is no RFC 3339 date-time"),
+        (broken("validFrom", value="2026-01-15"), ".validFrom", "'2026-01-15' is no RFC 3339 date-time"),
+        (broken("chargingSchedule", 0, "startSchedule", value="2026-02-30T00:00:00"), f"{SCHEDULE}.startSchedule", "no RFC 3339"),
+        (broken("chargingSchedule", 0, "chargingRateUnit", value="kW"), f"{SCHEDULE}.chargingRateUnit", "'kW' must be A or W"),
+        (broken("chargingSchedule", 0, "startSchedule", drop=True), f"{SCHEDULE}.startSchedule", "needs a startSchedule"),
+        (broken("chargingSchedule", 0, "duration", value=-1), f"{SCHEDULE}.duration", "-1 s must be at least 0"),
+        (broken("chargingSchedule", 0, "duration", value=10**400), f"{SCHEDULE}.duration", "is too large"),
+        (broken("chargingSchedule", 0, "chargingSchedulePeriod", value=[]), PERIODS, "has no chargingSchedulePeriod"),
         (
             broken("chargingSchedule", 0, "chargingSchedulePeriod", 0, "limit", value=-0.1),
-            ".chargingSchedule[0].chargingSchedulePeriod[0].limit", "-0.1 must be at least 0",
+            f"{PERIODS}[0].limit", "-0.1 must be at least 0",
+        ),
+        (
+            broken("chargingSchedule", 0, "chargingSchedulePeriod", 0, "limit", value=math.nan),
+            f"{PERIODS}[0].limit", "nan is no finite number",
+        ),
+        (
+            broken("chargingSchedule", 0, "chargingSchedulePeriod", 0, "limit", value=math.inf),
+            f"{PERIODS}[0].limit", "inf is no finite number",
         ),
         (
             broken("chargingSchedule", 0, "chargingSchedulePeriod", 0, "numberPhases", value=4),
-            ".chargingSchedule[0].chargingSchedulePeriod[0].numberPhases", "4 must be from 1 to 3",
+            f"{PERIODS}[0].numberPhases", "4 must be from 1 to 3",
         ),
-        (changed(profile(7, (0, 1), (0, 2))), "", "startPeriod does not ascend (K01.FR.35)"),
+        (
+            changed(profile(7, (0, 1), (0, 2))),
+            f"{PERIODS}[1].startPeriod", "0 comes after 0: startPeriod has to ascend (K01.FR.35)",
+        ),
         (changed(profile(7, (0, 1), kind="Recurring")), ".recurrencyKind", "Recurring needs Daily or Weekly, has None"),
         (changed(profile(7, (0, 1), unit="W"), current_type="DC"), "", "is in W, asked in A: on DC a limit has no conversion"),
     ],

@@ -59,12 +59,13 @@ def ev(limit: float, schedule_id: int = 1) -> dict[str, Any]:
 
 
 async def test_accepted_needs_are_followed_by_a_profile(csms: Csms, journal: MemoryJournal) -> None:
-    """K15.FR.03, FR.07: the answer first, then a TxProfile of 10 A (13.8 kWh in 2 h on 3 x 230 V) for this transaction."""
+    """K15.FR.02, FR.03, FR.07, FR.11, FR.18: the answer first, then one schedule of 10 A (13.8 kWh in 2 h on 3 x 230 V)."""
     async with attached(csms) as station:
         await start(station)
         assert await station.ask("NotifyEVChargingNeeds", NEEDS) == {"status": "Accepted"}
         sent = await profile(station)
-        assert (sent["transactionId"], sent["chargingSchedule"][0]["chargingSchedulePeriod"][0]["limit"]) == ("T", 10.0)
+        (schedule,) = sent["chargingSchedule"]
+        assert (sent["transactionId"], schedule["chargingSchedulePeriod"][0]["limit"]) == ("T", 10.0)
         assert await station.ask("NotifyEVChargingSchedule", ev(10)) == {"status": "Accepted"}
     assert codes(journal) == []
 
@@ -171,3 +172,83 @@ async def test_closing_ends_what_is_under_way(csms: Csms) -> None:
         await station.ask("NotifyEVChargingNeeds", NEEDS)
         await station.hear()
         await csms.close()
+
+
+async def agreed(station: MemoryLink) -> dict[str, Any]:
+    """Begin a transaction, tell the needs, agree on 10 A, and return the profile."""
+    await start(station)
+    await station.ask("NotifyEVChargingNeeds", NEEDS)
+    sent = await profile(station)
+    assert await station.ask("NotifyEVChargingSchedule", ev(10)) == {"status": "Accepted"}
+    return sent
+
+
+def with_tuples(most: int) -> dict[str, Any]:
+    """Return needs of an EV that takes so many periods in a schedule."""
+    return {**NEEDS, "maxScheduleTuples": most}
+
+
+@pytest.mark.parametrize(("most", "periods"), [(1, [1]), (2, [1, 2, 2])])
+async def test_new_needs_of_the_ev_are_met_by_a_new_profile(
+    csms: Csms, journal: MemoryJournal, most: int, periods: list[int]
+) -> None:
+    """K17.FR.02, FR.03, FR.07, FR.08: Accepted, and at once up to three schedules of no more periods than the EV takes."""
+    csms.needs.policy = NeedsPolicy(schedules=3, read_back=False)
+    async with attached(csms) as station:
+        first = await agreed(station)
+        assert await station.ask("NotifyEVChargingNeeds", with_tuples(most)) == {"status": "Accepted"}
+        sent = await profile(station)
+    assert (sent["id"], sent["transactionId"]) == (first["id"], "T")
+    assert [len(one["chargingSchedulePeriod"]) for one in sent["chargingSchedule"]] == periods
+    assert codes(journal) == []
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize(("delay_s", "found"), [(59, []), (61, ["needs_profile_late"])])
+async def test_a_profile_for_new_needs_has_a_minute(
+    csms: Csms, clock: FakeClock, journal: MemoryJournal, delay_s: float, found: list[str]
+) -> None:
+    """K17.FR.08: 59 s are in time, 61 s are told."""
+    async with attached(csms) as station:
+        await agreed(station)
+        csms.needs.policy = NeedsPolicy(delay_s=delay_s, read_back=False)
+        await station.ask("NotifyEVChargingNeeds", NEEDS)
+        clock.advance(delay_s)
+        await asyncio.sleep(delay_s + 0.5)
+        await profile(station)
+    assert codes(journal) == found
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize(("status", "profiles"), [("Rejected", 0), ("Processing", 1)])
+async def test_new_needs_may_wait_or_be_refused(csms: Csms, status: Any, profiles: int) -> None:
+    """K17.FR.04, FR.05: no profile follows a refusal; one follows later where the CSMS is still at it."""
+    async with attached(csms) as station:
+        await agreed(station)
+        csms.needs.policy = NeedsPolicy(status, delay_s=90, read_back=False)
+        assert await station.ask("NotifyEVChargingNeeds", NEEDS) == {"status": status}
+        await asyncio.sleep(80)
+        assert station.silent()
+        await asyncio.sleep(20)
+        assert station.silent() == (not profiles)
+        if profiles:
+            await profile(station)
+
+
+@pytest.mark.parametrize("by", ["CSMS", "EV"])
+async def test_after_a_renegotiation_the_schedule_of_the_ev_is_judged_again(csms: Csms, by: str) -> None:
+    """K16.FR.06 to FR.08, K17.FR.11 to FR.13: 11 A of 10 is Rejected and negotiated once more; 10 A is Accepted."""
+    async with attached(csms) as station:
+        first = await agreed(station)
+        if by == "EV":
+            await station.ask("NotifyEVChargingNeeds", NEEDS)
+        else:
+            asking = asyncio.create_task(csms.needs.renegotiate("CS-1", 1))
+        await profile(station)
+        if by == "CSMS":
+            await asking
+        assert (await station.ask("NotifyEVChargingSchedule", ev(11)))["status"] == "Rejected"
+        assert (await profile(station))["id"] == first["id"]
+        assert await station.ask("NotifyEVChargingSchedule", ev(10)) == {"status": "Accepted"}
+        await asyncio.sleep(0)
+        assert station.silent()

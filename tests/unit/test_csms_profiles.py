@@ -110,6 +110,32 @@ async def test_a_time_out_is_unknown_until_the_read_back(csms: Csms, journal: Me
     assert findings(journal) == []
 
 
+async def test_profiles_are_sent_while_a_transaction_runs(csms: Csms) -> None:
+    """K01.FR.01, FR.02, FR.08: at any time, a TxProfile for this transaction, and a default for those to come."""
+    event = {"eventType": "Started", "timestamp": "2026-01-15T00:00:00Z", "triggerReason": "CablePluggedIn", "seqNo": 0,
+             "transactionInfo": {"transactionId": "T"}, "evse": {"id": 1}}  # fmt: skip
+    tx = profile(2, chargingProfilePurpose="TxProfile", transactionId="T")
+    async with attached(csms) as station:
+        await station.ask("TransactionEvent", event)
+        for one in (tx, profile(1), {**tx, "stackLevel": 1}):
+            setting = asyncio.create_task(csms.profiles.set("CS-1", 1, one, read_back=False))
+            assert await answer(station, "SetChargingProfile", "Accepted") == {"evseId": 1, "chargingProfile": one}
+            assert await setting == {"status": "Accepted"}
+    assert {number: one.profile["chargingProfilePurpose"] for number, one in csms.profiles.book("CS-1").intent.items()} == {
+        1: "TxDefaultProfile", 2: "TxProfile",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", [None, "W"])
+async def test_the_composite_schedule_can_be_asked_for(csms: Csms, unit: str | None) -> None:
+    """K08.FR.01: of the station (EVSE 0), for an hour, in W where that is wanted; the answer comes back as it is."""
+    async with attached(csms) as station:
+        asking = asyncio.create_task(csms.profiles.composite("CS-1", 0, 3600, unit))
+        asked = await answer(station, "GetCompositeSchedule", "Rejected")
+        assert asked == {"evseId": 0, "duration": 3600} | ({"chargingRateUnit": unit} if unit else {})
+        assert await asking == {"status": "Rejected"}
+
+
 async def test_cleared_profiles_are_no_longer_intended(csms: Csms, journal: MemoryJournal) -> None:
     """K10.FR.03: and one that stays nonetheless is told."""
     async with attached(csms) as station:
@@ -138,7 +164,7 @@ async def test_rules_of_the_csms_are_kept_unless_it_is_deliberate(csms: Csms) ->
 
 
 async def test_a_remote_start_is_bound_by_its_id(csms: Csms, journal: MemoryJournal) -> None:
-    """K05, F01: the TxProfile belongs to the transaction that carries the remoteStartId, and ends with it."""
+    """K05.FR.01, F01: the TxProfile goes with the request; it belongs to, and ends with, the transaction with its id."""
     tx = profile(chargingProfilePurpose="TxProfile")
     event = {"timestamp": "2026-01-15T00:00:00Z", "triggerReason": "RemoteStart", "evse": {"id": 1}}
     async with attached(csms) as station:
@@ -147,7 +173,7 @@ async def test_a_remote_start_is_bound_by_its_id(csms: Csms, journal: MemoryJour
         asked = await answer(station, "RequestStartTransaction", "Accepted")
         remote, _ = await starting
         info = {"transactionId": "T", "remoteStartId": remote}
-        assert asked["remoteStartId"] == remote
+        assert (asked["remoteStartId"], asked["chargingProfile"]) == (remote, tx)
         await station.ask("TransactionEvent", {**event, "eventType": "Started", "seqNo": 0, "transactionInfo": info})
         assert csms.stations["CS-1"].remote_starts[remote].transaction_id == "T"
         assert csms.profiles.book("CS-1").intent[1].profile["transactionId"] == "T"

@@ -40,7 +40,8 @@ PLACES: Final = {TX: (1, 2), TX_DEFAULT: (0, 1, 2), STATION_MAX: (0,), EXTERNAL:
 PHASES: Final[tuple[dict[str, int], ...]] = (
     {}, {}, {"numberPhases": 1}, {"numberPhases": 2}, {"numberPhases": 3}, {"numberPhases": 1, "phaseToUse": 2},
 )  # fmt: skip
-SOURCES: Final = ("EMS", "SO", "Other")
+SAID_BY: Final = ((TX, "CSO"), (TX_DEFAULT, "CSO"), (STATION_MAX, "CSO"), (EXTERNAL, "EMS"), (EXTERNAL, "SO"))
+"""Purposes, with the source of each."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,11 @@ def stamp(offset: int) -> str:
 
 @st.composite
 def stations(draw: st.DrawFn, direct_current: tuple[bool, ...] = (False, False, False, True)) -> Facts:
-    """Return a station with up to eight profiles; no purpose has a stack level twice (K01.FR.06, FR.39, FR.52, FR.53)."""
+    """Return a station with up to eight profiles, purpose, source and stack level unique (K01.FR.06, FR.39, FR.52, FR.53)."""
     dc, unit = draw(st.sampled_from(direct_current)), draw(st.sampled_from("AW"))
-    keys = draw(st.lists(st.tuples(st.sampled_from(tuple(PLACES)), st.integers(0, 3)), max_size=8, unique=True))
+    keys = draw(st.lists(st.tuples(st.sampled_from(SAID_BY), st.integers(0, 3)), max_size=8, unique=True))
     units = unit if dc else "AW"
-    stack = [_entry(draw, number, purpose, level, units) for number, (purpose, level) in enumerate(keys, 1)]
+    stack = [_entry(draw, number, purpose, source, level, units) for number, ((purpose, source), level) in enumerate(keys, 1)]
     began = {evse_id: T0 - draw(st.integers(0, 2000)) for evse_id in (1, 2) if draw(st.booleans())}
     return Facts(
         stack, began, dc, draw(st.sampled_from((3, 3, 1))), draw(st.sampled_from((16.0, 32.0))),
@@ -93,7 +94,7 @@ def stations(draw: st.DrawFn, direct_current: tuple[bool, ...] = (False, False, 
     )  # fmt: skip
 
 
-def _entry(draw: st.DrawFn, identity: int, purpose: str, level: int, units: str) -> Entry:
+def _entry(draw: st.DrawFn, identity: int, purpose: str, source: str, level: int, units: str) -> Entry:
     kind = draw(st.sampled_from(("Absolute", "Recurring", "Relative")[: 2 if purpose == STATION_MAX else 3]))
     unit, evse_id = draw(st.sampled_from(units)), draw(st.sampled_from(PLACES[purpose]))
     highest = 400 if unit == "A" else 276_000
@@ -125,7 +126,6 @@ def _entry(draw: st.DrawFn, identity: int, purpose: str, level: int, units: str)
         raw["validFrom"] = stamp(draw(st.integers(-1000, 3000)))
     if draw(st.booleans()):
         raw["validTo"] = stamp(draw(st.integers(-500, 5000)))
-    source = draw(st.sampled_from(SOURCES)) if purpose == EXTERNAL else "CSO"
     return Entry(evse_id, source, T0 - draw(st.integers(0, 3000)), raw)
 
 

@@ -54,6 +54,12 @@ def test_valid_from_is_inclusive_and_valid_to_exclusive() -> None:
     assert [amps_at([one], t) for t in (49.999, 50, 60, 69.999, 70)] == [None, 16, 10, 10, None]
 
 
+def test_without_a_validity_it_counts_until_it_is_replaced() -> None:
+    """K01.FR.10: neither validFrom nor validTo: still in force after 30 years, and from long before it came."""
+    one = profile((0, 16), start=T - 30 * 365 * DAY)
+    assert [amps_at([one], t) for t in (-29 * 365 * DAY, 0, 30 * 365 * DAY)] == [16, 16, 16]
+
+
 def test_zero_is_a_limit() -> None:
     """A gap falls through, a limit of 0 does not (K01.FR.17)."""
     above = profile((0, 0), id=2, stack_level=1)
