@@ -56,3 +56,16 @@ async def test_offline_the_default_goes_on(run: Run) -> None:
         assert await procedure.wait_for_power(below=5000, within=70)
         await procedure.wait(AWAY_S)
         await procedure.wait_online()
+
+
+@pytest.mark.requirement("K07.FR.01")
+async def test_a_transaction_that_begins_offline_obeys_the_default(run: Run) -> None:
+    """The network is cut before the card is shown: the installed TxDefaultProfile limits the transaction from its begin."""
+    async with run(title="A transaction that begins offline", checks=METERED) as procedure:
+        await procedure.demand(16)
+        assert await procedure.set_profile([(0, 8)], purpose="TxDefaultProfile") == "Accepted"
+        await procedure.plug()
+        await procedure.cut_network(AWAY_S)
+        await procedure.wait(5)
+        await procedure.authorise(within_s=2 * AWAY_S)
+        await procedure.wait(10)

@@ -72,7 +72,10 @@ class Finding:
 
 @dataclass(slots=True)
 class TransactionSpan:
-    """A transaction and when the bench heard of its begin and end; the station's own clock only anchors Relative profiles."""
+    """A transaction and when the bench heard of its begin and end; the station's own clock only anchors Relative profiles.
+
+    What happened offline counts from when the station says it did.
+    """
 
     transaction: Transaction
     begun: float

@@ -310,7 +310,8 @@ class _Judged:
 
     def _offered_above(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
         """Say that the station offered more than the limit, though nobody took it; empty where it did not."""
-        limit_a = self._per_phase(limit.limit, limit.unit, self._most_phases)
+        in_use = [phases_in_use(one) for one in settled if max(one.current_a) > DRAWING_A]
+        limit_a = self._per_phase(limit.limit, limit.unit, max(in_use, default=self._most_phases))
         for sample in settled:
             pilot = self._pilot_around(sample)
             if pilot is not None and pilot.offered_a > limit_a + _DUTY_TOLERANCE_A:

@@ -184,4 +184,16 @@ def _fold_transactions(facts: RunFacts) -> None:
             offset = facts.clock_offset(call.station)
             span.transaction = with_power_path(span.transaction, request, call.asked + offset)
         if span is not None and request["eventType"] == "Ended" and span.ended is None:
-            span.ended, span.ended_seq = call.asked, call.asked_seq
+            span.ended, span.ended_seq = _happened(facts, call), call.asked_seq
+
+
+def _happened(facts: RunFacts, call: Call) -> float:
+    """Return when a TransactionEvent came; where it was queued offline, when it happened, as the station tells.
+
+    What it tells counts only inside a span in which it had no connection.
+    """
+    if call.request.get("offline"):
+        told = time_or(call.request["timestamp"], call.asked) - facts.clock_offset(call.station)
+        if any(start <= told < end <= call.asked for start, end in facts.offline(call.station)):
+            return told
+    return call.asked

@@ -171,7 +171,28 @@ class IgnoresPhaseToUse:
         return (0,) if len(lines) == 1 else lines
 
 
+class LowerOffline:
+    """Without the CSMS and without a profile an EV gets the least there is (K06.FR.02)."""
+
+    ID: ClassVar = "station.lower-offline"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "while the station is offline, an EV that no profile limits is offered 6 A"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def __init__(self) -> None:
+        self._online = True
+
+    def on_link(self, online: bool) -> bool:
+        """Remember it."""
+        self._online = online
+        return online
+
+    def limit_a(self, evse_id: int, t: float, ruling: Ruling | None, max_a: float, amps: float) -> float:
+        """Hold it down."""
+        return amps if self._online or ruling else min(amps, MIN_CURRENT_A)
+
+
 LIMIT_FAULTS: Final[tuple[Any, ...]] = (
     IgnoresLimit, ZeroResume, JumpsOnRepeat, OffersMore, NeverPauses, SumsPhases, MaxPerEvse, IgnoresNumberPhases,
-    IgnoresPhaseToUse,
+    IgnoresPhaseToUse, LowerOffline,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The procedures that need more than the default rig has: on the emulated rig with all of it, and on the emulated DC station."""
+"""The procedures that need another rig than the default one: with all that it lacks, with DC, or with less than it has."""
 
 from __future__ import annotations
 
@@ -23,11 +23,19 @@ HEADLINE: Final = re.compile(r"procedures: (\d+) passed of (\d+) applicable of (
 
 @pytest.mark.parametrize(
     ("rig", "files"),
-    [("emulated-full", ("test_k11_k13.py", "test_k15_k17.py", "test_k01_phases.py")), ("emulated-dc", ("test_dc.py",))],
+    [
+        ("emulated-full", ("test_k11_k13.py", "test_k15_k17.py", "test_k01_phases.py")),
+        ("emulated-dc", ("test_dc.py",)),
+        ("emulated-plain", (
+            "test_k01_refused.py::test_a_station_without_smart_charging_answers_with_an_error",
+            "test_k05.py::test_without_smart_charging_the_profile_is_ignored",
+        )),
+        ("emulated-amperes", ("test_k01_refused.py::test_a_unit_that_is_not_supported_is_refused", "test_k08.py")),
+    ],
 )
 def test_the_procedures_pass_on_their_rig(rig: str, files: tuple[str, ...], tmp_path: Path) -> None:
     """One pytest for all: each procedure passes, or does not apply."""
-    there = [str(ROOT / "hil_tests" / one) for one in files if (ROOT / "hil_tests" / one).is_file()]
+    there = [str(ROOT / "hil_tests" / one) for one in files if (ROOT / "hil_tests" / one.partition("::")[0]).is_file()]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rig", rig, f"--bench-out={tmp_path}", *there]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     found = HEADLINE.search(done.stdout)

@@ -6,7 +6,7 @@ import pytest
 
 from bench.domain.documents import Kind
 from bench.domain.verdicts import FaultClass, Verdict
-from tests.support_conduct import Story, profile, tx_profile
+from tests.support_conduct import Story, profile, stamp, tx_profile
 
 
 def has(story: Story, requirement: str, end: float = 0) -> set[Verdict]:
@@ -172,6 +172,34 @@ def test_offline_the_profile_is_followed() -> None:
     assert has(offline(16.0, "tx"), "K06.FR.01") == {Verdict.FAIL}
     assert has(offline(9.8, "default"), "K07.FR.01") == {Verdict.PASS}
     assert has(offline(16.0, "default"), "K07.FR.01") == {Verdict.FAIL}
+
+
+@pytest.mark.parametrize(("duty_percent", "verdicts"), [(10.0, {Verdict.FAIL}), (26.67, set())])
+def test_who_holds_an_ev_down_while_offline_the_pilot_says(duty_percent: float, verdicts: set[Verdict]) -> None:
+    """K06.FR.02: the EV wants 16 A and gets 6 A: the station's doing at 10 % duty, the EV's own at 26.67 %."""
+    story = Story()
+    story.transaction()
+    story.draw(30, evse1=lambda _: 16.0)
+    story.link("closed")
+    view = {"station": "CS-EMU-1", "evse": 1, "state": "C", "duty_percent": duty_percent, "ev_wants_a": 16.0}
+    story.journal.write(Kind.PILOT_SAMPLE, view)
+    story.draw(80, evse1=lambda _: 5.9)
+    story.link("connected")
+    story.draw(85, evse1=lambda _: 16.0)
+    assert has(story, "K06.FR.02") == verdicts
+
+
+@pytest.mark.parametrize(("drawn", "verdict"), [(9.8, Verdict.PASS), (16.0, Verdict.FAIL)])
+def test_a_transaction_that_began_offline_is_judged_from_its_begin(drawn: float, verdict: Verdict) -> None:
+    """K07.FR.01: it began at second 10 and is told at second 60, marked as offline; the default of 10 A bound it from 10 on."""
+    story = Story()
+    story.set(profile(limit=10))
+    story.at(5).link("closed")
+    story.draw(60, evse1=lambda second: drawn if second > 12 else 0.0)
+    story.link("connected")
+    story.transaction(offline=True, timestamp=stamp(10))
+    story.draw(65, evse1=lambda _: 9.8)
+    assert has(story, "K07.FR.01") == {verdict}
 
 
 def test_a_station_that_is_switched_off_shows_no_obedience() -> None:

@@ -74,6 +74,15 @@ def test_a_purpose_is_dropped_while_offline() -> None:
     assert seen == [8, None, 8]
 
 
+def test_an_ev_without_profile_is_held_down_while_offline() -> None:
+    """16 A while online, 6 A without the CSMS; a limit is applied as it is."""
+    seam = seeded("station.lower-offline")
+    assert seam.apply("limit_a", 1, 0.0, None, 16.0, value=16.0) == 16
+    seam.apply("on_link", value=False)
+    assert seam.apply("limit_a", 1, 0.0, None, 16.0, value=16.0) == 6
+    assert applied(seam, 10) == [10]
+
+
 def applied(seam: FaultSeam, *limits: float, phases: int = 3) -> list[float]:
     """Return what an EVSE of 16 A applies for limits in A, one after the other."""
     return [

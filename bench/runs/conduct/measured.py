@@ -324,10 +324,23 @@ def _unlimited_offline(scene: Scene, evse: EvseFacts) -> Iterator[Shown]:
         during = [one for one in evse.samples if start <= one.requested and one.received < end]
         if not before or not during or before[-1] <= DRAWING_A:
             continue
-        last = during[-1]
-        if max(last.current_a) >= before[-1] - _FREE_A:
-            text = f"{evse.name} offline from {clock_text(start)}: {max(last.current_a):.1f} A, {before[-1]:.1f} A before"
-            yield shown("K06.FR.02", True, text, (last.seq,), FaultClass.UNDER_DELIVERY)
+        last, least = during[-1], before[-1] - _FREE_A
+        drew, held = max(last.current_a), _held_down(evse, during, least, span)
+        if drew >= least or held:
+            text = f"{evse.name} offline from {clock_text(start)}: {drew:.1f} A, {before[-1]:.1f} A before{held}"
+            yield shown("K06.FR.02", not held, text, (last.seq,), FaultClass.UNDER_DELIVERY)
+
+
+def _held_down(evse: EvseFacts, during: list[Sample], least: float, span: TransactionSpan) -> str:
+    """Say that the EV wanted at least so many A and the pilot offered fewer, to the end; empty where nobody saw that.
+
+    An EV that draws nothing proves nothing: the station may be switched off.
+    """
+    looks = [one for one in evse.pilot if one.at <= during[-1].received]
+    if not looks or _span(evse, during[-1].received) is not span or max(during[-1].current_a) <= DRAWING_A:
+        return ""
+    offered, wanted = looks[-1].offered_a, looks[-1].ev_wants_a or 0.0
+    return f"; the EV wants {wanted:.1f} A and is offered {offered:.1f} A" if wanted >= least and offered < least else ""
 
 
 def judge_station_measured(scene: Scene, power: CheckResult) -> Iterator[Shown]:
