@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from bench.domain.documents import Kind
 from bench.rig.restore import stop_transactions
 from bench.runs.restore import Restorer
 from bench.runs.snapshot import FLOOR_PROFILE_ID, Snapshot
@@ -44,4 +45,18 @@ async def test_what_may_still_run_is_told(clock: FakeClock, journal: MemoryJourn
         if status:
             station.say(3, number, {"status": status})
         assert await stopping == going_on
+    await csms.close()
+
+
+async def test_a_password_that_a_station_tells_is_a_secret(clock: FakeClock, journal: MemoryJournal) -> None:
+    """BasicAuthPassword is to be written only; what a station tells of it all the same is kept out of the evidence."""
+    csms = new_csms(clock, journal)
+    place = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
+    async with attached(csms) as station:
+        keeping = asyncio.create_task(Snapshot("CS-1").keep_variable(csms, journal, place))
+        _, number, _, _ = await station.hear()
+        result = place | {"attributeStatus": "Accepted", "attributeValue": "hunter2hunter2hunter2"}
+        station.say(3, number, {"getVariableResult": [result]})
+        await keeping
+    assert "hunter2hunter2hunter2" not in str(journal.of(Kind.SNAPSHOT))
     await csms.close()
