@@ -19,7 +19,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """Restore; 0 when the station is as it was found, 1 when it is not, 2 on bad usage, 4 when it does not come."""
+    """Restore; 0 when the station is as it was found, 1 when it is not, 2 on bad usage, 4 when it does not come or to rest."""
     from bench.rig.files import find_rig, run_folder
     from bench.rig.restore import RestoreOrder, restore_rig
 

@@ -14,6 +14,8 @@ from bench.errors import CallTimeoutError, StationError
 
 MOST_VARIABLES: Final = 50_000
 """Of one report, and its parts; what comes beyond is dropped."""
+MOST_WAITS: Final = 20
+"""So many times the time of a call a report may take in all, for a station that never comes to an end."""
 REMEMBERED: Final = 100
 
 
@@ -154,18 +156,22 @@ class DeviceModel:
         return found
 
     async def _complete(self, station_id: str, report: DeviceReport) -> None:
-        """Wait for the end of a report, as long as another part comes within the time of a call."""
+        """Wait for the end of a report, as long as another part comes within the time of a call, and not for ever."""
         limit_s = self._core.call_timeout_s
+        deadline = self._core.clock.monotonic() + MOST_WAITS * limit_s
         while not report.complete:
             if report.overflowed:
                 raise StationError(f"{station_id}: NotifyReport has more than {MOST_VARIABLES} variables or parts")
             before = len(report.parts)
+            waited_s = limit_s
             if await self._core.wait_until(partial(report.moved_since, before), limit_s):
-                continue
+                if report.complete or self._core.clock.monotonic() < deadline:
+                    continue
+                before, waited_s = len(report.parts), MOST_WAITS * limit_s
             lost = ", ".join(map(str, report.missing)) or f"whatever follows {max(report.parts, default=-1)}"
             text = f"{before} parts came; missing: seqNo {lost}" if before else "no part came"
             self._core.finding(station_id, "report_incomplete", f"NotifyReport: {text}")
-            raise CallTimeoutError(f"{station_id} did not complete NotifyReport within {limit_s:g} s: {text}")
+            raise CallTimeoutError(f"{station_id} did not complete NotifyReport within {waited_s:g} s: {text}")
 
     def _reported(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         """B07: parts are counted from 0; `tbc` says that more follow."""

@@ -13,6 +13,8 @@ from bench.errors import CallTimeoutError, StationError, UsageError
 
 MOST_REPORTED: Final = 10_000
 """Profiles of one report, and its parts; what comes beyond is dropped."""
+MOST_WAITS: Final = 20
+"""So many times the time of a call a report may take in all, for a station that never comes to an end."""
 MOST_LOOSE: Final = 20
 """Reports that are awaited for a raw GetChargingProfiles, at one station."""
 Settle = Callable[[State], None]
@@ -170,16 +172,19 @@ class Profiles:
             station.reports.pop(request_id, None)
 
     async def _complete(self, station_id: str, report: ProfileReport) -> None:
-        """Wait for the end of a report, as long as another part comes within the time of a call."""
+        """Wait for the end of a report, as long as another part comes within the time of a call, and not for ever."""
         limit_s = self._core.call_timeout_s
+        deadline = self._core.clock.monotonic() + MOST_WAITS * limit_s
         while not report.complete:
             before = len(report.parts)
             moved = await self._core.wait_until(partial(report.moved_since, before), limit_s)
             if report.overflowed and not report.complete:
                 raise StationError(f"{station_id}: ReportChargingProfiles does not end after {len(report.parts)} parts")
-            if not moved:
+            if not moved or (not report.complete and self._core.clock.monotonic() >= deadline):
+                before = len(report.parts)
                 came = f"{before} parts with {report.size} profiles came, the last with tbc" if before else "no part came"
-                raise CallTimeoutError(f"{station_id} did not complete ReportChargingProfiles within {limit_s:g} s: {came}")
+                waited_s = MOST_WAITS * limit_s if moved else limit_s
+                raise CallTimeoutError(f"{station_id} did not complete ReportChargingProfiles within {waited_s:g} s: {came}")
 
     async def _change(
         self, station_id: str, action: str, request: dict[str, Any], read_back: bool, options: Mapping[str, Any]

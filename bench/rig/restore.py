@@ -189,9 +189,12 @@ async def _restore_one(
     if not await csms.wait_until(lambda: state.online, order.within_s):
         raise RigError(f"{station} did not connect within {order.within_s:g} s: it was not restored")
     await csms.wait_until(lambda: state.booted is not None, BOOT_S)
-    await _open_contactor(order, station, journal, announce)
+    opened = await _open_contactor(order, station, journal, announce)
     running = list(dict.fromkeys([*debt.transactions, *(one.transaction_id for one in state.transactions.values())]))
-    await _stop(csms, station, running, announce)
+    going_on = await stop_transactions(csms, station, running, announce)
+    if going_on and not opened:  # a limit that is given back now could let more power flow
+        text = f"transaction {going_on[0]} may still run, and no contactor was opened, so nothing was restored"
+        raise RigError(f"{station}: {text}; stop it at the station, and restore again")
     restorer = Restorer(
         csms, clock, journal, debt.snapshot, own_ids=sorted(debt.own_ids), availability=sorted(debt.availability)
     )  # fmt: skip
@@ -204,9 +207,14 @@ async def _restore_one(
     return restored
 
 
-async def _stop(csms: Csms, station: str, running: Sequence[str], announce: Callable[[str], None]) -> None:
-    """Stop what may still run; a station that knows no such transaction says Rejected, and that is as good."""
-    transactions = csms.stations[station].transactions
+async def stop_transactions(
+    csms: Csms, station: str, running: Sequence[str], announce: Callable[[str], None]
+) -> list[str]:
+    """Stop what may still run, and return what may do so even then.
+
+    A station that knows no such transaction says Rejected, and that is as good.
+    """
+    transactions, going_on = csms.stations[station].transactions, list[str]()
     for identity in running:
         known = transactions.get(identity)
         if known is not None and known.ended is not None:
@@ -216,18 +224,21 @@ async def _stop(csms: Csms, station: str, running: Sequence[str], announce: Call
         except StationError as error:
             answer = str(error)
         announce(f"  stopped transaction {identity}: {answer}")
+        over = answer == "Rejected"
         if answer == "Accepted":
-            await csms.wait_until(lambda one=identity: _over(transactions.get(one)), END_S)  # type: ignore[misc]
+            over = await csms.wait_until(lambda one=identity: _over(transactions.get(one)), END_S)  # type: ignore[misc]
+        going_on += [] if over else [identity]
+    return going_on
 
 
 def _over(transaction: Any) -> bool:
     return transaction is not None and transaction.ended is not None
 
 
-async def _open_contactor(order: RestoreOrder, station: str, journal: JournalFile, announce: Callable[[str], None]) -> None:
-    """Take the supply away where the rig can, before limits are loosened."""
+async def _open_contactor(order: RestoreOrder, station: str, journal: JournalFile, announce: Callable[[str], None]) -> bool:
+    """Take the supply away where the rig can, before limits are loosened; return whether that was done."""
     if order.rig.control is None or station != order.rig.station[0].id:
-        return
+        return False
     from bench.adapters.http_control import open_http_control
 
     try:
@@ -235,6 +246,7 @@ async def _open_contactor(order: RestoreOrder, station: str, journal: JournalFil
             await control.contactor(False)
     except RigError as error:
         announce(f"  the contactor could not be opened: {error}")
-        return
+        return False
     journal.write(Kind.RIG_ACTION, {"station": station, "action": "contactor", "closed": False})
     announce("  opened the contactor")
+    return True

@@ -91,9 +91,9 @@ def _composite(facts: RunFacts, evse: EvseFacts, call: Call, history: Sequence[S
     if isinstance(reported, str):
         return Verdict.FAIL, reported
     expected = limits_ahead(evse, call, Window(reported.limits.start, reported.limits.end), history)
-    wrong = first_deviation(expected, reported, evse.supply)
+    wrong = first_deviation(expected, reported, evse.supply, own_a=own_limit_a(evse))
     lowered = planned(facts, evse, call, expected) if wrong is not None else None
-    if lowered is not None and first_deviation(lowered, reported, evse.supply) is None:
+    if lowered is not None and first_deviation(lowered, reported, evse.supply, own_a=own_limit_a(evse)) is None:
         return Verdict.PASS, ""
     return (Verdict.PASS, "") if wrong is None else (Verdict.FAIL, wrong.text(reported.unit))
 
@@ -130,11 +130,14 @@ def reported_schedule(call: Call, clock_offset_s: float) -> Reported | str:
 
 
 def first_deviation(
-    expected: Timeline[ExpectedLimit | None], reported: Reported, supply: Supply, *, at_most: bool = False
+    expected: Timeline[ExpectedLimit | None], reported: Reported, supply: Supply, *, at_most: bool = False, own_a: float = 0
 ) -> Deviation | None:
     """Compare in the middle of each span that is longer than the clock resolution of one second.
 
-    Args: at_most: what is expected is an upper bound, below which anything may be reported.
+    Args:
+        at_most: what is expected is an upper bound, below which anything may be reported.
+        own_a: what the EVSE itself can give, in A per phase; 0 where that is not known. A station may say so in place of a
+            higher limit: K08.FR.04 only bounds from above, and it expects to consume no more.
     """
     unit, limits = reported.unit, reported.limits
     edges: Sequence[float] = [*sorted({*expected.starts, *limits.starts}), min(expected.end, limits.end)]
@@ -151,6 +154,14 @@ def first_deviation(
         got = limits.at(middle)
         below = _ROUNDING if unit == limit.unit or unit == "A" else _CONVERTED_W
         lowest = 0.0 if at_most else wanted * (1 - _EQUAL) - below - 1e-9
+        own = own_a if unit == "A" else own_a * supply.voltage_v * limit.number_phases
+        if 0 < own < wanted and abs(got - own) <= own * _EQUAL + below:
+            continue
         if not lowest <= got <= wanted * (1 + _EQUAL) + 1e-9:
             return Deviation(start, got, wanted)
     return None
+
+
+def own_limit_a(evse: EvseFacts) -> float:
+    """Return what an EVSE can give by the rig file, in A per phase; 0 on DC, where no phase says what that is at the supply."""
+    return 0.0 if evse.current_type == "DC" else evse.max_current_a

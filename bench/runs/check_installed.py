@@ -38,7 +38,8 @@ def judge_installed(scene: Scene) -> CheckResult:
             judged.append((Verdict.INCONCLUSIVE, f"the report asked for at {clock_text(asked.asked)} is incomplete"))
             continue
         compared += len(promised)
-        judged += [(Verdict.FAIL, f"read back at {clock_text(asked.asked)}: {text}") for text in _differences(promised, reports)]
+        due = [one for one in promised if not scene.expired(one, asked.asked)]
+        judged += [(Verdict.FAIL, f"read back at {clock_text(asked.asked)}: {text}") for text in _differences(due, reports)]
         seen |= {one.profile.id: asked.asked_seq for one in promised}
     for held in store_at(history, _FOREVER):
         if held.profile.purpose is Purpose.EXTERNAL:

@@ -79,7 +79,9 @@ class Restorer:
         if self.snapshot.profiles is None:
             for identity in self._own_ids:
                 await self._clear(identity)
-            if not self._keep_floor:
+            if self._keep_floor:
+                self.result.differences.append(f"profile {FLOOR_PROFILE_ID}: the 0 A profile of the abort stays")
+            else:
                 await self._clear(FLOOR_PROFILE_ID)
             return
         found = await self._csms.installed_profiles(self._station)

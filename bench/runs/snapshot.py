@@ -71,6 +71,8 @@ class Snapshot:
         """Read a variable and write it down, once, before it is set. Raises StationError."""
         if variable_key(asked) not in self.variables:
             status, value = await read_variable(csms, self.station, asked)
+            if value and "password" in asked["variable"]["name"].casefold():
+                journal.secret(value)  # to be written only, and this station tells it
             place = {"component": asked["component"], "variable": asked["variable"]}
             self._write(journal, {"what": "variable", **place, "status": status, "value": value})
 

@@ -160,3 +160,12 @@ def test_a_failure_that_was_not_listed_counts() -> None:
     story.at(3).composite((0, 10.0), evse=9)
     result = story.check()
     assert (result.verdict, result.requirement) == (Verdict.FAIL, "K08.FR.05")
+
+
+@pytest.mark.parametrize(("told", "verdict"), [(63, Verdict.PASS), (16, Verdict.PASS), (20, Verdict.FAIL), (64, Verdict.FAIL)])
+def test_an_evse_may_tell_its_own_limit_in_place_of_a_higher_one(told: float, verdict: Verdict) -> None:
+    """K08.FR.04 bounds from above: on an EVSE of 16 A a profile of 63 A may show as either, and as nothing else."""
+    story = Story()
+    story.at(1).set(profile(limit=63))
+    story.at(3).composite((0, told))
+    assert story.on("K08.FR.02") == [verdict]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.domain.verdicts import FaultClass, Verdict
-from tests.support_conduct import Story, profile, tx_profile
+from tests.support_conduct import Story, profile, stamp, tx_profile
 
 PASS, FAIL = [Verdict.PASS], [Verdict.FAIL]
 EXTERNAL = profile(-1, "ChargingStationExternalConstraints")
@@ -224,3 +224,18 @@ def test_a_transaction_outlives_its_cleared_default() -> None:
         story.at(4).clear(id=1)
         story.at(5).composite((0, said))
         assert story.on("K10.FR.07") == verdict
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(8, Verdict.FAIL), (20, Verdict.PASS)])
+def test_a_profile_that_is_out_of_date_need_not_be_kept(second: int, verdict: Verdict) -> None:
+    """K01.FR.27, K09.FR.06: validTo is at 10 s; before it the profile has to be there, after it a station may drop it."""
+    story = Story(checks=("conduct", "installed"))
+    kept = profile(limit=10, validTo=stamp(10))
+    story.at(1).set(kept)
+    story.at(3).read_back((1, kept))
+    story.at(second).boot()
+    story.at(second + 1).read_back()
+    judgement = story.judgement()
+    checks = {one.check: one for one in judgement.verdict.checks}
+    assert checks["installed"].verdict is verdict
+    assert (checks["conduct"].verdict is Verdict.FAIL) is (verdict is Verdict.FAIL)

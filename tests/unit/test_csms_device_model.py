@@ -136,3 +136,16 @@ async def test_external_limits_are_kept_until_they_are_cleared(csms: Csms, journ
         assert state.external_limits == {}
         await station.ask("NotifyChargingLimit", {"chargingLimit": {"chargingLimitSource": "CSO"}, "evseId": 9})
     assert codes(journal) == ["cleared_limit_unknown", "unknown_evse", "charging_limit_of_cso"]
+
+
+async def test_a_report_that_goes_on_for_ever_is_given_up(csms: Csms, clock: FakeClock) -> None:
+    """A part that announces another each time keeps nobody waiting beyond twenty times the time of a call."""
+    async with attached(csms) as station:
+        reading = asyncio.create_task(csms.device.base_report("CS-1"))
+        number = (await asked(station, {"status": "Accepted"}))["requestId"]
+        for seq in range(25):
+            clock.advance(csms.call_timeout_s - 1)
+            await part(station, number, seq, True)
+            await asyncio.sleep(0)
+        with pytest.raises(CallTimeoutError, match="whatever follows"):
+            await asyncio.wait_for(reading, 1)

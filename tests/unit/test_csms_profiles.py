@@ -205,3 +205,17 @@ def test_meaning_is_compared_not_spelling() -> None:
     """Times in another notation are the same, another time is not."""
     assert difference({"validFrom": "2026-01-15T00:00:00Z"}, {"validFrom": "2026-01-15T01:00:00.000+01:00"}) == ""
     assert difference({"stackLevel": 1}, {"stackLevel": 2, "customData": {"vendorId": "v"}}) == "stackLevel: 2 for 1"
+
+
+async def test_a_report_that_goes_on_for_ever_is_given_up(csms: Csms, clock: FakeClock) -> None:
+    """A part that announces another each time keeps nobody waiting beyond twenty times the time of a call."""
+    async with attached(csms) as station:
+        reading = asyncio.create_task(csms.installed_profiles("CS-1"))
+        asked = await answer(station, "GetChargingProfiles", "Accepted")
+        part = {"requestId": asked["requestId"], "chargingLimitSource": "CSO", "evseId": 1, "tbc": True}
+        for number in range(25):
+            clock.advance(csms.call_timeout_s - 1)
+            await station.ask("ReportChargingProfiles", part | {"chargingProfile": [profile(number)]})
+            await asyncio.sleep(0)
+        with pytest.raises(CallTimeoutError, match="the last with tbc"):
+            await asyncio.wait_for(reading, 1)

@@ -14,7 +14,7 @@ from bench.domain.profiles import ChargingProfile, InstalledProfile, Kind, Purpo
 from bench.domain.quantities import clock_text
 from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import FaultClass, Verdict
-from bench.runs.check_composite import Deviation, Reported, first_deviation, reported_schedule
+from bench.runs.check_composite import Deviation, Reported, first_deviation, own_limit_a, reported_schedule
 from bench.runs.conduct.needs import use_case_of
 from bench.runs.conduct.scene import Scene, Shown, said, shown, undecided
 from bench.runs.ev_plan import last_plan, planned
@@ -88,10 +88,10 @@ def _evse(scene: Scene, evse: EvseFacts, call: Call, subject: str, reported: Rep
     due = limits_ahead(evse, call, window, scene.history)
     held = tuple(one for one in store_at(scene.history, call.asked_seq) if one.evse_id in (0, evse.evse_id))
     asked = Asked(scene, evse, call, window, due, held, bool(scene.running(call.asked_seq, evse.evse_id)))
-    wrong = first_deviation(due, reported, evse.supply)
+    wrong = first_deviation(due, reported, evse.supply, own_a=own_limit_a(evse))
     lowered = planned(scene.facts, evse, call, due)
     if lowered is not None and lowered.values != due.values:
-        heeded = first_deviation(lowered, reported, evse.supply) is None
+        heeded = first_deviation(lowered, reported, evse.supply, own_a=own_limit_a(evse)) is None
         yield _heeded(scene, evse, call, subject, heeded=heeded)
         wrong = None if heeded else wrong
     text = f"{subject}: {_words(wrong, reported)}"

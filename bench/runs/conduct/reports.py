@@ -65,7 +65,8 @@ def _content(scene: Scene, call: Call, mine: Sequence[Call]) -> Iterator[Shown]:
         if scene.features["smart_charging"]:
             yield shown(requirement, False, f"{subject}: {said(call)}", refs, FaultClass.REPORT_ONLY)
         return
-    wanted = [one for one in scene.held(call.asked_seq) if matches_held(call.request, one)]
+    held = [one for one in scene.held(call.asked_seq) if not scene.expired(one, call.asked)]
+    wanted = [one for one in held if matches_held(call.request, one)]
     complete = call.status == "NoProfiles" or bool(mine and not mine[-1].request.get("tbc", False))
     if not complete:
         waited = scene.facts.end - call.asked > PATIENCE_S

@@ -130,6 +130,11 @@ class Scene:
             return None
         return found
 
+    def expired(self, held: InstalledProfile, at: float) -> bool:
+        """Say whether a profile's validTo has passed at a moment of the bench's time: nothing obliges a station to keep it."""
+        end = held.profile.valid_to
+        return end is not None and end <= at + self.facts.clock_offset(self.station)
+
     def variable(self, name: str, seq: int, component: str = "SmartChargingCtrlr") -> str | None:
         """Return a variable's value as the journal last told it before document `seq`; None where it did not."""
         value: str | None = None

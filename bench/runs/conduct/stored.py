@@ -96,8 +96,13 @@ def _events(scene: Scene, span: TransactionSpan) -> Iterator[Call]:
 def _persistent(scene: Scene) -> Iterator[Shown]:
     """K01.FR.27: what the CSMS had set before a boot is still there after it; TxProfiles go with their transactions."""
     for boot in scene.facts.boots(scene.station):
-        kept = [one for one in scene.held(boot.asked_seq) if one.profile.purpose in (Purpose.TX_DEFAULT, Purpose.STATION_MAX)]
         back = next((one for one in scene.read_backs if one.asked.asked_seq > boot.asked_seq), None)
+        kept = [
+            one
+            for one in scene.held(boot.asked_seq)
+            if one.profile.purpose in (Purpose.TX_DEFAULT, Purpose.STATION_MAX)
+            and not (back is not None and scene.expired(one, back.asked.asked))
+        ]
         if not kept or back is None or not _untouched(scene, boot.asked_seq, back.asked.asked_seq, kept):
             continue
         lost = [one.profile.id for one in kept if not back.shows(one)]

@@ -1,0 +1,62 @@
+"""What a restoration owes where a station cannot list its profiles, or goes on charging."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bench.domain.documents import Kind
+from bench.rig.restore import stop_transactions
+from bench.runs.restore import Restorer
+from bench.runs.snapshot import FLOOR_PROFILE_ID, Snapshot
+from tests.stations import attached, new_csms
+from tests.support import FakeClock, MemoryJournal
+
+
+@pytest.mark.parametrize(("keep_floor", "cleared"), [(True, [7]), (False, [7, FLOOR_PROFILE_ID])])
+async def test_a_floor_that_stays_is_a_difference(
+    clock: FakeClock, journal: MemoryJournal, keep_floor: bool, cleared: list[int]
+) -> None:
+    """Where the store cannot be read, the 0 A profile of an abort is still owed: `bench restore` has to find that."""
+    csms = new_csms(clock, journal)
+    async with attached(csms) as station:
+        snapshot = Snapshot("CS-1", profiles=None, taken=True)
+        restorer = Restorer(csms, clock, journal, snapshot, keep_floor=keep_floor, own_ids=[7])
+        restoring = asyncio.create_task(restorer.restore(1))
+        for identity in cleared:
+            _, number, action, payload = await station.hear()
+            assert (action, payload) == ("ClearChargingProfile", {"chargingProfileId": identity})
+            station.say(3, number, {"status": "Accepted"})
+        restored = await restoring
+    assert restored.clean is not keep_floor
+    await csms.close()
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize(("status", "going_on"), [("Accepted", ["T"]), ("Rejected", []), ("", ["T"])])
+async def test_what_may_still_run_is_told(clock: FakeClock, journal: MemoryJournal, status: str, going_on: list[str]) -> None:
+    """Accepted and then no end, or no answer: it may still run; Rejected: the station knows no such transaction."""
+    csms = new_csms(clock, journal)
+    async with attached(csms) as station:
+        stopping = asyncio.create_task(stop_transactions(csms, "CS-1", ["T"], lambda line: None))
+        _, number, action, _ = await station.hear()
+        assert action == "RequestStopTransaction"
+        if status:
+            station.say(3, number, {"status": status})
+        assert await stopping == going_on
+    await csms.close()
+
+
+async def test_a_password_that_a_station_tells_is_a_secret(clock: FakeClock, journal: MemoryJournal) -> None:
+    """BasicAuthPassword is to be written only; what a station tells of it all the same is kept out of the evidence."""
+    csms = new_csms(clock, journal)
+    place = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
+    async with attached(csms) as station:
+        keeping = asyncio.create_task(Snapshot("CS-1").keep_variable(csms, journal, place))
+        _, number, _, _ = await station.hear()
+        result = place | {"attributeStatus": "Accepted", "attributeValue": "hunter2hunter2hunter2"}
+        station.say(3, number, {"getVariableResult": [result]})
+        await keeping
+    assert "hunter2hunter2hunter2" not in str(journal.of(Kind.SNAPSHOT))
+    await csms.close()
