@@ -112,7 +112,7 @@ def test_each_published_case_has_a_procedure() -> None:
     assert {case for source in procedures().values() for case in tracer().cases_in(source)} == published
 
 
-def test_each_procedure_of_a_published_case_has_a_defect() -> None:
+def test_each_procedure_has_a_defect() -> None:
     """What never convicted a broken station has shown nothing."""
     proven = {row["procedure"] for _, row in defects()}
-    assert not sorted(name for name, source in procedures().items() if tracer().cases_in(source) and name not in proven)
+    assert not sorted(name for name in procedures() if name not in proven)
