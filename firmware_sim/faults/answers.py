@@ -312,13 +312,7 @@ class AcceptsAndDrops:
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
     StartProfileIgnored, StartRefusedWithProfile, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
-<<<<<<< HEAD
     ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc,
-    ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot, AcceptsAnything,
-    RejectsValid, AcceptsAndDrops,
-=======
-    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc, ReportWrongRequestId,
-    CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot,
+    ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot,
     AcceptsAnything, RejectsValid, AcceptsAndDrops,
->>>>>>> integ
 )  # fmt: skip
