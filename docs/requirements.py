@@ -72,7 +72,7 @@ class Trace:
             return "not here"
         if not self.implemented or not self.tests:
             return "missing"
-        return "judged on hardware" if self.procedures and self.defects else "procedure" if self.procedures else "tested"
+        return "judged and proven" if self.procedures and self.defects else "procedure" if self.procedures else "tested"
 
 
 def traces() -> list[Trace]:
@@ -133,7 +133,7 @@ def page() -> str:
     told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
     text = f"# Requirements of block K\n\n{len(rows)} requirements of OCPP 2.0.1 (with the errata to 2025-09): {told}.\n\n"
     text += (
-        "Duty: who owes it. *Judged on hardware*: a procedure in `hil_tests` puts it to the test, and a seeded defect proves\n"
+        "Duty: who owes it. *Judged and proven*: a procedure in `hil_tests` puts it to the test, and a seeded defect proves\n"
         "that the procedure convicts. *Procedure*: put to the test by a procedure. *Tested*: implemented, and shown by tests.\n"
         "Cases: the published test cases that the procedures cover.\n\n"
         "| requirement | duty | what | implemented in | judged in | procedure | cases | proof | state |\n"

@@ -110,7 +110,7 @@ class Needs:
     def _needs_notified(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         """K15.FR.02 to FR.05, K17.FR.02 to FR.05, K16.FR.12: answered at once; a profile follows unless it is Rejected."""
         self._hear(station, "NotifyEVChargingNeeds", payload)
-        evse_id, now = payload["evseId"], self._core.clock.now()
+        evse_id, now = payload["evseId"], self._core.station_time(station.station_id)  # departureTime is in the station's time
         running = station.active_transaction(evse_id)
         try:
             if (station.station_id, evse_id) not in self._currents:
@@ -171,7 +171,7 @@ class Needs:
     def _profile(self, station_id: str, negotiation: Negotiation) -> Mapping[str, Any]:
         assert negotiation.needs is not None
         made = tx_profile(
-            negotiation.needs, self._offer(station_id, negotiation.evse_id), seconds(self._core.clock.now()),
+            negotiation.needs, self._offer(station_id, negotiation.evse_id), seconds(self._core.station_time(station_id)),
             profile_id=FIRST_PROFILE_ID + negotiation.evse_id,
             stack_level=min(STACK_LEVEL, self._features[station_id].profile_stack_level),
             transaction_id=negotiation.transaction_id, schedules=self.policy.schedules,

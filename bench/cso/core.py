@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from bench.cso.background import Work
@@ -39,6 +40,10 @@ class CsmsCore(Protocol):
 
     async def wait_until(self, predicate: Callable[[], bool], timeout_s: float) -> bool:
         """Return True as soon as the predicate holds, False after that many seconds."""
+        ...
+
+    def station_time(self, station_id: str) -> datetime:
+        """Return the time that this station is served, in UTC."""
         ...
 
     def finding(self, station_id: str, code: str, text: str, *refs: int, source: str = "station") -> None:

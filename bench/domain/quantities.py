@@ -7,6 +7,8 @@ from typing import Final
 
 MINIMUM_CURRENT_A: Final = 6.0
 """IEC 61851-1: the lowest current that a duty cycle can offer; below it the EVSE pauses."""
+_FIRST: Final = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST: Final = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 def seconds(moment: datetime) -> float:
@@ -15,8 +17,11 @@ def seconds(moment: datetime) -> float:
 
 
 def moment(at: float) -> datetime:
-    """Return the UTC time of so many seconds since 1970."""
-    return datetime.fromtimestamp(at, UTC)
+    """Return the UTC time of so many seconds since 1970; the first or last that there is where it lies beyond.
+
+    An offset from UTC can lead out of the years 1 to 9999: `0001-01-01T00:00:00+14:00` is a date-time that a peer may send.
+    """
+    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST), UTC)
 
 
 def parse_time(text: str) -> float:

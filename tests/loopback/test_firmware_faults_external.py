@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.loopback.test_firmware_external import CLEARED, NOTIFY, report, station
-from tests.loopback.test_firmware_iso15118 import NEEDS, SCHEDULE, begin, begin_told, composite, install, iso_lab, tx_profile
 from tests.support_firmware import open_lab
+from tests.support_iso15118 import NEEDS, SCHEDULE, begin, begin_told, composite, install, iso_lab, tx_profile
 
 pytestmark = pytest.mark.virtual
 

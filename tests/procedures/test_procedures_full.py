@@ -42,8 +42,7 @@ def test_the_procedures_pass_on_their_rig(rig: str, files: tuple[str, ...], tmp_
     assert found is not None, done.stdout + done.stderr
     passed, applicable, total = map(int, found.groups())
     assert (done.returncode, passed) == (0, applicable), done.stdout
-    assert passed > 0
-    assert total - applicable <= 2
+    assert passed > total / 2
 
 
 @pytest.mark.virtual

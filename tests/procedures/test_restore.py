@@ -25,7 +25,8 @@ from tests.support import MemoryJournal
 ROOT = Path(__file__).parents[2]
 STATION = "CS-EMU-1"
 KILLS = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1
-VARIABLES = (("TxCtrlr", "EVConnectionTimeOut"), ("SampledDataCtrlr", "TxUpdatedInterval"))
+MOVING = ("DateTime", "AvailabilityState")
+"""What a device model tells of the present moment."""
 SCENARIO = """
 schema = 1
 name = "touches-everything"
@@ -114,13 +115,12 @@ async def csms_for(rig_path: Path) -> AsyncIterator[Csms]:
 
 
 async def holdings(csms: Csms) -> dict[str, Any]:
-    """Return what the station holds: profiles by id, and variables."""
-    asked = [{"component": {"name": one}, "variable": {"name": other}} for one, other in VARIABLES]
-    answer = await csms.call(STATION, "GetVariables", {"getVariableData": asked})
+    """Return what the station holds: profiles by id, and its whole device model but for what moves by itself."""
     profiles = await csms.installed_profiles(STATION)
+    told = await csms.device.base_report(STATION, "FullInventory")
     return {
         "profiles": sorted((one["evse_id"], str(sorted(one["profile"].items()))) for one in profiles),
-        "variables": [one["attributeValue"] for one in answer["getVariableResult"]],
+        "variables": sorted(str(one) for one in told if one.variable not in MOVING),
     }
 
 

@@ -187,3 +187,39 @@ def test_a_renegotiation_of_the_ev_is_told() -> None:
     assert {results[one] for one in ("K17.FR.01", "K17.FR.06", "K17.FR.10")} == {Verdict.PASS}
     silent.at(20).act("renegotiate", evse_id=1, needs={})
     assert silent.on("K17.FR.01", 100) == FAIL
+
+
+def test_a_schedule_in_another_unit_shows_nothing() -> None:
+    """K15.FR.09: the EV's 99 kW are not compared with 10 A, so they are not found inside."""
+    story = load_levelling(8)
+    schedule = {"id": 1, "chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 99_000}]}
+    request = {"timeBase": stamp(7), "evseId": 1, "chargingSchedule": schedule}
+    story.at(7).call("NotifyEVChargingSchedule", request, {"status": "Rejected"}, told=True)
+    assert story.on("K15.FR.09") == [Verdict.PASS, Verdict.INCONCLUSIVE]
+
+
+def test_a_release_without_transaction_need_not_be_told() -> None:
+    """K13.FR.02 has a transaction for precondition: a station that is silent without one is sound."""
+    story = Story(external_limits=True)
+    story.at(1).limit(10)
+    story.at(20).limit(None)
+    assert story.on("K13.FR.02", 60) == [Verdict.INCONCLUSIVE]
+
+
+def test_a_profile_that_has_to_be_refused_is_no_renegotiation() -> None:
+    """K16.FR.01: one phase, of which a station that cannot switch cannot be sure, is Rejected (K01.FR.43): no fault."""
+    story = load_levelling(8)
+    story.at(20).set(tx_profile(periods=[{"startPeriod": 0, "limit": 7, "numberPhases": 1}]), status="Rejected")
+    assert story.on("K16.FR.01", 100) == []
+
+
+@pytest.mark.parametrize(("reason", "iso15118", "convicted"), [
+    ("InvalidMessageSeq", True, False), ("InvalidMessageSeq", False, True), ("InvalidProfile", True, True),
+])  # fmt: skip
+def test_a_profile_before_the_needs_may_be_refused(reason: str, iso15118: bool, convicted: bool) -> None:
+    """K15.FR.17 recommends to reject a TxProfile that comes before the EV's needs, with InvalidMessageSeq."""
+    story = Story(iso15118=iso15118)
+    story.at(1).transaction()
+    request = {"evseId": 1, "chargingProfile": tx_profile()}
+    story.at(2).call("SetChargingProfile", request, {"status": "Rejected", "statusInfo": {"reasonCode": reason}})
+    assert (story.on("K01.FR.04") == FAIL) is convicted

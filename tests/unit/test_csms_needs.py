@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -252,3 +253,14 @@ async def test_after_a_renegotiation_the_schedule_of_the_ev_is_judged_again(csms
         assert await station.ask("NotifyEVChargingSchedule", ev(10)) == {"status": "Accepted"}
         await asyncio.sleep(0)
         assert station.silent()
+
+
+async def test_needs_are_met_in_the_time_that_the_station_is_served(csms: Csms) -> None:
+    """A station whose clock was shifted by a day tells a departure, and gets a schedule, in that time."""
+    csms.shift_clock("CS-1", timedelta(days=1))
+    async with attached(csms) as station:
+        await start(station)
+        late = {"evseId": 1, "chargingNeeds": NEEDS["chargingNeeds"] | {"departureTime": "2026-01-16T02:00:00Z"}}
+        assert (await station.ask("NotifyEVChargingNeeds", late)) == {"status": "Accepted"}
+        schedule = (await profile(station))["chargingSchedule"][0]
+        assert (schedule["startSchedule"], schedule["duration"]) == ("2026-01-16T00:00:00Z", 7200)

@@ -130,3 +130,10 @@ async def test_a_number_that_came_late_is_no_gap(scene: Scene) -> None:
     for number, kind in ((0, "Started"), (2, "Updated"), (1, "Updated"), (3, "Updated")):
         await scene.event(kind, number, evse={"id": 1, "connectorId": 1})
     assert scene.findings == ["transaction_seq_gap", "transaction_seq_order"]
+
+
+async def test_a_leap_of_the_sequence_number_costs_nothing(scene: Scene) -> None:
+    """A station may name any number: of two thousand million that are lacking the first ten are told."""
+    await scene.event("Started", 0, evse={"id": 1})
+    await scene.event("Updated", 2**31 - 1)
+    assert scene.findings == ["transaction_seq_gap"]

@@ -40,7 +40,21 @@ def due_answer(scene: Scene, call: Call) -> Due:
     owed = [one for one in found.breaks if one.station_must == found.station_must and found.station_must != "either"]
     requirements = tuple(dict.fromkeys(one.requirement for one in owed if one.requirement != "schema"))
     text = "; ".join(one.text if owed else f"{one.requirement}: {one.text}" for one in owed or found.breaks)
+    if found.station_must == "Accepted" and _too_early(scene, call):
+        return Due("either", (), "K15.FR.17: it came before the charging needs of the EV")
     return Due(found.station_must, requirements, text)
+
+
+def _too_early(scene: Scene, call: Call) -> bool:
+    """Say whether a station refused a TxProfile because the EV's needs are still to come, which K15.FR.17 recommends."""
+    info = (call.response or {}).get("statusInfo") or {}
+    if call.action != SET or call.status != "Rejected" or info.get("reasonCode") != "InvalidMessageSeq":
+        return False
+    raw, evse_id = call.request["chargingProfile"], call.request["evseId"]
+    begun = [span.begun_seq for _, span in scene.running(call.asked_seq, evse_id)]
+    told = [one.asked_seq for one in scene.told("NotifyEVChargingNeeds") if one.request["evseId"] == evse_id]
+    tx = raw["chargingProfilePurpose"] == "TxProfile" and scene.features.get("iso15118", False)
+    return bool(tx and begun and not any(begun[0] < one < call.asked_seq for one in told))
 
 
 def station_view(scene: Scene, seq: int) -> StationView:

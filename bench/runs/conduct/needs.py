@@ -12,6 +12,7 @@ from bench.domain.exchange import Call
 from bench.domain.profiles import Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Layer, Verdict
+from bench.runs.conduct.answers import due_answer
 from bench.runs.conduct.scene import ALWAYS, NOTICE_S, PATIENCE_S, Scene, Shown, said, shown, undecided, what
 
 _PHASES: Final = {"AC_single_phase": 1, "AC_two_phase": 2}
@@ -199,7 +200,8 @@ def _new_schedule(scene: Scene, needs: list[Call]) -> Iterator[Shown]:
         if call.answered is None or not running or call.asked_seq < needs[0].asked_seq:
             continue
         subject = what(call, f"TxProfile {call.request['chargingProfile'].get('id', '?')} during an ISO 15118 session")
-        if call.request["chargingProfile"].get("transactionId") == running[0][1].transaction.id:
+        due = due_answer(scene, call).must  # a profile that has to be refused starts no renegotiation
+        if call.request["chargingProfile"].get("transactionId") == running[0][1].transaction.id and due == "Accepted":
             yield shown("K16.FR.01", call.status == "Accepted", f"{subject}: {said(call)}", call.refs)
         following = next((one for one in needs if 0 < one.asked - call.asked <= NOTICE_S), None)
         by_ev = any(one.action == "renegotiate" and call.asked <= one.at <= call.asked + NOTICE_S for one in scene.facts.actions)
