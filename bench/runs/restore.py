@@ -9,7 +9,7 @@ from typing import Any, Final
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.domain.quantities import parse_time, seconds
-from bench.errors import BenchError
+from bench.errors import BenchError, CallRejectedError
 from bench.ports import Clock, Journal
 from bench.runs.snapshot import EXTERNAL, FLOOR_PROFILE_ID, TX, Snapshot, read_variable, same_profile
 
@@ -79,9 +79,9 @@ class Restorer:
         if self.snapshot.profiles is None:
             for identity in self._own_ids:
                 await self._clear(identity)
-            if self._keep_floor:
+            if self._keep_floor and FLOOR_PROFILE_ID in self._csms.profiles.book(self._station).intent:
                 self.result.differences.append(f"profile {FLOOR_PROFILE_ID}: the 0 A profile of the abort stays")
-            else:
+            elif not self._keep_floor:
                 await self._clear(FLOOR_PROFILE_ID)
             return
         found = await self._csms.installed_profiles(self._station)
@@ -115,7 +115,13 @@ class Restorer:
             return True
 
     async def _clear(self, identity: int) -> None:
-        answer = await self._csms.call(self._station, "ClearChargingProfile", {"chargingProfileId": identity})
+        try:
+            answer = await self._csms.call(self._station, "ClearChargingProfile", {"chargingProfileId": identity})
+        except CallRejectedError as error:
+            if not error.unknown:
+                raise
+            self.result.actions.append(f"profile {identity}: {error.code}, so the station holds none")
+            return
         self.result.actions.append(f"cleared profile {identity}: {answer['status']}")
 
     async def _install(self, one: dict[str, Any]) -> None:

@@ -35,12 +35,17 @@ class SafeState:
         the contactor does not act.
         """
         csms = self._bench.csms
-        answer = await csms.call(self.station, "ClearChargingProfile", {"chargingProfileId": FLOOR_PROFILE_ID})
+        try:
+            floor = (await csms.call(self.station, "ClearChargingProfile", {"chargingProfileId": FLOOR_PROFILE_ID}))["status"]
+        except CallRejectedError as error:
+            if not error.unknown:
+                raise
+            floor = error.code  # without smart charging nothing was left behind
         with suppress(CallRejectedError):  # what the station holds already counts; one that cannot say holds nothing known
             await csms.installed_profiles(self.station)
         contactor = self.station in self._bench.contactors
         self.armed = True
-        self._write("arm", True, {"floor_cleared": answer["status"], "contactor": contactor}, stop=False)
+        self._write("arm", True, {"floor_cleared": floor, "contactor": contactor}, stop=False)
         if contactor:
             await self._bench.contactors[self.station].contactor(True)
             self._write("close contactor", True, {}, stop=False)
