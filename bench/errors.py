@@ -68,6 +68,11 @@ class CallRejectedError(StationError):
         self.action, self.code, self.description, self.details = action, code, description, details
         super().__init__(f"{action}: CALLERROR {code}: {description}")
 
+    @property
+    def unknown(self) -> bool:
+        """Say whether the station does not do such a thing at all, as one without smart charging says (K01.FR.29)."""
+        return self.code in ("NotSupported", "NotImplemented")
+
 
 class InvalidAnswerError(StationError):
     """The station answered with a payload that breaks the schema; `payload` is what it said."""

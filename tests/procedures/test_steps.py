@@ -230,3 +230,13 @@ def test_power_that_does_not_come_is_told(tmp_path: Path) -> None:
         assert procedure.elapsed_s - began == pytest.approx(12)
 
     drive(tmp_path / "run", body)
+
+
+def test_a_station_without_smart_charging_can_be_run(tmp_path: Path) -> None:
+    """It refuses to clear what an abort may have left with NotSupported (K01.FR.29): there is nothing, so it is armed."""
+
+    async def body(procedure: Procedure) -> None:
+        assert (await procedure.get_variables(TIMEOUT))[TIMEOUT] is not None
+
+    outcome = drive(tmp_path / "run", body, smart_charging=False)
+    assert restored(outcome)["clean"] is True

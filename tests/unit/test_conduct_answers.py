@@ -163,3 +163,12 @@ def test_without_smart_charging_the_profile_is_ignored_and_charging_starts() -> 
     remote_start(sound, profile(5, "TxProfile"), {"status": "Accepted"})
     remote_start(broken, profile(5, "TxProfile"), {"status": "Rejected"})
     assert (sound.on("K05.FR.04"), broken.on("K05.FR.04")) == (PASS, FAIL)
+
+
+@pytest.mark.parametrize(("limit", "convicted"), [(-5, False), (5, True)])
+def test_the_refusal_of_an_odd_profile_is_no_fault(limit: float, convicted: bool) -> None:
+    """No requirement says what a limit of -5 A means, nor that it has to be taken; one of 5 A has to be."""
+    story = Story(checks=("conduct", "installed"))
+    story.at(1).set(profile(limit=limit), status="Rejected")
+    checks = story.judgement().verdict.checks
+    assert {one.check for one in checks if one.verdict is Verdict.FAIL} == ({"conduct", "installed"} if convicted else set())

@@ -21,6 +21,13 @@ async def test_a_floor_that_stays_is_a_difference(
     """Where the store cannot be read, the 0 A profile of an abort is still owed: `bench restore` has to find that."""
     csms = new_csms(clock, journal)
     async with attached(csms) as station:
+        schedule = {"id": 1, "startSchedule": "2026-01-15T00:00:00Z", "chargingRateUnit": "A",
+                    "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 0.0}]}  # fmt: skip
+        floor = {"id": FLOOR_PROFILE_ID, "stackLevel": 0, "chargingProfilePurpose": "TxDefaultProfile",
+                 "chargingProfileKind": "Absolute", "chargingSchedule": [schedule]}  # fmt: skip
+        setting = asyncio.create_task(csms.call("CS-1", "SetChargingProfile", {"evseId": 0, "chargingProfile": floor}))
+        station.say(3, (await station.hear())[1], {"status": "Accepted"})
+        await setting
         snapshot = Snapshot("CS-1", profiles=None, taken=True)
         restorer = Restorer(csms, clock, journal, snapshot, keep_floor=keep_floor, own_ids=[7])
         restoring = asyncio.create_task(restorer.restore(1))

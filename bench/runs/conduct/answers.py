@@ -40,6 +40,8 @@ def due_answer(scene: Scene, call: Call) -> Due:
     owed = [one for one in found.breaks if one.station_must == found.station_must and found.station_must != "either"]
     requirements = tuple(dict.fromkeys(one.requirement for one in owed if one.requirement != "schema"))
     text = "; ".join(one.text if owed else f"{one.requirement}: {one.text}" for one in owed or found.breaks)
+    if found.station_must == "Accepted" and call.status != "Accepted" and found.notes:
+        return Due("either", (), f"no requirement speaks of it: {'; '.join(found.notes)}")
     if found.station_must == "Accepted" and _too_early(scene, call):
         return Due("either", (), "K15.FR.17: it came before the charging needs of the EV")
     return Due(found.station_must, requirements, text)
