@@ -90,7 +90,7 @@ async def clear_profile(csms: Csms, station: str, identity: int) -> str:
     try:
         answer = await csms.call(station, "ClearChargingProfile", {"chargingProfileId": identity})
     except CallRejectedError as error:
-        if error.code not in ("NotSupported", "NotImplemented"):
+        if not error.unknown:
             raise
         return error.code
     return str(answer["status"])
