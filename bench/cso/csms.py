@@ -162,7 +162,7 @@ class Csms:
         if self._connections.get(station.station_id) is not connection:
             return  # superseded: what still lay in the old connection's buffer
         event = self._understood(connection, frame)
-        if isinstance(event, CallReceived) and "idToken" in event.payload:
+        if isinstance(event, CallReceived) and ("idToken" in event.payload or "reportData" in event.payload):
             self._learn(event.payload)
         ref = self._journal_received(station.station_id, frame, event)
         station.last_seen = self.clock.now()

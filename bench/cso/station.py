@@ -10,6 +10,8 @@ from typing import Any, Final
 from bench.wire.ocppj import MessageIds
 
 SHORTEST_LEARNED: Final = 8
+SECRET_VARIABLES: Final = ("basicauthpassword",)
+"""To be written only; a station that tells them in a report does not get them into the evidence."""
 
 
 @dataclass(slots=True)
@@ -136,11 +138,17 @@ class Outbox:
 
 
 def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:
-    """Return the identification tokens in a request's payload, to be kept out of the evidence wherever else they stand.
+    """Return the identification tokens, and a password told in a report, to be kept out of the evidence wherever they stand.
 
     Short ones are left out: they would be found in the middle of numbers. Under their own key no token is ever written.
     """
-    tokens = []
+    tokens = [
+        str(attribute["value"])
+        for entry in payload.get("reportData", ())
+        if entry["variable"]["name"].lower() in SECRET_VARIABLES
+        for attribute in entry["variableAttribute"]
+        if len(attribute.get("value", "")) >= SHORTEST_LEARNED
+    ]
     for key in ("idToken", "groupIdToken"):
         token = payload.get(key)
         text = token.get("idToken") if isinstance(token, dict) else None

@@ -149,3 +149,14 @@ async def test_a_report_that_goes_on_for_ever_is_given_up(csms: Csms, clock: Fak
             await asyncio.sleep(0)
         with pytest.raises(CallTimeoutError, match="whatever follows"):
             await asyncio.wait_for(reading, 1)
+
+
+async def test_a_password_that_a_report_tells_stays_out_of_the_evidence(csms: Csms, journal: MemoryJournal) -> None:
+    """BasicAuthPassword is to be written only; whatever a station tells, its value becomes a secret of the journal."""
+    data = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"},
+            "variableAttribute": [{"value": "correct-horse-battery"}]}  # fmt: skip
+    request = {"requestId": 1, "seqNo": 0, "generatedAt": "2026-01-15T00:00:00Z", "reportData": [data]}
+    async with attached(csms) as station:
+        await station.ask("NotifyReport", request)
+    assert "correct-horse-battery" not in str(journal.of(Kind.OCPP_FRAME))
+    assert "hmac:secret" in str(journal.of(Kind.OCPP_FRAME))
