@@ -41,7 +41,7 @@ def judge_conduct(
     Each requirement that was put to the test counts, listed or not. One of `must_show` that was not leaves the check
     INCONCLUSIVE; one that only turned out not to apply makes it NOT_APPLICABLE, unless something failed.
     """
-    title = f"{scene.station} does what block K of OCPP 2.0.1 asks of it"
+    title = f"{scene.station} keeps what was put to the test of block K of OCPP 2.0.1"
     found = list(_all(scene, evse, power, station_power))
     found += _not_shown(scene, must_show, [one.result for one in found])
     ordered = sorted(found, key=lambda one: _order(one.result.requirement))
