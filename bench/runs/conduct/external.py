@@ -114,15 +114,12 @@ def _in_store(scene: Scene, action: RigAction, until: int, subject: str, require
 def _released(scene: Scene, action: RigAction, until: int) -> Iterator[Shown]:
     """K13.FR.02, K13.FR.03: a limit that is over is told so; what follows for a running transaction too.
 
-    Without a transaction nothing obliges the station to tell (the precondition of K13.FR.01).
+    The errata of 2025-01 took the running transaction out of the precondition of K13.FR.01, on which K13.FR.02 leans.
     """
     subject = f"external limit released at {clock_text(action.at)}"
     notice = next((one for one in scene.told("ClearedChargingLimit") if action.seq < one.asked_seq < until), None)
     if notice is None and not scene.features.get("external_limits", False):
         yield undecided("K13.FR.02", Verdict.NOT_APPLICABLE, f"{subject}: external limits are not declared", (action.seq,))
-        return
-    if notice is None and not scene.running(action.seq):
-        yield undecided("K13.FR.02", Verdict.INCONCLUSIVE, f"{subject}, not told: no transaction was running", (action.seq,))
         return
     yield _told(scene, "K13.FR.02", subject, action, notice, "ClearedChargingLimit")
     yield from _rate_changed(scene, "K13.FR.03", subject, action)
