@@ -41,10 +41,9 @@ def time_or(text: str, otherwise: float) -> float:
 def clock_text(at: float) -> str:
     """Return a moment for people: `2023-07-02 08:00:15Z`, with tenths where there are any; `beyond the calendar` outside it."""
     at = round(at, 1)
-    try:
-        text = moment(at).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
+    if abs(seconds(moment(at)) - at) > 1:
         return "beyond the calendar"
+    text = moment(at).strftime("%Y-%m-%d %H:%M:%S")
     tenth = round(at % 1 * 10) % 10
     return f"{text}.{tenth}Z" if tenth else f"{text}Z"
 

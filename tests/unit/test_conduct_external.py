@@ -198,7 +198,7 @@ def test_a_schedule_in_another_unit_shows_nothing() -> None:
     assert story.on("K15.FR.09") == [Verdict.PASS, Verdict.INCONCLUSIVE]
 
 
-def test_a_release_without_transaction_need_not_be_told() -> None:
+def test_a_release_without_a_transaction_is_told_too() -> None:
     """K13.FR.02 as of the errata of 2025-01: the release is told with or without a transaction."""
     story = Story(external_limits=True)
     story.at(1).limit(10)
