@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from bench.cso.station import StationState
-from bench.domain.lint_request import RuleBreak, StationView
-from bench.domain.rules import is_capacity
+from bench.domain.lint_request import ProfileRequest, RuleBreak, StationView
+from bench.domain.rules import broken_rules, is_capacity
 from bench.errors import ProfileRuleError
 from bench.settings.target import TargetFeatures
-from bench.wire.profile_lint import VIAS, lint_request
+from bench.wire.profile_lint import VIAS
 
 Rules = Literal["refuse", "report", "deliberate"]
 """What becomes of a profile that breaks a rule of the CSMS: it is not sent; it is sent with a finding; it was ordered so."""
@@ -52,8 +52,7 @@ def judge_before_sending(action: str, payload: Mapping[str, Any], view: StationV
     via = next((one for one in VIAS if one == action), None)
     if via is None or "chargingProfile" not in payload:
         return []
-    content = {key: payload[key] for key in ("evseId", "chargingProfile") if key in payload}
-    breaks = [one for one in lint_request(via, view, content).breaks if one.requirement != "schema"]
+    breaks = broken_rules(ProfileRequest(via, view, payload.get("evseId"), payload["chargingProfile"]))
     own = [one for one in breaks if _is_ours(one)]
     if own and rules == "refuse":
         raise ProfileRuleError(action, tuple(one.requirement for one in own), "; ".join(map(_words, own)))

@@ -67,17 +67,13 @@ class ProfileRequest:
         transaction_id = raw.get("transactionId")
         self.transaction_id: str | None = transaction_id if isinstance(transaction_id, str) else None
         self.schedules: tuple[Mapping[str, Any], ...] = _objects(raw.get("chargingSchedule"))
+        self.periods: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(_placed(self.schedules))
+        """The place, such as `chargingSchedule[0].chargingSchedulePeriod[2]`, and each period."""
 
     @property
     def is_tx(self) -> bool:
         """Return whether the purpose is TxProfile."""
         return bool(self.purpose == "TxProfile")
-
-    def periods(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the place, such as `chargingSchedule[0].chargingSchedulePeriod[2]`, and each period."""
-        for number, schedule in enumerate(self.schedules):
-            for index, period in enumerate(periods_of(schedule)):
-                yield f"chargingSchedule[{number}].chargingSchedulePeriod[{index}]", period
 
     def others(self, purpose: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yield EVSE id and profile of what is installed for a purpose; one with this id would be replaced (K01.FR.05)."""
@@ -123,14 +119,24 @@ def validity(profile: Mapping[str, Any]) -> tuple[float, float]:
 
 def as_int(value: Any) -> int | None:
     """Return a JSON number as integer, or None where it is none."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, int):
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
-    return value if isinstance(value, int) else None
+    return None
+
+
+def _placed(schedules: tuple[Mapping[str, Any], ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, schedule in enumerate(schedules):
+        for index, period in enumerate(periods_of(schedule)):
+            yield f"chargingSchedule[{number}].chargingSchedulePeriod[{index}]", period
 
 
 def _objects(value: Any) -> tuple[Mapping[str, Any], ...]:
+    if type(value) is list and set(map(type, value)) == {dict}:  # as JSON has it: by far the most common, and the quickest
+        return tuple(value)
     return tuple(one for one in value if isinstance(one, Mapping)) if isinstance(value, list | tuple) else ()
 
 

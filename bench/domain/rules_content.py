@@ -15,7 +15,7 @@ from bench.domain.lint_request import SET, ProfileRequest, as_int, periods_of, r
 @rule("CSMS")
 def phase_to_use_is_for_one_phase(request: ProfileRequest) -> str | None:
     """K01.FR.19: phaseToUse is only set together with numberPhases = 1; an absent numberPhases is other than 1."""
-    for place, period in request.periods():
+    for place, period in request.periods:
         if "phaseToUse" in period and as_int(period.get("numberPhases")) != 1:
             return f"{place}: phaseToUse with numberPhases {period.get('numberPhases', 'absent')}"
     return None
@@ -26,7 +26,7 @@ def phase_to_use_needs_switching(request: ProfileRequest) -> str | None:
     """K01.FR.20: phaseToUse is only set for an EVSE with ACPhaseSwitchingSupported = true; K01.FR.46 and 48 tell what then."""
     if request.station.ac_phase_switching:
         return None
-    place = next((place for place, period in request.periods() if "phaseToUse" in period), None)
+    place = next((place for place, period in request.periods if "phaseToUse" in period), None)
     return place and f"{place}: phaseToUse, and ACPhaseSwitchingSupported is not true"
 
 
@@ -114,9 +114,11 @@ def number_of_phases_can_be_kept(request: ProfileRequest) -> str | None:
     that can switch can always go down to a single phase.
     """
     station = request.station
-    for place, period in request.periods():
+    if station.evse_type != "AC" or station.ac_phase_switching:
+        return None
+    for place, period in request.periods:
         phases = as_int(period.get("numberPhases"))
-        if station.evse_type == "AC" and phases is not None and phases < station.supply_phases and not station.ac_phase_switching:
+        if phases is not None and phases < station.supply_phases:
             return f"{place}: numberPhases {phases} on {station.supply_phases} phases that cannot be switched"
     return None
 
@@ -125,7 +127,7 @@ def number_of_phases_can_be_kept(request: ProfileRequest) -> str | None:
 def dc_has_no_phases(request: ProfileRequest) -> str | None:
     """K01.FR.44: numberPhases and phaseToUse on a DC EVSE; the station MAY accept and ignore them instead of rejecting."""
     if request.station.evse_type == "DC":
-        for place, period in request.periods():
+        for place, period in request.periods:
             named = [name for name in ("numberPhases", "phaseToUse") if name in period]
             if named:
                 return f"{place}: {' and '.join(named)} for a DC EVSE"
@@ -136,9 +138,11 @@ def dc_has_no_phases(request: ProfileRequest) -> str | None:
 def number_of_phases_is_there(request: ProfileRequest) -> str | None:
     """K01.FR.45: on AC, more phases than supported; the station MAY accept and limit fewer phases instead of rejecting."""
     station = request.station
-    for place, period in request.periods():
+    if station.evse_type != "AC":
+        return None
+    for place, period in request.periods:
         phases = as_int(period.get("numberPhases"))
-        if station.evse_type == "AC" and phases is not None and phases > station.supply_phases:
+        if phases is not None and phases > station.supply_phases:
             return f"{place}: numberPhases {phases}, the station has {station.supply_phases}"
     return None
 
@@ -150,8 +154,10 @@ def phase_to_use_is_there(request: ProfileRequest) -> str | None:
     Which of its phases an EVSE would use is not known from outside; that it will not use one which it does not have, is.
     """
     station = request.station
-    for place, period in request.periods():
+    if station.evse_type != "AC" or station.ac_phase_switching:
+        return None
+    for place, period in request.periods:
         phase = as_int(period.get("phaseToUse"))
-        if station.evse_type == "AC" and not station.ac_phase_switching and phase is not None and phase > station.supply_phases:
+        if phase is not None and phase > station.supply_phases:
             return f"{place}: phaseToUse {phase}, the station has {station.supply_phases} and cannot switch"
     return None

@@ -27,7 +27,7 @@ def notes(request: ProfileRequest) -> tuple[str, ...]:
         found.append("more than one schedule is for TxProfiles only")
     for number, schedule in enumerate(request.schedules):
         found += (f"chargingSchedule[{number}].{text}" for text in _of_schedule(schedule))
-    for place, period in request.periods():
+    for place, period in request.periods:
         found += (f"{place}.{text}" for text in _of_period(period))
     return tuple(found)
 
