@@ -50,7 +50,7 @@ def judge_before_sending(action: str, payload: Mapping[str, Any], view: StationV
     (`report`). A schema breach is left to the codec, which refuses it in its own words.
     """
     via = next((one for one in VIAS if one == action), None)
-    if via is None or "chargingProfile" not in payload:
+    if via is None or not isinstance(payload.get("chargingProfile"), Mapping):
         return []
     breaks = broken_rules(ProfileRequest(via, view, payload.get("evseId"), payload["chargingProfile"]))
     own = [one for one in breaks if _is_ours(one)]

@@ -34,7 +34,7 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     last = documents[min(until, len(documents) - 1)]
     facts = RunFacts(
         scenario, rig, begin.data["seed"], seconds(begin.t), seconds(last.t), None, "",
-        [_checked(call) for call in paired_calls(tried)], paired_http(tried),
+        [_checked(call) for call in paired_calls(tried) if _judgeable(call)], paired_http(tried),
         [one for station in rig["station"] for one in _evses(station, rig)],
     )  # fmt: skip
     for document in tried:
@@ -56,6 +56,11 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
         elif document.kind == Kind.RESTORED:
             facts.not_as_found += data["differences"]
     return facts
+
+
+def _judgeable(call: Call) -> bool:
+    """Say whether a call can be judged: one that was broken on purpose so far that its profile is no object cannot."""
+    return call.from_station or isinstance(call.request.get("chargingProfile", {}), dict)
 
 
 def _checked(call: Call) -> Call:

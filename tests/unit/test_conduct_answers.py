@@ -172,3 +172,12 @@ def test_the_refusal_of_an_odd_profile_is_no_fault(limit: float, convicted: bool
     story.at(1).set(profile(limit=limit), status="Rejected")
     checks = story.judgement().verdict.checks
     assert {one.check for one in checks if one.verdict is Verdict.FAIL} == ({"conduct", "installed"} if convicted else set())
+
+
+@pytest.mark.parametrize("raw", ["x", None, 7, []])
+def test_a_request_without_any_profile_in_it_is_left_out(raw: Any) -> None:
+    """It can only have been broken on purpose: the judge goes on with the rest."""
+    story = Story()
+    story.call("SetChargingProfile", {"evseId": 1, "chargingProfile": raw}, {"status": "Accepted"})
+    story.set(profile(), 9)
+    assert story.on("K01.FR.28") == [Verdict.FAIL]
