@@ -12,7 +12,9 @@ from typing import Any, Final
 from bench.errors import PromptTimeoutError, RigError
 
 CANNOT: Final = ("n", "no", "skip")
-"""Answers that say it cannot be done; anything else that ends with Enter says that it is done."""
+"""Answers that say it cannot be done."""
+DONE: Final = ("", "y", "yes", "ok", "done")
+"""Answers that say it is done; any other is no answer, and the question is asked again."""
 TERMINAL: Final = "/dev/tty"
 
 
@@ -136,7 +138,10 @@ class PromptControl:
         raise ValueError(f"{fault_id}: only an emulated rig can be made faulty")
 
     async def _ask(self, text: str) -> None:
-        answer = await self._console.ask(f"{text}, then press Enter (n: cannot; {self._timeout_s:g} s)", self._timeout_s)
+        while True:
+            answer = await self._console.ask(f"{text}, then press Enter (n: cannot; {self._timeout_s:g} s)", self._timeout_s)
+            if answer.casefold() in (*DONE, *CANNOT):
+                break
         if answer.casefold() in CANNOT:
             raise PromptTimeoutError(f"the operator could not: {text}")
 

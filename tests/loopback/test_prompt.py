@@ -50,6 +50,18 @@ async def test_enter_says_that_it_is_done(terminal: tuple[int, int]) -> None:
     await asking
 
 
+async def test_what_is_no_answer_is_asked_again(terminal: tuple[int, int]) -> None:
+    """A typing mistake never says that something was done."""
+    operator, bench = terminal
+    asking = asyncio.create_task(control(bench).plug(1))
+    await shown(operator)
+    os.write(operator, b"what?\n")
+    assert "Plug the EV into EVSE 1 of CS-1, then press Enter" in await shown(operator)
+    assert not asking.done()
+    os.write(operator, b"\n")
+    await asking
+
+
 async def test_an_ev_is_asked_for_in_words_and_numbers(terminal: tuple[int, int]) -> None:
     """What it says over ISO 15118 may be a word."""
     operator, bench = terminal
