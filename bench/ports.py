@@ -123,6 +123,30 @@ class Meter(Protocol):
         ...
 
 
+class PowerSwitch(Protocol):
+    """A contactor in the supply of a station, or of what loads it. It is open until told otherwise."""
+
+    async def switch(self, closed: bool) -> None:
+        """Close or open it; raise RigError where that cannot be done."""
+        ...
+
+    async def is_closed(self) -> bool | None:
+        """Read back how it stands; None where it cannot tell. Raises RigError."""
+        ...
+
+
+class Load(Protocol):
+    """What draws power from a station in place of an EV, or decides what an EV emulator draws."""
+
+    async def draw(self, amperes: float) -> None:
+        """Draw so much per phase, in A; 0 switches it off. Raises RigError."""
+        ...
+
+    async def drawn(self) -> float | None:
+        """Read back what it is set to, A per phase; None where it cannot tell. Raises RigError."""
+        ...
+
+
 class RigControl(Protocol):
     """Acts on the physical side of one charging station in plain numbers and strings.
 

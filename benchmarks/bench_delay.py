@@ -37,6 +37,7 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.ports import Journal
 from bench.rig.files import find_rig
+from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.meter import load_meter_map
 from bench.settings.rig import RigSettings
 
@@ -147,6 +148,7 @@ async def measure(seconds: float, folder: Path) -> tuple[list[float], list[float
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         assert process.stdout is not None
         ports = orjson.loads(await process.stdout.readline())
+        assert isinstance(settings, ModbusTcpMeter)
         register_map = load_meter_map(rig_path, settings)
         meters = [
             await opened.enter_async_context(open_modbus_meter(f"m{port}", settings, register_map, clock, port=port))

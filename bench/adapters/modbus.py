@@ -15,8 +15,8 @@ from pymodbus.pdu import ModbusPDU
 from bench.domain.meter import MeterReading
 from bench.errors import RigError
 from bench.ports import Clock
+from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.meter import MeterMap
-from bench.settings.rig import ModbusTcpMeter
 from bench.wire.registers import Block
 
 _FUNCTION_CODES: Final = {"input": 4, "holding": 3}

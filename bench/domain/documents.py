@@ -43,6 +43,11 @@ class Kind(StrEnum):
     """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`."""
     METER_GAP = "meter.gap"
     """`meter`, `requested`, `reason`: an outage, never a zero."""
+    METER_IDENTITY = "meter.identity"
+    """`meter`, `model`, `serial_number` (as the meter tells it), `certificate` (its number; empty where
+    there is none or where the serial number voids it), `accuracy` in force (as in the rig file; None: not known), `reason`."""
+    LINK_FAULT = "link.fault"
+    """`station`, `mode` (how the relay before the CSMS disturbs the connection), `seconds`; `mode` none: it ended."""
     PILOT_SAMPLE = "pilot.sample"
     """`station`, `evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
     RIG_ACTION = "rig.action"

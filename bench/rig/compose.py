@@ -13,6 +13,7 @@ from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
 from bench.runs.bench import Bench
+from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.meter import load_meter_map
 from bench.settings.scenario import Fault, under_test
 
@@ -74,6 +75,8 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:
     meters: dict[str, Meter] = {}
     for name, settings in order.rig.meters.items():
+        if not isinstance(settings, ModbusTcpMeter):
+            raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
         register_map = load_meter_map(order.rig_path, settings)
         meters[name] = await stack.enter_async_context(
             open_modbus_meter(name, settings, register_map, clock, port=ports.get(name))

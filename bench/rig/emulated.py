@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, RigControl, Witness
+from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.rig import RigSettings
 from firmware_sim.faults import FaultSeam, describe_faults
 from firmware_sim.rig import open_rig
@@ -78,6 +79,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
                 "port": meter.port,
             }
             for name, meter in rig.meters.items()
+            if isinstance(meter, ModbusTcpMeter)
         },
         "emulator": emulator,
     }

@@ -11,6 +11,7 @@ from bench.adapters.clock import wall_now
 from bench.errors import SettingsError, UsageError
 from bench.peers.plan import plan_day_ahead
 from bench.settings.base import Settings, check, load, read_toml
+from bench.settings.instruments import MappedMeter
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
@@ -61,6 +62,8 @@ def find_rig(name: str) -> tuple[Path, RigSettings]:
     path = _find(name, "rig")
     rig = _described(load(RigSettings, path), path)
     for name, meter in rig.meters.items():
+        if not isinstance(meter, MappedMeter):
+            continue
         if not (path.parent / meter.register_map).is_file():
             raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), "no such file")
         measured = load_meter_map(path, meter).quantities

@@ -13,6 +13,7 @@ from bench.domain.settling import CurrentSample, plateau, settling_interval
 from bench.errors import RigError, StationError
 from bench.ports import Meter
 from bench.runs.procedure import Procedure
+from bench.settings.instruments import MeterAccuracy
 
 INTERVAL_S: Final = 0.5
 """Between two readings."""
@@ -49,7 +50,8 @@ class EvseWatch:
         self._procedure, self._meter, self._unit = procedure, meter, unit
         self._bench, self._evse = procedure.bench, procedure.evse
         settings = self._bench.settings.meters[procedure.evse.meter]
-        self._latency, self._accuracy = settings.latency_s, settings.accuracy
+        self._latency = settings.latency_s
+        self._accuracy = settings.accuracy or MeterAccuracy(current_percent=0, power_percent=0)
         self._key = ("TxDefaultProfile", procedure.evse.id, 0, "")
         self._answered = 0.0
         self.found = Observed()

@@ -77,7 +77,7 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
     features = station["features"]
     for evse in station["evse"]:
         meter = rig["meters"].get(evse["meter"])
-        accuracy = meter["accuracy"] if meter else {}
+        accuracy = (meter["accuracy"] or {}) if meter else {}
         yield EvseFacts(
             station=station["id"],
             evse_id=evse["id"],

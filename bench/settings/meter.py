@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench.settings.base import Settings, load
-from bench.settings.rig import ModbusTcpMeter
+from bench.settings.instruments import MappedMeter
 from bench.wire.registers import Block, Function, Register, RegisterPlan, RegisterType, WordOrder, width
 
 Quantity = Literal[
@@ -124,6 +124,6 @@ def _refuse_overlap(ranges: list[tuple[Function, int, int, str]]) -> None:
             raise ValueError(f"{name} and {other} overlap at {function} register {other_address:#06x}")
 
 
-def load_meter_map(rig_file: Path, meter: ModbusTcpMeter) -> MeterMap:
+def load_meter_map(rig_file: Path, meter: MappedMeter) -> MeterMap:
     """Read the register map of a meter; its path counts from the rig file. Raises SettingsError."""
     return load(MeterMap, rig_file.parent / meter.register_map)

@@ -8,45 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from bench.settings.actuators import Actuator
 from bench.settings.base import Settings
+from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
+from bench.settings.lines import Line, SerialLine
+from bench.settings.safety import LinkSettings, MqttSettings, SafetySettings
 from bench.settings.target import TargetFeatures
 
 Phase = Literal[1, 2, 3]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*|@=+-]{1,48}$")]
-
-
-class MeterAccuracy(Settings):
-    """How far a reading can be from the truth: from a certificate, else from the data sheet."""
-
-    current_percent: float = Field(ge=0, le=20)
-    """Of the reading, in percent."""
-    power_percent: float = Field(ge=0, le=20)
-    current_resolution_a: float = Field(default=0.001, ge=0)
-    power_resolution_w: float = Field(default=0.1, ge=0)
-    certificate: str = ""
-    """Number of the calibration certificate; empty where the data sheet is all there is."""
-
-
-class ModbusTcpMeter(Settings):
-    """A meter on Modbus TCP; its registers are described in config/meters/."""
-
-    kind: Literal["modbus-tcp"]
-    host: str = "127.0.0.1"
-    port: int = Field(default=502, ge=0, le=65535)
-    """0 on an emulated rig: the emulator chooses a free one."""
-    unit_id: int = Field(default=1, ge=1, le=247)
-    register_map: Path
-    timeout_s: float = Field(default=1.0, gt=0, le=30)
-    accuracy: MeterAccuracy
-    latency_s: tuple[float, float] = (0.0, 1.0)
-    """Shortest and longest time from a change of the current to its being seen in the registers."""
-
-    @field_validator("latency_s")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 <= value[0] <= value[1]:
-            raise ValueError("must be [shortest, longest], both at least 0")
-        return value
 
 
 class EvseSettings(Settings):
@@ -163,7 +133,14 @@ class RigSettings(Settings):
     csms: CsmsSettings = CsmsSettings()
     ocpi: OcpiSettings = OcpiSettings()
     station: tuple[StationSettings, ...] = Field(min_length=1)
-    meters: dict[str, ModbusTcpMeter] = Field(default_factory=dict)
+    lines: dict[str, Line] = Field(default_factory=dict)
+    """Modbus lines by name; several meters may hang on one."""
+    meters: dict[str, AnyMeter] = Field(default_factory=dict)
+    actuators: dict[str, Actuator] = Field(default_factory=dict)
+    """What acts on the station by name; each role of a station is filled once."""
+    safety: SafetySettings = SafetySettings()
+    link: LinkSettings | None = None
+    mqtt: MqttSettings | None = None
     emulator: EmulatorSettings | None = None
     control: HttpControl | None = None
     """How the EV's side is acted on where nothing is emulated inside the bench."""
@@ -183,13 +160,7 @@ class RigSettings(Settings):
         for (name, first), (other, second) in combinations(seen_by, 2):
             if name == other:
                 raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
-        places = [(one.host, one.port, one.unit_id, name) for name, one in self.meters.items() if one.port]
-        for first_place, second_place in combinations(places, 2):
-            if first_place[:3] == second_place[:3]:
-                raise ValueError(f"meters.{first_place[3]} and meters.{second_place[3]} are at the same host, port and unit_id")
-        unreachable = [name for name, one in self.meters.items() if not one.port]
-        if self.emulator is None and unreachable:
-            raise ValueError(f"meters.{unreachable[0]}.port is missing: only an emulated meter chooses its own")
+        self._check_meters()
         ids = [station.id for station in self.station]
         if len(set(ids)) != len(ids):
             raise ValueError("station ids must be unique")
@@ -201,3 +172,37 @@ class RigSettings(Settings):
         if self.csms.security_profile and any(station.password is None for station in self.station):
             raise ValueError("with a security profile each station needs a password")
         return self
+
+    def _check_meters(self) -> None:
+        """Raise ValueError for two meters at one place, for a line that there is not and for one without a port."""
+        emulated = self.emulator is not None
+        places: dict[tuple[object, ...], str] = {}
+        place: tuple[object, ...]
+        for name, meter in self.meters.items():
+            match meter:
+                case ModbusTcpMeter():
+                    place, port = (meter.host, meter.port, meter.unit_id), str(meter.port or "")
+                case BusMeter():
+                    if meter.line not in self.lines:
+                        known = ", ".join(sorted(self.lines)) or "none"
+                        raise ValueError(f"meters.{name}.line names {meter.line!r}; lines here: {known}")
+                    place, port = (meter.line, meter.unit_id), "of the line"
+                case MqttMeter():
+                    if self.mqtt is None:
+                        raise ValueError(f"meters.{name} publishes by MQTT: [mqtt] has to name the broker")
+                    place, port = ("mqtt", name), "of the broker"
+                case _:
+                    place, port = (meter.port,), meter.port
+            if not emulated and not port:
+                raise ValueError(f"meters.{name}.port is missing: only an emulated meter chooses its own")
+            if port and place in places:
+                raise ValueError(f"meters.{places[place]} and meters.{name} are at the same place: {', '.join(map(str, place))}")
+            places[place] = name
+        for name, line in self.lines.items():
+            if not emulated and not line.port:
+                raise ValueError(f"lines.{name}.port is missing: only an emulated line chooses its own")
+        ports = [line.port for line in self.lines.values() if isinstance(line, SerialLine) and line.port]
+        ports += [meter.port for meter in self.meters.values() if meter.kind in ("p1", "sml") and meter.port]
+        for port in ports:
+            if ports.count(port) > 1:
+                raise ValueError(f"serial port {port} is named twice: put the meters of one bus on one line")

@@ -17,8 +17,8 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.modbus import ModbusMeter, open_modbus_meter
 from bench.errors import RigError
 from bench.settings.base import load
+from bench.settings.instruments import MeterAccuracy, ModbusTcpMeter
 from bench.settings.meter import MeterMap
-from bench.settings.rig import MeterAccuracy, ModbusTcpMeter
 from tests.support import EPOCH
 
 MAP = load(MeterMap, Path(__file__).parents[2] / "config/meters/sdm630.toml")

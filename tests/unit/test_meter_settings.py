@@ -9,6 +9,7 @@ import pytest
 
 from bench.errors import SettingsError
 from bench.settings.base import check, load
+from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
 from tests.support import EPOCH
@@ -62,7 +63,9 @@ def test_the_sdm630_reads_all_in_one_request() -> None:
 def test_a_path_counts_from_the_rig_file() -> None:
     """`register_map` is relative to the file in which it stands, wherever the bench was started."""
     rig_file = CONFIG / "rigs/emulated.toml"
-    meter_map = load_meter_map(rig_file, load(RigSettings, rig_file).meters["evse1"])
+    meter = load(RigSettings, rig_file).meters["evse1"]
+    assert isinstance(meter, ModbusTcpMeter)
+    meter_map = load_meter_map(rig_file, meter)
     assert meter_map.model == "Eastron SDM630-Modbus V2"
 
 

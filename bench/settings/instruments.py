@@ -1,0 +1,109 @@
+"""The meters of a rig file: which one it is, where it hangs, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from bench.settings.base import Settings
+
+
+class MeterAccuracy(Settings):
+    """How far a reading can be from the truth: from a certificate, else from the data sheet."""
+
+    current_percent: float = Field(ge=0, le=20)
+    """Of the reading, in percent."""
+    power_percent: float = Field(ge=0, le=20)
+    current_resolution_a: float = Field(default=0.001, ge=0)
+    power_resolution_w: float = Field(default=0.1, ge=0)
+    certificate: str = ""
+    """Number of the calibration certificate; empty where the data sheet is all there is."""
+
+
+class _Meter(Settings):
+    """What holds for every meter."""
+
+    accuracy: MeterAccuracy | None = None
+    """Absent: the data sheet's, as the meter's map tells it."""
+    serial_number: str = ""
+    """As on the certificate. A meter that tells another one voids the certificate."""
+    latency_s: tuple[float, float] = (0.0, 1.0)
+    """Shortest and longest time from a change of the current to its being seen in the registers."""
+
+    @field_validator("latency_s")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError("must be [shortest, longest], both at least 0")
+        return value
+
+
+class ModbusTcpMeter(_Meter):
+    """A meter with a Modbus TCP address of its own; its registers are described in config/meters/."""
+
+    kind: Literal["modbus-tcp"]
+    host: str = "127.0.0.1"
+    port: int = Field(default=502, ge=0, le=65535)
+    """0 on an emulated rig: the emulator chooses a free one."""
+    unit_id: int = Field(default=1, ge=1, le=247)
+    register_map: Path
+    timeout_s: float = Field(default=1.0, gt=0, le=30)
+
+
+class BusMeter(_Meter):
+    """A meter on one of the rig's lines; its registers are described in config/meters/."""
+
+    kind: Literal["modbus"]
+    line: str
+    """Name of a line in `[lines]`."""
+    unit_id: int = Field(default=1, ge=1, le=247)
+    register_map: Path
+
+
+class P1Meter(_Meter):
+    """The customer port of a smart meter (DSMR P1), which sends a telegram by itself."""
+
+    kind: Literal["p1"]
+    port: str = ""
+    """Device by its stable name, such as /dev/serial/by-id/…; empty on an emulated rig."""
+    version: Literal["2.2", "4", "5", "fluvius", "luxembourg", "sweden"] = "5"
+    timeout_s: float = Field(default=12.0, gt=0, le=60)
+    """How long the next telegram may take: every 1 s from version 5 on, every 10 s before."""
+
+
+class SmlMeter(_Meter):
+    """The information port of a German meter (SML), which sends a file by itself."""
+
+    kind: Literal["sml"]
+    port: str = ""
+    """Device by its stable name, such as /dev/serial/by-id/…; empty on an emulated rig."""
+    baud: int = Field(default=9600, ge=300, le=921_600)
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+    """How long the next file may take."""
+
+
+class MqttValue(Settings):
+    """Where one quantity stands in a message."""
+
+    path: str = Field(min_length=1)
+    """Keys and indices with dots between, such as `ENERGY.Power` or `I.0`; `.` where the message is the number itself."""
+    topic: str = ""
+    """Absent: the meter's topic."""
+    scale: float = 1.0
+    """Value = number times this, in V, A, W, Wh or Hz, import positive."""
+
+
+class MqttMeter(_Meter):
+    """A meter that publishes by MQTT to the broker of `[mqtt]`."""
+
+    kind: Literal["mqtt"]
+    topic: str = Field(min_length=1)
+    quantity: dict[str, MqttValue] = Field(min_length=1)
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+    """How long the next message may take."""
+
+
+AnyMeter = Annotated[ModbusTcpMeter | BusMeter | P1Meter | SmlMeter | MqttMeter, Field(discriminator="kind")]
+MappedMeter = ModbusTcpMeter | BusMeter
