@@ -77,7 +77,7 @@ def test_a_missing_key_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("place", "known"),
-    [("statoin", "name, ocpi, operator, safety, schema, station"), ("station.0.features.phases", "supply_phases"), ("meters.evse1.hst", "host")],
+    [("statoin", "safety, schema, station"), ("station.0.features.phases", "supply_phases"), ("meters.evse1.hst", "host")],
 )
 def test_an_unknown_key_names_the_known_ones(place: str, known: str) -> None:
     """A typing error is never ignored, and the keys that exist there are listed."""
