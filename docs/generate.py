@@ -44,12 +44,21 @@ def command_line() -> str:
     """Return every command with its arguments."""
     from bench.cli import EXIT_CODES, parser
 
-    text = f"# Command line\n\n{' '.join(EXIT_CODES.split()).capitalize()}\n"
-    for action in parser()._actions:
+    return f"# Command line\n\n{' '.join(EXIT_CODES.split()).capitalize()}\n" + _commands("bench", parser())
+
+
+def _commands(prefix: str, parent: ArgumentParser) -> str:
+    """Return the commands below one, each with its arguments; those that have commands of their own lead to them."""
+    text = ""
+    for action in parent._actions:
         if isinstance(action, _SubParsersAction):
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for name, command in action.choices.items():
-                text += f"\n## bench {name}\n\n{helps.get(name, '').capitalize()}.\n\n{_arguments(command)}"
+                deeper = _commands(f"{prefix} {name}", command)
+                what = helps.get(name, "")
+                text += f"\n## {prefix} {name}\n\n{what[:1].upper()}{what[1:]}.\n{deeper}" if deeper else (
+                    f"\n## {prefix} {name}\n\n{what[:1].upper()}{what[1:]}.\n\n{_arguments(command)}"
+                )
     return text
 
 
