@@ -46,7 +46,7 @@ def test_meters_share_a_bus() -> None:
         ({"lines": {"bus": BUS, "bus2": BUS}}, "serial port /dev/serial/by-id/usb-a is named twice"),
         ({"meters": {"one": {"kind": "p1"}}}, "meters.one.port is missing: only an emulated meter chooses its own"),
         ({"lines": {"bus": BUS | {"parity": "X"}}}, "lines.bus.parity = 'X': must be 'N', 'E' or 'O'"),
-        ({"meters": {"one": {"kind": "mqtt", "topic": "t", "quantity": {"power_total": {"path": "P"}}}}}, "meters.one publishes by"),
+        ({"meters": {"one": {"kind": "mqtt", "topic": "t", "quantity": {"power_total": {"path": "P"}}}}}, "publishes by MQTT"),
     ],
 )
 def test_a_wrong_wiring_is_named(tables: dict[str, Any], message: str) -> None:
