@@ -116,11 +116,10 @@ async def rtu_bus(
     """Plug in an adapter with a bus behind it, `link` being its stable name; pull it out at the end."""
     bus = RtuBus(script, units, echo=echo)
     if link is not None:
-        link.unlink(missing_ok=True)
-        link.symlink_to(bus.device)
+        os.symlink(bus.device, link)
     try:
         yield bus
     finally:
         if link is not None:
-            link.unlink(missing_ok=True)
+            os.unlink(link)
         bus.close()
