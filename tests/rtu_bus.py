@@ -47,14 +47,16 @@ def soundly(request: bytes) -> Saying:
 class RtuBus:
     """The bus. A request for a unit that is not on it gets no answer; requests to one unit wait for one another."""
 
-    def __init__(self, script: Script, units: Sequence[int], *, echo: bool) -> None:
+    def __init__(self, script: Script, units: Sequence[int], *, echo: bool, link: Path | None) -> None:
         self.script, self.requests, self.echo = script, list[bytes](), echo
         self._loop = asyncio.get_running_loop()
         self._in_flight = self._loop.in_flight if isinstance(self._loop, VirtualLoop) else None
         self._master, self._slave = os.openpty()
         for fd in (self._master, self._slave):
             tty.setraw(fd)
-        self.device = os.ttyname(self._slave)
+        self.device, self._link = os.ttyname(self._slave), link
+        if link is not None:
+            link.symlink_to(self.device)
         self._buffer = b""
         self._waiting = {unit: deque[bytes]() for unit in units}
         self._timers: set[asyncio.TimerHandle] = set()
@@ -65,6 +67,8 @@ class RtuBus:
         self._loop.remove_reader(self._master)
         for timer in self._timers:
             timer.cancel()
+        if self._link is not None:
+            self._link.unlink()
         os.close(self._master)
         os.close(self._slave)
 
@@ -114,12 +118,8 @@ async def rtu_bus(
     script: Script = soundly, *, units: Sequence[int] = UNITS, link: Path | None = None, echo: bool = False
 ) -> AsyncIterator[RtuBus]:
     """Plug in an adapter with a bus behind it, `link` being its stable name; pull it out at the end."""
-    bus = RtuBus(script, units, echo=echo)
-    if link is not None:
-        os.symlink(bus.device, link)
+    bus = RtuBus(script, units, echo=echo, link=link)
     try:
         yield bus
     finally:
-        if link is not None:
-            os.unlink(link)
         bus.close()
