@@ -74,7 +74,7 @@ async def reader(line: ModbusLine, unit: int, reads: int, chance: random.Random)
     ended = Counter[str]()
     for _ in range(reads):
         function, code = chance.choice((("input", 4), ("holding", 3)))
-        address, count = chance.randrange(0x700), chance.randint(2, 80)
+        address, count = chance.randrange(0x700), chance.choice((2, 38))
         patience = chance.uniform(0, 2 * TIMEOUT_S) if chance.random() < 0.15 else None
         try:
             async with asyncio.timeout(patience):

@@ -70,6 +70,16 @@ async def test_a_late_reply_keeps_the_line_silent_from_its_own_end() -> None:
         assert await seconds_of(line.read(2, "input", 50, 2)) == pytest.approx(0.4 + 0.5, abs=0.01)
 
 
+async def test_what_nobody_asked_for_keeps_the_line_silent() -> None:
+    """A reply later than `drain_s`, or another master: the line rests before it is used again. A stray byte does not matter."""
+    async with rtu_bus() as bus, line_at(bus.device) as line:
+        await line.read(1, "input", 0, 2)
+        for data, rest_s in ((b"\x00\xff", 0.0), (answer(bus.requests[0]), 0.5)):
+            bus.say(data)
+            await asyncio.sleep(0.1)
+            assert await seconds_of(line.read(2, "input", 0, 2)) == pytest.approx(max(0.0, rest_s - 0.1), abs=0.01)
+
+
 async def test_a_cancelled_request_spoils_no_other() -> None:
     """Whoever gives up on a request leaves a line that is silent before the next one."""
     async with rtu_bus(late_at(0, 0.15)) as bus, line_at(bus.device) as line:
