@@ -69,7 +69,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
+        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host, server.link)
 
 
 async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:
