@@ -16,7 +16,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("rigs", help="list the rigs that are there, and who uses each")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=rigs)
-    command = commands.add_parser("doctor", help="look a rig over: what is wrong, and how to mend it; nothing is switched or changed")
+    command = commands.add_parser("doctor", help="look a rig over: what is wrong, and how to mend it; it changes nothing")
     command.add_argument("--rig", default=DEFAULT_RIG, help="name of a rig in config/rigs, or a file (default: emulated)")
     command.add_argument("--wait", type=float, default=0, metavar="S", help="wait so long for the station to connect")
     command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where runs are written (default: runs)")
