@@ -149,7 +149,9 @@ async def test_newcomers_are_reset_for_so_long(mode: str) -> None:
         await _echo(*await lab.connect())
 
 
-@pytest.mark.parametrize(("direction", "held"), [("to_csms", (True, False)), ("to_station", (False, True)), ("both", (True, True))])
+@pytest.mark.parametrize(
+    ("direction", "held"), [("to_csms", (True, False)), ("to_station", (False, True)), ("both", (True, True))]
+)
 @pytest.mark.virtual
 async def test_swallowed_bytes_do_not_arrive_while_it_lasts(direction: str, held: tuple[bool, bool]) -> None:
     """The connection stays open, the other direction flows; afterwards TCP has lost nothing."""
