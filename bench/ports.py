@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from bench.domain.link import LinkFault
 from bench.domain.meter import MeterReading
 
 
@@ -144,6 +145,18 @@ class Load(Protocol):
 
     async def drawn(self) -> float | None:
         """Read back what it is set to, A per phase; None where it cannot tell. Raises RigError."""
+        ...
+
+
+class Link(Protocol):
+    """The network between the stations and the CSMS: one disturbance at a time, of all connections."""
+
+    def disturb(self, fault: LinkFault, over: Callable[[], None]) -> None:
+        """Begin a disturbance in place of the one that lasts, if any; `over` is called once when it has ended."""
+        ...
+
+    def restore(self) -> None:
+        """End the disturbance that lasts, if any."""
         ...
 
 

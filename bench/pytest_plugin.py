@@ -85,8 +85,17 @@ def rig(request: pytest.FixtureRequest) -> RigSettings:
     return find_rig(request.config.getoption("rig"))[1]
 
 
+@pytest.fixture(scope="session")
+def rig_lease(rig: RigSettings) -> Generator[None]:
+    """Keep the rig for this session from its first procedure on; an emulated one needs no lease."""
+    from bench.rig.lease import leased
+
+    with leased(rig, "pytest"):
+        yield
+
+
 @pytest.fixture
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+def run(request: pytest.FixtureRequest, tmp_path: Path, rig_lease: None) -> Run:
     """Open runs that are judged at the end of their block."""
     from bench.rig.files import find_rig, find_scenario, run_folder
     from bench.rig.session import NotBegunError, Order, open_run

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -113,7 +114,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect what was not run, in the process that reports."""
+    """Collect what was not run, in the process that reports; keep the leases of each process apart from the computer's own."""
+    os.environ["BENCH_LEASES"] = tempfile.mkdtemp(prefix="leases-")
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["BENCH_LEASES"], ignore_errors=True))
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(NotRun(config))
 

@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,9 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from bench.adapters import door
+from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.interfaces import reachable_addresses
+from bench.adapters.link_relay import LinkRelay, open_link_relay
 from bench.adapters.websocket import CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, WebSocketConnection
 from bench.errors import RigError
 from bench.ports import StationLink
@@ -42,7 +44,7 @@ _log.addHandler(logging.NullHandler())
 
 
 class OcppServer:
-    """Accepts connections; `port` is the one that it listens on."""
+    """Accepts connections; `port` is the one that stations connect to, `link` the relay before it where the rig has one."""
 
     def __init__(
         self, settings: RigSettings, attach: Attach, knock: KnockCallback, virtual: bool, context: ssl.SSLContext | None
@@ -52,11 +54,22 @@ class OcppServer:
         self._ping_interval_s = None if virtual else PING_INTERVAL_S
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._listener = _listen(self._csms.host, self._csms.port)
+        self.link: LinkRelay | None = None
+        self._listener = self._outer = _listen(self._csms.host, self._csms.port)
         self._doors: dict[asyncio.Task[None], None] = {}
         self._connections: dict[WebSocketConnection, None] = {}
         self._serving: dict[asyncio.Task[None], None] = {}
-        self.port: int = self._listener.getsockname()[1]
+        self.port: int = self._outer.getsockname()[1]
+
+    def move_behind(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Listen on a free port of this computer instead; return the socket that stations connect to, and where it leads."""
+        self._listener = _listen("127.0.0.1", 0)
+        return self._outer, self._listener.getsockname()
+
+    def address_of(self, peer: tuple[str, int]) -> str:
+        """Return the network address of a station, also of one that comes through the relay."""
+        behind = self.link.peer_of(peer[1]) if self.link is not None else None
+        return behind or str(peer[0])
 
     def urls(self) -> list[str]:
         """Return the URL to type into a station, without its id, one per interface."""
@@ -73,7 +86,7 @@ class OcppServer:
                 _log.warning("accepting a connection failed: %s", error)
                 await asyncio.sleep(1)
                 continue
-            task = self._loop.create_task(self._let_in(accepted, str(address[0])))
+            task = self._loop.create_task(self._let_in(accepted, self.address_of(address)))
             self._doors[task] = None
             task.add_done_callback(self._door_done)
 
@@ -217,13 +230,19 @@ async def open_ocpp_server(
     Raises: RigError where the port is taken, UsageError where certificate or key cannot be used.
     """
     server = OcppServer(settings, attach, knock, virtual, door.tls_context(settings.csms, folder))
-    accepting = asyncio.create_task(server.accept())
-    try:
-        yield server
-    finally:
-        accepting.cancel()
-        await asyncio.wait([accepting])
-        await server.close()
+    async with AsyncExitStack() as stack:
+        if settings.link is not None:
+            outer, inner = server.move_behind()
+            server.link = await stack.enter_async_context(open_link_relay(outer, inner, LoopClock(wall_now())))
+        accepting = asyncio.create_task(server.accept())
+        try:
+            yield server
+        finally:
+            if server.link is not None:
+                server.link.restore()
+            accepting.cancel()
+            await asyncio.wait([accepting])
+            await server.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

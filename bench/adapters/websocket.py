@@ -27,6 +27,10 @@ Receive = Callable[[str | bytes], None]
 class Host(Protocol):
     """What a connection belongs to."""
 
+    def address_of(self, peer: tuple[str, int]) -> str:
+        """Return the network address of whoever is connected, given address and port of the socket's other end."""
+        ...
+
     def made(self, connection: WebSocketConnection) -> None:
         """The socket is ready, TLS included."""
         ...
@@ -119,7 +123,7 @@ class WebSocketConnection(asyncio.Protocol):
         """The socket is ready, TLS included."""
         self._transport = cast(asyncio.Transport, transport)
         address = transport.get_extra_info("peername")
-        self.peer = str(address[0]) if address else ""
+        self.peer = self._host.address_of(address) if address else ""
         self._timer = self._loop.call_later(OPEN_TIMEOUT_S, self._silent)
         self._host.made(self)
 

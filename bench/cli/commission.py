@@ -35,6 +35,7 @@ def commission(arguments: argparse.Namespace) -> int:
     from bench.rig.commission import CommissionOrder
     from bench.rig.commission import commission as commission_station
     from bench.rig.files import find_rig, run_folder
+    from bench.rig.lease import leased
     from bench.settings.moments import parse_moment
 
     rig_path, rig = find_rig(arguments.rig)
@@ -43,7 +44,8 @@ def commission(arguments: argparse.Namespace) -> int:
         observe=not arguments.no_observe, keep=arguments.keep, seed=arguments.seed,
         station_clock=parse_moment(arguments.station_clock, "--station-clock"),
     )  # fmt: skip
-    done = commission_station(order)
+    with leased(rig, f"bench commission {arguments.station}"):
+        done = commission_station(order)
     with suppress(BrokenPipeError):
         print(json.dumps(done.as_json(), indent=2) if arguments.json else "\n".join(_lines(done)))
         sys.stdout.flush()

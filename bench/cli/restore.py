@@ -21,6 +21,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def restore(arguments: argparse.Namespace) -> int:
     """Restore; 0 when the station is as it was found, 1 when it is not, 2 on bad usage, 4 when it does not come or to rest."""
     from bench.rig.files import find_rig, run_folder
+    from bench.rig.lease import leased
     from bench.rig.restore import RestoreOrder, restore_rig
 
     if arguments.within <= 0:
@@ -29,7 +30,8 @@ def restore(arguments: argparse.Namespace) -> int:
     order = RestoreOrder(
         rig, rig_path, arguments.out or run_folder("restore"), run=arguments.run, within_s=arguments.within
     )  # fmt: skip
-    return 0 if restore_rig(order, announce) else 1
+    with leased(rig, "bench restore", expected_s=arguments.within):
+        return 0 if restore_rig(order, announce) else 1
 
 
 def announce(line: str) -> None:

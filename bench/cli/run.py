@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a scenario and print its verdict."""
     from bench.cli.progress import Progress
     from bench.rig.files import find_rig, find_scenario, run_folder
+    from bench.rig.lease import leased
     from bench.rig.session import Order, run_scenario
     from bench.settings.moments import parse_moment
 
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     rig_path, rig = find_rig(arguments.rig)
     folder = arguments.out or run_folder(scenario.name)
     asking = rig.operator is not None  # the console belongs to the questions then
-    with Progress(scenario, quiet=arguments.quiet or arguments.json or asking) as progress:
+    quiet = arguments.quiet or arguments.json or asking
+    with leased(rig, f"bench run {scenario.name}", expected_s=scenario.duration_s), Progress(scenario, quiet=quiet) as progress:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,
             seed=arguments.seed, fault=parse_fault(arguments.fault), strict=arguments.strict, listeners=(progress,),

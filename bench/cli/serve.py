@@ -39,6 +39,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def serve(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     from bench.rig.files import find_rig, run_folder
+    from bench.rig.lease import leased
     from bench.rig.ocpi import open_served_ocpi
     from bench.rig.serve import ServeOrder
     from bench.rig.serve import serve as serve_rig
@@ -48,7 +49,8 @@ def serve(arguments: argparse.Namespace) -> int:
     if arguments.listen:
         rig = listening(rig, arguments.listen)
     station_clock = parse_moment(arguments.station_clock, "--station-clock")
-    serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve"), open_served_ocpi, station_clock), announce)
+    with leased(rig, "bench serve"):
+        serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve"), open_served_ocpi, station_clock), announce)
     return 0
 
 

@@ -47,7 +47,8 @@ class Kind(StrEnum):
     """`meter`, `model`, `serial_number` (as the meter tells it), `certificate` (its number; empty where
     there is none or where the serial number voids it), `accuracy` in force (as in the rig file; None: not known), `reason`."""
     LINK_FAULT = "link.fault"
-    """`station`, `mode` (how the relay before the CSMS disturbs the connection), `seconds`; `mode` none: it ended."""
+    """`station` (under test), `mode` (how the relay before the CSMS disturbs all its connections), `seconds`, and `direction`,
+    `delay_s`, `bytes_per_s` where the mode has them; `mode` none: it ended."""
     PILOT_SAMPLE = "pilot.sample"
     """`station`, `evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
     RIG_ACTION = "rig.action"

@@ -67,7 +67,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, contactors, scsp, host)
+        yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, contactors, scsp, host, server.link)
 
 
 async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journal) -> None:

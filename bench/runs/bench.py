@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench.cso.csms import Csms
-from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
+from bench.ports import Clock, IdSource, Journal, Link, Meter, RigControl, Witness
 from bench.settings.rig import RigSettings
 
 
@@ -38,3 +38,5 @@ class Bench:
     scsp: PlanSender | None = None
     host: Mapping[str, Any] = field(default_factory=dict)
     """Facts of this computer: ports, versions. They never enter the journal."""
+    link: Link | None = None
+    """What can disturb the connections of stations; None where the rig file has no [link]."""

@@ -9,24 +9,26 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from bench.domain.documents import Kind
+from bench.domain.link import DEFAULT_BACK_OFF
 from bench.errors import BenchError, CallRejectedError, MeterLostError, NotApplicableError, PromptTimeoutError, RigError
 from bench.runs.bench import Bench
 from bench.runs.restore import Restorer
 from bench.runs.safe_state import SafeState
 from bench.runs.sampler import Sampler
-from bench.runs.steps import CONNECT_PATIENCE_S, Course
+from bench.runs.steps import Course
 from bench.runs.steps_iso15118 import NegotiationSteps
+from bench.runs.steps_network import CONNECT_S, NetworkSteps
 from bench.runs.steps_profiles import ProfileSteps
 from bench.runs.steps_station import StationSteps
 from bench.settings.scenario import ScenarioSettings, under_test
 
 BOOT_PATIENCE_S: Final = 5.0
 """How long a connected station may take to boot before it counts as one that has booted long ago."""
-RESTORE_PATIENCE_S: Final = 60.0
-"""How long a station that is offline at the end of a run may take to come back before it is left as it is."""
+CONNECT_PATIENCE_S: Final = DEFAULT_BACK_OFF.longest_s + CONNECT_S
+"""How long a station may take to connect that has not been asked yet how it backs off."""
 
 
-class Procedure(ProfileSteps, NegotiationSteps, StationSteps):
+class Procedure(ProfileSteps, NegotiationSteps, StationSteps, NetworkSteps):
     """One EVSE under test. Every method is one step, in the field's own terms."""
 
     def at(self, evse_id: int) -> Procedure:
@@ -164,6 +166,9 @@ async def _leave(procedure: Procedure, safe: SafeState, *, aborted: bool) -> boo
     if not safe.armed:
         return True
     bench, course = procedure.bench, procedure.course
+    if bench.link is not None:
+        bench.link.restore()  # the station is to be reached; from now on it backs off and comes
+        course.network_back_at = min(course.network_back_at, bench.clock.monotonic())
     if not await safe.enter(aborted=aborted):
         return False  # what is not at rest is not given its old limits back: `bench restore` does so later
     for source in sorted(course.external_sources):
@@ -176,7 +181,7 @@ async def _leave(procedure: Procedure, safe: SafeState, *, aborted: bool) -> boo
         bench.csms, bench.clock, bench.journal, course.snapshot,
         keep_floor=aborted, own_ids=sorted(course.own_ids), availability=sorted(course.availability),
     )  # fmt: skip
-    await restorer.restore(0 if aborted else RESTORE_PATIENCE_S)
+    await restorer.restore(0 if aborted else procedure.reconnect_patience_s())
     return True
 
 

@@ -11,6 +11,7 @@ from bench.settings.scenario import (
     Composite,
     CutNetwork,
     Demand,
+    DisturbLink,
     ExternalLimit,
     Plug,
     PowerCycle,
@@ -76,5 +77,9 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.power_cycle()
         case CutNetwork():
             await procedure.cut_network(step.seconds)
+        case DisturbLink():
+            await procedure.disturb_link(
+                step.mode, step.seconds, direction=step.direction, delay_s=step.delay_s, bytes_per_s=step.bytes_per_s
+            )
         case _:
             raise UsageError(f"unknown step {step!r}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from bench.cso.station import Transaction
 from bench.domain.documents import Kind
+from bench.domain.link import BackOff
 from bench.domain.oracle import Supply
 from bench.errors import NotApplicableError, RigError, StationError, UsageError
 from bench.ports import RigControl
@@ -19,9 +20,6 @@ from bench.runs.sampler import Sampler
 from bench.runs.snapshot import Snapshot
 from bench.settings.rig import EvseSettings, StationSettings
 from bench.settings.scenario import ScenarioSettings, under_test
-
-CONNECT_PATIENCE_S: Final = 120.0
-"""How long a station may take to connect, or to boot again."""
 
 
 @dataclass(slots=True)
@@ -44,6 +42,12 @@ class Course:
     """Whose external limits are in force."""
     heard: dict[tuple[int, str], int] = field(default_factory=dict)
     """By EVSE and action: how many messages of an ISO 15118 EV a step has waited for."""
+    back_off: BackOff | None = None
+    """How the station waits before it connects again; None as long as it was not asked."""
+    network_back_at: float = 0.0
+    """When the last outage that a step caused ends, on the clock's monotonic seconds."""
+    outage_s: float = 0.0
+    """How long that outage is."""
     samplers: dict[int, Sampler] = field(default_factory=dict)
     """By EVSE; none where no meter measures it."""
     limits: dict[int, LiveLimits] = field(default_factory=dict)

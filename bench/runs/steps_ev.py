@@ -111,18 +111,6 @@ class EvSteps(Steps):
             await self.act("power_cycle")
             await self._booted(before)
 
-    async def cut_network(self, seconds: float) -> None:
-        """Take the station's network away for so long; the run goes on meanwhile."""
-        async with self.step("cut_network", seconds=seconds):
-            await self.act("cut_network", seconds=seconds)
-
-    async def wait_online(self, within_s: float = 120) -> None:
-        """Wait until the station is connected. Raises StationError."""
-        async with self.step("wait_online", within_s=within_s):
-            state = self.bench.csms.stations[self.station.id]
-            if not await self.bench.csms.wait_until(lambda: state.online, within_s):
-                raise StationError(f"{self.station.id}: is not online after {within_s:g} s")
-
     def _token(self) -> str:
         token = self.bench.ids.token(14).upper()
         self.bench.journal.secret(token)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 
+from bench.domain.link import Direction, LinkFault, LinkMode
 from bench.domain.tolerance import DecisionRule
 from bench.errors import UsageError
 from bench.settings.base import Settings
@@ -226,9 +227,30 @@ class CutNetwork(Step):
     seconds: float = Field(gt=0)
 
 
+class DisturbLink(Step):
+    """Disturb the connections of the rig's stations; needs [link] in the rig file."""
+
+    do: Literal["disturb_link"]
+    mode: LinkMode
+    seconds: float = Field(ge=0)
+    direction: Direction = "both"
+    """For swallow, delay and throttle: what flows to_station, to_csms or both."""
+    delay_s: float = Field(default=0, ge=0)
+    bytes_per_s: float = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> DisturbLink:
+        self.fault()
+        return self
+
+    def fault(self) -> LinkFault:
+        """Return what is to be done. Raises ValueError."""
+        return LinkFault(self.mode, self.seconds, self.direction, self.delay_s, self.bytes_per_s)
+
+
 AnyStep = Annotated[
     Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork
-    | Clear | Report | ExternalLimit | Reset | RequestStart | SetVariable,
+    | Clear | Report | ExternalLimit | Reset | RequestStart | SetVariable | DisturbLink,
     Field(discriminator="do"),
 ]
 

@@ -1,0 +1,160 @@
+"""`bench doctor`: a sound rig, and rigs with one thing broken each."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.adapters import host
+from bench.adapters.host import ClockSync, users_of
+from bench.cli import main
+from bench.rig import doctor
+from bench.rig.doctor import Finding, examine
+from bench.settings.rig import RigSettings
+
+STATION = {"id": "CS-1", "evse": [{"id": 1}]}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def look(tmp_path: Path, **more: Any) -> dict[str, Finding]:
+    """Examine a rig; return its findings by subject."""
+    content = {"schema": 1, "name": "desk", "station": [STATION], "csms": {"port": free_port()}, **more}
+    rig = RigSettings.model_validate(content)
+    return {one.subject: one for one in examine(rig, tmp_path / "rig.toml", runs=tmp_path / "runs")}
+
+
+def test_the_emulated_rig_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0; each finding has its state, subject, text and remedy."""
+    assert main(["doctor", "--json"]) == 0
+    found = {one["subject"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {"lease", "clock", "disk", "packages", "csms"} <= set(found)
+    assert all(set(one) == {"state", "subject", "text", "remedy"} for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "subject", "text", "remedy"),
+    [
+        ({"lines": {"bus": {"kind": "serial", "port": "/dev/serial/by-id/none"}}}, "lines.bus.port", "no such device", "plug"),
+        ({"lines": {"bus": {"kind": "serial", "port": "/etc/hostname"}}}, "lines.bus.port", "no serial port", "by-id"),
+        ({"lines": {"lan": {"kind": "modbus-tcp", "port": 1}}}, "line lan", "nothing listens", "lines.lan.host"),
+        ({"mqtt": {"port": 1}}, "mqtt", "127.0.0.1:1: nothing listens", "mqtt.host"),
+        ({"control": {"kind": "http", "url": "http://127.0.0.1:1"}}, "control", "nothing listens", "control.url"),
+        ({"csms": {"port": 0}}, "csms", "another port each time", "csms.port"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_told_with_its_remedy(
+    tmp_path: Path, more: dict[str, Any], subject: str, text: str, remedy: str
+) -> None:
+    """The key in the rig file, and what to do."""
+    found = look(tmp_path, **more)[subject]
+    assert (found.state, text in found.text, remedy in found.remedy) == ("fail", True, True)
+
+
+def test_a_taken_port_of_the_csms_is_told(tmp_path: Path) -> None:
+    """And the command exits 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        (tmp_path / "rig.toml").write_text(
+            f'schema = 1\nname = "desk"\n[csms]\nport = {taken.getsockname()[1]}\n'
+            '[[station]]\nid = "CS-1"\n[[station.evse]]\nid = 1\n'
+        )
+        assert main(["doctor", "--rig", str(tmp_path / "rig.toml")]) == 1
+
+
+def test_a_port_without_permission_names_its_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to type stands there."""
+    monkeypatch.setattr(os, "access", lambda path, mode: "tty" not in str(path) and "pts" not in str(path))
+    control, device = pty.openpty()
+    try:
+        found = look(tmp_path, lines={"bus": {"kind": "serial", "port": os.ttyname(device)}})["lines.bus.port"]
+    finally:
+        os.close(control)
+        os.close(device)
+    assert (found.state, "no permission" in found.text, "usermod -aG" in found.remedy) == ("fail", True, True)
+
+
+def test_a_meter_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    """With its address."""
+    register_map = Path(__file__).parents[2] / "config/meters/sdm630.toml"
+    meter = {"kind": "modbus-tcp", "port": free_port(), "register_map": str(register_map)}
+    found = look(tmp_path, meters={"main": meter})["meter main"]
+    assert (found.state, "127.0.0.1" in found.text) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("sync", "state"),
+    [
+        (None, "warn"),
+        (ClockSync(False, 16, ""), "warn"),
+        (ClockSync(True, 0.01, "chronyd"), "ok"),
+        (ClockSync(True, 3, ""), "warn"),
+    ],
+)
+def test_the_clock_is_told_as_far_as_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: ClockSync | None, state: str
+) -> None:
+    """How far it can be off and by what it is kept; unknown is said."""
+    monkeypatch.setattr(host, "clock_sync", lambda: sync)
+    assert look(tmp_path)["clock"].state == state
+
+
+def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than a day's run is left."""
+    full = type(shutil.disk_usage("/"))(10, 9, 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    assert look(tmp_path)["disk"].state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "wrong"),
+    [("pytest>=1,<2", True), ("pytest>=9,<100", False), ("no-such-package>=1", True), ("pytest>=900", True)],
+)
+def test_a_package_outside_its_bounds_is_told(requirement: str, wrong: bool) -> None:
+    """With what is there and what is asked for."""
+    assert bool(doctor._wrong_version(requirement)) is wrong
+
+
+def test_a_check_that_hangs_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are told all the same."""
+    monkeypatch.setattr(doctor, "LIMIT_S", 0.2)
+
+    async def hang(*_: object) -> list[Finding]:
+        await doctor.asyncio.Event().wait()  # type: ignore[attr-defined]
+        return []
+
+    monkeypatch.setattr(doctor, "_reach", hang)
+    found = look(tmp_path, mqtt={})
+    assert "no result within" in found["mqtt"].text
+    assert "disk" in found
+
+
+def test_the_station_is_waited_for(tmp_path: Path) -> None:
+    """None comes within that time."""
+    content = {"schema": 1, "name": "desk", "station": [STATION], "csms": {"port": free_port()}}
+    found = examine(RigSettings.model_validate(content), tmp_path / "rig.toml", wait_s=0.1)
+    assert next(one for one in found if one.subject == "station CS-1").state == "fail"
+
+
+def test_who_has_a_device_open_is_seen(tmp_path: Path) -> None:
+    """Another process by name and number; this one is none of them."""
+    path = tmp_path / "device"
+    path.touch()
+    with path.open() as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as process:
+        assert users_of(path) == [f"cat (process {process.pid})"]
+        assert process.stdin is not None
+        process.stdin.close()
+
+
