@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from bench.adapters.guard import LocalGuard, open_guard
 from bench.adapters.modbus import open_modbus_meter
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
-from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
+from bench.ports import Clock, Guard, IdSource, Journal, Meter, PowerSwitch, RigControl, Witness
 from bench.runs.bench import Bench
 from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.meter import load_meter_map
@@ -40,6 +41,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         host["csms_port"] = server.port
         controls: dict[str, RigControl] = {}
         witnesses: dict[str, Witness] = {}
+        switches: dict[str, PowerSwitch] = {}
         ports: dict[str, int] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
@@ -48,13 +50,14 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
                 open_emulated_rig(rig, order.rig_path, clock, server.port, order.seed, virtual=order.virtual)
             )
             controls, witnesses, ports = emulated.controls, emulated.witnesses, emulated.meter_ports
+            switches = emulated.switches
             host["meter_ports"] = ports
         elif rig.control is not None:
             from bench.adapters.http_control import open_http_control
 
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
-        contactors = dict(controls)
+        guard = await _open_guard(order, switches, stack)
         if rig.operator is not None:
             from bench.adapters.prompt import PromptControl, open_console
 
@@ -69,7 +72,16 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
+        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, guard, scsp, host)
+
+
+async def _open_guard(order: Order, switches: Mapping[str, PowerSwitch], stack: AsyncExitStack) -> Guard:
+    """Return what holds the contactors: a process of its own where they stand outside of the bench."""
+    if order.rig.emulator is None and any(order.rig.has_power_switch(one.id) for one in order.rig.station):
+        evidence = order.out / "guard.jsonl"
+        guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, order.rig.safety.heartbeat_s))
+        return guard
+    return LocalGuard(switches, {})
 
 
 async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:

@@ -178,7 +178,8 @@ class RigSettings(Settings):
         """Say whether the bench can open a contactor in a station's supply."""
         if self.emulator is not None or (self.control is not None and station == self.station[0].id):
             return True
-        return any("power_switch" in one.roles and (one.station or self.station[0].id) == station for one in self.actuators.values())
+        switches = [one for one in self.actuators.values() if "power_switch" in one.roles]
+        return station in [one.station or self.station[0].id for one in switches]
 
     def floor_wanted(self, station: str) -> bool:
         """Say whether a floor is installed at a station before anything is energised."""
