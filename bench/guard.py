@@ -226,7 +226,7 @@ async def open_devices(
     switches: dict[str, PowerSwitch] = {}
     loads: dict[str, Load] = {}
     async with AsyncExitStack() as stack:
-        if rig.control is not None:
+        if rig.control is not None and rig.control.contactor:
             switches[rig.station[0].id] = await stack.enter_async_context(open_http_switch(rig.control.url))
         yield switches, loads
 

@@ -50,7 +50,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
                 open_emulated_rig(rig, order.rig_path, clock, server.port, order.seed, virtual=order.virtual)
             )
             controls, witnesses, ports = emulated.controls, emulated.witnesses, emulated.meter_ports
-            switches = emulated.switches
+            switches = emulated.switches if rig.emulator.contactor else {}
             host["meter_ports"] = ports
         elif rig.control is not None:
             from bench.adapters.http_control import open_http_control

@@ -72,7 +72,7 @@ async def open_emulated_rig(
 def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     """Return the rig as plain data: all that crosses to the emulator."""
     assert rig.emulator is not None
-    emulator = rig.emulator.model_dump()
+    emulator = rig.emulator.model_dump(exclude={"contactor"})
     if rig.csms.certificate is not None:
         emulator["ca_file"] = str(rig_path.parent / rig.csms.certificate)
     return {

@@ -108,6 +108,8 @@ class EmulatorSettings(Settings):
     """From an accepted profile to the new duty cycle."""
     phase_switch_pause_s: float = Field(default=10, ge=7, le=600)
     """How long a station offers nothing when it switches phases."""
+    contactor: bool = True
+    """There is one in the stations' supply; without it the floor is what keeps power down."""
 
 
 class HttpControl(Settings):
@@ -115,6 +117,8 @@ class HttpControl(Settings):
 
     kind: Literal["http"]
     url: str = Field(pattern=r"^https?://[^/@]+$")
+    contactor: bool = True
+    """Let the bench use its contactor; without it the floor is what keeps power down."""
 
 
 class OperatorSettings(Settings):
@@ -176,7 +180,9 @@ class RigSettings(Settings):
 
     def has_power_switch(self, station: str) -> bool:
         """Say whether the bench can open a contactor in a station's supply."""
-        if self.emulator is not None or (self.control is not None and station == self.station[0].id):
+        if self.emulator is not None:
+            return self.emulator.contactor
+        if self.control is not None and self.control.contactor and station == self.station[0].id:
             return True
         switches = [one for one in self.actuators.values() if "power_switch" in one.roles]
         return station in [one.station or self.station[0].id for one in switches]
