@@ -24,18 +24,19 @@ from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.http_control import open_http_switch
 from bench.errors import BenchError, RigError
 from bench.ports import Clock, Load, PowerSwitch
+from bench.settings.actuators import ModbusRelay
 from bench.settings.base import load as load_settings
 from bench.settings.rig import RigSettings
 
 LOAD_S: Final = 0.5
 """How long a load may take to be switched off before the contactor opens all the same."""
-TRY_S: Final = 1.0
+TRY_S: Final = 3.0
 """How long one try to open a contactor may take."""
 AGAIN_S: Final = 0.2
 PERSISTENCE_S: Final = 600.0
 """So long a contactor that does not read back open is told again."""
 REFRESH_S: Final = 1.0
-"""How often each contactor is read, so that a relay with a communication watchdog hears from the guard."""
+"""How often each contactor is read, at least."""
 IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -88,10 +89,10 @@ class Guard:
                 raise RigError(f"the guard knows no command {do!r}")
         return None
 
-    async def refresh(self) -> None:
+    async def refresh(self, every_s: float) -> None:
         """Read each contactor, again and again: a relay's own watchdog opens it when nobody speaks to it."""
         while True:
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(every_s)
             for station in self.switches:
                 with contextlib.suppress(BenchError):
                     await self.obey("is_closed", station, None)
@@ -147,7 +148,7 @@ class Guard:
         return bool(done["ok"])
 
 
-async def serve(guard: Guard, end: socket.socket, heartbeat_s: float) -> None:
+async def serve(guard: Guard, end: socket.socket, heartbeat_s: float, every_s: float) -> None:
     """Obey the bench until it releases the guard or is gone."""
     reader, writer = await asyncio.open_connection(sock=end)
     heard, released = asyncio.Event(), False
@@ -167,7 +168,7 @@ async def serve(guard: Guard, end: socket.socket, heartbeat_s: float) -> None:
     async def fire(cause: str, reason: str) -> None:
         if not guard.reason:
             firing = asyncio.ensure_future(guard.fire(cause, reason))
-            await asyncio.wait([firing], timeout=LOAD_S + TRY_S)  # what has not opened by then is told as such
+            await asyncio.wait([firing], timeout=LOAD_S + 1)  # what has not opened by then is told as such
             say({"stopped": {"cause": cause, "reason": reason, "actions": list(guard.actions) or _failed(guard)}})
             await firing
 
@@ -180,7 +181,7 @@ async def serve(guard: Guard, end: socket.socket, heartbeat_s: float) -> None:
             except TimeoutError:
                 await fire("heartbeat", f"the bench was not heard for {heartbeat_s:g} s")
 
-    background = [asyncio.ensure_future(watch()), asyncio.ensure_future(guard.refresh())]
+    background = [asyncio.ensure_future(watch()), asyncio.ensure_future(guard.refresh(every_s))]
     say({"ready": {"switches": sorted(guard.switches), "loads": sorted(guard.loads)}})
     while line := await _line(reader):
         heard.set()
@@ -225,10 +226,26 @@ async def open_devices(
     """Open what the guard holds: contactors and loads by station id. Raises RigError."""
     switches: dict[str, PowerSwitch] = {}
     loads: dict[str, Load] = {}
+    first = rig.station[0].id
     async with AsyncExitStack() as stack:
         if rig.control is not None and rig.control.contactor:
-            switches[rig.station[0].id] = await stack.enter_async_context(open_http_switch(rig.control.url))
+            switches[first] = await stack.enter_async_context(open_http_switch(rig.control.url))
+        if rig.actuators:
+            from bench.rig.actuators import open_load, open_power_switch
+
+            for one in rig.actuators.values():
+                station = one.station or first
+                if "power_switch" in one.roles:
+                    switches[station] = await stack.enter_async_context(open_power_switch(rig, rig_path, station, clock))
+                if "load" in one.roles and one.kind != "prompt":
+                    loads[station] = await stack.enter_async_context(open_load(rig, rig_path, station, clock))
         yield switches, loads
+
+
+def refresh_s(rig: RigSettings) -> float:
+    """Return how often a relay has to hear from the guard: three times in the time of its own watchdog."""
+    watchdogs = [one.watchdog_s for one in rig.actuators.values() if isinstance(one, ModbusRelay) and one.watchdog_s]
+    return min([REFRESH_S, *(one / 3 for one in watchdogs)])
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -242,12 +259,13 @@ async def run(options: argparse.Namespace) -> int:
 
     evidence({"action": "begin", "rig": str(options.rig), "heartbeat_s": options.heartbeat})
     try:
-        async with open_devices(load_settings(RigSettings, options.rig), options.rig, clock) as (switches, loads):
+        rig = load_settings(RigSettings, options.rig)
+        async with open_devices(rig, options.rig, clock) as (switches, loads):
             guard = Guard(switches, loads, evidence)
             if end is None:
                 await guard.fire("operator", "the contactors are to be opened")
             else:
-                await serve(guard, end, options.heartbeat)
+                await serve(guard, end, options.heartbeat, refresh_s(rig))
             opened = [one for one in guard.actions if one["action"] == "open contactor" and one["ok"]]
     except BenchError as error:
         evidence({"action": "failed", "reason": str(error)})

@@ -23,7 +23,6 @@ class StationControl:
         self, station: ChargingStation, plants: Mapping[int, EvsePlant], probe: PilotProbe, faults: FaultSeam, clock: Clock
     ) -> None:
         self._station, self._plants, self._probe, self._faults, self._clock = station, plants, probe, faults, clock
-        self._contactor_closed = True
 
     async def plug(self, evse_id: int) -> None:
         """Connect the EV's cable; nothing happens where one is connected."""
@@ -85,11 +84,10 @@ class StationControl:
             raise ValueError(f"closed = {closed!r}: must be true or false")  # noqa: TRY004  bad input, whatever its type
         for plant in self._plants.values():
             plant.load_switch(closed)
-        self._contactor_closed = closed
 
     async def contactor_closed(self) -> bool:
         """Tell how the rig's contactor stands."""
-        return self._contactor_closed
+        return all(plant.load_closed for plant in self._plants.values())
 
     async def external_limit(
         self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
@@ -146,7 +144,7 @@ class StationControl:
                 "energy_wh": round(truth.energy_wh, 3),
             })  # fmt: skip
         station = {"powered": self._station.powered, "accepted": self._station.outbox.open}
-        return {**station, "contactor_closed": self._contactor_closed, "evses": evses}
+        return {**station, "contactor_closed": all(one.load_closed for one in self._plants.values()), "evses": evses}
 
     def _plant(self, evse_id: int) -> EvsePlant:
         if isinstance(evse_id, bool) or not isinstance(evse_id, int) or evse_id not in self._plants:

@@ -173,3 +173,50 @@ def test_the_guard_alone_opens_what_it_can(lab: Lab) -> None:
     assert lab.state()["contactor_closed"]
     assert subprocess.run(command, check=False).returncode == 0
     assert not lab.state()["contactor_closed"]
+
+
+@pytest.fixture
+def relay_lab(tmp_path: Path) -> Iterator[Lab]:
+    """Return a station whose contactor hangs on a relay board with a watchdog of 2 s."""
+    with station(tmp_path, "--relay-port", "0", "--relay-watchdog", "2") as rig:
+        yield Lab(tmp_path, rig)
+
+
+def test_the_relay_opens_by_itself_when_bench_and_guard_are_killed(relay_lab: Lab) -> None:
+    """Nobody refreshes its watchdog any more; as long as the guard lives it stays closed."""
+    with relay_lab.run("both") as process:
+        relay_lab.wait(closed(relay_lab, "both"), 30)
+        relay_lab.wait(lambda: relay_lab.power_w() > 5000, 30)
+        for pid in (*children(process.pid), process.pid):
+            os.kill(pid, signal.SIGKILL)
+        assert relay_lab.wait(lambda: not relay_lab.state()["contactor_closed"], OPEN_WITHIN_S) > 0.5
+
+
+def test_the_guard_opens_a_relay_of_a_dead_bench(relay_lab: Lab) -> None:
+    """Through the same Modbus line that it refreshes, long before the relay's own watchdog."""
+    with relay_lab.run("relay") as process:
+        relay_lab.wait(closed(relay_lab, "relay"), 30)
+        process.kill()
+        assert relay_lab.wait(lambda: not relay_lab.state()["contactor_closed"], OPEN_WITHIN_S) < 1.5
+
+
+def test_the_death_of_the_bench_never_raises_power_without_a_contactor(tmp_path: Path) -> None:
+    """Floor and dead-man alone: after SIGKILL power stays where it was, and falls to 0 when the TxProfile expires."""
+    with station(tmp_path) as rig:
+        text = rig.read_text().replace('kind = "http"', 'kind = "http"\ncontactor = false')
+        rig.write_text(text + "\n[safety]\ndead_man_s = 10\n")
+        lab = Lab(tmp_path, rig)
+        with lab.run("floor") as process:
+            lab.wait(lambda: lab.power_w() > 7000, 30)
+            process.kill()
+            before = lab.power_w()
+            highest = before
+            end = time.perf_counter() + 14
+
+            def fallen() -> bool:
+                nonlocal highest
+                highest = max(highest, lab.power_w())
+                return highest > before + 20 or lab.power_w() < 50
+
+            lab.wait(fallen, 14)
+            assert (highest <= before + 20, lab.power_w() < 50, time.perf_counter() < end) == (True, True, True)
