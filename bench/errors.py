@@ -41,6 +41,10 @@ class MeterLostError(RigError):
     """The meter under test was silent for too long: the run ends early and safely, and judges what it has."""
 
 
+class HardStopError(RigError):
+    """A hard cap of the rig was passed: everything was switched off at once; the run judges what it has."""
+
+
 class PromptTimeoutError(RigError):
     """The operator did not do what the console asked for: the run ends early and safely, and judges what it has."""
 

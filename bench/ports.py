@@ -6,8 +6,9 @@ An adapter fits a port structurally. Nothing above this module opens a socket, r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bench.domain.link import LinkFault
 from bench.domain.meter import MeterReading
@@ -157,6 +158,39 @@ class Link(Protocol):
 
     def restore(self) -> None:
         """End the disturbance that lasts, if any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HardStop:
+    """A hard stop that was made, or the end of what could make one."""
+
+    cause: Literal["cap", "operator", "heartbeat", "guard"]
+    """A hard cap was passed, somebody asked for it, the bench was not heard, or the guard itself is gone."""
+    reason: str
+    actions: tuple[Mapping[str, Any], ...] = ()
+    """What was done, with `station`, `action`, `ok` and `read_back` each."""
+
+    @property
+    def ok(self) -> bool:
+        """Say whether there was something to do and all of it was done."""
+        return bool(self.actions) and all(one["ok"] for one in self.actions)
+
+
+class Guard(Protocol):
+    """Holds contactors and loads; after a hard stop nothing closes again."""
+
+    switches: Mapping[str, PowerSwitch]
+    """By station id."""
+    loads: Mapping[str, Load]
+    """By station id."""
+
+    async def hard_stop(self, cause: Literal["cap", "operator"], reason: str) -> None:
+        """Switch the loads off and open the contactors at once; a second one does nothing."""
+        ...
+
+    async def stopped(self) -> HardStop:
+        """Wait for a hard stop, whoever asked for it, or for the end of the guard."""
         ...
 
 

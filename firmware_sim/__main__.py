@@ -48,6 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--meter-port", type=_port, default=0, metavar="BASE", help="first meter's port, then BASE+1 …; 0: free ones"
     )
+    parser.add_argument("--relay-port", type=_port, metavar="PORT", help="relay board (Modbus TCP) whose coil 0 is the contactor")
+    parser.add_argument(
+        "--relay-watchdog", type=float, default=0, metavar="S", help="silence after which the relay opens by itself; 0: never"
+    )
     parser.add_argument("--meter-values-interval", type=int, default=60, metavar="S", help="of the station's own meter values")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of message and transaction ids")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="first line: the password for basic authentication")
@@ -85,7 +89,11 @@ def _spec(options: argparse.Namespace) -> dict[str, Any]:
     emulator: dict[str, Any] = {"meter_values_interval_s": options.meter_values_interval}
     if options.ca_file:
         emulator["ca_file"] = str(options.ca_file)
-    return {"stations": [station], "meters": meters, "emulator": emulator, "host": options.listen}
+    spec = {"stations": [station], "meters": meters, "emulator": emulator, "host": options.listen}
+    if options.relay_port is not None:
+        relay = {"port": options.relay_port, "watchdog_s": options.relay_watchdog, "supplies": {0: options.id}}
+        spec["relays"] = {"relay": relay | ({"registers": {1: {"station": options.id}}} if options.external_limits else {})}
+    return spec
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -103,6 +111,8 @@ async def _run(options: argparse.Namespace) -> None:
         print(f"control http://{options.listen}:{await stack.enter_async_context(control)}", flush=True)
         for name, port in rig.meter_ports.items():
             print(f"meter {name} modbus-tcp {options.listen}:{port}", flush=True)
+        for name, port in rig.relay_ports.items():
+            print(f"relay {name} modbus-tcp {options.listen}:{port}", flush=True)
         await over.wait()
 
 

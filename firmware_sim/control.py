@@ -85,6 +85,10 @@ class StationControl:
         for plant in self._plants.values():
             plant.load_switch(closed)
 
+    async def contactor_closed(self) -> bool:
+        """Tell how the rig's contactor stands."""
+        return all(plant.load_closed for plant in self._plants.values())
+
     async def external_limit(
         self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
     ) -> None:
@@ -139,7 +143,8 @@ class StationControl:
                 "power_w": round(truth.power_w, 1),
                 "energy_wh": round(truth.energy_wh, 3),
             })  # fmt: skip
-        return {"powered": self._station.powered, "accepted": self._station.outbox.open, "evses": evses}
+        station = {"powered": self._station.powered, "accepted": self._station.outbox.open}
+        return {**station, "contactor_closed": all(one.load_closed for one in self._plants.values()), "evses": evses}
 
     def _plant(self, evse_id: int) -> EvsePlant:
         if isinstance(evse_id, bool) or not isinstance(evse_id, int) or evse_id not in self._plants:

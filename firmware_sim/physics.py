@@ -208,6 +208,11 @@ class EvsePhysics:
             self._show_duty(t)
             self._replan(t)
 
+    @property
+    def load_closed(self) -> bool:
+        """Tell whether the rig's contactor is closed."""
+        return self._load_closed
+
     def load_switch(self, t: float, closed: bool) -> None:
         """Open or close a contactor of the rig in L1 to L3; pilot and electronics stay alive."""
         self.advance(t)

@@ -142,6 +142,11 @@ class EvsePlant:
         self._physics.energise(self._clock.monotonic(), on)
         self._happened()
 
+    @property
+    def load_closed(self) -> bool:
+        """Whether the rig's contactor is closed, whoever moved it."""
+        return self._physics.load_closed
+
     def load_switch(self, closed: bool) -> None:
         """Open or close the rig's contactor in L1 to L3."""
         self._physics.load_switch(self._clock.monotonic(), closed)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from firmware_sim.boards import board_of
 from firmware_sim.clock import Clock
 from firmware_sim.control import StationControl
 from firmware_sim.dc import DcEvsePhysics
@@ -19,6 +20,7 @@ from firmware_sim.physics import EvsePhysics
 from firmware_sim.plant import EvsePlant
 from firmware_sim.probe import PilotProbe
 from firmware_sim.register_map import read_register_map
+from firmware_sim.relay import RelayBoard, open_relay
 from firmware_sim.spec import RigSpec, StationSpec, read_spec
 from firmware_sim.station import ChargingStation
 
@@ -31,6 +33,10 @@ class EmulatedRig:
     """TCP port of each meter by its name."""
     stations: dict[str, StationControl]
     """By station id."""
+    relay_ports: dict[str, int] = field(default_factory=dict)
+    """TCP port of each relay board by its name."""
+    boards: dict[str, RelayBoard] = field(default_factory=dict)
+    """By name; their faults are set here."""
 
 
 @asynccontextmanager
@@ -72,8 +78,16 @@ async def open_rig(
             ports[name] = await stack.enter_async_context(
                 open_meter(meter, unit_id=meter_spec.unit_id, host=rig.host, port=meter_spec.port)
             )
+        by_id = {one.id: station for one, station in zip(rig.stations, stations, strict=True)}
+        boards = {name: board_of(one, by_id, plants) for name, one in rig.relays.items()}
+        relay_ports = {
+            name: await stack.enter_async_context(
+                open_relay(board, host=rig.host, port=rig.relays[name].port, unit_id=rig.relays[name].unit_id)
+            )
+            for name, board in boards.items()
+        }
         await stack.enter_async_context(_running(stations))
-        yield EmulatedRig(ports, controls)
+        yield EmulatedRig(ports, controls, relay_ports, boards)
 
 
 @asynccontextmanager

@@ -70,6 +70,11 @@ class HttpControl:
         answer = await self._answer("GET", "look", params={"evse_id": evse_id})
         return {name: answer.get(name) for name in ("state", "duty_percent", "ev_wants_a")}
 
+    async def contactor_closed(self) -> bool | None:
+        """Return how the contactor stands."""
+        closed = (await self._answer("GET", "state")).get("contactor_closed")
+        return closed if isinstance(closed, bool) else None
+
     async def _post(self, action: str, **arguments: Any) -> None:
         await self._answer("POST", action, json=arguments)
 
@@ -94,3 +99,25 @@ async def open_http_control(url: str) -> AsyncIterator[HttpControl]:
         control = HttpControl(client)
         await control.look(1)
         yield control
+
+
+class HttpSwitch:
+    """Fits PowerSwitch: the contactor of the emulated station in another process."""
+
+    def __init__(self, control: HttpControl) -> None:
+        self._control = control
+
+    async def switch(self, closed: bool) -> None:
+        """Close or open it. Raises RigError."""
+        await self._control.contactor(closed)
+
+    async def is_closed(self) -> bool | None:
+        """Read back how it stands. Raises RigError."""
+        return await self._control.contactor_closed()
+
+
+@asynccontextmanager
+async def open_http_switch(url: str) -> AsyncIterator[HttpSwitch]:
+    """Reach the contactor behind a control port; raises RigError where nothing answers."""
+    async with open_http_control(url) as control:
+        yield HttpSwitch(control)

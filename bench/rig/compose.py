@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from bench.adapters.guard import LocalGuard, open_guard
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
-from bench.ports import Clock, IdSource, Journal, RigControl, Witness
+from bench.ports import Clock, Guard, IdSource, Journal, PowerSwitch, RigControl, Witness
 from bench.rig.meters import open_meters
 from bench.runs.bench import Bench
 from bench.settings.scenario import Fault, under_test
@@ -38,6 +39,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         host["csms_port"] = server.port
         controls: dict[str, RigControl] = {}
         witnesses: dict[str, Witness] = {}
+        switches: dict[str, PowerSwitch] = {}
         ports: dict[str, int] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
@@ -46,13 +48,14 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
                 open_emulated_rig(rig, order.rig_path, clock, server.port, order.seed, virtual=order.virtual)
             )
             controls, witnesses, ports = emulated.controls, emulated.witnesses, emulated.meter_ports
+            switches = emulated.switches if rig.emulator.contactor else {}
             host["meter_ports"] = ports
         elif rig.control is not None:
             from bench.adapters.http_control import open_http_control
 
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
-        contactors = dict(controls)
+        guard = await _open_guard(order, switches, stack)
         if rig.operator is not None:
             from bench.adapters.prompt import PromptControl, open_console
 
@@ -67,7 +70,16 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, contactors, scsp, host, server.link)
+        yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link)
+
+
+async def _open_guard(order: Order, switches: Mapping[str, PowerSwitch], stack: AsyncExitStack) -> Guard:
+    """Return what holds the contactors: a process of its own where they stand outside of the bench."""
+    if order.rig.emulator is None and any(order.rig.has_power_switch(one.id) for one in order.rig.station):
+        evidence = order.out / "guard.jsonl"
+        guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, order.rig.safety.heartbeat_s))
+        return guard
+    return LocalGuard(switches, {})
 
 
 async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journal) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RigError, UsageError
-from bench.ports import Clock, RigControl, Witness
+from bench.ports import Clock, PowerSwitch, RigControl, Witness
 from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.rig import RigSettings
+from firmware_sim.control import StationControl
 from firmware_sim.faults import FaultSeam, describe_faults
 from firmware_sim.rig import open_rig
 
@@ -22,7 +23,22 @@ class Emulated:
 
     controls: dict[str, RigControl]
     witnesses: dict[str, Witness]
+    switches: dict[str, PowerSwitch]
+    """The rig's contactors."""
     meter_ports: dict[str, int]
+
+
+class _Contactor:
+    """Fits PowerSwitch: the contactor of an emulated station."""
+
+    def __init__(self, control: StationControl) -> None:
+        self._control = control
+
+    async def switch(self, closed: bool) -> None:
+        await self._control.contactor(closed)
+
+    async def is_closed(self) -> bool | None:
+        return await self._control.contactor_closed()
 
 
 def check_fault(fault_id: str, params: Mapping[str, Any]) -> None:
@@ -47,7 +63,8 @@ async def open_emulated_rig(
             _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
         ) as emulated:
             stations = dict(emulated.stations)
-            yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports))
+            switches: dict[str, PowerSwitch] = {name: _Contactor(one) for name, one in stations.items()}
+            yield Emulated(dict(stations), dict(stations), switches, dict(emulated.meter_ports))
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -55,7 +72,7 @@ async def open_emulated_rig(
 def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     """Return the rig as plain data: all that crosses to the emulator."""
     assert rig.emulator is not None
-    emulator = rig.emulator.model_dump()
+    emulator = rig.emulator.model_dump(exclude={"contactor"})
     if rig.csms.certificate is not None:
         emulator["ca_file"] = str(rig_path.parent / rig.csms.certificate)
     return {

@@ -14,6 +14,7 @@ import orjson
 
 from bench import __version__
 from bench.adapters.clock import LoopClock, wall_now
+from bench.adapters.guard import open_contactors
 from bench.adapters.ids import SystemIds
 from bench.adapters.journal import JournalFile, open_journal
 from bench.adapters.journal_reader import read_journal
@@ -237,15 +238,11 @@ def _over(transaction: Any) -> bool:
 
 async def _open_contactor(order: RestoreOrder, station: str, journal: JournalFile, announce: Callable[[str], None]) -> bool:
     """Take the supply away where the rig can, before limits are loosened; return whether that was done."""
-    if order.rig.control is None or station != order.rig.station[0].id:
+    if not order.rig.has_power_switch(station):
         return False
-    from bench.adapters.http_control import open_http_control
-
-    try:
-        async with open_http_control(order.rig.control.url) as control:
-            await control.contactor(False)
-    except RigError as error:
-        announce(f"  the contactor could not be opened: {error}")
+    evidence = order.out / "guard.jsonl"
+    if not await open_contactors(order.rig_path, evidence):
+        announce(f"  the contactor could not be opened: see {evidence}")
         return False
     journal.write(Kind.RIG_ACTION, {"station": station, "action": "contactor", "closed": False})
     announce("  opened the contactor")

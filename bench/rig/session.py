@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
 from bench.errors import (
     BenchError,
+    HardStopError,
     MeterLostError,
     NotApplicableError,
     PeerError,
@@ -34,10 +35,12 @@ from bench.errors import (
     StationError,
     UsageError,
 )
-from bench.ports import IdSource
+from bench.ports import Guard, IdSource
 from bench.rig.compose import open_bench
 from bench.rig.files import new_folder
 from bench.runs.facts import facts_of
+from bench.runs.floor import tests_defaults
+from bench.runs.hard_caps import refuse_above_caps
 from bench.runs.judge import JUDGE_VERSION, judge
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
@@ -112,8 +115,8 @@ def run_scenario(order: Order) -> Outcome:
 async def _run(order: Order) -> Outcome:
     run: OpenRun | None = None
     try:
-        with stop_signals():
-            async with open_run(order) as run:
+        with stop_signals() as abort:
+            async with open_run(order, abort) as run:
                 await take_steps(run.procedure, order.scenario)
     except NotBegunError as error:
         return error.outcome
@@ -129,11 +132,12 @@ async def _run(order: Order) -> Outcome:
 
 
 @asynccontextmanager
-async def open_run(order: Order) -> AsyncIterator[OpenRun]:
+async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[OpenRun]:
     """Open folder, journal and bench, yield the run, and end it: safe state, verdict, report, result.
 
     An abort, a rig that fails or a station that refuses ends up in the run's state. Any other exception is raised again
     after the run has been ended. `outcome` of the yielded run then says what became of it.
+    Args: abort: what somebody stops the run with; it gets to know the rig's guard.
     Raises: UsageError before anything was opened; NotBegunError when the bench could not be opened.
     """
     _check(order)
@@ -152,6 +156,8 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
             _write_start(journal, order)
             async with open_bench(order, clock, journal, ids) as bench:
                 host |= bench.host
+                if abort is not None:
+                    abort.guard = bench.guard
                 station = under_test(order.rig, order.scenario)[0].id
                 async with (
                     open_station_clock(bench, station) as station_clock,
@@ -174,7 +180,13 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
 
 def _check(order: Order) -> None:
     """Refuse what cannot be run, before anything is opened or written. Raises UsageError."""
-    under_test(order.rig, order.scenario)
+    station = under_test(order.rig, order.scenario)[0].id
+    refuse_above_caps(order.rig, order.scenario)
+    if order.rig.needs_the_floor(station) and tests_defaults(order.scenario):
+        raise UsageError(
+            f"scenario {order.scenario.name} tests defaults, which takes the floor away that alone keeps the power of {station} "
+            f"down: rig {order.rig.name} needs a contactor for it, an actuator with the role power_switch"
+        )
     if order.station_clock is not None and order.scenario.scsp is not None:
         raise UsageError(
             f"--station-clock: scenario {order.scenario.name} has an SCSP, whose plan is made for the true time; use a scenario "
@@ -196,7 +208,7 @@ def ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, E
         return RunState.COMPLETED, text if isinstance(error, NotApplicableError) else f"ended early: {text}", None
     if isinstance(error, AssertionError):  # the procedure's own claim about the station; its author gets it too
         return RunState.COMPLETED, f"ended early: the procedure's assertion failed: {text.splitlines()[0]}", error
-    if isinstance(error, StationError | PeerError | MeterLostError):
+    if isinstance(error, StationError | PeerError | MeterLostError | HardStopError):
         source = "station" if isinstance(error, StationError) else "OCPI" if isinstance(error, PeerError) else "meter"
         journal.write(Kind.FINDING, {"source": source, "code": type(error).__name__, "text": text, "refs": []})
         return RunState.COMPLETED, f"ended early: {text}", None
@@ -272,26 +284,44 @@ def host_facts(order: Order) -> dict[str, Any]:
     }
 
 
+class Abort:
+    """What somebody stops a run with: the first time it ends in the safe state, the second time in a hard stop as well."""
+
+    def __init__(self) -> None:
+        self.guard: Guard | None = None
+        """Of the rig, once it is open."""
+        self._run, self._count = asyncio.current_task(), 0
+        self._stopping: asyncio.Task[None] | None = None
+
+    def __call__(self) -> str:
+        """Stop; return what is done, in words."""
+        self._count += 1
+        if self._count == 1:
+            if self._run is not None:
+                self._run.cancel()
+            return "stopping: the station is brought to rest; once more switches everything off at once"
+        if self.guard is None or self._stopping is not None:
+            return "stopping already: the safe state comes first"
+        stop = self.guard.hard_stop("operator", "asked for by the operator")
+        self._stopping = asyncio.get_running_loop().create_task(stop, name="hard stop")
+        return "hard stop: loads off, contactor open; the rest of the safe state goes on"
+
+
 @contextmanager
-def stop_signals() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into one cancellation; later ones wait for the safe state."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+def stop_signals() -> Iterator[Abort]:
+    """Let SIGINT, SIGTERM and SIGHUP stop the run: the first softly, the second hard."""
+    loop, abort = asyncio.get_running_loop(), Abort()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    stopping = False
 
     def stop() -> None:
-        nonlocal stopping
-        if stopping:
-            print("stopping already: the safe state comes first", file=sys.stderr)
-        elif task is not None:
-            stopping = True
-            print("stopping", file=sys.stderr)
-            task.cancel()
+        text = abort()
+        with suppress(OSError):  # nobody reads standard error any more
+            print(text, file=sys.stderr)
 
     for number in signals:
         loop.add_signal_handler(number, stop)
     try:
-        yield
+        yield abort
     finally:
         for number in signals:
             loop.remove_signal_handler(number)

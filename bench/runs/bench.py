@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench.cso.csms import Csms
-from bench.ports import Clock, IdSource, Journal, Link, Meter, RigControl, Witness
+from bench.ports import Clock, Guard, IdSource, Journal, Link, Meter, RigControl, Witness
 from bench.settings.rig import RigSettings
 
 
@@ -33,8 +33,8 @@ class Bench:
     """By station id; empty where a station's surroundings cannot be acted on."""
     witnesses: Mapping[str, Witness]
     """By station id; empty where nobody sees the control pilot."""
-    contactors: Mapping[str, RigControl]
-    """By station id: the controls that can open the supply by themselves; a person at a prompt is none of them."""
+    guard: Guard
+    """Holds the contactors and loads; a person at a prompt is none of them."""
     scsp: PlanSender | None = None
     host: Mapping[str, Any] = field(default_factory=dict)
     """Facts of this computer: ports, versions. They never enter the journal."""

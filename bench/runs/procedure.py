@@ -6,12 +6,24 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 from bench.domain.documents import Kind
 from bench.domain.link import DEFAULT_BACK_OFF
-from bench.errors import BenchError, CallRejectedError, MeterLostError, NotApplicableError, PromptTimeoutError, RigError
+from bench.domain.meter import MeterReading
+from bench.errors import (
+    BenchError,
+    CallRejectedError,
+    HardStopError,
+    MeterLostError,
+    NotApplicableError,
+    PromptTimeoutError,
+    RigError,
+)
 from bench.runs.bench import Bench
+from bench.runs.dead_man import DeadMan
+from bench.runs.floor import tests_defaults
+from bench.runs.hard_caps import passed_cap
 from bench.runs.restore import Restorer
 from bench.runs.safe_state import SafeState
 from bench.runs.sampler import Sampler
@@ -54,30 +66,102 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     async with procedure.step("snapshot"):
         await procedure.course.snapshot.take(bench.csms, bench.journal)
     safe = SafeState(bench, procedure.station.id)
-    sampler: Sampler | None = None
     tasks: list[asyncio.Task[None]] = []
+    ending = _Ending(bench)
     completed = False
     try:
-        await safe.arm()
-        _sample(procedure, tasks)
-        sampler = procedure.sampler
+        await safe.arm(tests_defaults=tests_defaults(scenario))
+        _keep_low(procedure, safe, tasks)
+        tasks.append(asyncio.create_task(ending.at_a_hard_stop(), name="guard watch"))
+        _sample(procedure, tasks, ending)
         yield procedure
         completed = True
     except (NotApplicableError, PromptTimeoutError):
         completed = True  # nothing went wrong with the station: the run ends in an orderly way
         raise
     except asyncio.CancelledError:
-        if sampler is None or not sampler.lost.is_set():
+        if ending.why is None:
             raise
         _uncancel()
-        if tasks[0].done() and not tasks[0].cancelled():
-            tasks[0].result()
-        raise MeterLostError(f"meter {procedure.evse.meter} was silent for {bench.settings.meter_loss_s:g} s") from None
+        raise ending.why from None
     finally:
         try:
-            await _end(tasks)
+            await _renewed(procedure, orderly=completed)
         finally:
-            await _to_safety(procedure, safe, aborted=not completed)
+            try:
+                await _end(tasks)
+            finally:
+                await _to_safety(procedure, safe, ending, aborted=not completed)
+
+
+class _Ending:
+    """Ends the run from beside it, for a reason that counts in place of the cancellation."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._run = bench, asyncio.current_task()
+        self.why: BaseException | None = None
+        self.stopping = False
+        """The run is being ended already: there is nothing to cancel."""
+        self._noted = False
+
+    def for_(self, why: BaseException) -> None:
+        """End the run; the first reason counts."""
+        if self.why is None and self._run is not None:
+            self.why = why
+            if not self.stopping:
+                self._run.cancel()
+
+    async def when_lost(self, sampling: asyncio.Task[None], sampler: Sampler) -> None:
+        """Wait until the meter is lost."""
+        await sampler.lost.wait()
+        failed = sampling.exception() if sampling.done() and not sampling.cancelled() else None
+        meter, loss_s = sampler.meter.name, self._bench.settings.meter_loss_s
+        self.for_(failed or MeterLostError(f"meter {meter} was silent for {loss_s:g} s"))
+
+    async def at_a_hard_stop(self) -> None:
+        """Wait for a hard stop, write down what was done, and end the run where it still goes on."""
+        stop = await self._bench.guard.stopped()
+        if self._noted:
+            return
+        self._noted = True
+        read_back = {"cause": stop.cause, "reason": stop.reason, "actions": [dict(one) for one in stop.actions]}
+        data = {"station": "", "action": "hard stop", "ok": stop.ok, "read_back": read_back, "stop": True}
+        self.for_(HardStopError(f"hard stop: {stop.reason}") if stop.cause == "cap" else RigError(f"hard stop: {stop.reason}"))
+        self._bench.journal.write(Kind.SAFE_STATE, data)
+
+    def watch_caps(self, sampler: Sampler) -> None:
+        """Let a reading above a hard cap of the rig be a hard stop."""
+        guard, safety = self._bench.guard, self._bench.settings.safety
+        stopping: list[asyncio.Task[None]] = []
+
+        def check(reading: MeterReading) -> None:
+            reason = passed_cap(safety, sampler.meter.name, reading)
+            if reason is not None and not stopping:
+                stopping.append(asyncio.create_task(guard.hard_stop("cap", reason), name="hard stop"))
+
+        if safety.capped:
+            sampler.on_reading = check
+
+
+def _keep_low(procedure: Procedure, safe: SafeState, tasks: list[asyncio.Task[None]]) -> None:
+    """Keep the floor where nothing else is, and let TxProfiles above it end with the bench, where the rig file says so."""
+    bench, course, station = procedure.bench, procedure.course, procedure.station.id
+    if bench.settings.needs_the_floor(station):
+        course.floor_level = safe.floor_level
+    lasts_s = bench.settings.safety.dead_man_s
+    if lasts_s is None or safe.floor_level is None:
+        return
+    course.dead_man = DeadMan(bench.csms, bench.clock, bench.journal, station, lasts_s)
+    tasks.append(asyncio.create_task(course.dead_man.run(), name="dead-man"))
+    if bench.scsp is not None:
+        text = "profiles of the SCSP are relayed as they are: there is no dead-man, and they hold on when the bench is gone"
+        bench.csms.finding(station, "no_dead_man", text, source="bench")
+
+
+async def _renewed(procedure: Procedure, *, orderly: bool) -> None:
+    """Let a renewal that is under way come to its end, so that what it changed has been read back."""
+    if orderly and procedure.course.dead_man is not None:
+        await procedure.course.dead_man.sending.acquire()  # no other one begins
 
 
 async def _connected(procedure: Procedure) -> None:
@@ -95,27 +179,38 @@ async def _connected(procedure: Procedure) -> None:
         await csms.wait_until(lambda: state.booted is not None, BOOT_PATIENCE_S)
 
 
-def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]]) -> None:
-    """Read the EVSE under test, and the others too where the sum of them is judged or a step looks at them.
+def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]], ending: _Ending) -> None:
+    """Read the EVSE under test, and the others too where the sum of them is judged, a step looks at them, or caps are watched.
 
     Only the EVSE under test loses the run when its meter is lost.
     """
-    course = procedure.course
+    course, bench = procedure.course, procedure.bench
     for limits in course.limits.values():
-        procedure.bench.journal.subscribe(limits)
-    main = _sampler(procedure, procedure.bench.settings.meter_loss_s)
+        bench.journal.subscribe(limits)
+    main = _sampler(procedure, bench.settings.meter_loss_s)
+
+    def begin(sampler: Sampler, name: str) -> asyncio.Task[None]:
+        ending.watch_caps(sampler)
+        tasks.append(asyncio.create_task(sampler.run(), name=name))
+        return tasks[-1]
+
     if main is not None:
-        tasks.append(asyncio.create_task(main.run(), name="sampler"))
-        tasks.append(asyncio.create_task(_stop_when_lost(main, asyncio.current_task()), name="meter watch"))
+        tasks.append(asyncio.create_task(ending.when_lost(begin(main, "sampler"), main), name="meter watch"))
 
     def beside(evse_id: int) -> None:
         if evse_id not in course.samplers and (sampler := _sampler(Procedure(course, evse_id), math.inf)) is not None:
-            tasks.append(asyncio.create_task(sampler.run(), name=f"sampler of EVSE {evse_id}"))
+            begin(sampler, f"sampler of EVSE {evse_id}")
 
     course.look_at = beside
-    if "station_power" in course.scenario.checks:
+    if "station_power" in course.scenario.checks or bench.settings.safety.capped:
         for evse in course.station.evse:
             beside(evse.id)
+    others = [one for one in bench.settings.station if one.id != course.station.id] if bench.settings.safety.capped else []
+    for meter in [evse.meter for station in others for evse in station.evse if evse.meter]:
+        sampler = Sampler(
+            bench.clock, bench.journal, bench.meters[meter], procedure.limits, course.scenario.polling, loss_s=math.inf
+        )  # fmt: skip
+        begin(sampler, f"sampler of meter {meter}")
 
 
 def _sampler(procedure: Procedure, loss_s: float) -> Sampler | None:
@@ -130,12 +225,6 @@ def _sampler(procedure: Procedure, loss_s: float) -> Sampler | None:
     return sampler
 
 
-async def _stop_when_lost(sampler: Sampler, run: asyncio.Task[Any] | None) -> None:
-    await sampler.lost.wait()
-    if run is not None:
-        run.cancel()
-
-
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel tasks until they are over; before Python 3.12 `asyncio.wait_for` can lose a cancellation."""
     while any(not task.done() for task in tasks):
@@ -144,8 +233,17 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks, timeout=0)
 
 
-async def _to_safety(procedure: Procedure, safe: SafeState, *, aborted: bool) -> None:
-    """Enter the safe state and restore, both to their end, also when the run is being cancelled."""
+async def _to_safety(procedure: Procedure, safe: SafeState, ending: _Ending, *, aborted: bool) -> None:
+    """Enter the safe state and restore, both to their end, also when the run is being cancelled or a hard stop is made."""
+    ending.stopping = True
+    watching = asyncio.create_task(ending.at_a_hard_stop(), name="guard watch")
+    try:
+        await _safe(procedure, safe, aborted=aborted)
+    finally:
+        await _end([watching])
+
+
+async def _safe(procedure: Procedure, safe: SafeState, *, aborted: bool) -> None:
     entering = asyncio.create_task(_leave(procedure, safe, aborted=aborted), name="safe state")
     cancelled = False
     while not entering.done():

@@ -1,22 +1,22 @@
-"""The safe state: armed before anything is energised, entered at the end of each run and on each abort."""
+"""The safe state: armed before anything is energised, entered at the end of each run and on each abort (the soft stop)."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any, Final
 
 from bench.domain.documents import Kind
 from bench.errors import CallRejectedError, EvidenceError, RigError, StationError
 from bench.runs.bench import Bench
+from bench.runs.floor import CALL_S, arm_floor, needs_contactor, send_floor
 from bench.runs.snapshot import FLOOR_PROFILE_ID, clear_profile
 
 SAFE_POWER_W: Final = 50.0
 """Below this an EVSE counts as off."""
 _PATIENCE_S: Final = 15.0
-_CALL_S: Final = 5.0
-"""A station that does not answer must not keep the contactor closed for longer."""
+_SWITCHED_S: Final = 3.0
+"""How long a meter may take to show that a contactor is open."""
 
 
 class SafeState:
@@ -24,26 +24,51 @@ class SafeState:
 
     def __init__(self, bench: Bench, station: str) -> None:
         self._bench, self.station = bench, station
+        self._settings = next(one for one in bench.settings.station if one.id == station)
         self.armed = False
+        self.floor_level: int | None = None
+        """Stack level of the floor that was armed; None where none was."""
         self._unwritten: EvidenceError | None = None
         self._live = False
 
-    async def arm(self) -> None:
-        """Clear what an aborted run left behind, note which means of stopping there are, and only then close the contactor.
+    async def arm(self, *, tests_defaults: bool = False) -> None:
+        """Clear what an aborted run left behind, arm the floor where one is wanted, and only then close the contactor.
 
+        Args: tests_defaults: the run sets or clears TxDefaultProfiles, so that the floor cannot stay.
         Raises: StationError where the station does not take calls: what cannot be stopped is not energised. RigError where
-        the contactor does not act.
+        the contactor does not act, or where there is neither a contactor nor a floor.
         """
         csms = self._bench.csms
         answer = await clear_profile(csms, self.station, FLOOR_PROFILE_ID)
+        found = None
         with suppress(CallRejectedError):  # what the station holds already counts; one that cannot say holds nothing known
-            await csms.installed_profiles(self.station)
-        contactor = self.station in self._bench.contactors
+            found = await csms.installed_profiles(self.station)
+        switch = self._bench.guard.switches.get(self.station)
+        if self._bench.settings.floor_wanted(self.station):
+            await self._arm_floor(found, tests_defaults, alone=switch is None)
+        elif switch is None:
+            self._write("no floor and no contactor", True, {"by": "safety.floor = false in the rig file"}, stop=False)
         self.armed = True
-        self._write("arm", True, {"floor_cleared": answer, "contactor": contactor}, stop=False)
-        if contactor:
-            await self._bench.contactors[self.station].contactor(True)
-            self._write("close contactor", True, {}, stop=False)
+        self._write("arm", True, {"floor_cleared": answer, "contactor": switch is not None}, stop=False)
+        if switch is not None:
+            await switch.switch(True)
+            self._write("close contactor", True, {"closed": await switch.is_closed()}, stop=False)
+
+    async def _arm_floor(self, found: list[dict[str, Any]] | None, tests_defaults: bool, *, alone: bool) -> None:
+        """Install the floor and let the station show it. Raises RigError where it has to hold alone and is not shown."""
+        if tests_defaults:
+            if alone:
+                raise needs_contactor(self.station, "the run tests defaults, which would take the floor away")
+            self._write("no floor", True, {"why": "the run tests defaults"}, stop=False)
+            return
+        told = await arm_floor(self._bench.csms, self._settings, found)
+        ok = bool(told.pop("ok"))
+        self._write("floor", ok, told, stop=False)
+        if ok:
+            self.floor_level = told["stack_level"]
+        elif alone:
+            said = "; ".join(told["answers"]) + "".join(f"; EVSE {key} shows {one}" for key, one in told.get("shown", {}).items())
+            raise needs_contactor(self.station, f"the floor of 0 A cannot be shown ({said})")
 
     async def enter(self, *, aborted: bool) -> bool:
         """Stop everything; each action is tried, whatever became of the one before.
@@ -55,37 +80,24 @@ class SafeState:
         if not self.armed:
             return True
         self._write("begin", True, {"aborted": aborted})
-        if aborted:
+        if self._settings.features.smart_charging:
             await self._try("0 A profile", self._floor)
         acted = await self._try("stop transactions", self._stop_transactions)
-        if self.station in self._bench.contactors:
+        if self.station in self._bench.guard.loads:
+            await self._try("load off", self._load_off)
+        await self._try("power below 50 W", lambda: self._power_is_low(_PATIENCE_S))
+        if self.station in self._bench.guard.switches:
             acted = await self._try("open contactor", self._open_contactor)
-        await self._try("power below 50 W", self._power_is_low)
+            await self._try("read back", lambda: self._power_is_low(_SWITCHED_S))
         self.armed = False
         if self._unwritten is not None:
             raise self._unwritten
         return acted and not self._live
 
     async def _floor(self) -> dict[str, Any]:
-        now = self._bench.csms.station_time(self.station).replace(microsecond=0)
-        features = next(one.features for one in self._bench.settings.station if one.id == self.station)
-        profile = {
-            "id": FLOOR_PROFILE_ID,
-            "stackLevel": features.profile_stack_level,
-            "chargingProfilePurpose": "TxDefaultProfile",
-            "chargingProfileKind": "Absolute",
-            "chargingSchedule": [
-                {
-                    "id": FLOOR_PROFILE_ID,
-                    "startSchedule": (now - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "chargingRateUnit": features.rate_units[0],
-                    "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 0.0}],
-                }
-            ],
-        }
-        request = {"evseId": 0, "chargingProfile": profile}
-        answer = await self._bench.csms.call(self.station, "SetChargingProfile", request, timeout_s=_CALL_S, rules="report")
-        return {"ok": answer["status"] == "Accepted", **answer}
+        level = self._settings.features.profile_stack_level if self.floor_level is None else self.floor_level
+        limit, unit, answers = await send_floor(self._bench.csms, self._settings, level)
+        return {"ok": limit is not None, "limit": limit, "unit": unit, "answers": answers, "profile": FLOOR_PROFILE_ID}
 
     async def _stop_transactions(self) -> dict[str, Any]:
         state = self._bench.csms.stations[self.station]
@@ -94,7 +106,7 @@ class SafeState:
         for identity in running:
             request = {"transactionId": identity}
             try:
-                answer = await self._bench.csms.call(self.station, "RequestStopTransaction", request, timeout_s=_CALL_S)
+                answer = await self._bench.csms.call(self.station, "RequestStopTransaction", request, timeout_s=CALL_S)
                 answers[identity] = str(answer["status"])
             except StationError as error:
                 answers[identity] = str(error)
@@ -104,20 +116,27 @@ class SafeState:
         )
         return {"ok": ended, "stopped": answers}
 
-    async def _open_contactor(self) -> dict[str, Any]:
-        await self._bench.contactors[self.station].contactor(False)
-        return {"ok": True}
+    async def _load_off(self) -> dict[str, Any]:
+        load = self._bench.guard.loads[self.station]
+        await load.draw(0.0)
+        drawn = await load.drawn()
+        return {"ok": not drawn, "drawn_a": drawn}
 
-    async def _power_is_low(self) -> dict[str, Any]:
-        """Read the meters until all show less than 50 W, for at most 15 s; without a meter nothing is shown."""
-        station = next(one for one in self._bench.settings.station if one.id == self.station)
-        names = sorted({evse.meter for evse in station.evse if evse.meter})
+    async def _open_contactor(self) -> dict[str, Any]:
+        switch = self._bench.guard.switches[self.station]
+        await switch.switch(False)
+        closed = await switch.is_closed()
+        return {"ok": not closed, "closed": closed}
+
+    async def _power_is_low(self, patience_s: float) -> dict[str, Any]:
+        """Read the meters until all show less than 50 W, for so many seconds at most; without a meter nothing is shown."""
+        names = sorted({evse.meter for evse in self._settings.evse if evse.meter})
         begin = self._bench.clock.monotonic()
         while True:
             power = {name: await self._power(name) for name in names}
             low = bool(power) and all(isinstance(value, float) and abs(value) < SAFE_POWER_W for value in power.values())
             self._live = any(isinstance(value, float) and abs(value) >= SAFE_POWER_W for value in power.values())
-            if low or not power or self._bench.clock.monotonic() - begin >= _PATIENCE_S:
+            if low or not power or self._bench.clock.monotonic() - begin >= patience_s:
                 return {"ok": low, "power_w": power}
             await self._bench.clock.sleep(1.0)
 

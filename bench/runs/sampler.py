@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from bench.domain.documents import Kind
+from bench.domain.meter import MeterReading
 from bench.domain.quantities import seconds
 from bench.errors import RigError
 from bench.ports import Clock, Journal, Meter, Witness
@@ -30,6 +31,8 @@ class Sampler:
         """The last reading, in W; None before the first, and while the meter is silent."""
         self.lost = asyncio.Event()
         """Set when sampling ended, at the latest when the meter was silent for longer than `loss_s`."""
+        self.on_reading: Callable[[MeterReading], None] | None = None
+        """Called with each reading; where it is set, the meter is read closely all the time."""
         limits.on_change = self._replan.set
 
     def watch(self, witness: Witness, station: str, evse_id: int) -> None:
@@ -78,6 +81,8 @@ class Sampler:
             return False
         self.power_w = reading.power_w
         self._journal.write(Kind.METER_SAMPLE, reading.as_document(self.meter.name))
+        if self.on_reading is not None:
+            self.on_reading(reading)
         await self._look()
         return True
 
@@ -97,7 +102,7 @@ class Sampler:
         """Wait for the next moment of the raster; a new plan is looked at within one fast interval."""
         polling, now = self._polling, seconds(self._clock.now())
         elapsed = self._clock.monotonic() - begin
-        if fast or self._watched or self._limits.near(now, polling.before_s, polling.after_s):
+        if fast or self._watched or self.on_reading is not None or self._limits.near(now, polling.before_s, polling.after_s):
             await self._clock.sleep(_to_next(elapsed, polling.fast_s))
             return
         wait = _to_next(elapsed, polling.slow_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,9 @@ from bench.domain.oracle import Supply
 from bench.errors import NotApplicableError, RigError, StationError, UsageError
 from bench.ports import RigControl
 from bench.runs.bench import Bench
+from bench.runs.dead_man import DeadMan
 from bench.runs.facts import readings
+from bench.runs.floor import needs_contactor, takes_floor
 from bench.runs.live import LiveLimits
 from bench.runs.sampler import Sampler
 from bench.runs.snapshot import Snapshot
@@ -53,6 +55,10 @@ class Course:
     limits: dict[int, LiveLimits] = field(default_factory=dict)
     look_at: Callable[[int], None] = lambda evse_id: None
     """Begins to read the meter of an EVSE, once."""
+    floor_level: int | None = None
+    """Stack level of the floor, where nothing else keeps power down; then no step takes it away."""
+    dead_man: DeadMan | None = None
+    """Renews what the steps send; None without one."""
 
     @classmethod
     def of(cls, bench: Bench, scenario: ScenarioSettings) -> Course:
@@ -182,7 +188,14 @@ class Steps:
     async def call(self, action: str, payload: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
         """Send any OCPP call and return its answer; without `check` also a broken one. Raises StationError."""
         async with self.step("call", action=action):
+            self.keep_floor(action, payload)
             return await self.bench.csms.call(self.station.id, action, payload, check=check)
+
+    def keep_floor(self, action: str, payload: Mapping[str, Any]) -> None:
+        """Refuse a call that would take the floor away where nothing else keeps power down. Raises RigError."""
+        level = self.course.floor_level
+        if level is not None and takes_floor(action, payload, level):
+            raise needs_contactor(self.station.id, f"{action} was not sent, for it tests defaults and takes the floor away")
 
     async def act(self, action: str, **arguments: Any) -> None:
         """Act on the physical side of the station, and write it down first. Raises RigError."""

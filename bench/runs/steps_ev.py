@@ -8,6 +8,7 @@ from typing import Any, Final
 from bench.cso.station import Transaction
 from bench.domain.documents import Kind
 from bench.errors import RigError, StationError
+from bench.runs.hard_caps import refuse_demand
 from bench.runs.steps import Steps
 
 END_PATIENCE_S: Final = 60.0
@@ -31,6 +32,7 @@ class EvSteps(Steps):
 
     async def demand(self, amperes: float) -> None:
         """Set what the EV wants, in A per phase."""
+        refuse_demand(self.bench.settings, amperes, "demand:")
         async with self.step("demand", evse=self.evse.id, amperes=amperes):
             await self.act("demand", evse_id=self.evse.id, amperes=amperes)
 

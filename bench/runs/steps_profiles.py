@@ -206,6 +206,22 @@ class ProfileSteps(Steps):
         return 0 if purpose in STATION_PURPOSES else self.evse.id
 
     async def _status(self, action: str, request: dict[str, Any], broken: bool) -> str:
+        self.keep_floor(action, request)
+        dead_man, profile = self.course.dead_man, request.get("chargingProfile")
+        if dead_man is None:
+            return await self._answered(action, request, broken)
+        async with dead_man.sending:
+            if profile is None or broken:
+                return await self._answered(action, request, broken)
+            shorter = dead_man.shortened(profile)
+            if shorter is None and profile.get("chargingProfilePurpose") == "TxProfile":
+                text = f"profile {profile.get('id')} is not Absolute: it has no dead-man, and holds on when the bench is gone"
+                self.bench.csms.finding(self.station.id, "no_dead_man", text, source="bench")
+            status = await self._answered(action, {**request, "chargingProfile": dict(shorter or profile)}, broken)
+            dead_man.sent(request["evseId"], profile, accepted=status == "Accepted")
+            return status
+
+    async def _answered(self, action: str, request: dict[str, Any], broken: bool) -> str:
         try:
             answer = await self.bench.csms.call(self.station.id, action, request, check=not broken)
         except CallRejectedError as error:

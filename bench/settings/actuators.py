@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.settings.base import Settings
 
@@ -41,13 +41,26 @@ class ModbusRelay(_Actuator):
     coil: int = Field(default=0, ge=0, le=0xFFFF)
     """0-based, as in the PDU; 1 closes it."""
     inverted: bool = False
-    """1 opens it."""
+    """1 opens it. The relay's own watchdog clears or sets the coil so that it opens: look that up in its manual."""
     watchdog_register: int | None = Field(default=None, ge=0, le=0xFFFF)
     """Holding register of the relay's own communication watchdog; it gets `watchdog_value` when the safe state is armed."""
     watchdog_value: int = Field(default=20, ge=0, le=0xFFFF)
     """As the relay wants it, such as tenths of a second."""
     watchdog_s: float | None = Field(default=None, gt=0, le=60)
     """After so long a silence the relay opens by itself; absent: it has no watchdog."""
+    contact_limit: float | None = Field(default=None, ge=0)
+    """With the role external_limit: the limit that a closed contact stands for."""
+    contact_unit: Literal["A", "W"] = "A"
+
+    @model_validator(mode="after")
+    def _one_coil_one_role(self) -> ModbusRelay:
+        if len(self.roles) != 1:
+            raise ValueError("roles: a coil has one role; describe another coil as another actuator")
+        if ("external_limit" in self.roles) != (self.contact_limit is not None):
+            raise ValueError("contact_limit goes with the role external_limit: the limit that the closed contact stands for")
+        if self.watchdog_register is not None and self.watchdog_s is None:
+            raise ValueError("watchdog_register needs watchdog_s: how long a silence watchdog_value stands for")
+        return self
 
 
 class ModbusRegister(_Actuator):

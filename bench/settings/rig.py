@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from bench.settings.actuators import Actuator
+from bench.settings.actuators import Actuator, ModbusRelay
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
@@ -108,6 +108,8 @@ class EmulatorSettings(Settings):
     """From an accepted profile to the new duty cycle."""
     phase_switch_pause_s: float = Field(default=10, ge=7, le=600)
     """How long a station offers nothing when it switches phases."""
+    contactor: bool = True
+    """There is one in the stations' supply; without it the floor is what keeps power down."""
 
 
 class HttpControl(Settings):
@@ -115,6 +117,8 @@ class HttpControl(Settings):
 
     kind: Literal["http"]
     url: str = Field(pattern=r"^https?://[^/@]+$")
+    contactor: bool = True
+    """Let the bench use its contactor; without it the floor is what keeps power down."""
 
 
 class OperatorSettings(Settings):
@@ -161,6 +165,7 @@ class RigSettings(Settings):
             if name == other:
                 raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
         self._check_meters()
+        self._check_unattended()
         ids = [station.id for station in self.station]
         if len(set(ids)) != len(ids):
             raise ValueError("station ids must be unique")
@@ -172,6 +177,36 @@ class RigSettings(Settings):
         if self.csms.security_profile and any(station.password is None for station in self.station):
             raise ValueError("with a security profile each station needs a password")
         return self
+
+    def has_power_switch(self, station: str) -> bool:
+        """Say whether the bench can open a contactor in a station's supply."""
+        if self.emulator is not None:
+            return self.emulator.contactor
+        if self.control is not None and self.control.contactor and station == self.station[0].id:
+            return True
+        switches = [one for one in self.actuators.values() if "power_switch" in one.roles]
+        return station in [one.station or self.station[0].id for one in switches]
+
+    def floor_wanted(self, station: str) -> bool:
+        """Say whether a floor is installed at a station before anything is energised."""
+        if self.safety.floor is not None:
+            return self.safety.floor
+        return self.safety.dead_man_s is not None or not self.has_power_switch(station)
+
+    def needs_the_floor(self, station: str) -> bool:
+        """Say whether nothing but the floor keeps a station's power down when the bench is gone."""
+        return self.floor_wanted(station) and not self.has_power_switch(station)
+
+    def _check_unattended(self) -> None:
+        """Raise ValueError for an unattended rig with a station that no relay with a watchdog of its own switches off."""
+        first = self.station[0].id
+        watched = {one.station or first for one in self.actuators.values() if isinstance(one, ModbusRelay) and one.watchdog_s}
+        for station in self.station:
+            if self.safety.unattended and self.emulator is None and station.id not in watched:
+                raise ValueError(
+                    f"safety.unattended: {station.id} needs an actuator with the role power_switch and watchdog_s: a relay that "
+                    "opens by itself when nobody speaks to it"
+                )
 
     def _check_meters(self) -> None:
         """Raise ValueError for two meters at one place, for a line that there is not and for one without a port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from bench.settings.base import Settings
 
@@ -13,7 +13,8 @@ class SafetySettings(Settings):
     """The safe state of a rig. Software never replaces an emergency stop, a residual-current device and a fuse."""
 
     floor: bool | None = None
-    """Install a TxDefaultProfile of 0 A on EVSE 0 before anything is energised; absent: where the rig has no contactor."""
+    """Install a TxDefaultProfile of 0 A on EVSE 0 before anything is energised. Absent: where the rig has no contactor, and
+    where `dead_man_s` is set. false on a rig without a contactor: somebody at the rig stands in for both."""
     dead_man_s: float | None = Field(default=None, ge=10)
     """TxProfiles of the bench last no longer and are renewed at half of it, so that its death ends at the floor."""
     max_current_a: float | None = Field(default=None, gt=0)
@@ -25,7 +26,20 @@ class SafetySettings(Settings):
     heartbeat_s: float = Field(default=2.0, ge=0.5, le=2.5)
     """After so long a silence of the bench the guard opens the contactor."""
     unattended: bool = False
-    """Nobody is at the rig: it then needs a relay with a communication watchdog of its own."""
+    """Nobody is at the rig: each station then needs a relay with a communication watchdog of its own."""
+
+    @model_validator(mode="after")
+    def _falls_to_a_floor(self) -> SafetySettings:
+        if self.dead_man_s is not None and self.floor is False:
+            raise ValueError("dead_man_s needs the floor: without it a TxProfile that expires raises power")
+        if self.unattended and self.floor is False:
+            raise ValueError("floor = false needs somebody at the rig, and unattended says that there is none")
+        return self
+
+    @property
+    def capped(self) -> bool:
+        """Say whether there is a hard cap."""
+        return (self.max_current_a, self.max_power_w, self.max_voltage_v) != (None, None, None)
 
 
 class LinkSettings(Settings):

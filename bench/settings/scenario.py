@@ -280,6 +280,8 @@ class ScenarioSettings(Settings):
     must_exercise: MustExercise = MustExercise()
     must_show: tuple[Requirement, ...] = ()
     """Requirements that the run has to put to the test; one that was not leaves the run INCONCLUSIVE."""
+    tests_defaults: bool = False
+    """It tests TxDefaultProfiles, or what holds without one: on a rig without a contactor it is refused."""
     polling: Polling = Polling()
     vehicle: Vehicle | None = None
     scsp: ScspPlan | None = None

@@ -140,7 +140,7 @@ def test_what_the_station_held_before_counts(tmp_path: Path) -> None:
 
     arm = SafeState.arm
 
-    async def armed(self: Any) -> None:
+    async def armed(self: Any, **more: Any) -> None:
         await self._bench.csms.call("CS-EMU-1", "SetChargingProfile", {"evseId": 0, "chargingProfile": profile})
         await arm(self)
 

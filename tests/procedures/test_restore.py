@@ -27,6 +27,15 @@ STATION = "CS-EMU-1"
 KILLS = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1
 MOVING = ("DateTime", "AvailabilityState")
 """What a device model tells of the present moment."""
+RELAY = """
+[lines.supply]
+kind = "modbus-tcp"
+port = 9300
+[actuators.contactor]
+kind = "modbus-relay"
+line = "supply"
+watchdog_s = 2.0
+"""
 SCENARIO = """
 schema = 1
 name = "touches-everything"
@@ -84,16 +93,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def station(folder: Path) -> Iterator[Path]:
-    """Run the emulated station as a process of its own; gives the rig file that reaches it."""
+def station(folder: Path, *more: str) -> Iterator[Path]:
+    """Run the emulated station as a process of its own; gives the rig file that reaches it.
+
+    Args: more: arguments; with a relay board the rig has it for its contactor.
+    """
     csms = free_port()
-    command = [sys.executable, "-m", "firmware_sim", "--csms", f"ws://127.0.0.1:{csms}/ocpp", "--control", "0"]
+    command = [sys.executable, "-m", "firmware_sim", "--csms", f"ws://127.0.0.1:{csms}/ocpp", "--control", "0", *more]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             assert process.stdout is not None
-            ports = [process.stdout.readline().strip().rpartition(":")[2] for _ in range(3)]
+            ports = [process.stdout.readline().strip().rpartition(":")[2] for _ in range(4 if "--relay-port" in more else 3)]
             text = (ROOT / "config/rigs/two-processes.toml").read_text().replace("../meters", str(ROOT / "config/meters"))
-            for old, new in zip(("9000", "9100", "9200", "9201"), (str(csms), *ports), strict=True):
+            text += RELAY if "--relay-port" in more else ""
+            for old, new in zip(("9000", "9100", "9200", "9201", "9300"), (str(csms), *ports), strict=False):
                 text = text.replace(old, new)
             (folder / "rig.toml").write_text(text)
             (folder / "scenario.toml").write_text(SCENARIO)

@@ -1,0 +1,42 @@
+"""Hard caps of the rig: no scenario exceeds them, and a reading above one is a hard stop."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.domain.meter import MeterReading
+from bench.errors import UsageError
+from bench.settings.rig import RigSettings
+from bench.settings.safety import SafetySettings
+from bench.settings.scenario import Demand, ScenarioSettings
+
+PHASES: Final = ("L1", "L2", "L3")
+
+
+def passed_cap(safety: SafetySettings, meter: str, reading: MeterReading) -> str | None:
+    """Return which cap a reading is above, in words; None where it is above none. Power and current count in either direction."""
+    for what, unit, cap, values in (
+        ("current", "A", safety.max_current_a, reading.current_a),
+        ("voltage", "V", safety.max_voltage_v, reading.voltage_v),
+    ):
+        for phase, value in zip(PHASES, values, strict=True):
+            if cap is not None and value is not None and abs(value) > cap:
+                return f"meter {meter} reads {value:.2f} {unit} {what} in {phase}, above the rig's hard cap of {cap:g} {unit}"
+    cap = safety.max_power_w
+    if cap is not None and reading.power_w is not None and abs(reading.power_w) > cap:
+        return f"meter {meter} reads {reading.power_w:.0f} W, above the rig's hard cap of {cap:g} W"
+    return None
+
+
+def refuse_demand(rig: RigSettings, amperes: float, where: str) -> None:
+    """Refuse a demand above the rig's cap. Raises UsageError."""
+    cap = rig.safety.max_current_a
+    if cap is not None and amperes > cap:
+        raise UsageError(f"{where} {amperes:g} A: rig {rig.name} allows {cap:g} A (safety.max_current_a)")
+
+
+def refuse_above_caps(rig: RigSettings, scenario: ScenarioSettings) -> None:
+    """Refuse a scenario whose EV is to draw more than the rig allows, before anything is opened. Raises UsageError."""
+    for index, step in enumerate(scenario.step):
+        if isinstance(step, Demand):
+            refuse_demand(rig, step.amperes, f"scenario {scenario.name}: step[{index}].amperes:")

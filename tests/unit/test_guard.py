@@ -1,0 +1,148 @@
+"""What the guard does with its devices, whatever they answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bench.adapters.guard import LocalGuard
+from bench.errors import RigError, SettingsError
+from bench.guard import Guard, refresh_s
+from bench.ports import HardStop
+from bench.settings.base import check
+from bench.settings.rig import RigSettings
+
+
+class Device:
+    """A contactor and a load that write down what they are told; `fails` so many times, `hangs` for ever."""
+
+    def __init__(self, told: list[str], *, fails: int = 0, hangs: bool = False) -> None:
+        self.told, self.fails, self.hangs, self.closed = told, fails, hangs, False
+
+    async def _told(self, what: str) -> None:
+        self.told.append(what)
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails:
+            self.fails -= 1
+            raise RigError("no answer")
+
+    async def switch(self, closed: bool) -> None:
+        """Close or open."""
+        await self._told("close" if closed else "open")
+        self.closed = closed
+
+    async def is_closed(self) -> bool | None:
+        """Read back."""
+        return self.closed
+
+    async def draw(self, amperes: float) -> None:
+        """Draw."""
+        await self._told(f"draw {amperes:g}")
+
+    async def drawn(self) -> float | None:
+        """Read back."""
+        return None
+
+
+def guard(switch: Device, load: Device | None = None) -> tuple[Guard, list[dict[str, Any]]]:
+    """Return a guard and its evidence."""
+    evidence: list[dict[str, Any]] = []
+    return Guard({"CS-1": switch}, {} if load is None else {"CS-1": load}, evidence.append), evidence
+
+
+@pytest.mark.virtual
+async def test_the_load_is_off_before_the_contactor_opens() -> None:
+    """So that nothing is switched under load; each action is evidence, with what was read back."""
+    told: list[str] = []
+    one, evidence = guard(Device(told), Device(told))
+    await one.fire("heartbeat", "silence")
+    assert told == ["draw 0", "open"]
+    assert [(line["action"], line.get("ok")) for line in evidence] == [
+        ("hard stop", None), ("load off", True), ("open contactor", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.virtual
+async def test_a_load_that_hangs_does_not_keep_the_contactor_closed() -> None:
+    """It gets half a second."""
+    told: list[str] = []
+    one, _ = guard(Device(told), Device(told, hangs=True))
+    begin = asyncio.get_running_loop().time()
+    await one.fire("heartbeat", "silence")
+    assert (told, asyncio.get_running_loop().time() - begin) == (["draw 0", "open"], 0.5)
+
+
+@pytest.mark.virtual
+async def test_a_contactor_that_does_not_open_is_told_again() -> None:
+    """Until it reads back open; the tries that failed alike are told once."""
+    told: list[str] = []
+    one, evidence = guard(Device(told, fails=3))
+    actions = await one.fire("heartbeat", "silence")
+    assert told == ["open"] * 4
+    assert [line.get("ok") for line in evidence] == [None, False, True]
+    assert [action["ok"] for action in actions] == [True]
+
+
+@pytest.mark.virtual
+async def test_a_command_under_way_is_broken_off_and_nothing_closes_again() -> None:
+    """A contactor that is just being closed is opened after that; a later order to close is refused."""
+    told: list[str] = []
+    device = Device(told, hangs=True)
+    one, _ = guard(device)
+    closing = asyncio.create_task(one.obey("switch", "CS-1", True))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    device.hangs = False
+    await one.fire("heartbeat", "silence")
+    with pytest.raises(RigError, match="broken off by a hard stop"):
+        await closing
+    with pytest.raises(RigError, match="nothing is switched on after a hard stop"):
+        await one.obey("switch", "CS-1", True)
+    assert told == ["close", "open"]
+
+
+@pytest.mark.virtual
+async def test_the_stand_in_within_the_bench_does_the_same() -> None:
+    """Load off, contactor open, whoever waits is told, and nothing closes again."""
+    told: list[str] = []
+    one = LocalGuard({"CS-1": Device(told)}, {"CS-1": Device(told, fails=1)})
+    await one.switches["CS-1"].switch(True)
+    await one.hard_stop("operator", "twice")
+    stop = await one.stopped()
+    assert (told, [action["ok"] for action in stop.actions]) == (["close", "draw 0", "open"], [False, True])
+    with pytest.raises(RigError, match="nothing is switched on"):
+        await one.switches["CS-1"].switch(True)
+
+
+def test_a_hard_stop_without_means_is_not_ok() -> None:
+    """Nothing was done, so nothing is safe."""
+    assert not HardStop("operator", "twice").ok
+
+
+RIG = {"schema": 1, "name": "lab", "station": [{"id": "CS-1", "evse": [{"id": 1}]}]}
+LINES = {"supply": {"kind": "modbus-tcp", "port": 502}}
+RELAY = {"kind": "modbus-relay", "line": "supply"}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"safety": {"unattended": True}}, "needs an actuator with the role power_switch and watchdog_s"),
+        ({"safety": {"unattended": True}, "lines": LINES, "actuators": {"main": RELAY}}, "watchdog_s"),
+        ({"safety": {"dead_man_s": 30, "floor": False}}, "dead_man_s needs the floor"),
+        ({"safety": {"unattended": True, "floor": False}}, "needs somebody at the rig"),
+    ],
+)
+def test_a_rig_that_could_not_be_safe_is_refused(more: dict[str, Any], reason: str, tmp_path: Any) -> None:
+    """By its file, with what it needs."""
+    with pytest.raises(SettingsError, match=reason):
+        check(RigSettings, RIG | more, tmp_path / "rig.toml")
+
+
+def test_a_relay_with_a_watchdog_hears_from_the_guard_in_time(tmp_path: Any) -> None:
+    """Three times in the time of its watchdog, and a rig with one may be unattended."""
+    more = {"safety": {"unattended": True}, "lines": LINES, "actuators": {"main": RELAY | {"watchdog_s": 1.5}}}
+    assert refresh_s(check(RigSettings, RIG | more, tmp_path / "rig.toml")) == 0.5
