@@ -6,18 +6,19 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
+from bench.adapters.identity import check_plausible, identity_of, locate, read_serial_number
 from bench.domain.meter import MeterReading
 from bench.errors import RigError
 from bench.ports import Clock
 from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.meter import MeterMap
-from bench.wire.registers import Block
+from bench.wire.registers import Block, Function
 
 _FUNCTION_CODES: Final = {"input": 4, "holding": 3}
 _EXCEPTIONS: Final = {
@@ -49,7 +50,8 @@ class ModbusMeter:
         self.name = name
         self._clock, self._client = clock, client
         self._unit, self._timeout_s, self._gap_s = settings.unit_id, settings.timeout_s, register_map.minimum_gap_s
-        self._plan = register_map.plan()
+        self._settings, self._map = settings, register_map
+        self._plan = register_map.at(0).plan() if register_map.sunspec else register_map.plan()
         self._where = f"meter {name} at {settings.host}:{client.comm_params.port}, unit {settings.unit_id}"
         self._free_at = clock.monotonic()
         self._line = asyncio.Lock()
@@ -64,6 +66,25 @@ class ModbusMeter:
             replies = [await self._read_block(block, first=index == 0) for index, block in enumerate(self._plan.blocks)]
             received = self._clock.now()
         return self._plan.decode(replies, requested, received)
+
+    async def registers(self, function: Function, address: int, count: int) -> Sequence[int]:
+        """Read registers that are no quantity, such as a serial number. Raises RigError."""
+        async with self._line:
+            if not self._client.connected:
+                await self.connect()
+            await self._pause()
+            return await self._read_block(Block(function, address, count), first=True)
+
+    async def identify(self) -> dict[str, Any]:
+        """Find the registers of a SunSpec meter, look whether the readings are plausible; return a METER_IDENTITY's data.
+
+        Raises: RigError that asks whether the meter is what the rig file says.
+        """
+        located = await locate(self._map, self.registers)
+        self._plan = located.register_map.plan()
+        check_plausible(self.name, located.register_map, await self.read())
+        serial_number = located.serial_number or await read_serial_number(located.register_map, self.registers)
+        return identity_of(self.name, self._settings, located.register_map, serial_number, located.model)
 
     async def connect(self) -> None:
         """Open the connection. Raises RigError."""

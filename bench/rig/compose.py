@@ -60,7 +60,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 
             console = await stack.enter_async_context(open_console())
             controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
-        meters = await _open_meters(order, clock, ports, stack)
+        meters = await _open_meters(order, clock, journal, ports, stack)
         scsp = None
         if scenario.scsp is not None:
             from bench.rig.ocpi import open_ocpi
@@ -72,15 +72,19 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
 
 
-async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:
+async def _open_meters(
+    order: Order, clock: Clock, journal: Journal, ports: dict[str, int], stack: AsyncExitStack
+) -> dict[str, Meter]:
     meters: dict[str, Meter] = {}
     for name, settings in order.rig.meters.items():
         if not isinstance(settings, ModbusTcpMeter):
             raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
         register_map = load_meter_map(order.rig_path, settings)
-        meters[name] = await stack.enter_async_context(
+        meter = await stack.enter_async_context(
             open_modbus_meter(name, settings, register_map, clock, port=ports.get(name))
         )
+        journal.write(Kind.METER_IDENTITY, await meter.identify())
+        meters[name] = meter
     return meters
 
 
