@@ -68,11 +68,21 @@ class EmulatedMeter:
                 registers[first : first + register.count] = register.encode(values[name])
         return None
 
+    def _at_rest(self, function: int, first: int, count: int) -> list[int]:
+        content = [0] * count
+        for (fixed_function, address), words in self._map.fixed.items():
+            if fixed_function == function and first <= address < first + count:
+                content[address - first : address - first + len(words)] = words
+        return content
+
     def device(self, unit_id: int) -> SimDevice:
         """Return the Modbus device: every address outside the map is answered with exception 2."""
         bits = [SimData(0, count=1, values=[False] * 16, datatype=DataType.BITS)]
         holding, inputs = (
-            [SimData(address, values=[0] * count, datatype=DataType.REGISTERS) for address, count in self._map.readable[function]]
+            [
+                SimData(address, values=self._at_rest(function, address, count), datatype=DataType.REGISTERS)
+                for address, count in self._map.readable[function]
+            ]
             or [SimData(_NOWHERE, datatype=DataType.INVALID)]
             for function in (3, 4)
         )

@@ -26,6 +26,8 @@ class Accuracy:
 
     percent: float
     resolution: float
+    known: bool = True
+    """False: nobody said how far the meter can be trusted; nothing is judged by it."""
 
     def expanded(self, reading: float, channels: int = 1) -> float:
         """Return U (k = 2) of a reading that is the sum of so many like channels.

@@ -9,6 +9,7 @@ from typing import Any, Final
 from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.domain.quantities import clock_text, seconds
+from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import CheckResult, Measurement, PeriodResult, RunState, Verdict, leading
 from bench.report.exchange import link
 from bench.report.markup import Markup, element, number, section, table, text
@@ -259,13 +260,16 @@ def findings_section(documents: Sequence[Document], shown: set[int]) -> Markup:
     )  # fmt: skip
 
 
+def _accuracy(one: Accuracy, unit: str) -> str:
+    return f"{one.percent:g} % of reading, {one.resolution:g} {unit}" if one.known else "not known"
+
+
 def settings_section(judgement: Judgement, documents: Sequence[Document], host: Mapping[str, Any]) -> Markup:
     """Return the settings in force: of the scenario, of the rig, of the meters, of this computer."""
     in_force = [[one.data["what"], plain(one.data["value"]), one.data["origin"]] for one in documents if one.kind == Kind.SETTING]
     evses = [
         [one.name, one.meter or "none", ", ".join(f"L{phase}" for phase in one.phases),
-         f"{one.current.percent:g} % of reading, {one.current.resolution:g} A",
-         f"{one.power.percent:g} % of reading, {one.power.resolution:g} W",
+         _accuracy(one.current, "A"), _accuracy(one.power, "W"),
          f"{one.latency_s[0]:g} to {one.latency_s[1]:g} s", f"{one.product_tolerance_a:g} A", len(one.samples), len(one.gaps)]
         for one in judgement.facts.evses
     ]  # fmt: skip

@@ -7,11 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.adapters.guard import LocalGuard, open_guard
+from bench.adapters.modbus import ModbusMeter
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
-from bench.ports import Clock, Guard, IdSource, Journal, PowerSwitch, RigControl, Witness
+from bench.ports import Clock, Guard, IdSource, Journal, Meter, PowerSwitch, RigControl, Witness
 from bench.rig.meters import open_meters
 from bench.runs.bench import Bench
 from bench.settings.scenario import Fault, under_test
@@ -62,6 +63,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
             console = await stack.enter_async_context(open_console())
             controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
         instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports))
+        await _identify(instruments.meters, journal)
         scsp = None
         if scenario.scsp is not None:
             from bench.rig.ocpi import open_ocpi
@@ -80,6 +82,13 @@ async def _open_guard(order: Order, switches: Mapping[str, PowerSwitch], stack: 
         guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, order.rig.safety.heartbeat_s))
         return guard
     return LocalGuard(switches, {})
+
+
+async def _identify(meters: Mapping[str, Meter], journal: Journal) -> None:
+    """Write down which meter each is, and how far it can be trusted, before anything is measured."""
+    for meter in meters.values():
+        if isinstance(meter, ModbusMeter):
+            journal.write(Kind.METER_IDENTITY, await meter.identify())
 
 
 async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journal) -> None:

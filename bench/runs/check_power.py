@@ -73,6 +73,8 @@ def judge_power(
         silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
     judged = _Judged(evse, limits, rule)
+    if (unknown := judged.unknown()) is not None:
+        return CheckResult(check, title, Verdict.INCONCLUSIVE, (unknown,), (Layer.METER,))
     periods = judged.periods()
     judged.breaches += [(breach, Verdict.FAIL) for breach in phase_breaches(evse, limits, rule.settle_s)]
     verdict, reasons = conclude(evse, periods, judged.breaches, rule.must_limits, rule.must_lowerings)
@@ -121,6 +123,16 @@ class _Judged:
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
+
+    def unknown(self) -> str | None:
+        """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
+        units = {one.value.unit for one in self.limits.segments() if one.value is not None}
+        for unit in sorted(units):
+            by_power = unit == "W" and self._measured
+            if not (self.evse.power if by_power else self.evse.current).known:
+                what = "power" if by_power else "current"
+                return f"accuracy not known: neither the rig file nor the map of meter {self.evse.meter} tells it for {what}"
+        return None
 
     def periods(self) -> list[PeriodResult]:
         """Judge each period in which something limits."""
@@ -252,7 +264,7 @@ class _Judged:
             blamed = []
             if pilot.offered_a > self._per_phase(one.allowed, one.unit, phases_in_use(one.sample)) + _PILOT_MARGIN_A:
                 blamed.append(Layer.STATION)
-            if current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
+            if self.evse.current.known and current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
                 blamed.append(Layer.EV)
             if blamed:
                 return tuple(blamed), (pilot.seq,)

@@ -83,7 +83,8 @@ def summed(evses: Sequence[EvseFacts], longest_gap_s: float, *, readings: bool =
 
 def _added(meters: Sequence[Accuracy]) -> Accuracy:
     """Return the accuracy of a sum whose parts err the same way at worst."""
-    return Accuracy(max(one.percent for one in meters), sum(one.resolution for one in meters))
+    known = all(one.known for one in meters)
+    return Accuracy(max(one.percent for one in meters), sum(one.resolution for one in meters), known)
 
 
 def _sums(evses: Sequence[EvseFacts], longest_gap_s: float) -> Iterator[Sample]:

@@ -94,6 +94,12 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
         )
 
 
+def _accuracy(data: Mapping[str, Any] | None, percent: str, resolution: str) -> Accuracy:
+    """Return the accuracy in force; a meter of which nobody said it is not known, whatever the rig file says."""
+    known = data is not None and data[percent] is not None
+    return Accuracy(data[percent], data[resolution]) if known and data is not None else Accuracy(0, 0, known=False)
+
+
 def readings(features: Mapping[str, Any]) -> OracleOptions:
     """Return how a station reads the specification; journals of older runs say nothing of it."""
     named = {name: features.get(name) for name in ("local_limit", "relative_anchor")}
@@ -106,7 +112,11 @@ def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
         by_meter.setdefault(one.meter, []).append(one)
     for document in documents:
         data = document.data
-        if document.kind == Kind.METER_SAMPLE:
+        if document.kind == Kind.METER_IDENTITY:
+            for one in by_meter.get(data["meter"], ()):
+                one.current = _accuracy(data["accuracy"], "current_percent", "current_resolution_a")
+                one.power = _accuracy(data["accuracy"], "power_percent", "power_resolution_w")
+        elif document.kind == Kind.METER_SAMPLE:
             for one in by_meter.get(data["meter"], ()):
                 sample = _sample(document, one.phases)
                 if sample is None:

@@ -1,0 +1,120 @@
+"""Is this the meter that the rig file tells of: its plausible readings, its serial number, and the accuracy that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.domain.meter import MeterReading
+from bench.errors import RigError
+from bench.settings.instruments import AnyMeter
+from bench.settings.meter import CLASS_PERCENT, UNITS, MeterMap
+from bench.wire.registers import SLOTS, Function, text_of
+from bench.wire.sunspec import find_meter
+
+ReadRegisters = Callable[[Function, int, int], Awaitable[Sequence[int]]]
+"""Gives so many registers from an address; raises RigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A map with absolute addresses, and what the chain of SunSpec models tells of the device."""
+
+    register_map: MeterMap
+    model: str = ""
+    serial_number: str = ""
+
+
+async def locate(register_map: MeterMap, read: ReadRegisters) -> Located:
+    """Look up where a SunSpec meter has its registers; other maps stay as they are. Raises RigError."""
+    if register_map.sunspec is None:
+        return Located(register_map, register_map.model)
+    found = await find_meter(lambda address, count: read("holding", address, count), register_map.sunspec.models)
+    model = f"{found.maker} {found.model}".strip() or register_map.model
+    return Located(register_map.at(found.base), model, found.serial_number)
+
+
+def check_plausible(name: str, register_map: MeterMap, reading: MeterReading) -> None:
+    """Raise RigError where the probed quantity has no plausible value; of the voltages one is enough."""
+    probe = register_map.probe
+    what = probe.quantity.partition("_")[0]
+    values = dict(
+        zip(
+            SLOTS,
+            (
+                *reading.voltage_v, *reading.current_a, *reading.phase_power_w,
+                reading.power_w, reading.energy_import_wh, reading.frequency_hz,
+            ),
+            strict=True,
+        )
+    )  # fmt: skip
+    looked = [key for key in values if key.startswith("voltage")] if what == "voltage" else [probe.quantity]
+    seen = [value for key in looked if (value := values.get(key)) is not None]
+    if not any(probe.low <= value <= probe.high for value in seen):
+        shown = ", ".join(f"{value:g}" for value in seen) or "no value"
+        unit = UNITS[what]
+        raise RigError(
+            f"meter {name} shows {shown} {unit} as {what}: plausible are {probe.low:g} to {probe.high:g} {unit}. "
+            f"Is this meter really a {register_map.model}? Check unit_id, register_map and wiring"
+        )
+
+
+async def read_serial_number(register_map: MeterMap, read: ReadRegisters) -> str:
+    """Return the serial number as text; empty where the map knows no register for it or the meter refuses."""
+    where = register_map.serial_number
+    if where is None:
+        return ""
+    try:
+        return text_of(await read(where.function, where.address, where.count), where.type, where.word_order)
+    except RigError:
+        return ""
+
+
+def identity_of(
+    name: str, settings: AnyMeter, register_map: MeterMap | None, serial_number: str, model: str = ""
+) -> dict[str, Any]:
+    """Return the data of a METER_IDENTITY document: the rig file's accuracy, unless another meter hangs there."""
+    wanted = settings.serial_number
+    differs = bool(wanted and serial_number and wanted.strip() != serial_number)
+    accuracy, certificate = None, ""
+    if settings.accuracy is not None and not differs:
+        accuracy = settings.accuracy.model_dump(mode="json")
+        certificate = settings.accuracy.certificate
+        reason = "as the rig file says"
+        if wanted:
+            reason += f"; serial number {wanted} {'found' if serial_number else 'not checked: the meter does not tell it'}"
+    else:
+        accuracy = data_sheet(register_map)
+        reason = "the rig file says nothing of it"
+        if differs:
+            reason = f"the meter tells serial number {serial_number}, the rig file {wanted}: what it says holds for another meter"
+        source = register_map.accuracy.source if register_map is not None and register_map.accuracy is not None else ""
+        reason += f"; data sheet: {source}" if source else "; the register map has no data sheet"
+    return {
+        "meter": name,
+        "model": model or (register_map.model if register_map is not None else ""),
+        "serial_number": serial_number,
+        "certificate": certificate,
+        "accuracy": accuracy,
+        "reason": reason,
+    }
+
+
+def data_sheet(register_map: MeterMap | None) -> dict[str, Any] | None:
+    """Return the data sheet's accuracy in the form of the rig file's; None where the map has none.
+
+    A share of the range is an error of the same size at each reading: it counts as a step of twice that size, whose half is
+    the largest error (JCGM 100 4.3.7). A quantity of which the data sheet says nothing is None.
+    """
+    if register_map is None or register_map.accuracy is None:
+        return None
+    sheet = register_map.accuracy
+    power = sheet.power_percent if sheet.power_percent is not None else CLASS_PERCENT.get(sheet.energy_class)
+    return {
+        "current_percent": sheet.current_percent,
+        "power_percent": power,
+        "current_resolution_a": register_map.resolution("current") + sheet.current_range_percent / 50 * sheet.current_range_a,
+        "power_resolution_w": register_map.resolution("power") + sheet.power_range_percent / 50 * sheet.power_range_w,
+        "certificate": "",
+    }
