@@ -31,13 +31,15 @@ from websockets.typing import Subprotocol
 from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.ids import SystemIds
 from bench.adapters.journal import open_journal
-from bench.adapters.modbus import ModbusMeter, open_modbus_meter
+from bench.adapters.modbus import ModbusMeter
+from bench.adapters.modbus_line import open_modbus_line
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.ports import Journal
 from bench.rig.files import find_rig
 from bench.settings.instruments import ModbusTcpMeter
+from bench.settings.lines import TcpLine
 from bench.settings.meter import load_meter_map
 from bench.settings.rig import RigSettings
 
@@ -150,10 +152,10 @@ async def measure(seconds: float, folder: Path) -> tuple[list[float], list[float
         ports = orjson.loads(await process.stdout.readline())
         assert isinstance(settings, ModbusTcpMeter)
         register_map = load_meter_map(rig_path, settings)
-        meters = [
-            await opened.enter_async_context(open_modbus_meter(f"m{port}", settings, register_map, clock, port=port))
-            for port in ports
+        lines = [
+            await opened.enter_async_context(open_modbus_line("", TcpLine(kind="modbus-tcp"), clock, port=port)) for port in ports
         ]
+        meters = [ModbusMeter(f"m{number}", settings, register_map, line) for number, line in enumerate(lines)]
         assert await csms.wait_until(lambda: all(csms.stations[one].online for one in STATIONS), 10)
         tasks = [asyncio.create_task(poll(meter, journal)) for meter in meters]
         tasks += [asyncio.create_task(limit(csms, one, limits)) for one in STATIONS]

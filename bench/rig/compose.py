@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.adapters.modbus import open_modbus_meter
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
-from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
+from bench.ports import Clock, IdSource, Journal, RigControl, Witness
+from bench.rig.meters import open_meters
 from bench.runs.bench import Bench
-from bench.settings.instruments import ModbusTcpMeter
-from bench.settings.meter import load_meter_map
 from bench.settings.scenario import Fault, under_test
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 
             console = await stack.enter_async_context(open_console())
             controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
-        meters = await _open_meters(order, clock, ports, stack)
+        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports))
         scsp = None
         if scenario.scsp is not None:
             from bench.rig.ocpi import open_ocpi
@@ -69,19 +67,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
-
-
-async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:
-    meters: dict[str, Meter] = {}
-    for name, settings in order.rig.meters.items():
-        if not isinstance(settings, ModbusTcpMeter):
-            raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
-        register_map = load_meter_map(order.rig_path, settings)
-        meters[name] = await stack.enter_async_context(
-            open_modbus_meter(name, settings, register_map, clock, port=ports.get(name))
-        )
-    return meters
+        yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, contactors, scsp, host)
 
 
 async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journal) -> None:

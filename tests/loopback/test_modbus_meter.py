@@ -1,4 +1,4 @@
-"""The Modbus TCP meter against a real server on 127.0.0.1, in real and in virtual time."""
+"""A meter on Modbus TCP against a real server on 127.0.0.1, in real and in virtual time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from bench.adapters.clock import LoopClock
-from bench.adapters.modbus import ModbusMeter, open_modbus_meter
+from bench.adapters.modbus import ModbusMeter
+from bench.adapters.modbus_line import open_modbus_line
 from bench.errors import RigError
 from bench.settings.base import load
-from bench.settings.instruments import MeterAccuracy, ModbusTcpMeter
+from bench.settings.instruments import ModbusTcpMeter
+from bench.settings.lines import TcpLine
 from bench.settings.meter import MeterMap
 from tests.support import EPOCH
 
@@ -25,12 +27,7 @@ MAP = load(MeterMap, Path(__file__).parents[2] / "config/meters/sdm630.toml")
 Responder = Callable[[list[bytes]], bytes]
 
 
-def settings(timeout_s: float = 0.2, unit_id: int = 1) -> ModbusTcpMeter:
-    """Return the settings of a meter on 127.0.0.1."""
-    accuracy = MeterAccuracy(current_percent=0.2, power_percent=0.25)
-    return ModbusTcpMeter(
-        kind="modbus-tcp", port=0, unit_id=unit_id, register_map=Path("x"), timeout_s=timeout_s, accuracy=accuracy
-    )
+SETTINGS = ModbusTcpMeter(kind="modbus-tcp", port=0, register_map=Path("x"))
 
 
 def floats(**values: float) -> list[float]:
@@ -86,10 +83,11 @@ def reply(request: bytes, pdu: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def meter_at(port: int, one: ModbusTcpMeter | None = None, meter_map: MeterMap = MAP) -> AsyncIterator[ModbusMeter]:
+async def meter_at(port: int, timeout_s: float = 0.2, meter_map: MeterMap = MAP) -> AsyncIterator[ModbusMeter]:
     """Open the meter under test."""
-    async with open_modbus_meter("main", one or settings(), meter_map, LoopClock(EPOCH), port) as meter:
-        yield meter
+    settings = TcpLine(kind="modbus-tcp", timeout_s=timeout_s)
+    async with open_modbus_line("", settings, LoopClock(EPOCH), port) as line:
+        yield ModbusMeter("main", SETTINGS, meter_map, line)
 
 
 @pytest.mark.every_loop
@@ -107,7 +105,7 @@ async def test_a_reading_has_values_times_and_raw_registers() -> None:
 @pytest.mark.virtual
 async def test_a_day_of_polls_in_virtual_time_has_no_false_timeout() -> None:
     """Virtual time waits for the loopback exchange: no reading takes any of it, and none times out."""
-    async with sdm630(floats(power_total=7.0)) as port, meter_at(port, settings(timeout_s=0.001)) as meter:
+    async with sdm630(floats(power_total=7.0)) as port, meter_at(port, timeout_s=0.001) as meter:
         for _ in range(300):
             reading = await meter.read()
             assert (reading.power_w, reading.requested) == (7.0, reading.received)
@@ -124,7 +122,7 @@ async def test_a_meter_that_comes_back_is_read_again() -> None:
         assert (await meter.read()).power_w == 1.0
     with pytest.raises(RigError, match=r"no valid reply|no connection"):
         await meter.read()
-    with pytest.raises(RigError, match=rf"meter main at 127.0.0.1:{port}, unit 1: no connection within 0.2 s"):
+    with pytest.raises(RigError, match=rf"meter main at 127.0.0.1:{port}: no connection within 0.2 s"):
         await meter.read()
     async with sdm630(floats(power_total=2.0), port):
         assert (await meter.read()).power_w == 2.0
@@ -148,15 +146,8 @@ async def test_an_absent_meter_wakes_nobody_up() -> None:
 
 async def test_an_absent_meter_is_an_error_at_the_start(unused_tcp_port: int) -> None:
     """A rig whose meter does not answer is refused before anything is energised."""
-    with pytest.raises(RigError, match=f"meter main at 127.0.0.1:{unused_tcp_port}, unit 1: no connection"):
+    with pytest.raises(RigError, match=f"127.0.0.1:{unused_tcp_port}: no connection"):
         async with meter_at(unused_tcp_port):
-            pass
-
-
-async def test_port_0_without_an_emulator_is_an_error() -> None:
-    """Port 0 in a rig file means that the emulator chooses; without one nobody does."""
-    with pytest.raises(RigError, match="port 0 is for an emulated meter"):
-        async with open_modbus_meter("main", settings(), MAP, LoopClock(EPOCH)):
             pass
 
 
