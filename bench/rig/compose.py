@@ -38,7 +38,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         host["csms_port"] = server.port
         controls: dict[str, RigControl] = {}
         witnesses: dict[str, Witness] = {}
-        ports: dict[str, int] = {}
+        ports: dict[str, int | str] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 
