@@ -13,6 +13,8 @@ from firmware_sim.clock import Clock
 from firmware_sim.control import StationControl
 from firmware_sim.dc import DcEvsePhysics
 from firmware_sim.faults import FaultSeam
+from firmware_sim.instruments import p1, sml
+from firmware_sim.instruments.serial_meter import InFlight, SerialMeter, Shown, Sight, open_serial_meter
 from firmware_sim.link import REAL_PING_S, CsmsAddress
 from firmware_sim.meter import EmulatedMeter, open_meter
 from firmware_sim.outlet import Outlet
@@ -21,7 +23,7 @@ from firmware_sim.plant import EvsePlant
 from firmware_sim.probe import PilotProbe
 from firmware_sim.register_map import read_register_map
 from firmware_sim.relay import RelayBoard, open_relay
-from firmware_sim.spec import RigSpec, StationSpec, read_spec
+from firmware_sim.spec import MeterSpec, RigSpec, StationSpec, read_spec
 from firmware_sim.station import ChargingStation
 
 
@@ -33,6 +35,8 @@ class EmulatedRig:
     """TCP port of each meter by its name."""
     stations: dict[str, StationControl]
     """By station id."""
+    meter_devices: dict[str, str]
+    """Terminal of each P1 and SML meter by its name."""
     relay_ports: dict[str, int] = field(default_factory=dict)
     """TCP port of each relay board by its name."""
     boards: dict[str, RelayBoard] = field(default_factory=dict)
@@ -41,7 +45,7 @@ class EmulatedRig:
 
 @asynccontextmanager
 async def open_rig(
-    spec: Mapping[str, Any], *, clock: Clock, csms_url: str, seed: int, virtual: bool
+    spec: Mapping[str, Any], *, clock: Clock, csms_url: str, seed: int, virtual: bool, in_flight: InFlight | None = None
 ) -> AsyncIterator[EmulatedRig]:
     """Start stations, EVs and meters; the stations connect to `csms_url` plus their id, and come back for ever.
 
@@ -51,6 +55,7 @@ async def open_rig(
         csms_url: e.g. `ws://127.0.0.1:9000/ocpp`, or wss:// with `ca_file` in the spec.
         seed: of message and transaction ids.
         virtual: no WebSocket pings.
+        in_flight: is told of bytes that were written to a terminal.
     Raises: ValueError on a wrong spec or register map, OSError when a port is taken.
     """
     rig = read_spec(spec)
@@ -70,8 +75,12 @@ async def open_rig(
             stations.append(station)
             probe = PilotProbe(plants[station_spec.id])
             controls[station_spec.id] = StationControl(station, plants[station_spec.id], probe, faults, clock)
-        ports = {}
+        ports, devices = {}, {}
         for name, meter_spec in rig.meters.items():
+            if meter_spec.kind != "modbus":
+                serial_meter = _serial_meter(rig, name, meter_spec, plants, clock, faults, in_flight)
+                devices[name] = await stack.enter_async_context(open_serial_meter(serial_meter, clock))
+                continue
             meter = EmulatedMeter(
                 name, read_register_map(meter_spec.register_map), meter_spec.distortion, _wired(rig, name, plants), faults
             )
@@ -87,7 +96,7 @@ async def open_rig(
             for name, board in boards.items()
         }
         await stack.enter_async_context(_running(stations))
-        yield EmulatedRig(ports, controls, relay_ports, boards)
+        yield EmulatedRig(ports, controls, devices, relay_ports, boards)
 
 
 @asynccontextmanager
@@ -139,3 +148,29 @@ def _wired(rig: RigSpec, meter: str, plants: Mapping[str, Mapping[int, EvsePlant
         for evse in station.evses
         if evse.meter == meter
     ]
+
+
+def _serial_meter(
+    rig: RigSpec, name: str, spec: MeterSpec, plants: Mapping[str, Mapping[int, EvsePlant]], clock: Clock, faults: FaultSeam,
+    in_flight: InFlight | None,
+) -> SerialMeter:  # fmt: skip
+    """Return a P1 or SML meter. One that no EVSE names is the building's: it sees every EVSE, and the house."""
+    wired, beside_w = _wired(rig, name, plants), 0.0
+    if not any(evse.meter == name for station in rig.stations for evse in station.evses):
+        beside_w = rig.emulator.house_load_w
+        wired = [
+            (plants[station.id][evse.id], evse.phases[: station.phases_of(evse)])
+            for station in rig.stations
+            for evse in station.evses
+        ]
+    sight = Sight(clock, wired, spec.distortion, rig.emulator.supply_voltage_v, beside_w)
+
+    def p1_telegram(shown: Shown) -> bytes:
+        return p1.telegram(shown, spec.version)
+
+    if spec.kind == "sml":
+        return SerialMeter(
+            name, sight, sml.telegram, faults, interval_s=sml.INTERVAL_S, baud=spec.baud, in_flight=in_flight
+        )
+    interval_s, baud = p1.INTERVAL_S.get(spec.version, 1.0), p1.BAUD.get(spec.version, 115_200)
+    return SerialMeter(name, sight, p1_telegram, faults, interval_s=interval_s, baud=baud, in_flight=in_flight)

@@ -73,10 +73,16 @@ class StationSpec:
 class MeterSpec:
     """One independent meter."""
 
-    register_map: Path
+    register_map: Path = Path()
     unit_id: int = 1
     port: int = 0
     distortion: Distortion = NO_DISTORTION
+    kind: str = "modbus"
+    """modbus, p1 or sml; the last two send by themselves on a pseudo-terminal."""
+    version: str = "5"
+    """Of a P1 port: 2.2, 4, 5, fluvius, luxembourg or sweden."""
+    baud: int = 9600
+    """Of an SML port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class EmulatorSpec:
     pwm_delay_s: float = 1.0
     phase_switch_pause_s: float = 10.0
     """How long a station offers nothing when it switches phases."""
+    house_load_w: float = 0.0
+    """What a building draws beside its EVSEs, as a meter sees it that no EVSE names."""
     station_meter: Distortion = NO_DISTORTION
     """Errors of the stations' own meters."""
 
@@ -108,6 +116,7 @@ class RigSpec:
 
 _NOT_OURS: Final = ("time", "product_tolerance_a", "preset")
 """Keys of a rig that concern only who runs it."""
+P1_VERSIONS: Final = ("2.2", "4", "5", "fluvius", "luxembourg", "sweden")
 _WORDS: Final = {
     "current_type": ("AC", "DC"),
     "local_limit": ("filler", "cap"),
@@ -180,7 +189,16 @@ def _meter(entry: Mapping[str, Any], where: str) -> MeterSpec:
     _number(entry, "unit_id", where, 1, 247)
     _number(entry, "port", where, 0, 65535)
     distortion = Distortion.from_spec(entry.get("distortion", {}), f"{where}.distortion")
-    return MeterSpec(Path(entry["register_map"]), int(entry.get("unit_id", 1)), int(entry.get("port", 0)), distortion)
+    kind, version = entry.get("kind", "modbus"), entry.get("version", "5")
+    if kind not in ("modbus", "p1", "sml"):
+        raise ValueError(f"{where}.kind = {kind!r}: must be modbus, p1 or sml")
+    if version not in P1_VERSIONS:
+        raise ValueError(f"{where}.version = {version!r}: must be one of {', '.join(P1_VERSIONS)}")
+    _number(entry, "baud", where, 300)
+    if kind == "modbus" and "register_map" not in entry:
+        raise ValueError(f"{where}.register_map is missing")
+    register_map, baud = Path(entry.get("register_map", ".")), int(entry.get("baud", 9600))
+    return MeterSpec(register_map, int(entry.get("unit_id", 1)), int(entry.get("port", 0)), distortion, kind, version, baud)
 
 
 def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:
@@ -189,6 +207,7 @@ def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:
     values["station_meter"] = Distortion.from_spec(values.get("station_meter", {}), "emulator.station_meter")
     _number(values, "supply_voltage_v", "emulator", 1, 1000)
     _number(values, "meter_values_interval_s", "emulator", 0)
+    _number(values, "house_load_w", "emulator", 0)
     _number(values, "pwm_delay_s", "emulator", 0, 600)
     _number(values, "phase_switch_pause_s", "emulator", FORCED_OPEN_S + 1, 600)
     return EmulatorSpec(**values)

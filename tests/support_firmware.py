@@ -178,7 +178,9 @@ async def open_lab(spec: Json | None = None, *, seed: int = 1) -> AsyncIterator[
     clock = LoopClock(EPOCH)
     async with open_csms(clock) as (csms, port):
         url = f"ws://127.0.0.1:{port}/ocpp"
-        async with open_rig(spec or specification(), clock=clock, csms_url=url, seed=seed, virtual=True) as rig:
+        in_flight = getattr(asyncio.get_running_loop(), "in_flight", None)
+        given = spec or specification()
+        async with open_rig(given, clock=clock, csms_url=url, seed=seed, virtual=True, in_flight=in_flight) as rig:
             await csms.until("StatusNotification", count=2)
             yield Lab(rig, csms, clock)
 

@@ -41,7 +41,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         controls: dict[str, RigControl] = {}
         witnesses: dict[str, Witness] = {}
         switches: dict[str, PowerSwitch] = {}
-        ports: dict[str, int] = {}
+        ports: dict[str, int | str] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, PowerSwitch, RigControl, Witness
-from bench.settings.instruments import ModbusTcpMeter
+from bench.settings.instruments import AnyMeter, ModbusTcpMeter, P1Meter, SmlMeter
 from bench.settings.rig import RigSettings
 from firmware_sim.control import StationControl
 from firmware_sim.faults import FaultSeam, describe_faults
@@ -25,7 +26,8 @@ class Emulated:
     witnesses: dict[str, Witness]
     switches: dict[str, PowerSwitch]
     """The rig's contactors."""
-    meter_ports: dict[str, int]
+    meter_ports: dict[str, int | str]
+    """TCP port of each Modbus TCP meter, device of each P1 or SML meter."""
 
 
 class _Contactor:
@@ -60,11 +62,13 @@ async def open_emulated_rig(
     url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
     try:
         async with open_rig(
-            _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
+            _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual,
+            in_flight=getattr(asyncio.get_running_loop(), "in_flight", None),
         ) as emulated:
             stations = dict(emulated.stations)
             switches: dict[str, PowerSwitch] = {name: _Contactor(one) for name, one in stations.items()}
-            yield Emulated(dict(stations), dict(stations), switches, dict(emulated.meter_ports))
+            ports: dict[str, int | str] = {**emulated.meter_ports, **emulated.meter_devices}
+            yield Emulated(dict(stations), dict(stations), switches, ports)
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -90,13 +94,21 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             for station in rig.station
         ],
         "meters": {
-            name: {
-                "register_map": str(rig_path.parent / meter.register_map),
-                "unit_id": meter.unit_id,
-                "port": meter.port,
-            }
+            name: _meter(meter, rig_path)
             for name, meter in rig.meters.items()
-            if isinstance(meter, ModbusTcpMeter)
+            if isinstance(meter, ModbusTcpMeter | P1Meter | SmlMeter)
         },
         "emulator": emulator,
     }
+
+
+def _meter(meter: AnyMeter, rig_path: Path) -> dict[str, Any]:
+    match meter:
+        case P1Meter():
+            return {"kind": "p1", "version": meter.version}
+        case SmlMeter():
+            return {"kind": "sml", "baud": meter.baud}
+        case ModbusTcpMeter():
+            return {"register_map": str(rig_path.parent / meter.register_map), "unit_id": meter.unit_id, "port": meter.port}
+        case _:
+            raise UsageError(f"a meter of kind {meter.kind} cannot be emulated")

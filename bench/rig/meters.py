@@ -25,7 +25,7 @@ class Instruments:
     def __init__(self, rig: RigSettings, clock: Clock, line_ports: Ports, stack: AsyncExitStack) -> None:
         self.meters: dict[str, Meter] = {}
         self.lines: dict[str, ModbusLine] = {}
-        self._rig, self._clock, self._ports, self._stack = rig, clock, line_ports, stack
+        self._rig, self.clock, self._ports, self.stack = rig, clock, line_ports, stack
         self._own: dict[tuple[str, int], ModbusLine] = {}
 
     async def line(self, name: str) -> ModbusLine:
@@ -33,8 +33,8 @@ class Instruments:
         if name not in self.lines:
             if name not in self._rig.lines:
                 raise UsageError(f"line {name!r}: lines of this rig: {', '.join(sorted(self._rig.lines)) or 'none'}")
-            opened = open_modbus_line(name, self._rig.lines[name], self._clock, self._ports.get(name))
-            self.lines[name] = await self._stack.enter_async_context(opened)
+            opened = open_modbus_line(name, self._rig.lines[name], self.clock, self._ports.get(name))
+            self.lines[name] = await self.stack.enter_async_context(opened)
         return self.lines[name]
 
     async def own_line(self, meter: ModbusTcpMeter, port: int) -> ModbusLine:
@@ -42,7 +42,7 @@ class Instruments:
         place = (meter.host, port)
         if place not in self._own:
             settings = TcpLine(kind="modbus-tcp", host=meter.host, port=port, timeout_s=meter.timeout_s)
-            self._own[place] = await self._stack.enter_async_context(open_modbus_line("", settings, self._clock))
+            self._own[place] = await self.stack.enter_async_context(open_modbus_line("", settings, self.clock))
         return self._own[place]
 
 
@@ -75,9 +75,15 @@ async def _open(name: str, settings: AnyMeter, instruments: Instruments, rig_pat
             return ModbusMeter(name, settings, register_map, line)
         case BusMeter():
             return ModbusMeter(name, settings, load_meter_map(rig_path, settings), await instruments.line(settings.line))
-        case P1Meter():
-            raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
-        case SmlMeter():
-            raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
+        case P1Meter() | SmlMeter():
+            from bench.adapters.push_meter import open_p1_meter, open_sml_meter
+
+            device = str(port) if port else None
+            opened = (
+                open_p1_meter(name, settings, instruments.clock, device)
+                if isinstance(settings, P1Meter)
+                else open_sml_meter(name, settings, instruments.clock, device)
+            )
+            return await instruments.stack.enter_async_context(opened)
         case MqttMeter():
             raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")

@@ -106,6 +106,8 @@ class EmulatorSettings(Settings):
     meter_values_interval_s: int = Field(default=300, ge=1)
     pwm_delay_s: float = Field(default=1.0, ge=0)
     """From an accepted profile to the new duty cycle."""
+    house_load_w: float = Field(default=0, ge=0)
+    """What the building draws beside its EVSEs, as a P1 or SML meter sees it that no EVSE names."""
     phase_switch_pause_s: float = Field(default=10, ge=7, le=600)
     """How long a station offers nothing when it switches phases."""
     contactor: bool = True

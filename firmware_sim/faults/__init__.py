@@ -58,6 +58,8 @@ The EV and the meter:
         Whenever its agreed schedule changes: `amps` per phase that a sound EV does not exceed, infinity for none.
     registers(meter, values) -> values
         At each request: a dict of quantity to value in V, A, W, Wh or Hz, after the meter's own distortion.
+    telegram(meter, raw) -> raw
+        Each telegram of a P1 or SML meter before it is sent; empty: none.
 
 The class has `ID`, `LAYER` (station, ev or meter), `TEXT` and `PARAMS` (name to meaning); its constructor takes the
 parameters by name and raises ValueError on a wrong one.
@@ -72,8 +74,11 @@ from firmware_sim.faults.answers import ANSWER_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.reading import READING_FAULTS
+from firmware_sim.faults.serial_meters import SERIAL_METER_FAULTS
 
-FAULTS: Final[dict[str, Any]] = {one.ID: one for one in (*LIMIT_FAULTS, *READING_FAULTS, *ANSWER_FAULTS, *EXTERNAL_FAULTS)}
+FAULTS: Final[dict[str, Any]] = {
+    one.ID: one for one in (*LIMIT_FAULTS, *READING_FAULTS, *ANSWER_FAULTS, *EXTERNAL_FAULTS, *SERIAL_METER_FAULTS)
+}
 
 
 def describe_faults() -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Instruments that show the rig's truth by their own protocols."""
