@@ -36,6 +36,7 @@ from bench.errors import (
 )
 from bench.ports import IdSource
 from bench.rig.compose import open_bench
+from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
 from bench.runs.facts import facts_of
 from bench.runs.judge import JUDGE_VERSION, judge
@@ -145,7 +146,10 @@ async def open_run(order: Order) -> AsyncIterator[OpenRun]:
     run: OpenRun | None = None
     failure: Exception | None = None
     state, reason = RunState.COMPLETED, ""
-    with open_journal(folder / "journal.jsonl", clock, key) as journal:
+    with (
+        open_journal(folder / "journal.jsonl", clock, key) as journal,
+        open_feed(order.rig, journal, clock, folder.name, once(asyncio.current_task())),
+    ):
         for listener in order.listeners:
             journal.subscribe(listener)
         try:
@@ -270,6 +274,18 @@ def host_facts(order: Order) -> dict[str, Any]:
         "rig_file": str(order.rig_path),
         "packages": {name: version(name) for name in _VERSIONS},
     }
+
+
+def once(task: asyncio.Task[Any] | None) -> Callable[[str], None]:
+    """Return what cancels a task the first time it is called: the safe state that follows is not to be disturbed."""
+    waiting = [task]
+
+    def abort(_: str) -> None:
+        while waiting:
+            if (one := waiting.pop()) is not None:
+                one.cancel()
+
+    return abort
 
 
 @contextmanager
