@@ -13,7 +13,7 @@ from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, IdSource, Journal, Meter, RigControl, Witness
 from bench.runs.bench import Bench
-from bench.settings.instruments import ModbusTcpMeter
+from bench.settings.instruments import ModbusTcpMeter, MqttMeter
 from bench.settings.meter import load_meter_map
 from bench.settings.scenario import Fault, under_test
 
@@ -75,6 +75,12 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:
     meters: dict[str, Meter] = {}
     for name, settings in order.rig.meters.items():
+        if isinstance(settings, MqttMeter):
+            from bench.adapters.mqtt_meter import open_mqtt_meter
+
+            assert order.rig.mqtt is not None
+            meters[name] = await stack.enter_async_context(open_mqtt_meter(name, settings, order.rig.mqtt, clock))
+            continue
         if not isinstance(settings, ModbusTcpMeter):
             raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
         register_map = load_meter_map(order.rig_path, settings)
