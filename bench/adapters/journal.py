@@ -51,6 +51,10 @@ class JournalFile:
         """From now on replace this text wherever it stands in a document."""
         self._redact.learn(value)
 
+    def redacted(self, data: bytes) -> bytes:
+        """Return an encoded object as a document would have it: secrets replaced."""
+        return self._redact(b'{"data":%b}' % data)[len(b'{"data":') : -1]
+
     def subscribe(self, listener: Listener) -> None:
         """Call `listener(kind, data)` after each document, in the loop's own thread; secrets are not yet replaced there."""
         self._listeners.append(listener)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+
+Quantity = Literal[
+    "voltage_l1", "voltage_l2", "voltage_l3", "current_l1", "current_l2", "current_l3",
+    "power_l1", "power_l2", "power_l3", "power_total", "energy_import", "energy_export", "frequency",
+]  # fmt: skip
+"""What a meter measures, by the names that settings give it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,15 @@ class Instruments:
     def __init__(self, rig: RigSettings, clock: Clock, line_ports: Ports, stack: AsyncExitStack) -> None:
         self.meters: dict[str, Meter] = {}
         self.lines: dict[str, ModbusLine] = {}
-        self._rig, self.clock, self._ports, self.stack = rig, clock, line_ports, stack
+        self.rig, self.clock, self._ports, self.stack = rig, clock, line_ports, stack
         self._own: dict[tuple[str, int], ModbusLine] = {}
 
     async def line(self, name: str) -> ModbusLine:
         """Return a line of the rig file. Raises RigError where it cannot be opened, UsageError where there is none."""
         if name not in self.lines:
-            if name not in self._rig.lines:
-                raise UsageError(f"line {name!r}: lines of this rig: {', '.join(sorted(self._rig.lines)) or 'none'}")
-            opened = open_modbus_line(name, self._rig.lines[name], self.clock, self._ports.get(name))
+            if name not in self.rig.lines:
+                raise UsageError(f"line {name!r}: lines of this rig: {', '.join(sorted(self.rig.lines)) or 'none'}")
+            opened = open_modbus_line(name, self.rig.lines[name], self.clock, self._ports.get(name))
             self.lines[name] = await self.stack.enter_async_context(opened)
         return self.lines[name]
 
@@ -86,4 +86,9 @@ async def _open(name: str, settings: AnyMeter, instruments: Instruments, rig_pat
             )
             return await instruments.stack.enter_async_context(opened)
         case MqttMeter():
-            raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
+            from bench.adapters.mqtt_meter import open_mqtt_meter
+
+            assert instruments.rig.mqtt is not None
+            return await instruments.stack.enter_async_context(
+                open_mqtt_meter(name, settings, instruments.rig.mqtt, instruments.clock)
+            )

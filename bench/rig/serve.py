@@ -27,6 +27,7 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import BenchError, UsageError
 from bench.ports import Clock, IdSource, Journal
+from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
 from bench.runs.station_clock import open_shifted_clocks
 from bench.settings.rig import RigSettings
@@ -63,7 +64,11 @@ def serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
 async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
     new_folder(order.out)
     clock, ids = LoopClock(wall_now()), SystemIds()
-    with open_journal(order.out / "journal.jsonl", clock, os.urandom(32)) as journal, _stopped() as stopped:
+    with (
+        open_journal(order.out / "journal.jsonl", clock, os.urandom(32)) as journal,
+        _stopped() as stopped,
+        open_feed(order.rig, journal, clock, order.out.name, lambda _: stopped.set()),
+    ):
         rig = order.rig.model_dump(mode="json", by_alias=True)
         journal.write(
             Kind.RUN_START,

@@ -37,6 +37,7 @@ from bench.errors import (
 )
 from bench.ports import Guard, IdSource
 from bench.rig.compose import open_bench
+from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
 from bench.runs.facts import facts_of
 from bench.runs.floor import tests_defaults
@@ -146,18 +147,21 @@ async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[Op
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
     key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
     host = host_facts(order)
+    stop = abort or Abort()
     run: OpenRun | None = None
     failure: Exception | None = None
     state, reason = RunState.COMPLETED, ""
-    with open_journal(folder / "journal.jsonl", clock, key) as journal:
+    with (
+        open_journal(folder / "journal.jsonl", clock, key) as journal,
+        open_feed(order.rig, journal, clock, folder.name, lambda _: stop()),
+    ):
         for listener in order.listeners:
             journal.subscribe(listener)
         try:
             _write_start(journal, order)
             async with open_bench(order, clock, journal, ids) as bench:
                 host |= bench.host
-                if abort is not None:
-                    abort.guard = bench.guard
+                stop.guard = bench.guard
                 station = under_test(order.rig, order.scenario)[0].id
                 async with (
                     open_station_clock(bench, station) as station_clock,

@@ -57,6 +57,12 @@ class LiveLimits:
         now = seconds(self._clock.now())
         return self._limits.at(now) if self._limits and self._limits.start <= now < self._limits.end else None
 
+    @property
+    def limit_since(self) -> float | None:
+        """Return since when it holds, in seconds since 1970 UTC; None where nothing limits or ever did."""
+        index = bisect_right(self._changes, seconds(self._clock.now()))
+        return self._changes[index - 1] if index and self.limit is not None else None
+
     def near(self, now: float, before_s: float, after_s: float) -> bool:
         """Say whether a change lies within the last `after_s` or the next `before_s` seconds."""
         first = bisect_left(self._changes, now - after_s)

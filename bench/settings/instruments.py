@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from bench.domain.meter import Quantity
 from bench.settings.base import Settings
 
 
@@ -84,6 +85,13 @@ class SmlMeter(_Meter):
     """How long the next file may take."""
 
 
+def one_topic(value: str) -> str:
+    """Return a topic. Raises ValueError for one with wildcards."""
+    if {"+", "#", "\0"} & set(value):
+        raise ValueError("must be one topic, without the wildcards + and #")
+    return value
+
+
 class MqttValue(Settings):
     """Where one quantity stands in a message."""
 
@@ -94,15 +102,39 @@ class MqttValue(Settings):
     scale: float = 1.0
     """Value = number times this, in V, A, W, Wh or Hz, import positive."""
 
+    @field_validator("scale")
+    @classmethod
+    def _scales(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("must not be 0: each reading would be 0")
+        return value
+
+    @field_validator("topic")
+    @classmethod
+    def _one_topic(cls, value: str) -> str:
+        return one_topic(value)
+
 
 class MqttMeter(_Meter):
     """A meter that publishes by MQTT to the broker of `[mqtt]`."""
 
     kind: Literal["mqtt"]
     topic: str = Field(min_length=1)
-    quantity: dict[str, MqttValue] = Field(min_length=1)
+    quantity: dict[Quantity, MqttValue] = Field(min_length=1)
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the next message may take."""
+
+    @field_validator("topic")
+    @classmethod
+    def _one_topic(cls, value: str) -> str:
+        return one_topic(value)
+
+    @field_validator("quantity")
+    @classmethod
+    def _measures(cls, value: dict[Quantity, MqttValue]) -> dict[Quantity, MqttValue]:
+        if not {"power_total", "power_l1", "current_l1"} & value.keys():
+            raise ValueError("a meter needs power_total, power_l1 or current_l1: without one no limit can be judged")
+        return value
 
 
 AnyMeter = Annotated[ModbusTcpMeter | BusMeter | P1Meter | SmlMeter | MqttMeter, Field(discriminator="kind")]

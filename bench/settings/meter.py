@@ -8,15 +8,12 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from bench.domain.meter import Quantity
 from bench.settings.base import Settings, load
 from bench.settings.instruments import MappedMeter
 from bench.settings.lines import Parity
 from bench.wire.registers import Block, Function, Register, RegisterPlan, RegisterType, TextType, WordOrder, width
 
-Quantity = Literal[
-    "voltage_l1", "voltage_l2", "voltage_l3", "current_l1", "current_l2", "current_l3",
-    "power_l1", "power_l2", "power_l3", "power_total", "energy_import", "energy_export", "frequency",
-]  # fmt: skip
 Unit = Literal["V", "A", "W", "Wh", "Hz"]
 UNITS: Final[dict[str, Unit]] = {"voltage": "V", "current": "A", "power": "W", "energy": "Wh", "frequency": "Hz"}
 LAST_ADDRESS: Final = 0xFFFF

@@ -227,6 +227,8 @@ class RigSettings(Settings):
                 case MqttMeter():
                     if self.mqtt is None:
                         raise ValueError(f"meters.{name} publishes by MQTT: [mqtt] has to name the broker")
+                    if self.emulator is not None and self.emulator.time == "virtual":
+                        raise ValueError(f"meters.{name} publishes by MQTT, in real time: emulator.time must be real")
                     place, port = ("mqtt", name), "of the broker"
                 case _:
                     place, port = (meter.port,), meter.port
