@@ -18,8 +18,8 @@ class Hook:
         self.name, self._settings = name, settings
 
     def can(self, action: str) -> bool:
-        """Say that it may be asked to do anything: the program decides."""
-        return True
+        """Say that it may be asked to do anything, and that `draw amperes=0` is how it stops: the program decides."""
+        return action != "stop"
 
     async def do(self, action: str, **arguments: float | str) -> None:
         """Carry out an action."""
