@@ -7,15 +7,43 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from bench.domain.documents import Kind
 from bench.errors import PromptTimeoutError, RigError
+from bench.ports import Clock, Journal
 
 CANNOT: Final = ("n", "no", "skip")
 """Answers that say it cannot be done."""
 DONE: Final = ("", "y", "yes", "ok", "done")
 """Answers that say it is done; any other is no answer, and the question is asked again."""
 TERMINAL: Final = "/dev/tty"
+
+
+class Asker(Protocol):
+    """A face that a person is asked at: the console, or a page."""
+
+    async def ask(self, text: str, timeout_s: float) -> str:
+        """Show a question and return the answer. Raises PromptTimeoutError where none came in time."""
+        ...
+
+
+class JournalledAsker:
+    """Writes each question down with its answer, or with the reason why there is none."""
+
+    def __init__(self, asker: Asker, clock: Clock, journal: Journal) -> None:
+        self._asker, self._clock, self._journal = asker, clock, journal
+
+    async def ask(self, text: str, timeout_s: float) -> str:
+        """Show a question and return the answer. Raises PromptTimeoutError."""
+        asked = self._clock.now()
+        try:
+            answer = await self._asker.ask(text, timeout_s)
+        except PromptTimeoutError as error:
+            self._journal.write(Kind.PROMPT, {"text": text, "asked": asked, "answer": None, "reason": str(error)})
+            raise
+        self._journal.write(Kind.PROMPT, {"text": text, "asked": asked, "answer": answer, "reason": ""})
+        return answer
 
 
 class Console:
@@ -81,8 +109,8 @@ class PromptControl:
     wait for a person, and counts none among its means.
     """
 
-    def __init__(self, console: Console, station: str, timeout_s: float) -> None:
-        self._console, self._station, self._timeout_s = console, station, timeout_s
+    def __init__(self, asker: Asker, station: str, timeout_s: float) -> None:
+        self._asker, self._station, self._timeout_s = asker, station, timeout_s
 
     async def plug(self, evse_id: int) -> None:
         """Ask for the cable to be connected."""
@@ -139,7 +167,7 @@ class PromptControl:
 
     async def _ask(self, text: str) -> None:
         while True:
-            answer = await self._console.ask(f"{text}, then press Enter (n: cannot; {self._timeout_s:g} s)", self._timeout_s)
+            answer = await self._asker.ask(f"{text}, then press Enter (n: cannot; {self._timeout_s:g} s)", self._timeout_s)
             if answer.casefold() in (*DONE, *CANNOT):
                 break
         if answer.casefold() in CANNOT:

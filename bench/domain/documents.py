@@ -53,6 +53,8 @@ class Kind(StrEnum):
     """`station`, `evse`, `state`, `duty_percent`, `ev_wants_a`: seen by the witness, written when something changed."""
     RIG_ACTION = "rig.action"
     """`action`: plug, unplug, authorise, demand, vehicle, power_cycle, cut_network, external_limit …; its arguments."""
+    PROMPT = "prompt"
+    """What the operator was asked: `text`, `asked` (when), `answer` (None: none came), `reason` why not."""
     FAULT_SEEDED = "fault.seeded"
     """`id`, `params`. No judge reads it."""
     FINDING = "finding"

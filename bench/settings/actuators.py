@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,6 +89,7 @@ class ScpiInstrument(_Actuator):
     """The command map, config/instruments/*.toml."""
     host: str = ""
     port: int = Field(default=5025, ge=0, le=65535)
+    """0 on an emulated rig: the emulator chooses a free one."""
     serial_port: str = ""
     """Device by its stable name, where it has no network."""
     baud: int = Field(default=9600, ge=300, le=921_600)
@@ -104,4 +106,62 @@ class ShellHook(_Actuator):
     timeout_s: float = Field(default=10.0, gt=0, le=120)
 
 
-Actuator = Annotated[PromptActuator | ModbusRelay | ModbusRegister | ScpiInstrument | ShellHook, Field(discriminator="kind")]
+class PilotLog(_Actuator):
+    """A CSV file that a logger of the control pilot writes while the run goes on; its last whole line counts."""
+
+    kind: Literal["csv"]
+    roles: tuple[Literal["pilot"], ...] = ("pilot",)
+    path: Path
+    """Relative to the rig file. The first line names the columns."""
+    time_column: str = "time"
+    """ISO 8601 with offset, by the logger's own clock."""
+    state_column: str = "state"
+    duty_column: str = "duty_percent"
+    evse_column: str = ""
+    """Absent: the file is about one EVSE, whichever is asked for."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    stale_s: float = Field(default=5.0, gt=0)
+    """A line whose time lies further back than this says nothing about now."""
+
+
+Actuator = Annotated[
+    PromptActuator | ModbusRelay | ModbusRegister | ScpiInstrument | ShellHook | PilotLog, Field(discriminator="kind")
+]
+GUARDED: tuple[Role, ...] = ("power_switch", "load")
+"""Roles that the guard process holds."""
+
+
+def check_actuators(
+    actuators: Mapping[str, Actuator], stations: Sequence[str], lines: Collection[str], metered: Mapping[str, str]
+) -> None:
+    """Raise ValueError for a role that is filled twice, and for what acts on a station or a line that there is not.
+
+    Args: stations: ids; the first is meant where an actuator names none. metered: by line, a meter that hangs on it.
+    """
+    filled: dict[tuple[str, Role], str] = {}
+    users: dict[str, tuple[str, bool]] = {}
+    for name, one in actuators.items():
+        station = one.station or stations[0]
+        if station not in stations:
+            raise ValueError(f"actuators.{name}.station names {station!r}; stations here: {', '.join(stations)}")
+        for role in one.roles:
+            if (station, role) in filled:
+                raise ValueError(f"actuators.{filled[station, role]} and actuators.{name} both have the role {role} of {station}")
+            filled[station, role] = name
+        guarded = [role for role in one.roles if role in GUARDED]
+        if isinstance(one, ScpiInstrument):
+            if bool(one.host) == bool(one.serial_port):
+                raise ValueError(f"actuators.{name}: needs host or serial_port, one of both")
+            if one.serial_port and guarded and len(guarded) != len(one.roles):
+                text = f"the guard process alone opens {one.serial_port}: {guarded[0]} goes with no other role"
+                raise ValueError(f"actuators.{name}: {text}")
+        if isinstance(one, ModbusRelay | ModbusRegister):
+            if one.line not in lines:
+                raise ValueError(f"actuators.{name}.line names {one.line!r}; lines here: {', '.join(sorted(lines)) or 'none'}")
+            if guarded and one.line in metered:
+                text = f"hangs on line {one.line!r}, which the guard process opens for actuators.{name}"
+                raise ValueError(f"meters.{metered[one.line]} {text}")
+            other, was_guarded = users.setdefault(one.line, (name, bool(guarded)))
+            if was_guarded != bool(guarded):
+                text = f"share line {one.line!r}, and the guard process alone opens the line of one of them"
+                raise ValueError(f"actuators.{other} and actuators.{name} {text}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from bench.settings.actuators import Actuator, ModbusRelay
+from bench.settings.actuators import Actuator, ModbusRelay, check_actuators
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
@@ -168,6 +168,8 @@ class RigSettings(Settings):
                 raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
         self._check_meters()
         self._check_unattended()
+        metered = {meter.line: name for name, meter in self.meters.items() if isinstance(meter, BusMeter)}
+        check_actuators(self.actuators, [one.id for one in self.station], self.lines, metered)
         ids = [station.id for station in self.station]
         if len(set(ids)) != len(ids):
             raise ValueError("station ids must be unique")
@@ -242,6 +244,7 @@ class RigSettings(Settings):
                 raise ValueError(f"lines.{name}.port is missing: only an emulated line chooses its own")
         ports = [line.port for line in self.lines.values() if isinstance(line, SerialLine) and line.port]
         ports += [meter.port for meter in self.meters.values() if meter.kind in ("p1", "sml") and meter.port]
+        ports += [one.serial_port for one in self.actuators.values() if one.kind == "scpi" and one.serial_port]
         for port in ports:
             if ports.count(port) > 1:
                 raise ValueError(f"serial port {port} is named twice: put the meters of one bus on one line")
