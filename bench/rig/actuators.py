@@ -34,7 +34,6 @@ from bench.settings.instrument_map import load_instrument_map
 from bench.settings.rig import RigSettings
 
 
-
 @dataclass(frozen=True, slots=True)
 class Actuators:
     """What the actuators of a rig come to."""

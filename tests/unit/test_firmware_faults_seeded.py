@@ -210,5 +210,5 @@ def test_a_report_is_marked_wrongly(fault_id: str, tbc: bool | None, request_id:
 def test_every_fault_of_the_catalogue_is_shown_somewhere() -> None:
     """A fault that no test of the emulator names is worth nothing."""
     tests = Path(__file__).parent.parent
-    sources = "".join(one.read_text(encoding="utf-8") for one in sorted(tests.glob("*/test_firmware_*.py")))
+    sources = "".join(one.read_text(encoding="utf-8") for one in sorted(tests.glob("*/test_*.py")))
     assert [one for one in FAULTS if f'"{one}"' not in sources and f'"{one.removeprefix("station.")}"' not in sources] == []
