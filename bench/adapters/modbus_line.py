@@ -87,7 +87,7 @@ class ModbusLine:
         self._drain_s = settings.drain_s
         self._frame_gap_s = frame_gap_s(settings) if isinstance(settings, SerialLine) else 0.0
         self._silence_s = self._frame_gap_s
-        self._heard_at = -inf
+        self._asked_at = self._heard_at = -inf
         self._lock = asyncio.Lock()
         self._units: dict[int, _Unit] = {}
         self._sent: bytes | None = None
@@ -208,6 +208,7 @@ class ModbusLine:
     async def _exchange(
         self, unit: _Unit, what: str, function_code: int, send: Send, check: Callable[[ModbusPDU], str], gap_s: float
     ) -> ModbusPDU:
+        self._asked_at = self._clock.monotonic()
         sound, self._busy, self._received, self._unasked = False, True, b"", 0
         try:
             reply = await send(self._client)
@@ -242,9 +243,10 @@ class ModbusLine:
         if self._numbered:
             self._client.close()
             return
-        unit.free_at = max(unit.free_at, self._clock.monotonic() + self._drain_s)
+        due = max(self._clock.monotonic(), self._asked_at + self._timeout_s)  # a request that was given up may yet be answered
+        unit.free_at = max(unit.free_at, due + self._drain_s)
         if heard or not unit.silent:
-            self._silence_s, self._heard_at = self._drain_s, self._clock.monotonic()
+            self._silence_s, self._heard_at = self._drain_s, due
         unit.silent = not heard
 
     def _watch(self, client: Client) -> None:
@@ -286,7 +288,7 @@ class ModbusLine:
         """Take bytes from the line; return the frame that answers the request on it, b"" where there is none yet."""
         if self._in_flight is not None:
             self._in_flight.read(len(data))
-        self._heard_at = self._clock.monotonic()
+        self._heard_at = max(self._heard_at, self._clock.monotonic())
         if self._sent is None:
             self._unasked += len(data)
             if self._unasked >= SHORTEST_FRAME:  # less is the noise of a line that is let go
