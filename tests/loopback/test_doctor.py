@@ -53,6 +53,10 @@ def test_the_emulated_rig_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
         ({"lines": {"lan": {"kind": "modbus-tcp", "port": 1}}}, "line lan", "nothing listens", "lines.lan.host"),
         ({"mqtt": {"port": 1}}, "mqtt", "127.0.0.1:1: nothing listens", "mqtt.host"),
         ({"control": {"kind": "http", "url": "http://127.0.0.1:1"}}, "control", "nothing listens", "control.url"),
+        ({"actuators": {"k1": {"kind": "modbus-relay", "line": "lan"}}, "lines": {"lan": {"kind": "modbus-tcp", "port": 1}}},
+         "actuator k1", "127.0.0.1", "actuators.k1.unit_id"),
+        ({"actuators": {"ev": {"kind": "shell", "roles": ["ev"], "command": ["/no/such"]}}}, "actuator ev", "no such program",
+         "actuators.ev.command"),
         ({"csms": {"port": 0}}, "csms", "another port each time", "csms.port"),
     ],
 )  # fmt: skip
