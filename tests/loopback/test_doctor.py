@@ -15,10 +15,12 @@ import pytest
 
 from bench.adapters import host
 from bench.adapters.host import ClockSync, users_of
+from bench.adapters.lease import held
 from bench.cli import main
 from bench.rig import doctor
 from bench.rig.doctor import Finding, examine
 from bench.settings.rig import RigSettings
+from tests.procedures.test_restore import station
 
 STATION = {"id": "CS-1", "evse": [{"id": 1}]}
 
@@ -162,3 +164,21 @@ def test_who_has_a_device_open_is_seen(tmp_path: Path) -> None:
         process.stdin.close()
 
 
+
+
+def test_a_sound_rig_in_two_processes_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The station connects within --wait, both meters tell their voltages, the control answers; exit code 0."""
+    with station(tmp_path) as rig:
+        assert main(["doctor", "--rig", str(rig), "--wait", "30", "--json"]) == 0
+    found = {one["subject"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {found[name]["state"] for name in ("meter evse1", "meter evse2", "control", "station CS-EMU-1", "lease")} == {"ok"}
+    assert "answers, 230" in found["meter evse1"]["text"]
+
+
+def test_a_rig_in_use_is_left_alone(tmp_path: Path) -> None:
+    """Who has it is told; neither its ports nor its meters are touched."""
+    meter = {"kind": "modbus-tcp", "port": 1, "register_map": "none.toml"}
+    with held(["rig desk"], "bench run x", say=print, lost=print):
+        found = look(tmp_path, meters={"main": meter})
+    assert (found["lease"].state, "bench run x" in found["lease"].text) == ("warn", True)
+    assert {"meter main", "csms"}.isdisjoint(found)
