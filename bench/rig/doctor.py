@@ -266,13 +266,21 @@ async def _meters(rig: RigSettings, rig_path: Path, names: Sequence[str]) -> Seq
 async def _meter(rig: RigSettings, rig_path: Path, name: str) -> Finding:
     try:
         async with open_meters(rig, rig_path, LoopClock(wall_now())) as instruments:
-            reading = await instruments.meters[name].read()
+            meter = instruments.meters[name]
+            identify = getattr(meter, "identify", None)  # a mapped meter tells what it is
+            identity: dict[str, Any] = await identify() if identify is not None else {}
+            reading = await meter.read()
     except (BenchError, OSError) as error:
         remedy = "check its cable and power, address, unit id and baud rate, and its register map"
         return Finding("fail", f"meter {name}", str(error), remedy)
     volts = getattr(reading, "voltage_v", None)
     shown = f", {'/'.join(f'{one:.0f}' for one in volts if one is not None)} V" if volts else ""
-    return Finding("ok", f"meter {name}", f"answers{shown}")
+    number, wanted = identity.get("serial_number", ""), rig.meters[name].serial_number
+    if number and wanted and number != wanted.strip():
+        text = f"tells serial number {number}, the rig file {wanted}: its certificate is void"
+        return Finding("fail", f"meter {name}", text, f"correct meters.{name}.serial_number and its certificate, or the wiring")
+    made = " ".join(part for part in (identity.get("model", ""), number and f"serial number {number}") if part)
+    return Finding("ok", f"meter {name}", f"answers{shown}{made and f'; {made}'}")
 
 
 async def _relay(rig: RigSettings, rig_path: Path, name: str, relay: ModbusRelay) -> Sequence[Finding]:

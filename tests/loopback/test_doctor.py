@@ -8,7 +8,10 @@ import pty
 import shutil
 import socket
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,6 +176,34 @@ def test_a_sound_rig_in_two_processes_has_no_fault(tmp_path: Path, capsys: pytes
     found = {one["subject"]: one for one in json.loads(capsys.readouterr().out)}
     assert {found[name]["state"] for name in ("meter evse1", "meter evse2", "control", "station CS-EMU-1", "lease")} == {"ok"}
     assert "answers, 230" in found["meter evse1"]["text"]
+
+
+class Named:
+    """A meter that tells serial number 123."""
+
+    async def identify(self) -> dict[str, str]:
+        """Tell it."""
+        return {"model": "SDM630", "serial_number": "123"}
+
+    async def read(self) -> SimpleNamespace:
+        """Read nothing."""
+        return SimpleNamespace()
+
+
+@pytest.mark.parametrize(("wanted", "state"), [("", "ok"), ("123", "ok"), ("124", "fail")])
+def test_a_meter_with_another_serial_number_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, state: str
+) -> None:
+    """What its certificate says holds for another one."""
+
+    @asynccontextmanager
+    async def open_named(*_: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(meters={"main": Named()})
+
+    monkeypatch.setattr(doctor, "open_meters", open_named)
+    meter = {"kind": "modbus-tcp", "port": 1, "register_map": "none.toml", "serial_number": wanted}
+    found = look(tmp_path, meters={"main": meter})["meter main"]
+    assert (found.state, "123" in found.text) == (state, True)
 
 
 def test_a_rig_in_use_is_left_alone(tmp_path: Path) -> None:
