@@ -26,6 +26,7 @@ from bench.errors import BenchError, RigError
 from bench.rig.files import find_rig, listing
 from bench.rig.lease import holder_of, leased, serial_ports
 from bench.rig.meters import open_meters
+from bench.settings.actuators import ModbusRelay, ShellHook
 from bench.settings.instruments import BusMeter, ModbusTcpMeter
 from bench.settings.lines import TcpLine
 from bench.settings.rig import RigSettings
@@ -80,8 +81,11 @@ async def _examine(rig: RigSettings, rig_path: Path, runs: Path, wait_s: float, 
         checks.append(("csms", _csms(rig, rig_path, wait_s), LIMIT_S + wait_s))
     if rig.emulator is None and free:
         checks += [(key, asyncio.to_thread(_serial, key, port), LIMIT_S) for key, port in serial_ports(rig).items()]
+        checks += [(f"actuator {name}", _relay(rig, rig_path, name, one), LIMIT_S) for name, one in rig.actuators.items()
+                   if isinstance(one, ModbusRelay)]  # fmt: skip
         checks += [("meters", _meters(rig, rig_path, names), LIMIT_S * len(names)) for names in _buses(rig)]
     if rig.emulator is None:
+        checks.append(("actuators", asyncio.to_thread(_programs, rig), LIMIT_S))
         checks += [(what, _reach(what, place, port, key), LIMIT_S) for what, place, port, key in _places(rig)]
     elif rig.mqtt is not None:
         checks.append(("mqtt", _reach("mqtt", rig.mqtt.host, rig.mqtt.port, "mqtt.host"), LIMIT_S))
@@ -262,13 +266,43 @@ async def _meters(rig: RigSettings, rig_path: Path, names: Sequence[str]) -> Seq
 async def _meter(rig: RigSettings, rig_path: Path, name: str) -> Finding:
     try:
         async with open_meters(rig, rig_path, LoopClock(wall_now())) as instruments:
-            reading = await instruments.meters[name].read()
+            meter = instruments.meters[name]
+            identify = getattr(meter, "identify", None)  # a mapped meter tells what it is
+            identity: dict[str, Any] = await identify() if identify is not None else {}
+            reading = await meter.read()
     except (BenchError, OSError) as error:
         remedy = "check its cable and power, address, unit id and baud rate, and its register map"
         return Finding("fail", f"meter {name}", str(error), remedy)
     volts = getattr(reading, "voltage_v", None)
     shown = f", {'/'.join(f'{one:.0f}' for one in volts if one is not None)} V" if volts else ""
-    return Finding("ok", f"meter {name}", f"answers{shown}")
+    number, wanted = identity.get("serial_number", ""), rig.meters[name].serial_number
+    if number and wanted and number != wanted.strip():
+        text = f"tells serial number {number}, the rig file {wanted}: its certificate is void"
+        return Finding("fail", f"meter {name}", text, f"correct meters.{name}.serial_number and its certificate, or the wiring")
+    made = " ".join(part for part in (identity.get("model", ""), number and f"serial number {number}") if part)
+    return Finding("ok", f"meter {name}", f"answers{shown}{made and f'; {made}'}")
+
+
+async def _relay(rig: RigSettings, rig_path: Path, name: str, relay: ModbusRelay) -> Sequence[Finding]:
+    """Read how a relay stands, which moves nothing."""
+    try:
+        async with open_meters(rig.model_copy(update={"meters": {}}), rig_path, LoopClock(wall_now())) as instruments:
+            line = await instruments.line(relay.line)
+            closed = await line.read_coil(relay.unit_id, relay.coil) != relay.inverted
+    except (BenchError, OSError) as error:
+        remedy = f"check its cable and power, and actuators.{name}.unit_id and coil"
+        return [Finding("fail", f"actuator {name}", str(error), remedy)]
+    return [Finding("ok", f"actuator {name}", f"answers; it is {'closed' if closed else 'open'}")]
+
+
+def _programs(rig: RigSettings) -> Sequence[Finding]:
+    """Look whether the programs of shell hooks are there, without starting one."""
+    return [
+        Finding("ok", f"actuator {name}", found) if (found := shutil.which(one.command[0]))
+        else Finding("fail", f"actuator {name}", f"{one.command[0]}: no such program, or not executable",
+                     f"install it, make it executable, or correct actuators.{name}.command")
+        for name, one in rig.actuators.items() if isinstance(one, ShellHook)
+    ]  # fmt: skip
 
 
 # the station ----------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def _say(text: str) -> None:
 
 def _stop(text: str) -> None:
     _say(f"{text}; stopping")
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)  # which pytest and asyncio know as well
 
 
 def holder_of(rig: RigSettings, among: list[Held] | None = None) -> Held | None:

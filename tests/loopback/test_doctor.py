@@ -8,17 +8,22 @@ import pty
 import shutil
 import socket
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.adapters import host
 from bench.adapters.host import ClockSync, users_of
+from bench.adapters.lease import held
 from bench.cli import main
 from bench.rig import doctor
 from bench.rig.doctor import Finding, examine
 from bench.settings.rig import RigSettings
+from tests.procedures.test_restore import station
 
 STATION = {"id": "CS-1", "evse": [{"id": 1}]}
 
@@ -53,6 +58,10 @@ def test_the_emulated_rig_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
         ({"lines": {"lan": {"kind": "modbus-tcp", "port": 1}}}, "line lan", "nothing listens", "lines.lan.host"),
         ({"mqtt": {"port": 1}}, "mqtt", "127.0.0.1:1: nothing listens", "mqtt.host"),
         ({"control": {"kind": "http", "url": "http://127.0.0.1:1"}}, "control", "nothing listens", "control.url"),
+        ({"actuators": {"k1": {"kind": "modbus-relay", "line": "lan"}}, "lines": {"lan": {"kind": "modbus-tcp", "port": 1}}},
+         "actuator k1", "127.0.0.1", "actuators.k1.unit_id"),
+        ({"actuators": {"ev": {"kind": "shell", "roles": ["ev"], "command": ["/no/such"]}}}, "actuator ev", "no such program",
+         "actuators.ev.command"),
         ({"csms": {"port": 0}}, "csms", "another port each time", "csms.port"),
     ],
 )  # fmt: skip
@@ -158,3 +167,49 @@ def test_who_has_a_device_open_is_seen(tmp_path: Path) -> None:
         process.stdin.close()
 
 
+
+
+def test_a_sound_rig_in_two_processes_has_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The station connects within --wait, both meters tell their voltages, the control answers; exit code 0."""
+    with station(tmp_path) as rig:
+        assert main(["doctor", "--rig", str(rig), "--wait", "30", "--json"]) == 0
+    found = {one["subject"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {found[name]["state"] for name in ("meter evse1", "meter evse2", "control", "station CS-EMU-1", "lease")} == {"ok"}
+    assert "answers, 230" in found["meter evse1"]["text"]
+
+
+class Named:
+    """A meter that tells serial number 123."""
+
+    async def identify(self) -> dict[str, str]:
+        """Tell it."""
+        return {"model": "SDM630", "serial_number": "123"}
+
+    async def read(self) -> SimpleNamespace:
+        """Read nothing."""
+        return SimpleNamespace()
+
+
+@pytest.mark.parametrize(("wanted", "state"), [("", "ok"), ("123", "ok"), ("124", "fail")])
+def test_a_meter_with_another_serial_number_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, state: str
+) -> None:
+    """What its certificate says holds for another one."""
+
+    @asynccontextmanager
+    async def open_named(*_: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(meters={"main": Named()})
+
+    monkeypatch.setattr(doctor, "open_meters", open_named)
+    meter = {"kind": "modbus-tcp", "port": 1, "register_map": "none.toml", "serial_number": wanted}
+    found = look(tmp_path, meters={"main": meter})["meter main"]
+    assert (found.state, "123" in found.text) == (state, True)
+
+
+def test_a_rig_in_use_is_left_alone(tmp_path: Path) -> None:
+    """Who has it is told; neither its ports nor its meters are touched."""
+    meter = {"kind": "modbus-tcp", "port": 1, "register_map": "none.toml"}
+    with held(["rig desk"], "bench run x", say=print, lost=print):
+        found = look(tmp_path, meters={"main": meter})
+    assert (found["lease"].state, "bench run x" in found["lease"].text) == ("warn", True)
+    assert {"meter main", "csms"}.isdisjoint(found)

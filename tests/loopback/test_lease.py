@@ -148,3 +148,21 @@ def test_a_port_is_leased_by_what_it_is(tmp_path: Path) -> None:
 def all_owner() -> str:
     """Return this user's name."""
     return getpass.getuser()
+
+
+def test_a_bench_that_lost_its_rig_stops(folder: Path, tmp_path: Path) -> None:
+    """`bench serve` was stopped for long, and another one has the rig when it goes on: it says so and ends."""
+    (tmp_path / "rig.toml").write_text(RIG)
+    command = [sys.executable, "-m", "bench", "serve", "--rig", "rig.toml", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("OCPP 2.0.1:")
+            (folder / "rig-desk.lease").rename(folder / "taken-over")
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, "taken over by another process" in said) == (0, True)

@@ -8,11 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from bench.adapters.clock import LoopClock
 from bench.adapters.link_relay import LinkRelay, open_link_relay
+from bench.adapters.ocpp_server import open_ocpp_server
 from bench.domain.link import DEFAULT_BACK_OFF, BackOff, LinkFault
-from tests.support import EPOCH
+from bench.settings.safety import LinkSettings
+from tests.stations import new_csms, rig_settings
+from tests.support import EPOCH, FakeClock, MemoryJournal
 
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -208,6 +214,23 @@ async def _came_within(reader: asyncio.StreamReader, seconds: float) -> bytes:
         async with asyncio.timeout(seconds):
             return await reader.readexactly(4)
     return b""
+
+
+@pytest.mark.parametrize(("station_id", "accepted"), [("CS-1", True), ("CS-9", False)])
+async def test_the_csms_sees_the_station_s_own_address(
+    clock: FakeClock, journal: MemoryJournal, station_id: str, accepted: bool
+) -> None:
+    """Accepted or refused: not that of the relay before it."""
+    settings = rig_settings().model_copy(update={"link": LinkSettings()})
+    csms = new_csms(clock, journal, settings)
+    async with open_ocpp_server(settings, csms.attach, csms.knock, virtual=False) as server:
+        url = f"ws://127.0.0.1:{server.port}/ocpp/{station_id}"
+        with suppress(InvalidStatus):
+            async with connect(url, subprotocols=[Subprotocol("ocpp2.0.1")], local_addr=("127.0.0.2", 0)) as station:
+                await station.send('[2,"h1","Heartbeat",{}]')
+                assert (await station.recv())[:7] == '[3,"h1"'
+        assert [(one.peer, one.accepted) for one in csms.knocks] == [("127.0.0.2", accepted)]
+        await csms.close()
 
 
 @pytest.mark.parametrize(
