@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -28,7 +29,7 @@ GRID = MqttMeter.model_validate(
 )
 
 
-def run(out: Path, longer_s: float = 0, **mqtt: object) -> Outcome:
+def run(out: Path, longer_s: float = 0, **mqtt: Any) -> Outcome:
     """Run the shortest scenario on the emulated rig with [mqtt]."""
     scenario_path, scenario = find_scenario("lowered-limit")
     rig_path, rig = rig_with(**mqtt)
@@ -46,7 +47,7 @@ def run(out: Path, longer_s: float = 0, **mqtt: object) -> Outcome:
         return runner.run(drive())
 
 
-async def listen(port: int, out: Path, **more: object) -> list[aiomqtt.Message]:
+async def listen(port: int, out: Path, **more: Any) -> list[aiomqtt.Message]:
     """Run while a client listens; return all messages up to the end of the run."""
     async with aiomqtt.Client("127.0.0.1", port) as client:
         await client.subscribe("#", qos=1)
