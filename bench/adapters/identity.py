@@ -56,7 +56,7 @@ def check_plausible(name: str, register_map: MeterMap, reading: MeterReading) ->
         unit = UNITS[what]
         raise RigError(
             f"meter {name} shows {shown} {unit} as {what}: plausible are {probe.low:g} to {probe.high:g} {unit}. "
-            f"Is this meter really a {register_map.model}? Check unit_id, register_map and wiring"
+            f"Is this meter really the {register_map.model} of its register map? Check unit_id, register_map and wiring"
         )
 
 
