@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import commission, composite, lint, restore, run, serve, tools
+from bench.cli import commission, composite, lint, meter, restore, run, serve, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     lint.add_parsers(commands)
     serve.add_parsers(commands)
     restore.add_parsers(commands)
+    meter.add_parsers(commands)
     return top
 
 

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from bench.domain.documents import Kind
+from bench.domain.oracle import Supply
 from bench.errors import BenchError, CallRejectedError, MeterLostError, NotApplicableError, PromptTimeoutError, RigError
 from bench.runs.bench import Bench
+from bench.runs.live import LiveLimits
 from bench.runs.restore import Restorer
 from bench.runs.safe_state import SafeState
 from bench.runs.sampler import Sampler
@@ -111,6 +113,7 @@ def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]]) -> None:
             tasks.append(asyncio.create_task(sampler.run(), name=f"sampler of EVSE {evse_id}"))
 
     course.look_at = beside
+    tasks += [asyncio.create_task(one.run(), name=f"sampler of {one.meter.name}") for one in _unassigned(procedure)]
     if "station_power" in course.scenario.checks:
         for evse in course.station.evse:
             beside(evse.id)
@@ -126,6 +129,20 @@ def _sampler(procedure: Procedure, loss_s: float) -> Sampler | None:
     if station in bench.witnesses:
         sampler.watch(bench.witnesses[station], station, evse.id)
     return sampler
+
+
+def _unassigned(procedure: Procedure) -> list[Sampler]:
+    """Return a slow sampler of each meter that no EVSE names, such as the building's: evidence that loses no run."""
+    bench = procedure.bench
+    named = {evse.meter for station in bench.settings.station for evse in station.evse}
+    nothing = procedure.scenario.polling.model_copy(update={"fast_s": procedure.scenario.polling.slow_s})
+    features = procedure.course.station.features
+    supply = Supply(features.nominal_voltage_v, features.supply_phases)
+    return [
+        Sampler(bench.clock, bench.journal, meter, LiveLimits(bench.clock, "", 0, supply), nothing, loss_s=math.inf)
+        for name, meter in bench.meters.items()
+        if name not in named
+    ]
 
 
 async def _stop_when_lost(sampler: Sampler, run: asyncio.Task[Any] | None) -> None:
