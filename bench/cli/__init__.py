@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import commission, composite, doctor, lint, restore, run, serve, tools
+from bench.cli import commission, composite, doctor, lint, meter, restore, run, serve, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_parsers(commands)
     restore.add_parsers(commands)
     doctor.add_parsers(commands)
+    meter.add_parsers(commands)
     return top
 
 

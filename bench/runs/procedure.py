@@ -11,6 +11,7 @@ from typing import Final
 from bench.domain.documents import Kind
 from bench.domain.link import DEFAULT_BACK_OFF
 from bench.domain.meter import MeterReading
+from bench.domain.oracle import Supply
 from bench.errors import (
     BenchError,
     CallRejectedError,
@@ -24,6 +25,7 @@ from bench.runs.bench import Bench
 from bench.runs.dead_man import DeadMan
 from bench.runs.floor import tests_defaults
 from bench.runs.hard_caps import passed_cap
+from bench.runs.live import LiveLimits
 from bench.runs.restore import Restorer
 from bench.runs.safe_state import SafeState
 from bench.runs.sampler import Sampler
@@ -202,6 +204,8 @@ def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]], ending: _Endi
             begin(sampler, f"sampler of EVSE {evse_id}")
 
     course.look_at = beside
+    for unassigned in _unassigned(procedure):
+        begin(unassigned, f"sampler of meter {unassigned.meter.name}")
     if "station_power" in course.scenario.checks or bench.settings.safety.capped:
         for evse in course.station.evse:
             beside(evse.id)
@@ -223,6 +227,20 @@ def _sampler(procedure: Procedure, loss_s: float) -> Sampler | None:
     if station in bench.witnesses:
         sampler.watch(bench.witnesses[station], station, evse.id)
     return sampler
+
+
+def _unassigned(procedure: Procedure) -> list[Sampler]:
+    """Return a slow sampler of each meter that no EVSE names, such as the building's: evidence that loses no run."""
+    bench = procedure.bench
+    named = {evse.meter for station in bench.settings.station for evse in station.evse}
+    nothing = procedure.scenario.polling.model_copy(update={"fast_s": procedure.scenario.polling.slow_s})
+    features = procedure.course.station.features
+    supply = Supply(features.nominal_voltage_v, features.supply_phases)
+    return [
+        Sampler(bench.clock, bench.journal, meter, LiveLimits(bench.clock, "", 0, supply), nothing, loss_s=math.inf)
+        for name, meter in bench.meters.items()
+        if name not in named
+    ]
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
