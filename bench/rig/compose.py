@@ -11,6 +11,7 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, IdSource, Journal, RigControl, Witness
+from bench.rig.actuators import open_actuators, open_held
 from bench.rig.meters import open_meters
 from bench.runs.bench import Bench
 from bench.settings.scenario import Fault, under_test
@@ -39,6 +40,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         controls: dict[str, RigControl] = {}
         witnesses: dict[str, Witness] = {}
         ports: dict[str, int] = {}
+        wired: dict[str, int] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 
@@ -46,19 +48,22 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
                 open_emulated_rig(rig, order.rig_path, clock, server.port, order.seed, virtual=order.virtual)
             )
             controls, witnesses, ports = emulated.controls, emulated.witnesses, emulated.meter_ports
+            wired = emulated.actuator_ports
             host["meter_ports"] = ports
         elif rig.control is not None:
             from bench.adapters.http_control import open_http_control
 
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
-        contactors = dict(controls)
-        if rig.operator is not None:
-            from bench.adapters.prompt import PromptControl, open_console
-
-            console = await stack.enter_async_context(open_console())
-            controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
-        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports))
+        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports, wired))
+        switches, loads = await stack.enter_async_context(open_held(rig, order.rig_path, clock, wired))
+        actuators = await stack.enter_async_context(
+            open_actuators(
+                rig, order.rig_path, clock, journal, instruments.line, controls, witnesses, switches, loads, wired
+            )
+        )
+        contactors = {station: actuators.controls[station] for station in {*controls, *switches}}
+        controls, witnesses = dict(actuators.controls), dict(actuators.witnesses)
         scsp = None
         if scenario.scsp is not None:
             from bench.rig.ocpi import open_ocpi

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, RigControl, Witness
+from bench.settings.actuators import ModbusRegister, ModbusRelay, ScpiInstrument
 from bench.settings.instruments import ModbusTcpMeter
 from bench.settings.rig import RigSettings
 from firmware_sim.faults import FaultSeam, describe_faults
@@ -23,6 +24,8 @@ class Emulated:
     controls: dict[str, RigControl]
     witnesses: dict[str, Witness]
     meter_ports: dict[str, int]
+    actuator_ports: dict[str, int]
+    """Ports of lines with relays by line, and of instruments by actuator."""
 
 
 def check_fault(fault_id: str, params: Mapping[str, Any]) -> None:
@@ -47,7 +50,7 @@ async def open_emulated_rig(
             _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
         ) as emulated:
             stations = dict(emulated.stations)
-            yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports))
+            yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports), dict(emulated.actuator_ports))
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -81,5 +84,34 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             for name, meter in rig.meters.items()
             if isinstance(meter, ModbusTcpMeter)
         },
+        **_actuators(rig),
         "emulator": emulator,
     }
+
+
+def _actuators(rig: RigSettings) -> dict[str, Any]:
+    """Return the relay boards by line, and the instruments, that stand for the actuators of the rig file."""
+    relays: dict[str, dict[str, Any]] = {}
+    instruments: dict[str, dict[str, Any]] = {}
+    for name, one in rig.actuators.items():
+        station = one.station or rig.station[0].id
+        match one:
+            case ScpiInstrument():
+                instruments[name] = {"station": station, "port": one.port}
+            case ModbusRelay() | ModbusRegister():
+                line = rig.lines[one.line]
+                board = relays.setdefault(
+                    one.line, {"port": line.port, "unit_id": one.unit_id, "supplies": {}, "contacts": {}, "registers": {}}
+                )
+                if line.kind != "modbus-tcp" or board["unit_id"] != one.unit_id:
+                    raise RigError(f"actuators.{name}: an emulated relay is one unit alone on a line of kind modbus-tcp")
+                if isinstance(one, ModbusRegister):
+                    taken = {"station": station, "unit": one.unit, "scale": one.scale, "released": one.released}
+                    board["registers"][one.register_address] = taken
+                elif one.contact_limit is not None:
+                    board["contacts"][one.coil] = {"station": station, "limit": one.contact_limit, "unit": one.contact_unit}
+                else:
+                    board["supplies"][one.coil] = station
+                    board |= {} if one.watchdog_register is None else {"watchdog_register": one.watchdog_register}
+                    board |= {} if one.watchdog_s is None else {"watchdog_s": one.watchdog_s}
+    return {"relays": relays, "instruments": instruments}
