@@ -111,7 +111,7 @@ async def _run(options: argparse.Namespace) -> None:
         print(f"control http://{options.listen}:{await stack.enter_async_context(control)}", flush=True)
         for name, port in rig.meter_ports.items():
             print(f"meter {name} modbus-tcp {options.listen}:{port}", flush=True)
-        for name, port in rig.relay_ports.items():
+        for name, port in rig.actuator_ports.items():
             print(f"relay {name} modbus-tcp {options.listen}:{port}", flush=True)
         await over.wait()
 

@@ -23,6 +23,7 @@ from firmware_sim.plant import EvsePlant
 from firmware_sim.probe import PilotProbe
 from firmware_sim.register_map import read_register_map
 from firmware_sim.relay import RelayBoard, open_relay
+from firmware_sim.scpi import EvEmulator, open_instrument
 from firmware_sim.spec import MeterSpec, RigSpec, StationSpec, read_spec
 from firmware_sim.station import ChargingStation
 
@@ -37,8 +38,8 @@ class EmulatedRig:
     """By station id."""
     meter_devices: dict[str, str]
     """Terminal of each P1 and SML meter by its name."""
-    relay_ports: dict[str, int] = field(default_factory=dict)
-    """TCP port of each relay board by its name."""
+    actuator_ports: dict[str, int] = field(default_factory=dict)
+    """TCP port of each relay board and instrument by its name."""
     boards: dict[str, RelayBoard] = field(default_factory=dict)
     """By name; their faults are set here."""
 
@@ -89,14 +90,21 @@ async def open_rig(
             )
         by_id = {one.id: station for one, station in zip(rig.stations, stations, strict=True)}
         boards = {name: board_of(one, by_id, plants) for name, one in rig.relays.items()}
-        relay_ports = {
+        actuator_ports = {
             name: await stack.enter_async_context(
                 open_relay(board, host=rig.host, port=rig.relays[name].port, unit_id=rig.relays[name].unit_id)
             )
             for name, board in boards.items()
         }
+        for name, instrument in rig.instruments.items():
+            if instrument.station not in controls:
+                raise ValueError(f"instruments.{name}: unknown station {instrument.station!r}; known: {', '.join(controls)}")
+            emulator = EvEmulator(controls[instrument.station])
+            actuator_ports[name] = await stack.enter_async_context(
+                open_instrument(emulator, host=rig.host, port=instrument.port)
+            )
         await stack.enter_async_context(_running(stations))
-        yield EmulatedRig(ports, controls, devices, relay_ports, boards)
+        yield EmulatedRig(ports, controls, devices, actuator_ports, boards)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from firmware_sim.dc import GRID_W_PER_A
 from firmware_sim.distortion import NO_DISTORTION, Distortion
 from firmware_sim.physics import FORCED_OPEN_S
 from firmware_sim.relay import RelaySpec
+from firmware_sim.scpi import InstrumentSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class RigSpec:
     ca_file: str | None = None
     relays: Mapping[str, RelaySpec] = field(default_factory=dict)
     """Relay boards by name."""
+    instruments: Mapping[str, InstrumentSpec] = field(default_factory=dict)
+    """EV emulators that speak SCPI, by name."""
 
 
 _NOT_OURS: Final = ("time", "product_tolerance_a", "preset")
@@ -128,11 +131,12 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
     """Check plain data. Raises ValueError that names key, value and reason.
 
     Keys: `stations` (`id`, `password`, `evses`, `features`, `max_current_a`), `meters` (by name:
-    `register_map`, `unit_id`, `port`, `distortion`), `relays` (by name, see `relay.RelaySpec`),
+    `register_map`, `unit_id`, `port`, `distortion`), `relays` and `instruments` (by name, see
+    `relay.RelaySpec`, `scpi.InstrumentSpec`),
     `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`, `pwm_delay_s`,
     `phase_switch_pause_s`, `station_meter`, `ca_file`).
     """
-    _only(data, "spec", "stations", "meters", "relays", "emulator", "host")
+    _only(data, "spec", "stations", "meters", "relays", "instruments", "emulator", "host")
     meters = {name: _meter(entry, f"meters.{name}") for name, entry in data.get("meters", {}).items()}
     stations = tuple(_station(entry, f"stations[{index}]") for index, entry in enumerate(data["stations"]))
     for station in stations:
@@ -143,9 +147,12 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
     if len({station.id for station in stations}) != len(stations):
         raise ValueError("stations: ids must be unique")
     relays = {name: RelaySpec.from_data(entry, f"relays.{name}") for name, entry in data.get("relays", {}).items()}
+    instruments = {
+        name: InstrumentSpec.from_data(entry, f"instruments.{name}") for name, entry in data.get("instruments", {}).items()
+    }
     emulator = dict(data.get("emulator", {}))
     ca_file = emulator.pop("ca_file", None)
-    return RigSpec(stations, meters, _emulator(emulator), str(data.get("host", "127.0.0.1")), ca_file, relays)
+    return RigSpec(stations, meters, _emulator(emulator), str(data.get("host", "127.0.0.1")), ca_file, relays, instruments)
 
 
 def _station(entry: Mapping[str, Any], where: str) -> StationSpec:

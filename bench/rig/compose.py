@@ -13,6 +13,7 @@ from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, Guard, IdSource, Journal, Meter, PowerSwitch, RigControl, Witness
+from bench.rig.actuators import open_actuators, open_held
 from bench.rig.meters import open_meters
 from bench.runs.bench import Bench
 from bench.settings.scenario import Fault, under_test
@@ -42,6 +43,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         witnesses: dict[str, Witness] = {}
         switches: dict[str, PowerSwitch] = {}
         ports: dict[str, int | str] = {}
+        wired: dict[str, int] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 
@@ -50,20 +52,22 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
             )
             controls, witnesses, ports = emulated.controls, emulated.witnesses, emulated.meter_ports
             switches = emulated.switches if rig.emulator.contactor else {}
+            wired = emulated.actuator_ports
             host["meter_ports"] = ports
         elif rig.control is not None:
             from bench.adapters.http_control import open_http_control
 
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
-        guard = await _open_guard(order, switches, stack)
-        if rig.operator is not None:
-            from bench.adapters.prompt import PromptControl, open_console
-
-            console = await stack.enter_async_context(open_console())
-            controls = {one.id: PromptControl(console, one.id, rig.operator.timeout_s) for one in rig.station}
-        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports))
+        guard = await _open_guard(order, clock, switches, wired, stack)
+        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports, wired))
         await _identify(instruments.meters, journal)
+        actuators = await stack.enter_async_context(
+            open_actuators(
+                rig, order.rig_path, clock, journal, instruments.line, controls, witnesses, guard.switches, guard.loads, wired
+            )
+        )
+        controls, witnesses = dict(actuators.controls), dict(actuators.witnesses)
         scsp = None
         if scenario.scsp is not None:
             from bench.rig.ocpi import open_ocpi
@@ -75,13 +79,19 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link)
 
 
-async def _open_guard(order: Order, switches: Mapping[str, PowerSwitch], stack: AsyncExitStack) -> Guard:
-    """Return what holds the contactors: a process of its own where they stand outside of the bench."""
-    if order.rig.emulator is None and any(order.rig.has_power_switch(one.id) for one in order.rig.station):
+async def _open_guard(
+    order: Order, clock: Clock, emulated: Mapping[str, PowerSwitch], wired: Mapping[str, int], stack: AsyncExitStack
+) -> Guard:
+    """Return what holds contactors and loads: a process of its own where they stand outside of the bench."""
+    rig = order.rig
+    if rig.emulator is not None:
+        switches, loads = await stack.enter_async_context(open_held(rig, order.rig_path, clock, wired))
+        return LocalGuard({**emulated, **switches}, loads)
+    if any(rig.has_power_switch(one.id) for one in rig.station):
         evidence = order.out / "guard.jsonl"
-        guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, order.rig.safety.heartbeat_s))
+        guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, rig.safety.heartbeat_s))
         return guard
-    return LocalGuard(switches, {})
+    return LocalGuard({}, {})
 
 
 async def _identify(meters: Mapping[str, Meter], journal: Journal) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, PowerSwitch, RigControl, Witness
+from bench.settings.actuators import ModbusRegister, ModbusRelay, ScpiInstrument
 from bench.settings.instruments import AnyMeter, ModbusTcpMeter, P1Meter, SmlMeter
 from bench.settings.rig import RigSettings
 from firmware_sim.control import StationControl
@@ -28,6 +29,8 @@ class Emulated:
     """The rig's contactors."""
     meter_ports: dict[str, int | str]
     """TCP port of each Modbus TCP meter, device of each P1 or SML meter."""
+    actuator_ports: dict[str, int]
+    """Ports of lines with relays by line, and of instruments by actuator."""
 
 
 class _Contactor:
@@ -68,7 +71,7 @@ async def open_emulated_rig(
             stations = dict(emulated.stations)
             switches: dict[str, PowerSwitch] = {name: _Contactor(one) for name, one in stations.items()}
             ports: dict[str, int | str] = {**emulated.meter_ports, **emulated.meter_devices}
-            yield Emulated(dict(stations), dict(stations), switches, ports)
+            yield Emulated(dict(stations), dict(stations), switches, ports, dict(emulated.actuator_ports))
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -98,6 +101,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             for name, meter in rig.meters.items()
             if isinstance(meter, ModbusTcpMeter | P1Meter | SmlMeter)
         },
+        **_actuators(rig),
         "emulator": emulator,
     }
 
@@ -112,3 +116,31 @@ def _meter(meter: AnyMeter, rig_path: Path) -> dict[str, Any]:
             return {"register_map": str(rig_path.parent / meter.register_map), "unit_id": meter.unit_id, "port": meter.port}
         case _:
             raise UsageError(f"a meter of kind {meter.kind} cannot be emulated")
+
+
+def _actuators(rig: RigSettings) -> dict[str, Any]:
+    """Return the relay boards by line, and the instruments, that stand for the actuators of the rig file."""
+    relays: dict[str, dict[str, Any]] = {}
+    instruments: dict[str, dict[str, Any]] = {}
+    for name, one in rig.actuators.items():
+        station = one.station or rig.station[0].id
+        match one:
+            case ScpiInstrument():
+                instruments[name] = {"station": station, "port": one.port}
+            case ModbusRelay() | ModbusRegister():
+                line = rig.lines[one.line]
+                board = relays.setdefault(
+                    one.line, {"port": line.port, "unit_id": one.unit_id, "supplies": {}, "contacts": {}, "registers": {}}
+                )
+                if line.kind != "modbus-tcp" or board["unit_id"] != one.unit_id:
+                    raise RigError(f"actuators.{name}: an emulated relay is one unit alone on a line of kind modbus-tcp")
+                if isinstance(one, ModbusRegister):
+                    taken = {"station": station, "unit": one.unit, "scale": one.scale, "released": one.released}
+                    board["registers"][one.register_address] = taken
+                elif one.contact_limit is not None:
+                    board["contacts"][one.coil] = {"station": station, "limit": one.contact_limit, "unit": one.contact_unit}
+                else:
+                    board["supplies"][one.coil] = station
+                    board |= {} if one.watchdog_register is None else {"watchdog_register": one.watchdog_register}
+                    board |= {} if one.watchdog_s is None else {"watchdog_s": one.watchdog_s}
+    return {"relays": relays, "instruments": instruments}

@@ -184,8 +184,8 @@ class RigSettings(Settings):
 
     def has_power_switch(self, station: str) -> bool:
         """Say whether the bench can open a contactor in a station's supply."""
-        if self.emulator is not None:
-            return self.emulator.contactor
+        if self.emulator is not None and self.emulator.contactor:
+            return True
         if self.control is not None and self.control.contactor and station == self.station[0].id:
             return True
         switches = [one for one in self.actuators.values() if "power_switch" in one.roles]
