@@ -71,7 +71,7 @@ def show(outcome: Outcome) -> None:
     for check in verdict.checks:
         print(f"  {check.verdict:<14} {check.check:<10} {check.headline}")
     facts = outcome.judgement.facts
-    if facts.not_as_found and facts.rig["emulator"] is None:
+    if facts.not_as_found and facts.rig.get("emulator") is None:
         print(f"not left as found: {facts.not_as_found[0]}; `bench restore {facts.rig['name']}` gives back what the station held")
     print(f"report:  {outcome.folder / 'report.html'}")
     print(f"journal: {outcome.folder / 'journal.jsonl'}  head {outcome.head[:16]}")

@@ -96,7 +96,7 @@ def commission(order: CommissionOrder) -> Commissioned:
 
 def _base(order: CommissionOrder) -> Order:
     """Return the order as a run has it. Raises UsageError."""
-    scenario = commission_scenario(order.settings.id)
+    scenario = commission_scenario(order.settings.id).model_copy(update={"tests_defaults": order.observe})
     if order.out is not None and order.out.exists():
         raise UsageError(f"{order.out}: is there already; a target file is never overwritten, choose another --out")
     return Order(
@@ -114,11 +114,12 @@ async def commission_here(order: CommissionOrder) -> Commissioned:
     key = f"{order.seed}/journal".encode() if base.virtual else os.urandom(32)
     host, boot = host_facts(base), None
     failure: Exception | None = None
-    with open_journal(order.folder / "journal.jsonl", clock, key) as journal, stop_signals():
+    with open_journal(order.folder / "journal.jsonl", clock, key) as journal, stop_signals() as abort:
         _write_start(journal, base)
         try:
             async with open_bench(base, clock, journal, ids) as bench:
                 host |= bench.host
+                abort.guard = bench.guard
                 await _take_steps(order, base, bench, done)
                 boot = bench.csms.stations[order.station].boot
         except (Exception, asyncio.CancelledError) as error:

@@ -80,7 +80,7 @@ class SafeState:
         if not self.armed:
             return True
         self._write("begin", True, {"aborted": aborted})
-        if self._settings.features.smart_charging:
+        if self._settings.features.smart_charging and (aborted or self._running()):
             await self._try("0 A profile", self._floor)
         acted = await self._try("stop transactions", self._stop_transactions)
         if self.station in self._bench.guard.loads:
@@ -99,9 +99,12 @@ class SafeState:
         limit, unit, answers = await send_floor(self._bench.csms, self._settings, level)
         return {"ok": limit is not None, "limit": limit, "unit": unit, "answers": answers, "profile": FLOOR_PROFILE_ID}
 
-    async def _stop_transactions(self) -> dict[str, Any]:
+    def _running(self) -> list[str]:
         state = self._bench.csms.stations[self.station]
-        running = [one.transaction_id for one in state.transactions.values() if one.ended is None]
+        return [one.transaction_id for one in state.transactions.values() if one.ended is None]
+
+    async def _stop_transactions(self) -> dict[str, Any]:
+        state, running = self._bench.csms.stations[self.station], self._running()
         answers = {}
         for identity in running:
             request = {"transactionId": identity}

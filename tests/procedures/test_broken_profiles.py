@@ -46,7 +46,9 @@ def test_a_broken_profile_is_not_sent_by_mistake(tmp_path: Path) -> None:
             await procedure.set_profile(LATE)
 
     outcome = drive(tmp_path / "run", body)
-    frames = [one for one in read_journal(outcome.folder / "journal.jsonl").documents if one.kind == "ocpp.frame"]
+    documents = read_journal(outcome.folder / "journal.jsonl").documents
+    end = next(one.seq for one in documents if one.kind == "safe_state" and one.data["stop"])
+    frames = [one for one in documents[:end] if one.kind == "ocpp.frame"]
     assert not [one for one in frames if "SetChargingProfile" in one.data["raw"]]
 
 
