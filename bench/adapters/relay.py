@@ -53,6 +53,31 @@ class RelaySwitch:
         return coil != self._settings.inverted
 
 
+@asynccontextmanager
+async def open_relay_switch(name: str, settings: ModbusRelay, line: ModbusLine, clock: Clock) -> AsyncIterator[RelaySwitch]:
+    """Arm the relay's own watchdog and, as long as it is held, speak to it three times in each of its silences.
+
+    Raises: RigError where the watchdog cannot be armed.
+    """
+    switch = RelaySwitch(name, settings, line)
+    await switch.arm()
+
+    async def speak(interval_s: float) -> None:
+        while True:
+            await clock.sleep(interval_s)
+            with suppress(RigError):  # the next command tells it; without an answer the relay opens by itself
+                await switch.is_closed()
+
+    speaking = asyncio.create_task(speak(settings.watchdog_s / 3), name=f"watchdog {name}") if settings.watchdog_s else None
+    try:
+        yield switch
+    finally:
+        if speaking is not None:
+            speaking.cancel()
+            with suppress(asyncio.CancelledError):
+                await speaking
+
+
 class ContactLimit:
     """A station's input that knows one limit: the contact is closed, or it is not."""
 

@@ -11,7 +11,7 @@ from typing import Literal
 from bench.adapters.modbus_line import ModbusLine, open_modbus_line
 from bench.adapters.pilot_log import PilotFile
 from bench.adapters.prompt import Asker, JournalledAsker, PromptControl, open_console
-from bench.adapters.relay import ContactLimit, RelaySwitch, open_register_limit
+from bench.adapters.relay import ContactLimit, RelaySwitch, open_register_limit, open_relay_switch
 from bench.adapters.roles import Instrument, InstrumentEv, InstrumentLimit, InstrumentLoad, InstrumentPilot, InstrumentSwitch
 from bench.adapters.routed_control import Ev, ExternalLimit, RoutedControl
 from bench.adapters.scpi import open_scpi
@@ -57,7 +57,7 @@ def actuator_of(rig: RigSettings, station: str, role: Role) -> tuple[str, Actuat
 async def open_power_switch(
     rig: RigSettings, rig_path: Path, station: str, clock: Clock, ports: Ports | None = None
 ) -> AsyncIterator[PowerSwitch]:
-    """Open the contactor of a station alone, on a connection of its own; a relay's watchdog is armed.
+    """Open the contactor of a station alone, on a connection of its own; a relay's watchdog is armed and kept quiet.
 
     Raises: RigError where no actuator has the role, or where it does not answer; SettingsError.
     """
@@ -65,9 +65,8 @@ async def open_power_switch(
     async with AsyncExitStack() as stack:
         if isinstance(settings, ModbusRelay):
             line = open_modbus_line(settings.line, rig.lines[settings.line], clock, (ports or {}).get(settings.line))
-            switch = RelaySwitch(name, settings, await stack.enter_async_context(line))
-            await switch.arm()
-            yield switch
+            opened = await stack.enter_async_context(line)
+            yield await stack.enter_async_context(open_relay_switch(name, settings, opened, clock))
         else:
             yield InstrumentSwitch(await _instrument(name, settings, rig_path, ports, stack))
 
