@@ -132,7 +132,7 @@ async def open_actuators(
             ev, limit = await opening.ev(station), await opening.limit(station)
             load = loads.get(station) or await opening.asked_load(station)
             switch, cycles = switches.get(station), station not in base  # the emulator restarts the station's electronics
-            if ev or limit or load or switch:
+            if ev or limit or load or (switch and cycles):
                 controls[station] = RoutedControl(
                     station, clock, default, ev=ev, limit=limit, switch=switch, load=load, cycles=cycles
                 )
