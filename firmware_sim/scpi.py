@@ -51,7 +51,8 @@ class EvEmulator:
         self._asked: dict[int, float] = {}
 
     async def answer(self, line: str) -> str | None:
-        """Carry out one line. `EV:PLUG n`, `EV:UNPL n`, `EV:CURR n,A`, `EV:PHAS n,N`, `EV:SOC n,%`; `EV:CURR? n`, `EV:STAT? n`,
+        """Carry out one line. `EV:PLUG n`, `EV:UNPL n`, `EV:CURR n,A`, `EV:PHAS n,N`, `EV:SOC n,%`, `EV:CURR:MAX n,A`, `EV:BATT n,Wh`;
+        `EV:CURR? n`, `EV:STAT? n`,
         `EV:DUTY? n`, `*IDN?`, `SYST:ERR?`, `*CLS`."""
         header, _, rest = line.strip().partition(" ")
         words = [one.strip() for one in rest.split(",")] if rest.strip() else []
@@ -84,6 +85,10 @@ class EvEmulator:
                 await self._vehicle.vehicle(int(words[0]), {"phases": int(words[1])})
             case "EV:SOC":
                 await self._vehicle.vehicle(int(words[0]), {"soc_percent": float(words[1])})
+            case "EV:CURR:MAX":
+                await self._vehicle.vehicle(int(words[0]), {"max_current_a": float(words[1])})
+            case "EV:BATT":
+                await self._vehicle.vehicle(int(words[0]), {"battery_wh": float(words[1])})
             case "EV:CURR?":
                 return f"{self._asked.get(int(words[0]), 0.0):g}"
             case "EV:STAT?":

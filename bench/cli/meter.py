@@ -59,10 +59,19 @@ def list_meters(arguments: argparse.Namespace) -> int:
         return 0
     for entry in entries:
         print(f"{entry['name']:<18} {entry['maker']}: {entry['model']} ({entry['interface']})")
-        print(f"{'':<18} {', '.join(entry['measures'])}")
+        print(f"{'':<18} {_short(entry['measures'])}")
         print(f"{'':<18} accuracy: {entry['accuracy'] or 'no data sheet in the map'}; {entry['file']}")
     print("p1, sml            meters that speak by themselves on a serial port need no map: kind = \"p1\" or \"sml\"")
     return 0
+
+
+def _short(quantities: list[str]) -> str:
+    """Return what a map measures, such as `V, A per phase; W in total`."""
+    each = ", ".join(unit for name, unit in (("voltage", "V"), ("current", "A"), ("power", "W")) if f"{name}_l1" in quantities)
+    phases = "per phase" if {"power_l2", "current_l2"} & set(quantities) else "of one phase"
+    energy = " and ".join(one.removeprefix("energy_") for one in reversed(quantities) if one in ("energy_import", "energy_export"))
+    parts = [each and f"{each} {phases}", "W in total" if "power_total" in quantities else "", energy and f"Wh {energy}"]
+    return "; ".join([*filter(None, parts), *(["Hz"] if "frequency" in quantities else [])])
 
 
 def probe(arguments: argparse.Namespace) -> int:
