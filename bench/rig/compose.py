@@ -40,7 +40,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         host["csms_port"] = server.port
         controls: dict[str, RigControl] = {}
         witnesses: dict[str, Witness] = {}
-        ports: dict[str, int] = {}
+        ports: dict[str, int | str] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 
@@ -72,14 +72,14 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         yield Bench(rig, clock, journal, ids, csms, meters, controls, witnesses, contactors, scsp, host)
 
 
-async def _open_meters(order: Order, clock: Clock, ports: dict[str, int], stack: AsyncExitStack) -> dict[str, Meter]:
+async def _open_meters(order: Order, clock: Clock, ports: dict[str, int | str], stack: AsyncExitStack) -> dict[str, Meter]:
     meters: dict[str, Meter] = {}
     for name, settings in order.rig.meters.items():
         if not isinstance(settings, ModbusTcpMeter):
             raise UsageError(f"meters.{name}: kind {settings.kind} cannot be read yet")
         register_map = load_meter_map(order.rig_path, settings)
         meters[name] = await stack.enter_async_context(
-            open_modbus_meter(name, settings, register_map, clock, port=ports.get(name))
+            open_modbus_meter(name, settings, register_map, clock, port=int(ports.get(name, 0)))
         )
     return meters
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.adapters.clock import VirtualLoop
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, RigControl, Witness
-from bench.settings.instruments import ModbusTcpMeter
+from bench.settings.instruments import AnyMeter, BusMeter, MappedMeter
+from bench.settings.lines import Line, SerialLine
 from bench.settings.rig import RigSettings
 from firmware_sim.faults import FaultSeam, describe_faults
 from firmware_sim.rig import open_rig
@@ -18,11 +21,15 @@ from firmware_sim.rig import open_rig
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
-    """What the emulated rig gives: its handles by station id, and the ports of its meters."""
+    """What the emulated rig gives: its handles by station id, and the ports of its meters and lines by their names.
+
+    A port is that of TCP or the path of a serial device; a meter on a line has none of its own.
+    """
 
     controls: dict[str, RigControl]
     witnesses: dict[str, Witness]
-    meter_ports: dict[str, int]
+    meter_ports: dict[str, int | str]
+    line_ports: dict[str, int | str]
 
 
 def check_fault(fault_id: str, params: Mapping[str, Any]) -> None:
@@ -42,12 +49,15 @@ async def open_emulated_rig(
     """Start the stations, EVs and meters of a rig file, and connect the stations to the CSMS."""
     scheme = "wss" if rig.csms.security_profile == 2 else "ws"
     url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
+    loop = asyncio.get_running_loop()
+    in_flight = loop.in_flight if isinstance(loop, VirtualLoop) else None
+    specification = _specification(rig, rig_path)
     try:
         async with open_rig(
-            _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual
+            specification, clock=clock, csms_url=url, seed=seed, virtual=virtual, in_flight=in_flight
         ) as emulated:
             stations = dict(emulated.stations)
-            yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports))
+            yield Emulated(dict(stations), dict(stations), dict(emulated.meter_ports), dict(emulated.line_ports))
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -72,14 +82,20 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             }
             for station in rig.station
         ],
-        "meters": {
-            name: {
-                "register_map": str(rig_path.parent / meter.register_map),
-                "unit_id": meter.unit_id,
-                "port": meter.port,
-            }
-            for name, meter in rig.meters.items()
-            if isinstance(meter, ModbusTcpMeter)
-        },
+        "lines": {name: _line(line) for name, line in rig.lines.items()},
+        "meters": {name: _meter(name, meter, rig_path) for name, meter in rig.meters.items()},
         "emulator": emulator,
     }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    if isinstance(line, SerialLine):
+        return {"kind": line.kind, "baud": line.baud, "parity": line.parity, "stop_bits": line.stop_bits}
+    return {"kind": line.kind, "port": line.port}
+
+
+def _meter(name: str, meter: AnyMeter, rig_path: Path) -> dict[str, Any]:
+    if not isinstance(meter, MappedMeter):
+        raise RigError(f"meters.{name}.kind = {meter.kind!r}: cannot be emulated; kinds that can: modbus-tcp, modbus")
+    place = {"line": meter.line} if isinstance(meter, BusMeter) else {"port": meter.port}
+    return {"register_map": str(rig_path.parent / meter.register_map), "unit_id": meter.unit_id, **place}
