@@ -84,6 +84,9 @@ class RtuFraming:
     def take(self, buffer: bytearray) -> Request | None:
         """Take the next whole request from the buffer, and what is before it; None where there is none yet."""
         while len(buffer) >= 4:
+            if not 1 <= buffer[1] <= 127:  # no function code
+                del buffer[0]
+                continue
             length = _request_length(buffer)
             ends = [length] if length else range(4, min(len(buffer), _LONGEST_FRAME) + 1)
             if length and len(buffer) < length <= _LONGEST_FRAME:
