@@ -52,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--relay-watchdog", type=float, default=0, metavar="S", help="silence after which the relay opens by itself; 0: never"
     )
+    parser.add_argument(
+        "--meter-bus", action="store_true", help="put the meters on one RTU bus instead, a pseudo-terminal; units 1, 2 …"
+    )
+    parser.add_argument(
+        "--meter-baud", type=int, default=9600, metavar="N", help="of that bus; replies take as long as on a wire"
+    )
+    parser.add_argument("--meter-link", default="", metavar="PATH", help="make a symbolic link to the bus")
     parser.add_argument("--meter-values-interval", type=int, default=60, metavar="S", help="of the station's own meter values")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of message and transaction ids")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="first line: the password for basic authentication")
@@ -85,11 +92,14 @@ def _spec(options: argparse.Namespace) -> dict[str, Any]:
     }
     station["features"] = {"external_limits": options.external_limits, "iso15118": options.iso15118}
     base = options.meter_port
-    meters = {f"evse{number}": {"register_map": str(options.meter_map), "port": base and base + number - 1} for number in numbers}
+    meters: dict[str, dict[str, Any]] = {f"evse{number}": {"register_map": str(options.meter_map)} for number in numbers}
+    for number, meter in zip(numbers, meters.values(), strict=True):
+        meter |= {"line": "bus", "unit_id": number} if options.meter_bus else {"port": base and base + number - 1}
+    lines = {"bus": {"baud": options.meter_baud, "link": options.meter_link}} if options.meter_bus else {}
     emulator: dict[str, Any] = {"meter_values_interval_s": options.meter_values_interval}
     if options.ca_file:
         emulator["ca_file"] = str(options.ca_file)
-    spec = {"stations": [station], "meters": meters, "emulator": emulator, "host": options.listen}
+    spec: dict[str, Any] = {"stations": [station], "meters": meters, "lines": lines, "emulator": emulator, "host": options.listen}
     if options.relay_port is not None:
         relay = {"port": options.relay_port, "watchdog_s": options.relay_watchdog, "supplies": {0: options.id}}
         spec["relays"] = {"relay": relay | ({"registers": {1: {"station": options.id}}} if options.external_limits else {})}
@@ -113,6 +123,8 @@ async def _run(options: argparse.Namespace) -> None:
             print(f"meter {name} modbus-tcp {options.listen}:{port}", flush=True)
         for name, port in rig.actuator_ports.items():
             print(f"relay {name} modbus-tcp {options.listen}:{port}", flush=True)
+        for device in rig.line_ports.values():
+            print(f"meters rtu {device} units 1 to {options.evses} at {options.meter_baud} baud 8N1", flush=True)
         await over.wait()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from firmware_sim.boards import board_of
@@ -14,9 +15,11 @@ from firmware_sim.control import StationControl
 from firmware_sim.dc import DcEvsePhysics
 from firmware_sim.faults import FaultSeam
 from firmware_sim.instruments import p1, sml
-from firmware_sim.instruments.serial_meter import InFlight, SerialMeter, Shown, Sight, open_serial_meter
+from firmware_sim.instruments.line import InFlight, ModbusBus, open_pty, open_tcp
+from firmware_sim.instruments.meter import EmulatedMeter
+from firmware_sim.instruments.modbus import Device, RtuFraming, TcpFraming, Wire
+from firmware_sim.instruments.serial_meter import SerialMeter, Shown, Sight, open_serial_meter
 from firmware_sim.link import REAL_PING_S, CsmsAddress
-from firmware_sim.meter import EmulatedMeter, open_meter
 from firmware_sim.outlet import Outlet
 from firmware_sim.physics import EvsePhysics
 from firmware_sim.plant import EvsePlant
@@ -24,7 +27,7 @@ from firmware_sim.probe import PilotProbe
 from firmware_sim.register_map import read_register_map
 from firmware_sim.relay import RelayBoard, open_relay
 from firmware_sim.scpi import EvEmulator, open_instrument
-from firmware_sim.spec import MeterSpec, RigSpec, StationSpec, read_spec
+from firmware_sim.spec import LineSpec, MeterSpec, RigSpec, StationSpec, read_spec
 from firmware_sim.station import ChargingStation
 
 
@@ -32,8 +35,10 @@ from firmware_sim.station import ChargingStation
 class EmulatedRig:
     """What a running rig gives."""
 
-    meter_ports: dict[str, int]
-    """TCP port of each meter by its name."""
+    meter_ports: dict[str, int | str]
+    """TCP port, or path of the serial device, of each meter that has one of its own, by the meter's name."""
+    line_ports: dict[str, int | str]
+    """TCP port, or path of the serial device, of each line by its name."""
     stations: dict[str, StationControl]
     """By station id."""
     meter_devices: dict[str, str]
@@ -56,7 +61,7 @@ async def open_rig(
         csms_url: e.g. `ws://127.0.0.1:9000/ocpp`, or wss:// with `ca_file` in the spec.
         seed: of message and transaction ids.
         virtual: no WebSocket pings.
-        in_flight: is told of bytes that were written to a terminal.
+        in_flight: is told of the bytes that emulated instruments read from and write to pseudo-terminals.
     Raises: ValueError on a wrong spec or register map, OSError when a port is taken.
     """
     rig = read_spec(spec)
@@ -76,18 +81,25 @@ async def open_rig(
             stations.append(station)
             probe = PilotProbe(plants[station_spec.id])
             controls[station_spec.id] = StationControl(station, plants[station_spec.id], probe, faults, clock)
-        ports, devices = {}, {}
-        for name, meter_spec in rig.meters.items():
-            if meter_spec.kind != "modbus":
-                serial_meter = _serial_meter(rig, name, meter_spec, plants, clock, faults, in_flight)
+        meter_ports: dict[str, int | str] = {}
+        line_ports: dict[str, int | str] = {}
+        on_lines: dict[str, dict[int, Device]] = {name: {} for name in rig.lines}
+        devices: dict[str, str] = {}
+        for name, one in rig.meters.items():
+            if one.kind != "modbus":
+                serial_meter = _serial_meter(rig, name, one, plants, clock, faults, in_flight)
                 devices[name] = await stack.enter_async_context(open_serial_meter(serial_meter, clock))
                 continue
-            meter = EmulatedMeter(
-                name, read_register_map(meter_spec.register_map), meter_spec.distortion, _wired(rig, name, plants), faults
-            )
-            ports[name] = await stack.enter_async_context(
-                open_meter(meter, unit_id=meter_spec.unit_id, host=rig.host, port=meter_spec.port)
-            )
+            registers = read_register_map(one.register_map)
+            meter = EmulatedMeter(name, registers, one.distortion, _wired(rig, name, plants), faults, clock)
+            if one.line:
+                on_lines[one.line][one.unit_id] = meter
+            else:
+                bus = ModbusBus({one.unit_id: meter}, TcpFraming(), clock, faults)
+                meter_ports[name] = await stack.enter_async_context(open_tcp(bus, host=rig.host, port=one.port))
+        for name, line in rig.lines.items():
+            opened = _line(line, on_lines[name], rig.host, clock, faults, in_flight)
+            line_ports[name] = await stack.enter_async_context(opened)
         by_id = {one.id: station for one, station in zip(rig.stations, stations, strict=True)}
         boards = {name: board_of(one, by_id, plants) for name, one in rig.relays.items()}
         actuator_ports = {
@@ -104,7 +116,18 @@ async def open_rig(
                 open_instrument(emulator, host=rig.host, port=instrument.port)
             )
         await stack.enter_async_context(_running(stations))
-        yield EmulatedRig(ports, controls, devices, actuator_ports, boards)
+        yield EmulatedRig(meter_ports, line_ports, controls, devices, actuator_ports, boards)
+
+
+def _line(
+    line: LineSpec, devices: Mapping[int, Device], host: str, clock: Clock, faults: FaultSeam, in_flight: InFlight | None
+) -> AbstractAsyncContextManager[int | str]:
+    if line.kind == "serial":
+        wire = Wire.serial(line.baud, line.parity, line.stop_bits, line.turnaround_s)
+        bus = ModbusBus(devices, RtuFraming(), clock, faults, wire)
+        return open_pty(bus, link=Path(line.link) if line.link else None, in_flight=in_flight)
+    framing = TcpFraming() if line.kind == "modbus-tcp" else RtuFraming()
+    return open_tcp(ModbusBus(devices, framing, clock, faults), host=host, port=line.port)
 
 
 @asynccontextmanager

@@ -51,9 +51,11 @@ class EvEmulator:
         self._asked: dict[int, float] = {}
 
     async def answer(self, line: str) -> str | None:
-        """Carry out one line. `EV:PLUG n`, `EV:UNPL n`, `EV:CURR n,A`, `EV:PHAS n,N`, `EV:SOC n,%`, `EV:CURR:MAX n,A`, `EV:BATT n,Wh`;
-        `EV:CURR? n`, `EV:STAT? n`,
-        `EV:DUTY? n`, `*IDN?`, `SYST:ERR?`, `*CLS`."""
+        """Carry out one line.
+
+        `EV:PLUG n`, `EV:UNPL n`, `EV:CURR n,A`, `EV:CURR:MAX n,A`, `EV:PHAS n,N`, `EV:SOC n,%`, `EV:BATT n,Wh`; `EV:CURR? n`,
+        `EV:STAT? n`, `EV:DUTY? n`, `*IDN?`, `SYST:ERR?`, `*CLS`.
+        """
         header, _, rest = line.strip().partition(" ")
         words = [one.strip() for one in rest.split(",")] if rest.strip() else []
         try:

@@ -71,12 +71,30 @@ class StationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LineSpec:
+    """A Modbus line with one or several meters on it."""
+
+    kind: str = "serial"
+    """serial: RTU on a pseudo-terminal; modbus-tcp; rtu-over-tcp."""
+    port: int = 0
+    """Of TCP; 0: a free one."""
+    baud: int = 9600
+    parity: str = "N"
+    stop_bits: int = 1
+    turnaround_s: float = 0.02
+    """From the end of a request to the begin of its reply (serial only)."""
+    link: str = ""
+    """Where a symbolic link to the pseudo-terminal is made; empty: nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeterSpec:
-    """One independent meter."""
+    """One independent meter, on a line by its name or with a Modbus TCP port of its own."""
 
     register_map: Path = Path()
     unit_id: int = 1
     port: int = 0
+    line: str = ""
     distortion: Distortion = NO_DISTORTION
     kind: str = "modbus"
     """modbus, p1 or sml; the last two send by themselves on a pseudo-terminal."""
@@ -108,6 +126,7 @@ class RigSpec:
     stations: tuple[StationSpec, ...]
     meters: Mapping[str, MeterSpec]
     emulator: EmulatorSpec
+    lines: Mapping[str, LineSpec] = field(default_factory=dict)
     host: str = "127.0.0.1"
     """Where the meters listen."""
     ca_file: str | None = None
@@ -131,13 +150,16 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
     """Check plain data. Raises ValueError that names key, value and reason.
 
     Keys: `stations` (`id`, `password`, `evses`, `features`, `max_current_a`), `meters` (by name:
-    `register_map`, `unit_id`, `port`, `distortion`), `relays` and `instruments` (by name, see
+    `register_map`, `unit_id`, `port`, `line`, `distortion`), `lines` (by name: see
+    `LineSpec`), `relays` and `instruments` (by name, see
     `relay.RelaySpec`, `scpi.InstrumentSpec`),
     `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`, `pwm_delay_s`,
     `phase_switch_pause_s`, `station_meter`, `ca_file`).
     """
-    _only(data, "spec", "stations", "meters", "relays", "instruments", "emulator", "host")
+    _only(data, "spec", "stations", "meters", "lines", "relays", "instruments", "emulator", "host")
+    lines = {name: _line(entry, f"lines.{name}") for name, entry in data.get("lines", {}).items()}
     meters = {name: _meter(entry, f"meters.{name}") for name, entry in data.get("meters", {}).items()}
+    _check_places(meters, lines)
     stations = tuple(_station(entry, f"stations[{index}]") for index, entry in enumerate(data["stations"]))
     for station in stations:
         for evse in station.evses:
@@ -152,7 +174,8 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
     }
     emulator = dict(data.get("emulator", {}))
     ca_file = emulator.pop("ca_file", None)
-    return RigSpec(stations, meters, _emulator(emulator), str(data.get("host", "127.0.0.1")), ca_file, relays, instruments)
+    host = str(data.get("host", "127.0.0.1"))
+    return RigSpec(stations, meters, _emulator(emulator), lines, host, ca_file, relays, instruments)
 
 
 def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
@@ -205,7 +228,31 @@ def _meter(entry: Mapping[str, Any], where: str) -> MeterSpec:
     if kind == "modbus" and "register_map" not in entry:
         raise ValueError(f"{where}.register_map is missing")
     register_map, baud = Path(entry.get("register_map", ".")), int(entry.get("baud", 9600))
-    return MeterSpec(register_map, int(entry.get("unit_id", 1)), int(entry.get("port", 0)), distortion, kind, version, baud)
+    unit_id, port, line = int(entry.get("unit_id", 1)), int(entry.get("port", 0)), str(entry.get("line", ""))
+    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud)
+
+
+def _line(entry: Mapping[str, Any], where: str) -> LineSpec:
+    _only(entry, where, *LineSpec.__slots__)
+    for key, known in (("kind", ("serial", "modbus-tcp", "rtu-over-tcp")), ("parity", ("N", "E", "O")), ("stop_bits", (1, 2))):
+        if key in entry and entry[key] not in known:
+            raise ValueError(f"{where}.{key} = {entry[key]!r}: must be one of {', '.join(map(str, known))}")
+    _number(entry, "port", where, 0, 65535)
+    _number({"baud": 9600, **entry}, "baud", where, 300, 921_600)
+    _number(entry, "turnaround_s", where, 0, 60)
+    return LineSpec(**entry)
+
+
+def _check_places(meters: Mapping[str, MeterSpec], lines: Mapping[str, LineSpec]) -> None:
+    taken: dict[tuple[str, int], str] = {}
+    for name, meter in meters.items():
+        if not meter.line:
+            continue
+        if meter.line not in lines:
+            raise ValueError(f"meters.{name}.line = {meter.line!r}: lines here: {', '.join(lines) or 'none'}")
+        other = taken.setdefault((meter.line, meter.unit_id), name)
+        if other != name:
+            raise ValueError(f"meters.{name}.unit_id = {meter.unit_id}: {other} has it on line {meter.line!r}")
 
 
 def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:

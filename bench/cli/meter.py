@@ -58,10 +58,10 @@ def list_meters(arguments: argparse.Namespace) -> int:
         print(json.dumps(entries, indent=2))
         return 0
     for entry in entries:
-        print(f"{entry['name']:<18} {entry['maker']}: {entry['model']} ({entry['interface']})")
-        print(f"{'':<18} {_short(entry['measures'])}")
-        print(f"{'':<18} accuracy: {entry['accuracy'] or 'no data sheet in the map'}; {entry['file']}")
-    print("p1, sml            meters that speak by themselves on a serial port need no map: kind = \"p1\" or \"sml\"")
+        print(f"{entry['name']:<20} {entry['maker']}: {entry['model']} ({entry['interface']})")
+        print(f"{'':<20} {_short(entry['measures'])}")
+        print(f"{'':<20} accuracy: {entry['accuracy'] or 'no data sheet in the map'}; {entry['file']}")
+    print("p1, sml              meters that speak by themselves on a serial port need no map: kind = \"p1\" or \"sml\"")
     return 0
 
 
@@ -69,7 +69,7 @@ def _short(quantities: list[str]) -> str:
     """Return what a map measures, such as `V, A per phase; W in total`."""
     each = ", ".join(unit for name, unit in (("voltage", "V"), ("current", "A"), ("power", "W")) if f"{name}_l1" in quantities)
     phases = "per phase" if {"power_l2", "current_l2"} & set(quantities) else "of one phase"
-    energy = " and ".join(one.removeprefix("energy_") for one in reversed(quantities) if one in ("energy_import", "energy_export"))
+    energy = " and ".join(one for one in ("import", "export") if f"energy_{one}" in quantities)
     parts = [each and f"{each} {phases}", "W in total" if "power_total" in quantities else "", energy and f"Wh {energy}"]
     return "; ".join([*filter(None, parts), *(["Hz"] if "frequency" in quantities else [])])
 

@@ -44,6 +44,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         switches: dict[str, PowerSwitch] = {}
         ports: dict[str, int | str] = {}
         wired: dict[str, int] = {}
+        lines: dict[str, int | str] = {}
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 
@@ -52,7 +53,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
             )
             controls, witnesses, ports = emulated.controls, emulated.witnesses, emulated.meter_ports
             switches = emulated.switches if rig.emulator.contactor else {}
-            wired = emulated.actuator_ports
+            wired, lines = emulated.actuator_ports, emulated.line_ports
             host["meter_ports"] = ports
         elif rig.control is not None:
             from bench.adapters.http_control import open_http_control
@@ -60,7 +61,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
             control = await stack.enter_async_context(open_http_control(rig.control.url))
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
         guard = await _open_guard(order, clock, switches, wired, stack)
-        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports, wired))
+        instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports, {**lines, **wired}))
         await _identify(instruments.meters, journal)
         actuators = await stack.enter_async_context(
             open_actuators(

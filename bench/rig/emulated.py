@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.adapters.clock import VirtualLoop
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, PowerSwitch, RigControl, Witness
 from bench.settings.actuators import ModbusRegister, ModbusRelay, ScpiInstrument
-from bench.settings.instruments import AnyMeter, ModbusTcpMeter, P1Meter, SmlMeter
+from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, P1Meter, SmlMeter
+from bench.settings.lines import Line, SerialLine
 from bench.settings.rig import RigSettings
 from firmware_sim.control import StationControl
 from firmware_sim.faults import FaultSeam, describe_faults
@@ -21,7 +23,10 @@ from firmware_sim.rig import open_rig
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
-    """What the emulated rig gives: its handles by station id, and the ports of its meters."""
+    """What the emulated rig gives: its handles by station id, and the ports of its meters and lines by their names.
+
+    A port is that of TCP or the path of a serial device; a meter on a line has none of its own.
+    """
 
     controls: dict[str, RigControl]
     witnesses: dict[str, Witness]
@@ -29,6 +34,8 @@ class Emulated:
     """The rig's contactors."""
     meter_ports: dict[str, int | str]
     """TCP port of each Modbus TCP meter, device of each P1 or SML meter."""
+    line_ports: dict[str, int | str]
+    """TCP port or device of each line with meters."""
     actuator_ports: dict[str, int]
     """Ports of lines with relays by line, and of instruments by actuator."""
 
@@ -63,15 +70,18 @@ async def open_emulated_rig(
     """Start the stations, EVs and meters of a rig file, and connect the stations to the CSMS."""
     scheme = "wss" if rig.csms.security_profile == 2 else "ws"
     url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
+    loop = asyncio.get_running_loop()
+    in_flight = loop.in_flight if isinstance(loop, VirtualLoop) else None
+    specification = _specification(rig, rig_path)
     try:
         async with open_rig(
-            _specification(rig, rig_path), clock=clock, csms_url=url, seed=seed, virtual=virtual,
-            in_flight=getattr(asyncio.get_running_loop(), "in_flight", None),
+            specification, clock=clock, csms_url=url, seed=seed, virtual=virtual, in_flight=in_flight
         ) as emulated:
             stations = dict(emulated.stations)
             switches: dict[str, PowerSwitch] = {name: _Contactor(one) for name, one in stations.items()}
-            ports: dict[str, int | str] = {**emulated.meter_ports, **emulated.meter_devices}
-            yield Emulated(dict(stations), dict(stations), switches, ports, dict(emulated.actuator_ports))
+            ports = {**emulated.meter_ports, **emulated.meter_devices}
+            wired = dict(emulated.actuator_ports)
+            yield Emulated(dict(stations), dict(stations), switches, ports, dict(emulated.line_ports), wired)
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -80,6 +90,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     """Return the rig as plain data: all that crosses to the emulator."""
     assert rig.emulator is not None
     emulator = rig.emulator.model_dump(exclude={"contactor"})
+    metered = {meter.line for meter in rig.meters.values() if isinstance(meter, BusMeter)}
     if rig.csms.certificate is not None:
         emulator["ca_file"] = str(rig_path.parent / rig.csms.certificate)
     return {
@@ -96,17 +107,20 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             }
             for station in rig.station
         ],
-        "meters": {
-            name: _meter(meter, rig_path)
-            for name, meter in rig.meters.items()
-            if isinstance(meter, ModbusTcpMeter | P1Meter | SmlMeter)
-        },
+        "lines": {name: _line(line) for name, line in rig.lines.items() if name in metered},
+        "meters": {name: _meter(name, meter, rig_path) for name, meter in rig.meters.items()},
         **_actuators(rig),
         "emulator": emulator,
     }
 
 
-def _meter(meter: AnyMeter, rig_path: Path) -> dict[str, Any]:
+def _line(line: Line) -> dict[str, Any]:
+    if isinstance(line, SerialLine):
+        return {"kind": line.kind, "baud": line.baud, "parity": line.parity, "stop_bits": line.stop_bits}
+    return {"kind": line.kind, "port": line.port}
+
+
+def _meter(name: str, meter: AnyMeter, rig_path: Path) -> dict[str, Any]:
     match meter:
         case P1Meter():
             return {"kind": "p1", "version": meter.version}
@@ -114,8 +128,10 @@ def _meter(meter: AnyMeter, rig_path: Path) -> dict[str, Any]:
             return {"kind": "sml", "baud": meter.baud}
         case ModbusTcpMeter():
             return {"register_map": str(rig_path.parent / meter.register_map), "unit_id": meter.unit_id, "port": meter.port}
+        case BusMeter():
+            return {"register_map": str(rig_path.parent / meter.register_map), "unit_id": meter.unit_id, "line": meter.line}
         case _:
-            raise UsageError(f"a meter of kind {meter.kind} cannot be emulated")
+            raise RigError(f"meters.{name}.kind = {meter.kind!r}: cannot be emulated")
 
 
 def _actuators(rig: RigSettings) -> dict[str, Any]:

@@ -56,8 +56,14 @@ The EV and the meter:
         Whenever the EV sets out for a new current: `amps` per phase that a sound EV settles at, `t` in loop seconds.
     ev_plan(evse_id, amps) -> amps
         Whenever its agreed schedule changes: `amps` per phase that a sound EV does not exceed, infinity for none.
-    registers(meter, values) -> values
-        At each request: a dict of quantity to value in V, A, W, Wh or Hz, after the meter's own distortion.
+    averaging_s(meter, seconds) -> seconds
+        At each request: over how many seconds the meter averages, up to 300; 0 for not at all.
+    registers(meter, t, values) -> values
+        At each request: a dict of quantity to value in V, A, W, Wh or Hz, after the meter's own distortion; `t` in loop seconds.
+    encoded(meter, quantity, words) -> words
+        Then, for each quantity that is asked for: its 16-bit registers in the order of their addresses.
+    reply(device, t, reply) -> reply
+        Then, for each device on a Modbus line: the `instruments.modbus.Reply` on its way; an empty frame is silence.
     telegram(meter, raw) -> raw
         Each telegram of a P1 or SML meter before it is sent; empty: none.
 
@@ -73,11 +79,14 @@ from typing import Any, Final
 from firmware_sim.faults.answers import ANSWER_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
+from firmware_sim.faults.metering import METERING_FAULTS
 from firmware_sim.faults.reading import READING_FAULTS
 from firmware_sim.faults.serial_meters import SERIAL_METER_FAULTS
 
 FAULTS: Final[dict[str, Any]] = {
-    one.ID: one for one in (*LIMIT_FAULTS, *READING_FAULTS, *ANSWER_FAULTS, *EXTERNAL_FAULTS, *SERIAL_METER_FAULTS)
+    one.ID: one
+    for group in (LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS)
+    for one in group
 }
 
 

@@ -136,8 +136,8 @@ async def test_the_error_queue_is_told() -> None:
 async def test_a_property_that_the_instrument_does_not_know_does_not_apply() -> None:
     """Nothing is pretended: the run is NOT APPLICABLE."""
     async with emulated() as (instrument, car):
-        with pytest.raises(NotApplicableError, match="cannot set battery_wh"):
-            await InstrumentEv(instrument).vehicle(1, {"phases": 1, "battery_wh": 1000})
+        with pytest.raises(NotApplicableError, match="cannot set departure_s"):
+            await InstrumentEv(instrument).vehicle(1, {"phases": 1, "departure_s": 1000})
         assert not car.told
 
 

@@ -79,7 +79,7 @@ def test_faults_act_in_the_order_of_seeding_where_they_have_the_method(monkeypat
     seam.seed("a", {})
     seam.seed("b", {})
     assert seam.apply("ev_current", 1, 0.0, value=5.0) == 11.0
-    assert seam.apply("registers", "m1", value={"frequency": 50.0}) == {"frequency": 50.0}
+    assert seam.apply("registers", "m1", 0.0, value={"frequency": 50.0}) == {"frequency": 50.0}
 
 
 def test_the_catalogue_says_what_can_be_seeded() -> None:
