@@ -224,11 +224,11 @@ class NotAvailable(_OfQuantity):
         "content": "hex digits of the registers in the order of their addresses, such as 7fffffff; repeated where too short",
     }  # fmt: skip
 
-    def __init__(self, *, meter: str, quantity: str, content: str) -> None:
+    def __init__(self, *, meter: str, quantity: str, content: str | int) -> None:
         super().__init__(meter, quantity)
         try:
-            raw = bytes.fromhex(content)
-        except (TypeError, ValueError):
+            raw = bytes.fromhex(str(content))  # a command line makes a number of 8000
+        except ValueError:
             raw = b""
         if not raw or len(raw) % 2:
             raise ValueError(f"{self.ID}: content = {content!r}: must be four hex digits for each register")
