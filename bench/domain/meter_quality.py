@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from statistics import pstdev
+from math import inf
+from statistics import fmean, pstdev
 from typing import Any, Final
 
 STEP_W: Final = 100.0
 """A change of power that counts as a step of the load; it must also be ten times the noise before it."""
-SETTLED: Final = 0.02
-"""Part of a step within which the power has settled."""
 LEAST: Final = 5
 """Readings before and after a step that have to be quiet."""
 
@@ -34,7 +33,7 @@ class Step:
     from_w: float
     to_w: float
     ramp_s: float
-    """From the last reading of the old power to the first that has settled at the new one."""
+    """From the last reading of the old power to the first that stays at the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,8 @@ def meter_quality(readings: Sequence[Reading]) -> MeterQuality:
     changes = [after.received_s for before, after in pairwise(readings) if after.raw != before.raw]
     intervals = sorted(after - before for before, after in pairwise(changes))
     powers = [(one.received_s, one.power_w) for one in readings if one.power_w is not None]
-    steps, quiet = _steps(powers)
+    renewed = [after.power_w for before, after in pairwise(readings) if after.raw != before.raw and after.power_w is not None]
+    steps, quiet = _steps(powers, _band(renewed))
     missing = ["how long a change takes to begin to show: compare with another meter, or switch the load at a known moment"]
     if not intervals:
         missing.append("the refresh interval: the values changed less than twice; put a load on")
@@ -102,36 +102,42 @@ def _at(ordered: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
-def _steps(powers: Sequence[tuple[float, float]]) -> tuple[list[Step], list[float]]:
-    """Return the steps, and the powers of the longest stretch between them."""
-    steps: list[Step] = []
-    longest: list[float] = []
-    quiet: list[float] = []
-    index = 0
-    while index < len(powers):
-        _, power = powers[index]
-        if len(quiet) >= LEAST and abs(power - (level := _mean(quiet[-20:]))) > max(STEP_W, 10 * pstdev(quiet[-20:])):
-            last = powers[index - 1][0]
-            settled = _settled(powers, index, level)
-            if settled is None:
-                break
-            at, new_level = settled
-            steps.append(Step(level, new_level, powers[at][0] - last))
-            longest, quiet, index = max(longest, quiet, key=len), [], at
+def _steps(powers: Sequence[tuple[float, float]], band_w: float) -> tuple[list[Step], list[float]]:
+    """Return the steps from one quiet stretch to the next, and the powers of the longest one."""
+    stretches = _quiet(powers, band_w)
+    steps = []
+    for before, after in pairwise(stretches):
+        old, new = _powers(before), _powers(after)
+        if abs(fmean(new) - fmean(old)) > max(STEP_W, 10 * pstdev(old)):
+            steps.append(Step(fmean(old), fmean(new), after[0][0] - before[-1][0]))
+    return steps, max(map(_powers, stretches), key=len, default=[])
+
+
+def _band(renewed: Sequence[float]) -> float:
+    """Return within which band a load is quiet: three times the usual change, so that a restless one is and a slow ramp is not."""
+    changes = sorted(abs(after - before) for before, after in pairwise(renewed))
+    return max(STEP_W / 5, 3 * _at(changes, 0.5)) if changes else STEP_W
+
+
+def _quiet(powers: Sequence[tuple[float, float]], band_w: float) -> list[Sequence[tuple[float, float]]]:
+    """Return the stretches of at least LEAST readings in which the power stays within a band, in order of time."""
+    found: list[Sequence[tuple[float, float]]] = []
+    start, low, high = 0, inf, -inf
+    for end, (_, power) in enumerate(powers):
+        if max(high, power) - min(low, power) <= band_w:
+            low, high = min(low, power), max(high, power)
             continue
-        quiet.append(power)
-        index += 1
-    return steps, max(longest, quiet, key=len)
+        if end - start >= LEAST:
+            found.append(powers[start:end])
+            start = end
+        else:
+            while max(_powers(powers[start : end + 1])) - min(_powers(powers[start : end + 1])) > band_w:
+                start += 1
+        low, high = min(_powers(powers[start : end + 1])), max(_powers(powers[start : end + 1]))
+    if len(powers) - start >= LEAST:
+        found.append(powers[start:])
+    return found
 
 
-def _settled(powers: Sequence[tuple[float, float]], index: int, level: float) -> tuple[int, float] | None:
-    """Return the first reading from which the power stays within 2 % of the step for LEAST readings, and that power."""
-    for at in range(index, len(powers) - LEAST + 1):
-        window = [power for _, power in powers[at : at + LEAST]]
-        if max(window) - min(window) <= max(SETTLED * abs(_mean(window) - level), STEP_W / 100):
-            return at, _mean(window)
-    return None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _powers(stretch: Sequence[tuple[float, float]]) -> list[float]:
+    return [power for _, power in stretch]

@@ -42,6 +42,14 @@ def test_noise_is_no_step() -> None:
     assert any("ramp" in one for one in found.not_shown)
 
 
+def test_a_restless_load_is_quiet_between_two_renewals() -> None:
+    """Values that repeat until the meter renews them hide no noise, and a step over it is one."""
+    power = [base + (30 if index % 10 < 5 else -30) for base in (1000.0, 4000.0) for index in range(100)]
+    found = meter_quality(series(power))
+    assert found.noise_w == pytest.approx(30)
+    assert [round(one.to_w - one.from_w) for one in found.steps] == [3000]
+
+
 def test_one_reading_is_no_series() -> None:
     """Fewer than two readings show nothing."""
     with pytest.raises(ValueError, match="1 readings"):
