@@ -114,7 +114,7 @@ def _steps(powers: Sequence[tuple[float, float]], band_w: float) -> tuple[list[S
 
 
 def _band(renewed: Sequence[float]) -> float:
-    """Return within which band a load is quiet: three times the usual change, so that a restless one is and a slow ramp is not."""
+    """Return within which band a load is quiet: three times the usual change; a slow ramp is not."""
     changes = sorted(abs(after - before) for before, after in pairwise(renewed))
     return max(STEP_W / 5, 3 * _at(changes, 0.5)) if changes else STEP_W
 

@@ -1,4 +1,4 @@
-"""The procedures that need another rig than the default one: with all that it lacks, with DC, or with less than it has."""
+"""The procedures that need another rig than the default one: with all that it lacks, with DC, with real wires, or with less."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ HEADLINE: Final = re.compile(r"procedures: (\d+) passed of (\d+) applicable of (
             "test_k01_refused.py::test_a_station_without_smart_charging_answers_with_an_error",
             "test_k05.py::test_without_smart_charging_the_profile_is_ignored",
         )),
+        ("emulated-bus", ("test_lowered_limit.py", "test_k10_clear.py::test_a_cleared_profile_limits_no_more")),
+        ("emulated-wired", ("test_lowered_limit.py",)),
         ("emulated-amperes", ("test_k01_refused.py::test_a_unit_that_is_not_supported_is_refused", "test_k08.py")),
     ],
 )
