@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any
@@ -76,6 +75,8 @@ def _short(quantities: list[str]) -> str:
 
 def probe(arguments: argparse.Namespace) -> int:
     """Find meters; 0 found, 2 bad usage, 3 nothing found, 4 the port or the address cannot be used."""
+    import asyncio
+
     from bench.errors import UsageError
     from bench.rig.meter_tools import listen, maps, probe_line
     from bench.settings.lines import SerialLine, TcpLine
@@ -135,6 +136,8 @@ def _opened(arguments: argparse.Namespace) -> AbstractAsyncContextManager[tuple[
 
 def watch(arguments: argparse.Namespace) -> int:
     """Show readings until Ctrl-C, which is no error."""
+    import asyncio
+
     with suppress(KeyboardInterrupt):
         asyncio.run(_watch(arguments))
     return 0
@@ -185,6 +188,8 @@ def _words(reading: MeterReading) -> str:
 
 def qualify(arguments: argparse.Namespace) -> int:
     """Measure a meter; 0, or 4 where it cannot be read."""
+    import asyncio
+
     return asyncio.run(_qualify(arguments))
 
 

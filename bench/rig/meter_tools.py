@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bench.adapters.clock import LoopClock, wall_now
 from bench.domain.meter import MeterReading
@@ -14,10 +14,15 @@ from bench.domain.meter_quality import MeterQuality, Reading, meter_quality
 from bench.errors import RigError, SettingsError, UsageError
 from bench.ports import Clock, Meter
 from bench.rig.files import config_folders, find_rig
+from bench.rig.lease import leased
 from bench.settings.base import load
 from bench.settings.instruments import ModbusTcpMeter, P1Meter, SmlMeter
 from bench.settings.lines import SerialLine, TcpLine
 from bench.settings.meter import MeterMap
+from bench.wire.registers import Function
+
+if TYPE_CHECKING:
+    from bench.adapters.modbus_line import ModbusLine
 
 NOBODY: Final = 9
 """A port at which no CSMS is: the stations of an emulated rig find none while only its meters are looked at."""
@@ -56,14 +61,14 @@ def maps(only: str = "") -> list[tuple[Path, MeterMap]]:
 
 def describe_map(path: Path, one: MeterMap) -> dict[str, Any]:
     """Return what `bench meter list` tells of a map; `accuracy` in words, empty where no data sheet is known."""
-    sheet = getattr(one, "accuracy", None)
+    sheet = one.accuracy
     words = []
     if sheet is not None:
         words = [sheet.energy_class] if sheet.energy_class else []
         words += [f"{what} {value:g} %" for what, value in (("I", sheet.current_percent), ("P", sheet.power_percent)) if value]
-    interface = f"Modbus, {getattr(one, 'baud', None) or 'TCP or any'} baud" if getattr(one, "baud", None) else "Modbus"
+    interface = f"Modbus, {one.baud} baud" if one.baud else "Modbus"
     return {
-        "name": path.stem, "maker": getattr(one, "maker", "") or one.model.split()[0], "model": one.model,
+        "name": path.stem, "maker": one.maker or one.model.split()[0], "model": one.model,
         "interface": interface, "measures": sorted(one.quantities), "accuracy": ", ".join(words), "file": str(path),
     }  # fmt: skip
 
@@ -93,26 +98,23 @@ async def probe_line(
     """Ask each unit by each map. Returns what was plausible, and in words what answered otherwise. Raises RigError."""
     from bench.adapters.modbus_line import open_modbus_line
 
-    clock, found, notes = LoopClock(wall_now()), [], []
+    clock, found, notes = LoopClock(wall_now()), list[Found](), list[str]()
     async with open_modbus_line("", settings, clock) as line:
         for unit in units:
-            heard = False
+            heard, silent = False, set[str]()
             for path, one in candidates:
-                if getattr(one, "sunspec", None) is not None:
-                    continue  # its place in the chain is looked up by `bench doctor`
+                function = one.blocks[0].function
+                if not heard and silent >= {"input", "holding"}:
+                    break  # nobody there
                 try:
-                    plan = one.plan()
-                    replies = [
-                        await line.read(unit, block.function, block.address, block.count, gap_s=one.minimum_gap_s)
-                        for block in plan.blocks
-                    ]
+                    reading = await _read(line, unit, one)
                 except RigError as error:
-                    if "exception" not in str(error):
-                        break  # nobody there
-                    heard = True
+                    if "no valid reply" in str(error):
+                        silent.add(function)
+                    else:
+                        heard = True
                     continue
                 heard = True
-                reading = plan.decode([reply.registers for reply in replies], replies[0].requested, replies[-1].received)
                 why = implausible(reading)
                 if why:
                     notes.append(f"unit {unit} answers at the registers of {path.stem}, but {why}")
@@ -121,6 +123,19 @@ async def probe_line(
             if heard and not any(one.unit_id == unit for one in found):
                 notes.append(f"unit {unit} answers, but no map fits")
     return found, notes
+
+
+async def _read(line: ModbusLine, unit: int, register_map: MeterMap) -> MeterReading:
+    """Read a unit once by a map, whose place in the chain is looked up first for SunSpec. Raises RigError."""
+    from bench.adapters.identity import locate
+
+    async def read(function: Function, address: int, count: int) -> Sequence[int]:
+        return (await line.read(unit, function, address, count, gap_s=register_map.minimum_gap_s)).registers
+
+    plan = (await locate(register_map, read)).register_map.plan()
+    gap_s = register_map.minimum_gap_s
+    replies = [await line.read(unit, one.function, one.address, one.count, gap_s=gap_s) for one in plan.blocks]
+    return plan.decode([reply.registers for reply in replies], replies[0].requested, replies[-1].received)
 
 
 async def listen(port: str, baud: int | None, within_s: float = 12.0) -> Found | None:
@@ -158,6 +173,7 @@ def _snippet(settings: TcpLine | SerialLine, unit: int, path: Path) -> str:
 @asynccontextmanager
 async def open_rig_meter(rig_name: str, name: str) -> AsyncIterator[tuple[Meter, Clock]]:
     """Open one meter of a rig, in real time; an emulated rig is started for it. Raises UsageError, RigError."""
+    from bench.adapters.modbus import ModbusMeter
     from bench.rig.meters import open_meters
 
     path, rig = find_rig(rig_name)
@@ -165,15 +181,19 @@ async def open_rig_meter(rig_name: str, name: str) -> AsyncIterator[tuple[Meter,
         raise UsageError(f"{path}: has no meter {name!r}; meters there: {', '.join(sorted(rig.meters)) or 'none'}")
     clock = LoopClock(wall_now())
     async with AsyncExitStack() as stack:
-        ports: dict[str, int | str] = {}
+        stack.enter_context(leased(rig, f"bench meter {name}"))
+        ports, lines = dict[str, int | str](), dict[str, int | str]()
         if rig.emulator is not None:
             from bench.rig.emulated import open_emulated_rig
 
             emulated = await stack.enter_async_context(open_emulated_rig(rig, path, clock, NOBODY, 1, virtual=True))
-            ports = dict(emulated.meter_ports)
+            ports, lines = dict(emulated.meter_ports), dict(emulated.line_ports)
         alone = rig.model_copy(update={"meters": {name: rig.meters[name]}})
-        instruments = await stack.enter_async_context(open_meters(alone, path, clock, ports))
-        yield instruments.meters[name], clock
+        instruments = await stack.enter_async_context(open_meters(alone, path, clock, ports, lines))
+        meter = instruments.meters[name]
+        if isinstance(meter, ModbusMeter):
+            await meter.identify()
+        yield meter, clock
 
 
 @asynccontextmanager
@@ -186,7 +206,9 @@ async def open_tcp_meter(host: str, port: int, unit_id: int, map_name: str) -> A
     clock = LoopClock(wall_now())
     settings = ModbusTcpMeter(kind="modbus-tcp", host=host, port=port, unit_id=unit_id, register_map=path)
     async with open_modbus_line("", TcpLine(kind="modbus-tcp", host=host, port=port), clock) as line:
-        yield ModbusMeter(path.stem, settings, register_map, line), clock
+        meter = ModbusMeter(path.stem, settings, register_map, line)
+        await meter.identify()
+        yield meter, clock
 
 
 async def qualify(meter: Meter, clock: Clock, seconds: float) -> tuple[MeterQuality, int]:
