@@ -78,7 +78,7 @@ def probe(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from bench.errors import UsageError
-    from bench.rig.meter_tools import listen, maps, probe_line
+    from bench.rig.meter_tools import line_snippet, listen, maps, probe_line
     from bench.settings.lines import SerialLine, TcpLine
 
     if not arguments.host and not arguments.port:
@@ -102,13 +102,18 @@ def probe(arguments: argparse.Namespace) -> int:
     for one in found:
         place = f"unit {one.unit_id}: " if one.unit_id is not None else ""
         print(f"{place}{one.model} ({one.name}): {_words(one.reading)}")
-    for unit in units:
-        same = [one.name for one in found if one.unit_id == unit]
+    best = []
+    for unit in dict.fromkeys(one.unit_id for one in found):
+        same = sorted((one for one in found if one.unit_id == unit), key=lambda one: -one.measures)
+        best.append(same[0])
         if len(same) > 1:
-            print(f"unit {unit}: {len(same)} maps are plausible ({', '.join(same)}): compare with the plate of the meter")
-    print("\n".join(notes))
-    for one in found:
-        print(f"\n{one.snippet}")
+            names = ", ".join(one.name for one in same)
+            print(f"unit {unit}: {len(same)} maps are plausible ({names}): compare with the plate of the meter")
+    if not found:
+        print("\n".join(notes))
+    on_a_line = any(one.unit_id is not None for one in best)
+    for snippet in filter(None, [line_snippet(settings) if on_a_line else "", *(one.snippet for one in best)]):
+        print(f"\n{snippet}")
     if not found:
         print("nothing found: look at unit, baud and parity in the meter's menu, A and B of the bus, and its supply")
     return 0 if found else NOTHING_FOUND

@@ -40,6 +40,8 @@ class Found:
     model: str
     unit_id: int | None
     reading: MeterReading
+    measures: int
+    """How many quantities the map has."""
     snippet: str
     """For the rig file."""
 
@@ -119,7 +121,7 @@ async def probe_line(
                 if why:
                     notes.append(f"unit {unit} answers at the registers of {path.stem}, but {why}")
                 else:
-                    found.append(Found(path.stem, one.model, unit, reading, _snippet(settings, unit, path)))
+                    found.append(Found(path.stem, one.model, unit, reading, len(one.quantities), _snippet(settings, unit, path)))
             if heard and not any(one.unit_id == unit for one in found):
                 notes.append(f"unit {unit} answers, but no map fits")
     return found, notes
@@ -155,19 +157,24 @@ async def listen(port: str, baud: int | None, within_s: float = 12.0) -> Found |
             except RigError:
                 continue
         lines = [f"[meters.{name}]", f'kind = "{name}"', f'port = "{port}"']
-        return Found(name, model, None, reading, "\n".join(lines))
+        return Found(name, model, None, reading, 0, "\n".join(lines))
     return None
 
 
 def _snippet(settings: TcpLine | SerialLine, unit: int, path: Path) -> str:
-    register_map = f'register_map = "../meters/{path.name}"'
+    head = f"[meters.{path.stem.replace('_', '-')}-{unit}]"
     if isinstance(settings, TcpLine) and settings.kind == "modbus-tcp":
-        lines = [f"[meters.{path.stem}]", 'kind = "modbus-tcp"', f'host = "{settings.host}"', f"port = {settings.port}"]
-        return "\n".join([*lines, f"unit_id = {unit}", register_map])
-    place = f'port = "{settings.port}"\nbaud = {settings.baud}\nparity = "{settings.parity}"' if isinstance(
-        settings, SerialLine) else f'host = "{settings.host}"\nport = {settings.port}'  # fmt: skip
-    line = f'[lines.bus]\nkind = "{settings.kind}"\n{place}\n'
-    return f'{line}\n[meters.{path.stem}]\nkind = "modbus"\nline = "bus"\nunit_id = {unit}\n{register_map}'
+        place = f'kind = "modbus-tcp"\nhost = "{settings.host}"\nport = {settings.port}'
+    else:
+        place = 'kind = "modbus"\nline = "bus"'
+    return f'{head}\n{place}\nunit_id = {unit}\nregister_map = "../meters/{path.name}"'
+
+
+def line_snippet(settings: TcpLine | SerialLine) -> str:
+    """Return the line for the rig file; empty for Modbus TCP, where each meter has an address of its own."""
+    if not isinstance(settings, SerialLine):
+        return ""
+    return f'[lines.bus]\nkind = "serial"\nport = "{settings.port}"\nbaud = {settings.baud}\nparity = "{settings.parity}"'
 
 
 @asynccontextmanager

@@ -68,7 +68,7 @@ def test_probe_prints_what_goes_into_the_rig_file(capsys: pytest.CaptureFixture[
     assert code == 0
     assert "unit 1: Eastron SDM630" in out
     assert "P 4600 W" in out
-    assert f'[meters.sdm630]\nkind = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\nunit_id = 1' in out
+    assert f'[meters.sdm630-1]\nkind = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\nunit_id = 1' in out
 
 
 def test_probe_refuses_implausible_values(capsys: pytest.CaptureFixture[str]) -> None:
