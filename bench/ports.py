@@ -125,6 +125,14 @@ class Meter(Protocol):
         ...
 
 
+class IdentifiedMeter(Meter, Protocol):
+    """A meter of the rig file, which tells at the begin of a run which one it is."""
+
+    async def identify(self) -> dict[str, Any]:
+        """Return the data of a METER_IDENTITY document. Raises RigError where it is silent or not the one it is said to be."""
+        ...
+
+
 class PowerSwitch(Protocol):
     """A contactor in the supply of a station, or of what loads it. It is open until told otherwise."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +20,22 @@ ReadRegisters = Callable[[Function, int, int], Awaitable[Sequence[int]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """Registers whose content stays the same for as long as it is the same meter: those of its serial number."""
+
+    function: Function
+    address: int
+    content: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Located:
     """A map with absolute addresses, and what the chain of SunSpec models tells of the device."""
 
     register_map: MeterMap
     model: str = ""
     serial_number: str = ""
+    constant: Constant | None = None
 
 
 async def locate(register_map: MeterMap, read: ReadRegisters) -> Located:
@@ -32,7 +44,8 @@ async def locate(register_map: MeterMap, read: ReadRegisters) -> Located:
         return Located(register_map, register_map.model)
     found = await find_meter(lambda address, count: read("holding", address, count), register_map.sunspec.models)
     model = f"{found.maker} {found.model}".strip() or register_map.model
-    return Located(register_map.at(found.base), model, found.serial_number)
+    constant = Constant("holding", found.serial_at, found.serial_content) if found.serial_number else None
+    return Located(register_map.at(found.base), model, found.serial_number, constant)
 
 
 def check_plausible(name: str, register_map: MeterMap, reading: MeterReading) -> None:
@@ -52,45 +65,64 @@ def check_plausible(name: str, register_map: MeterMap, reading: MeterReading) ->
     looked = [key for key in values if key.startswith("voltage")] if what == "voltage" else [probe.quantity]
     seen = [value for key in looked if (value := values.get(key)) is not None]
     if not any(probe.low <= value <= probe.high for value in seen):
+        dead = what == "voltage" and all(abs(value) < 1 for value in seen)
+        behind = ". A meter behind an open contactor has no voltage to show: wire it before the contactor" if dead else ""
         shown = ", ".join(f"{value:g}" for value in seen) or "no value"
         unit = UNITS[what]
         raise RigError(
             f"meter {name} shows {shown} {unit} as {what}: plausible are {probe.low:g} to {probe.high:g} {unit}. "
-            f"Is this meter really the {register_map.model} of its register map? Check unit_id, register_map and wiring"
+            f"Is this meter really the {register_map.model} of its register map? Check unit_id, register_map and wiring{behind}"
         )
 
 
-async def read_serial_number(register_map: MeterMap, read: ReadRegisters) -> str:
-    """Return the serial number as text; empty where the map knows no register for it or the meter refuses."""
+async def read_serial_number(register_map: MeterMap, read: ReadRegisters) -> tuple[str, Constant | None]:
+    """Return the serial number as text and its registers; ("", None) where the map knows none or the meter does not tell it.
+
+    It is asked twice: some meters tell only the first character at times (victronenergy/dbus-cgwacs).
+    """
     where = register_map.serial_number
-    if where is None:
-        return ""
-    try:
-        return text_of(await read(where.function, where.address, where.count), where.type, where.word_order)
-    except RigError:
-        return ""
+    for _ in range(2 if where is not None else 0):
+        assert where is not None
+        with suppress(RigError):
+            content = tuple(await read(where.function, where.address, where.count))
+            text = text_of(content, where.type, where.word_order)
+            if len(text) > 1:
+                return text, Constant(where.function, where.address, content)
+    return "", None
 
 
 def identity_of(
     name: str, settings: AnyMeter, register_map: MeterMap | None, serial_number: str, model: str = ""
 ) -> dict[str, Any]:
-    """Return the data of a METER_IDENTITY document: the rig file's accuracy, unless another meter hangs there."""
+    """Return the data of a METER_IDENTITY document: the rig file's accuracy, unless another meter hangs there.
+
+    Args:
+        serial_number: what the meter tells; empty where it does not.
+    """
     wanted = settings.serial_number
-    differs = bool(wanted and serial_number and wanted.strip() != serial_number)
-    accuracy, certificate = None, ""
+    differs = bool(wanted and serial_number and _bare(wanted) != _bare(serial_number))
+    accuracy, certificate, doubt = None, "", ""
     if settings.accuracy is not None and not differs:
         accuracy = settings.accuracy.model_dump(mode="json")
         certificate = settings.accuracy.certificate
         reason = "as the rig file says"
-        if wanted:
-            reason += f"; serial number {wanted} {'found' if serial_number else 'not checked: the meter does not tell it'}"
+        if wanted and serial_number:
+            reason += f"; serial number {wanted} found"
+        elif wanted or certificate:
+            whose = f"has serial number {wanted}" if wanted else f"is the one of certificate {certificate}"
+            why = "the meter does not tell its number" if wanted else "the rig file has no serial_number for it"
+            doubt = f"that it {whose} was not checked: {why}"
+            reason += f"; {doubt}"
     else:
         accuracy = data_sheet(register_map)
         reason = "the rig file says nothing of it"
         if differs:
-            reason = f"the meter tells serial number {serial_number}, the rig file {wanted}: what it says holds for another meter"
+            doubt = f"the meter tells serial number {serial_number}, the rig file {wanted}: what it says holds for another meter"
+            reason = doubt
         source = register_map.accuracy.source if register_map is not None and register_map.accuracy is not None else ""
-        reason += f"; data sheet: {source}" if source else "; the register map has no data sheet"
+        reason += f"; data sheet: {source}" if source else "; no data sheet is known"
+        if accuracy is None:
+            doubt = f"{doubt}; its accuracy is not known".removeprefix("; ")
     return {
         "meter": name,
         "model": model or (register_map.model if register_map is not None else ""),
@@ -98,7 +130,13 @@ def identity_of(
         "certificate": certificate,
         "accuracy": accuracy,
         "reason": reason,
+        "doubt": doubt,
     }
+
+
+def _bare(serial_number: str) -> str:
+    """Return a serial number without what differs from plate to register: blanks, hyphens, case, leading zeros."""
+    return re.sub(r"[\s-]", "", serial_number).casefold().lstrip("0")
 
 
 def data_sheet(register_map: MeterMap | None) -> dict[str, Any] | None:

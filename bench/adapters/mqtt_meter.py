@@ -10,6 +10,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
+from bench.adapters.identity import identity_of
 from bench.adapters.mqtt import open_mqtt
 from bench.domain.meter import MeterReading
 from bench.errors import RigError
@@ -46,6 +47,10 @@ class MqttMeter:
         """Take a message that was not retained; in the loop's own thread."""
         self._parts[topic] = _Part(payload, self._clock.now(), self._clock.monotonic())
         self._news.set()
+
+    async def identify(self) -> dict[str, Any]:
+        """Return a METER_IDENTITY's data: a message tells no serial number."""
+        return identity_of(self.name, self._settings, None, "")
 
     async def read(self) -> MeterReading:
         """Wait for the next reading. Raises RigError where none is complete within `timeout_s`, or one cannot be read."""

@@ -8,19 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+from bench.adapters.identity import identity_of
 from bench.adapters.serial_port import PortSettings, SerialStream, open_serial_stream
 from bench.domain.meter import MeterReading
 from bench.errors import RigError
 from bench.ports import Clock
 from bench.settings.instruments import P1Meter, SmlMeter
-from bench.wire.p1 import WIRES, P1Framer, decode_p1
-from bench.wire.sml import SmlFramer, decode_sml
+from bench.wire.p1 import WIRES, P1Framer, decode_p1, p1_serial_number
+from bench.wire.sml import SmlFramer, decode_sml, sml_serial_number
 from bench.wire.telegrams import Framer
 
 BITS_PER_CHARACTER: Final = 10
 Decode = Callable[[bytes, datetime, datetime], MeterReading]
+Settings = P1Meter | SmlMeter
 
 
 class PushMeter:
@@ -30,9 +32,10 @@ class PushMeter:
     at the port's speed is part of the interval in which the reading lies; how old the values in it are is the meter's latency.
     """
 
-    def __init__(self, name: str, port: PortSettings, framer: Framer, decode: Decode, clock: Clock, timeout_s: float) -> None:
+    def __init__(self, name: str, settings: Settings, port: PortSettings, framer: Framer, decode: Decode, clock: Clock) -> None:
         self.name = name
-        self._port, self._framer, self._decode, self._clock, self._timeout_s = port, framer, decode, clock, timeout_s
+        self._settings, self._timeout_s = settings, settings.timeout_s
+        self._port, self._framer, self._decode, self._clock = port, framer, decode, clock
         self._chunks: deque[tuple[int, datetime]] = deque()
         self._position = self._told = 0
         self._latest: tuple[bytes, datetime, datetime] | None = None
@@ -55,6 +58,31 @@ class PushMeter:
 
     async def read(self) -> MeterReading:
         """Return the latest telegram, or wait for the next. Raises RigError after the time-out, or for a bad telegram."""
+        raw, began, ended = await self._telegram()
+        self._latest = None
+        try:
+            return self._decode(raw, began, ended)
+        except ValueError as error:
+            raise RigError(f"{self._where()}: {error}") from None
+
+    async def identify(self) -> dict[str, Any]:
+        """Return a METER_IDENTITY's data with the number that the meter's telegram tells. Raises RigError as `read` does.
+
+        The telegram is still there to be read; a bad one is passed over once, for it may have been cut off.
+        """
+        for last in (False, True):
+            raw, began, ended = await self._telegram()
+            try:
+                self._decode(raw, began, ended)
+                break
+            except ValueError as error:
+                if last:
+                    raise RigError(f"{self._where()}: {error}") from None
+                self._latest = None
+        told = p1_serial_number(raw) if isinstance(self._settings, P1Meter) else sml_serial_number(raw)
+        return identity_of(self.name, self._settings, None, told)
+
+    async def _telegram(self) -> tuple[bytes, datetime, datetime]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 while self._latest is None:
@@ -62,12 +90,7 @@ class PushMeter:
                     await self._news.wait()
         except TimeoutError:
             raise RigError(f"{self._where()}: no telegram within {self._timeout_s:g} s: {self._why()}") from None
-        raw, began, ended = self._latest
-        self._latest = None
-        try:
-            return self._decode(raw, began, ended)
-        except ValueError as error:
-            raise RigError(f"{self._where()}: {error}") from None
+        return self._latest
 
     def _moment(self, position: int) -> datetime:
         """Return when the byte at this place of the stream came: so long before its chunk was read as the wire needs."""
@@ -107,7 +130,7 @@ async def open_p1_meter(name: str, settings: P1Meter, clock: Clock, port: str | 
     wire = WIRES[settings.version]
     place = PortSettings(port or settings.port, wire.baud, wire.data_bits, wire.parity)
     decode = partial(_decode_p1, settings)
-    async with _opened(PushMeter(name, place, P1Framer(), decode, clock, settings.timeout_s), place) as meter:
+    async with _opened(PushMeter(name, settings, place, P1Framer(), decode, clock), place) as meter:
         yield meter
 
 
@@ -119,5 +142,5 @@ def _decode_p1(settings: P1Meter, raw: bytes, requested: datetime, received: dat
 async def open_sml_meter(name: str, settings: SmlMeter, clock: Clock, port: str | None = None) -> AsyncIterator[PushMeter]:
     """Listen to an SML port until the end; `port` and errors as for P1."""
     place = PortSettings(port or settings.port, settings.baud)
-    async with _opened(PushMeter(name, place, SmlFramer(), decode_sml, clock, settings.timeout_s), place) as meter:
+    async with _opened(PushMeter(name, settings, place, SmlFramer(), decode_sml, clock), place) as meter:
         yield meter

@@ -13,7 +13,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=list_files)
     command = commands.add_parser("check", help="check a scenario, rig, meter, price or target file")
-    command.add_argument("file", type=Path)
+    command.add_argument("file", type=Path, nargs="+")
     command.set_defaults(func=check)
     command = commands.add_parser("verify", help="check a run's chain and recompute its verdict from the journal alone")
     command.add_argument("run", type=Path, help="folder of the run")
@@ -41,11 +41,18 @@ def list_files(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Check one file; a wrong one is a UsageError."""
+    """Check files one after the other; a wrong one is a UsageError once all were looked at."""
+    from bench.errors import UsageError
     from bench.rig.files import check_file
 
-    kind = check_file(arguments.file)
-    print(f"{arguments.file}: a sound {kind} file")
+    wrong: list[str] = []
+    for file in arguments.file:
+        try:
+            print(f"{file}: a sound {check_file(file)} file")
+        except UsageError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError("\n".join(wrong))
     return 0
 
 

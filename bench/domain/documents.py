@@ -45,7 +45,8 @@ class Kind(StrEnum):
     """`meter`, `requested`, `reason`: an outage, never a zero."""
     METER_IDENTITY = "meter.identity"
     """`meter`, `model`, `serial_number` (as the meter tells it), `certificate` (its number; empty where
-    there is none or where the serial number voids it), `accuracy` in force (as in the rig file; None: not known), `reason`."""
+    there is none or where the serial number voids it), `accuracy` in force (as in the rig file; None: not known), `reason`,
+    `doubt` (what the report has to warn of; empty where the number on the certificate was found)."""
     LINK_FAULT = "link.fault"
     """`station` (under test), `mode` (how the relay before the CSMS disturbs all its connections), `seconds`, and `direction`,
     `delay_s`, `bytes_per_s` where the mode has them; `mode` none: it ended."""

@@ -114,6 +114,10 @@ def proven_section(judgement: Judgement, documents: Sequence[Document], start: D
         not_proven.append(
             "That the meter reads right: it was not proven before the run, its accuracy is taken from the rig file."
         )
+    not_proven += [
+        f"Meter {one.data['meter']}: {one.data['doubt']}."
+        for one in documents if one.kind == Kind.METER_IDENTITY and one.data.get("doubt")
+    ]  # fmt: skip
     if start.data.get("mode") == "virtual":
         not_proven.append("Anything about hardware: station, EV and meter were emulated.")
     seeded = [one.data for one in documents if one.kind == Kind.FAULT_SEEDED]

@@ -7,12 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.adapters.guard import LocalGuard, open_guard
-from bench.adapters.modbus import ModbusMeter
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import UsageError
-from bench.ports import Clock, Guard, IdSource, Journal, Meter, PowerSwitch, RigControl, Witness
+from bench.ports import Clock, Guard, IdSource, Journal, PowerSwitch, RigControl, Witness
 from bench.rig.actuators import open_actuators, open_held
 from bench.rig.meters import open_meters
 from bench.runs.bench import Bench
@@ -62,7 +61,9 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
             controls, witnesses = {rig.station[0].id: control}, {rig.station[0].id: control}
         guard = await _open_guard(order, clock, switches, wired, stack)
         instruments = await stack.enter_async_context(open_meters(rig, order.rig_path, clock, ports, {**lines, **wired}))
-        await _identify(instruments.meters, journal)
+        identities = {name: await meter.identify() for name, meter in instruments.meters.items()}
+        for identity in identities.values():
+            journal.write(Kind.METER_IDENTITY, identity)
         actuators = await stack.enter_async_context(
             open_actuators(
                 rig, order.rig_path, clock, journal, instruments.line, controls, witnesses, guard.switches, guard.loads, wired
@@ -77,7 +78,9 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         fault = order.fault or scenario.fault
         if fault is not None:
             await _seed(fault, controls, journal)
-        yield Bench(rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link)
+        yield Bench(
+            rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link, identities
+        )
 
 
 async def _open_guard(
@@ -93,13 +96,6 @@ async def _open_guard(
         guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, rig.safety.heartbeat_s))
         return guard
     return LocalGuard({}, {})
-
-
-async def _identify(meters: Mapping[str, Meter], journal: Journal) -> None:
-    """Write down which meter each is, and how far it can be trusted, before anything is measured."""
-    for meter in meters.values():
-        if isinstance(meter, ModbusMeter):
-            journal.write(Kind.METER_IDENTITY, await meter.identify())
 
 
 async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journal) -> None:

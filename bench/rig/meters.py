@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.adapters.modbus import ModbusMeter
 from bench.adapters.modbus_line import ModbusLine, open_modbus_line
 from bench.errors import RigError, UsageError
-from bench.ports import Clock, Meter
+from bench.ports import Clock, IdentifiedMeter
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter, P1Meter, SmlMeter
 from bench.settings.lines import TcpLine
 from bench.settings.meter import load_meter_map
@@ -23,7 +23,7 @@ class Instruments:
     """The meters of a rig by name, and its Modbus lines, each opened when it is first asked for."""
 
     def __init__(self, rig: RigSettings, clock: Clock, line_ports: Ports, stack: AsyncExitStack) -> None:
-        self.meters: dict[str, Meter] = {}
+        self.meters: dict[str, IdentifiedMeter] = {}
         self.lines: dict[str, ModbusLine] = {}
         self.rig, self.clock, self._ports, self.stack = rig, clock, line_ports, stack
         self._own: dict[tuple[str, int], ModbusLine] = {}
@@ -64,7 +64,9 @@ async def open_meters(
         yield instruments
 
 
-async def _open(name: str, settings: AnyMeter, instruments: Instruments, rig_path: Path, port: int | str | None) -> Meter:
+async def _open(
+    name: str, settings: AnyMeter, instruments: Instruments, rig_path: Path, port: int | str | None
+) -> IdentifiedMeter:
     match settings:
         case ModbusTcpMeter():
             register_map = load_meter_map(rig_path, settings)

@@ -40,3 +40,5 @@ class Bench:
     """Facts of this computer: ports, versions. They never enter the journal."""
     link: Link | None = None
     """What can disturb the connections of stations; None where the rig file has no [link]."""
+    identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What METER_IDENTITY says, by the meter's name."""

@@ -13,7 +13,6 @@ from bench.domain.settling import CurrentSample, plateau, settling_interval
 from bench.errors import RigError, StationError
 from bench.ports import Meter
 from bench.runs.procedure import Procedure
-from bench.settings.instruments import MeterAccuracy
 
 INTERVAL_S: Final = 0.5
 """Between two readings."""
@@ -51,7 +50,7 @@ class EvseWatch:
         self._bench, self._evse = procedure.bench, procedure.evse
         settings = self._bench.settings.meters[procedure.evse.meter]
         self._latency = settings.latency_s
-        self._accuracy = settings.accuracy or MeterAccuracy(current_percent=0, power_percent=0)
+        self._accuracy = self._bench.identities.get(procedure.evse.meter, {}).get("accuracy") or {}
         self._key = ("TxDefaultProfile", procedure.evse.id, 0, "")
         self._answered = 0.0
         self.found = Observed()
@@ -114,8 +113,12 @@ class EvseWatch:
         await self._zero()
 
     def _settling(self, name: str, samples: list[CurrentSample], limit: float, accepted: float) -> None:
+        percent = self._accuracy.get("current_percent")
+        if percent is None:
+            self._not(name, f"the accuracy of meter {self._meter.name} is not known: give it in the rig file")
+            return
         final = plateau(samples, HOLD_S, SPREAD_A)
-        reach = TOLERANCE_A + self._accuracy.current_percent / 100 * HIGH_A + self._accuracy.current_resolution_a
+        reach = TOLERANCE_A + percent / 100 * HIGH_A + self._accuracy["current_resolution_a"]
         if final is None:
             self._not(name, "the current did not come to rest")
         elif final > limit + reach:

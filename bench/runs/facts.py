@@ -77,7 +77,7 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
     features = station["features"]
     for evse in station["evse"]:
         meter = rig["meters"].get(evse["meter"])
-        accuracy = (meter["accuracy"] or {}) if meter else {}
+        accuracy = meter["accuracy"] if meter else None
         yield EvseFacts(
             station=station["id"],
             evse_id=evse["id"],
@@ -85,8 +85,8 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
             phases=tuple(evse["phases"]),
             supply=Supply(features["nominal_voltage_v"], features["supply_phases"]),
             product_tolerance_a=features["product_tolerance_a"],
-            current=Accuracy(accuracy.get("current_percent", 0), accuracy.get("current_resolution_a", 0)),
-            power=Accuracy(accuracy.get("power_percent", 0), accuracy.get("power_resolution_w", 0)),
+            current=_accuracy(accuracy, "current_percent", "current_resolution_a"),
+            power=_accuracy(accuracy, "power_percent", "power_resolution_w"),
             latency_s=tuple(meter["latency_s"]) if meter else (0.0, 0.0),
             current_type=features.get("current_type", "AC"),
             max_current_a=evse.get("max_current_a", 0.0),
@@ -96,8 +96,8 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
 
 def _accuracy(data: Mapping[str, Any] | None, percent: str, resolution: str) -> Accuracy:
     """Return the accuracy in force; a meter of which nobody said it is not known, whatever the rig file says."""
-    known = data is not None and data[percent] is not None
-    return Accuracy(data[percent], data[resolution]) if known and data is not None else Accuracy(0, 0, known=False)
+    known = data is not None and data.get(percent) is not None
+    return Accuracy(data[percent], data.get(resolution, 0)) if known and data is not None else Accuracy(0, 0, known=False)
 
 
 def readings(features: Mapping[str, Any]) -> OracleOptions:

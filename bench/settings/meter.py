@@ -18,10 +18,11 @@ Unit = Literal["V", "A", "W", "Wh", "Hz"]
 UNITS: Final[dict[str, Unit]] = {"voltage": "V", "current": "A", "power": "W", "energy": "Wh", "frequency": "Hz"}
 LAST_ADDRESS: Final = 0xFFFF
 CLASS_PERCENT: Final[dict[str, float]] = {
-    "EN 50470-3 class A": 2.0, "EN 50470-3 class B": 1.0, "EN 50470-3 class C": 0.5,
+    "EN 50470-3 class A": 3.5, "EN 50470-3 class B": 2.0, "EN 50470-3 class C": 1.0,
     "IEC 62053-21 class 1": 1.0, "IEC 62053-21 class 2": 2.0, "IEC 62053-22 class 0.2S": 0.2, "IEC 62053-22 class 0.5S": 0.5,
 }  # fmt: skip
-"""Limits of error of the active energy at reference conditions and unity power factor, from the transitional current up."""
+"""Limits of error of the active energy. EN 50470-3: the largest that directive 2014/32/EU, annex V, table 2 allows at 5 to 30 °C.
+IEC: the class index itself, which is the limit at reference conditions and unity power factor."""
 
 
 class BlockSettings(Settings):
@@ -113,10 +114,13 @@ class SerialNumberSettings(Settings):
 
 
 class DataSheetAccuracy(Settings):
-    """What the maker promises of this model, at reference conditions; a certificate of one meter stands in the rig file."""
+    """What the maker promises of `model`, at reference conditions; a certificate of one meter stands in the rig file.
+
+    For an alias, or a version with another range, the rig file has to say it.
+    """
 
     source: str = Field(min_length=1)
-    """The maker's document."""
+    """What was read, and what was taken for what it does not say."""
     energy_class: str = ""
     """Accuracy class of the active energy with its standard; where `power_percent` is absent its limit counts for power."""
     current_percent: float | None = Field(default=None, ge=0, le=20)
@@ -163,11 +167,11 @@ class MeterMap(Settings):
     aliases: tuple[str, ...] = ()
     """Other products with the same registers."""
     baud: int | None = Field(default=None, ge=300, le=921_600)
-    """As the maker delivers it; likewise `parity` and `unit_id`. They help to find a meter; what holds is the rig file."""
+    """What is tried first to find a meter; likewise `parity` and `unit_id`. What holds is the rig file."""
     parity: Parity | None = None
     unit_id: int = Field(default=1, ge=1, le=247)
     source: str = Field(min_length=1)
-    """The maker's document, and how its numbers become 0-based addresses."""
+    """What was consulted for these registers, and what was not: a maker's document only where somebody read it."""
     word_order: WordOrder
     """big: the high word of a longer type comes first."""
     minimum_gap_s: float = Field(default=0.1, ge=0, le=10)

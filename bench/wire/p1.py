@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -21,6 +22,7 @@ P1Version = Literal["2.2", "4", "5", "fluvius", "luxembourg", "sweden"]
 MAX_TELEGRAM: Final = 1 << 18
 """Bytes after which what began as a telegram is given up."""
 _BEGIN: Final = re.compile(rb"/[A-Za-z]{3}[0-9]")
+_NUMBERS: Final = (re.compile(rb"^0-0:96\.1\.1\(([^()]*)\)", re.M), re.compile(rb"^0-0:96\.1\.0\(([^()]*)\)", re.M))
 _LINE: Final = re.compile(r"(\d-\d:[\d.]+(\([^()]*\))+|\([^()]*\)|[/!].*)?")
 _UNITS: Final = {"kW": 1000, "W": 1, "kWh": 1000, "Wh": 1, "V": 1, "A": 1}
 _PHASES: Final = ("L1", "L2", "L3")
@@ -112,6 +114,20 @@ def decode_p1(raw: bytes, version: P1Version, requested: datetime, received: dat
         frequency_hz=None,
         registers={"p1": raw.hex()},
     )  # fmt: skip
+
+
+def p1_serial_number(raw: bytes) -> str:
+    """Return the meter's number: of 0-0:96.1.1, else 96.1.0, whose hexadecimal digits stand for text; empty where it has none."""
+    for pattern in _NUMBERS:
+        found = pattern.search(raw)
+        if found and found[1]:
+            number = found[1].decode("ascii", errors="replace")
+            with suppress(ValueError):
+                text = bytes.fromhex(number).decode("ascii")
+                if text.isprintable():
+                    return text.strip()
+            return number
+    return ""
 
 
 def _phase_power(values: Mapping[str, float], phase: str) -> float | None:

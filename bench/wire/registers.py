@@ -204,13 +204,16 @@ def _slot(register: Register, power_of_ten: tuple[int, int] | None) -> _Slot:
 def text_of(registers: Sequence[int], kind: TextType, word_order: WordOrder = "big") -> str:
     """Return a serial number as the meter's plate shows it; empty where the registers hold none (all 0 or all 0xFFFF).
 
-    ascii: two characters in a word, blanks and NULs around it dropped; bcd: four digits in a word; hex: as hexadecimal digits.
+    ascii: two characters in a word, or one in its low byte; what follows a NUL and blanks around it are dropped.
+    bcd: four digits in a word; hex: as hexadecimal digits.
     """
     words = registers[::-1] if word_order == "little" else registers
     content = struct.pack(f">{len(words)}H", *words)
     if not content.strip(b"\0") or not content.strip(b"\xff"):
         return ""
     if kind == "ascii":
+        if len(content) > 2 and not content[::2].strip(b"\0"):
+            content = content[1::2]
         text = content.split(b"\0", 1)[0].decode("ascii", errors="replace")
         return "".join(one for one in text if one.isprintable()).strip()
     if kind == "bcd":

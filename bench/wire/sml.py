@@ -73,6 +73,19 @@ def decode_sml(raw: bytes, requested: datetime, received: datetime) -> MeterRead
     )  # fmt: skip
 
 
+def sml_serial_number(raw: bytes) -> str:
+    """Return the server id (DIN 43863-5) of a sound telegram as hexadecimal digits; empty where the meter tells none."""
+    from smllib.reader import SmlStreamReader
+
+    reader = SmlStreamReader()
+    reader.add(raw)
+    frame = reader.get_frame()
+    for message in [] if frame is None else frame.parse_frame():
+        if number := getattr(message.message_body, "server_id", None):
+            return str(number).upper()
+    return ""
+
+
 def _values(raw: bytes) -> dict[str, float]:
     """Return the quantities by OBIS code, in V, A, W, Wh and Hz. Raises ValueError."""
     from smllib.errors import CrcError

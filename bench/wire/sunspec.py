@@ -34,12 +34,16 @@ class SunSpecMeter:
     maker: str = ""
     model: str = ""
     serial_number: str = ""
+    serial_at: int = 0
+    """Address of the registers of the serial number, where there is one."""
+    serial_content: tuple[int, ...] = ()
 
 
 async def find_meter(read: Read, wanted: Iterable[int]) -> SunSpecMeter:
     """Return the first of these models in the chain. Raises RigError where there is no chain, no such model, or no end."""
     address = await _begin(read)
     told = {"maker": "", "model": "", "serial_number": ""}
+    serial_at, content = 0, tuple[int, ...]()
     models, seen = set(wanted), list[int]()
     for _ in range(_MOST_MODELS):
         identity, length = await read(address, 2)
@@ -47,10 +51,11 @@ async def find_meter(read: Read, wanted: Iterable[int]) -> SunSpecMeter:
             known = ", ".join(map(str, seen)) or "none"
             raise RigError(f"its SunSpec chain has no model {' or '.join(map(str, sorted(models)))}; it has {known}")
         if identity in models:
-            return SunSpecMeter(identity, address, **told)
+            return SunSpecMeter(identity, address, **told, serial_at=serial_at, serial_content=content)
         if identity == COMMON:
             for name, (offset, count) in zip(told, (_MAKER, _MODEL, _SERIAL), strict=True):
-                told[name] = text_of(await read(address + offset, count), "ascii")
+                serial_at, content = address + offset, tuple(await read(address + offset, count))
+                told[name] = text_of(content, "ascii")
         seen.append(identity)
         address += 2 + length
         if address > END - 1:

@@ -63,7 +63,7 @@ def test_without_a_certificate_the_data_sheet_counts(tmp_path: Path) -> None:
     found = identity(run(tmp_path / "run", METERS / "sdm630.toml"))
     assert found["serial_number"] == ""
     assert (found["accuracy"]["current_percent"], found["accuracy"]["current_resolution_a"]) == (0.0, 1.0)
-    assert "SDM630 user manual" in found["reason"]
+    assert "SDM630-MBus V2" in found["reason"]
 
 
 def test_an_implausible_meter_is_refused(tmp_path: Path) -> None:
