@@ -32,7 +32,7 @@ lint: setup
 deep: setup       ## the property tests with many more examples; writes docs/deep-report.txt, to be committed
 	HYPOTHESIS_PROFILE=deep $(RUN)/python -m pytest -n 2 -q -p no:cacheprovider --hypothesis-seed=$(SEED) \
 	    tests/unit tests/loopback tests/procedures > .deep.tmp 2>&1; code=$$?; tail -n 15 .deep.tmp; \
-	{ echo "make deep"; echo "commit $$(git rev-parse HEAD)"; echo "seed $(SEED), 5000 examples a property, 20000 stacks, 50 kills, every seeded defect"; \
+	{ echo "make deep"; echo "commit $$(git rev-parse HEAD)"; echo "seed $(SEED), 5000 examples a property, 20000 stacks, 100000 reads of a bad line, 50 kills restored, 50 kills guarded, every seeded defect"; \
 	  tail -n 1 .deep.tmp; } > docs/deep-report.txt; rm -f .deep.tmp; exit $$code
 
 bench: setup      ## the benchmarks; each prints ratios measured in one run and exits 1 above its limit
