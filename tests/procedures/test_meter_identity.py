@@ -45,12 +45,20 @@ def test_the_right_serial_number_keeps_the_certificate(tmp_path: Path) -> None:
     assert outcome.judgement.verdict.verdict is Verdict.PASS
 
 
+def test_a_certificate_that_nobody_could_check_is_doubted(tmp_path: Path) -> None:
+    """The SDM630 tells no number: its certificate stays in force, and the report says what was not proven."""
+    outcome = run(tmp_path / "run", METERS / "sdm630.toml", "4711", CERTIFIED)
+    assert identity(outcome)["certificate"] == "C-17"
+    assert outcome.judgement.verdict.verdict is Verdict.PASS
+    assert "that it has serial number 4711 was not checked" in (outcome.folder / "report.html").read_text()
+
+
 def test_another_serial_number_voids_the_certificate(tmp_path: Path) -> None:
     """The certificate is another meter's and the map has no data sheet: nothing is judged by it, also when replayed."""
     outcome = run(tmp_path / "run", METERS / "abb-b23.toml", "10000002", CERTIFIED)
     found = identity(outcome)
     assert (found["certificate"], found["accuracy"]) == ("", None)
-    assert "10000002" in found["reason"]
+    assert "10000002" in found["doubt"]
     assert outcome.judgement.verdict.verdict is Verdict.INCONCLUSIVE
     assert any("accuracy not known" in reason for one in outcome.judgement.verdict.checks for reason in one.reasons)
     recorded = verify_run(outcome.folder).recorded
