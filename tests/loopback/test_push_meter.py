@@ -177,8 +177,8 @@ async def test_faults_of_the_port(fault: str, reason: str) -> None:
 @pytest.mark.parametrize(("kind", "number"), [("p1", "EMU00000001"), ("sml", "0A01454D550000000001")])
 async def test_a_meter_that_sends_by_itself_tells_its_number(kind: str, number: str) -> None:
     """The identity takes no telegram away: the next reading is the one it was told by."""
-    settings: Any = {"p1": P1Meter, "sml": SmlMeter}[kind](kind=kind, serial_number="17")
-    opened: Any = {"p1": open_p1_meter, "sml": open_sml_meter}[kind]
+    model, opened = ((P1Meter, open_p1_meter), (SmlMeter, open_sml_meter))[kind == "sml"]
+    settings: Any = model.model_validate({"kind": kind, "serial_number": "17"})
     async with open_lab(building(kind)) as lab, opened("house", settings, lab.clock, lab.rig.meter_devices["house"]) as meter:
         found = await meter.identify()
         at = lab.clock.now()

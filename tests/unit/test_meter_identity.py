@@ -32,7 +32,7 @@ def identity(told: str, **settings: Any) -> dict[str, Any]:
     [
         ({"serial_number": "17", "accuracy": CERTIFIED}, "17", "C-17", ""),
         ({"serial_number": "00 1A-7", "accuracy": CERTIFIED}, "1a7", "C-17", ""),
-        ({"serial_number": "17", "accuracy": CERTIFIED}, "", "C-17", "serial number 17 was not checked: the meter does not tell it"),
+        ({"serial_number": "17", "accuracy": CERTIFIED}, "", "C-17", "serial number 17 was not checked: the meter does not"),
         ({"accuracy": CERTIFIED}, "17", "C-17", "certificate C-17 was not checked: the rig file has no serial_number"),
         ({"serial_number": "18", "accuracy": CERTIFIED}, "17", "", "tells serial number 17, the rig file 18"),
         ({}, "17", "", "its accuracy is not known"),
