@@ -100,7 +100,7 @@ def identity_of(
         serial_number: what the meter tells; empty where it does not.
     """
     wanted = settings.serial_number
-    differs = bool(wanted and serial_number and _bare(wanted) != _bare(serial_number))
+    differs = bool(wanted and serial_number and bare_number(wanted) != bare_number(serial_number))
     accuracy, certificate = None, ""
     if settings.accuracy is not None and not differs:
         accuracy = settings.accuracy.model_dump(mode="json")
@@ -134,7 +134,7 @@ def identity_of(
     }
 
 
-def _bare(serial_number: str) -> str:
+def bare_number(serial_number: str) -> str:
     """Return a serial number without what differs from plate to register: blanks, hyphens, case, leading zeros."""
     return re.sub(r"[\s-]", "", serial_number).casefold().lstrip("0")
 
