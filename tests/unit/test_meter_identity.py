@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from bench.adapters.clock import LoopClock
 from bench.adapters.identity import check_plausible, identity_of, read_serial_number
+from bench.adapters.mqtt_meter import MqttMeter
 from bench.domain.meter import MeterReading
 from bench.errors import RigError
 from bench.settings.base import load
 from bench.settings.instruments import ModbusTcpMeter
+from bench.settings.instruments import MqttMeter as MqttMeterSettings
 from bench.settings.meter import MeterMap
 from bench.wire.registers import text_of
 from tests.support import EPOCH
@@ -82,3 +85,12 @@ def test_a_dead_meter_is_told_apart_from_a_wrong_one() -> None:
         with pytest.raises(RigError, match="Is this meter really the ABB B23") as error:
             check_plausible("m", ABB, reading)
         assert ("wire it before the contactor" in str(error.value)) is hint
+
+
+async def test_a_meter_that_publishes_tells_no_number() -> None:
+    """It is identified all the same, by what the rig file says, and nothing is waited for."""
+    quantity = {"power_total": {"path": "p"}}
+    settings = MqttMeterSettings.model_validate({"kind": "mqtt", "topic": "t", "quantity": quantity, "serial_number": "17"})
+    found = await MqttMeter("m", settings, LoopClock(EPOCH)).identify()
+    assert (found["serial_number"], found["accuracy"]) == ("", None)
+    assert "the meter does not tell it; its accuracy is not known" in found["doubt"]
