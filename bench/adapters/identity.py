@@ -100,29 +100,29 @@ def identity_of(
         serial_number: what the meter tells; empty where it does not.
     """
     wanted = settings.serial_number
-    differs = bool(wanted and serial_number and _bare(wanted) != _bare(serial_number))
-    accuracy, certificate, doubt = None, "", ""
+    differs = bool(wanted and serial_number and bare_number(wanted) != bare_number(serial_number))
+    accuracy, certificate = None, ""
     if settings.accuracy is not None and not differs:
         accuracy = settings.accuracy.model_dump(mode="json")
         certificate = settings.accuracy.certificate
         reason = "as the rig file says"
-        if wanted and serial_number:
-            reason += f"; serial number {wanted} found"
-        elif wanted or certificate:
-            whose = f"has serial number {wanted}" if wanted else f"is the one of certificate {certificate}"
-            why = "the meter does not tell its number" if wanted else "the rig file has no serial_number for it"
-            doubt = f"that it {whose} was not checked: {why}"
-            reason += f"; {doubt}"
     else:
         accuracy = data_sheet(register_map)
-        reason = "the rig file says nothing of it"
-        if differs:
-            doubt = f"the meter tells serial number {serial_number}, the rig file {wanted}: what it says holds for another meter"
-            reason = doubt
         source = register_map.accuracy.source if register_map is not None and register_map.accuracy is not None else ""
+        reason = "what the rig file says is another meter's" if differs else "the rig file says nothing of it"
         reason += f"; data sheet: {source}" if source else "; no data sheet is known"
-        if accuracy is None:
-            doubt = f"{doubt}; its accuracy is not known".removeprefix("; ")
+    doubts = []
+    if differs:
+        doubts += [f"it tells serial number {serial_number}, the rig file {wanted}: what that says holds for another meter"]
+    elif wanted and not serial_number:
+        doubts += [f"that it has serial number {wanted} was not checked: the meter does not tell it"]
+    elif certificate and not wanted:
+        doubts += [f"that it is the one of certificate {certificate} was not checked: the rig file has no serial_number for it"]
+    if accuracy is None:
+        doubts += ["its accuracy is not known, so nothing can be judged by it"]
+    doubt = "; ".join(doubts)
+    if wanted and serial_number and not differs:
+        reason += f"; serial number {wanted} found"
     return {
         "meter": name,
         "model": model or (register_map.model if register_map is not None else ""),
@@ -134,7 +134,7 @@ def identity_of(
     }
 
 
-def _bare(serial_number: str) -> str:
+def bare_number(serial_number: str) -> str:
     """Return a serial number without what differs from plate to register: blanks, hyphens, case, leading zeros."""
     return re.sub(r"[\s-]", "", serial_number).casefold().lstrip("0")
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from bench.adapters import host
 from bench.adapters.clock import LoopClock, wall_now
+from bench.adapters.identity import bare_number
 from bench.adapters.ids import SystemIds
 from bench.adapters.interfaces import is_loopback
 from bench.adapters.lease import LeaseHeldError, all_held
@@ -267,20 +268,23 @@ async def _meter(rig: RigSettings, rig_path: Path, name: str) -> Finding:
     try:
         async with open_meters(rig, rig_path, LoopClock(wall_now())) as instruments:
             meter = instruments.meters[name]
-            identify = getattr(meter, "identify", None)  # a mapped meter tells what it is
-            identity: dict[str, Any] = await identify() if identify is not None else {}
+            identity = await meter.identify()
             reading = await meter.read()
     except (BenchError, OSError) as error:
         remedy = "check its cable and power, address, unit id and baud rate, and its register map"
         return Finding("fail", f"meter {name}", str(error), remedy)
     volts = getattr(reading, "voltage_v", None)
     shown = f", {'/'.join(f'{one:.0f}' for one in volts if one is not None)} V" if volts else ""
-    number, wanted = identity.get("serial_number", ""), rig.meters[name].serial_number
-    if number and wanted and number != wanted.strip():
+    number, doubt, wanted = identity["serial_number"], identity["doubt"], rig.meters[name].serial_number
+    if number and wanted and bare_number(number) != bare_number(wanted):
+        remedy = f"correct meters.{name}.serial_number and its certificate, or the wiring"
         text = f"tells serial number {number}, the rig file {wanted}: its certificate is void"
-        return Finding("fail", f"meter {name}", text, f"correct meters.{name}.serial_number and its certificate, or the wiring")
-    made = " ".join(part for part in (identity.get("model", ""), number and f"serial number {number}") if part)
-    return Finding("ok", f"meter {name}", f"answers{shown}{made and f'; {made}'}")
+        return Finding("fail", f"meter {name}", text, remedy)
+    made = " ".join(part for part in (identity["model"], number and f"serial number {number}") if part)
+    answer = f"answers{shown}{made and f'; {made}'}"
+    if doubt:
+        return Finding("warn", f"meter {name}", f"{answer}; {doubt}", f"complete meters.{name}.serial_number and accuracy")
+    return Finding("ok", f"meter {name}", answer)
 
 
 async def _relay(rig: RigSettings, rig_path: Path, name: str, relay: ModbusRelay) -> Sequence[Finding]:

@@ -70,7 +70,7 @@ def find_rig(name: str) -> tuple[Path, RigSettings]:
         phases = [phase for station in rig.station for evse in station.evse if evse.meter == name for phase in evse.phases]
         for phase in phases:
             if f"current_l{phase}" not in measured:
-                reason = f"has no current_l{phase}, and an EVSE hangs on that phase"
+                reason = f"has no current_l{phase}, and an EVSE on that phase is judged by it, under limits in W too"
                 raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), reason)
     return path, rig
 

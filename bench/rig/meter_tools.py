@@ -63,11 +63,16 @@ def maps(only: str = "") -> list[tuple[Path, MeterMap]]:
 
 def describe_map(path: Path, one: MeterMap) -> dict[str, Any]:
     """Return what `bench meter list` tells of a map; `accuracy` in words, empty where no data sheet is known."""
-    sheet = one.accuracy
-    words = []
+    sheet, words = one.accuracy, list[str]()
     if sheet is not None:
-        words = [sheet.energy_class] if sheet.energy_class else []
-        words += [f"{what} {value:g} %" for what, value in (("I", sheet.current_percent), ("P", sheet.power_percent)) if value]
+        words += [sheet.energy_class] if sheet.energy_class else []
+        for what, percent, share, reach, unit in (
+            ("I", sheet.current_percent, sheet.current_range_percent, sheet.current_range_a, "A"),
+            ("P", sheet.power_percent, sheet.power_range_percent, sheet.power_range_w, "W"),
+        ):
+            parts = [f"{percent:g} % of reading"] if percent else []
+            parts += [f"{share:g} % of {reach:g} {unit}"] if share else []
+            words += [f"{what} {' + '.join(parts)}"] if parts else []
     interface = f"Modbus, {one.baud} baud" if one.baud else "Modbus"
     return {
         "name": path.stem, "maker": one.maker or one.model.split()[0], "model": one.model,

@@ -72,6 +72,8 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
         if first["type"] == "quoted":
             quoted = first["ctx"]["key"]
             loc, value = (*loc, quoted), value[quoted]
+        if loc and loc[-1] == "[key]":
+            loc, value = loc[:-1], None
         key, siblings = _place(model, loc)
         if first["type"] == "missing" or isinstance(value, dict) or (isinstance(value, list) and dict in map(type, value)):
             value = None

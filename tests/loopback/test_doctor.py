@@ -181,9 +181,11 @@ def test_a_sound_rig_in_two_processes_has_no_fault(tmp_path: Path, capsys: pytes
 class Named:
     """A meter that tells serial number 123."""
 
+    doubt = ""
+
     async def identify(self) -> dict[str, str]:
         """Tell it."""
-        return {"model": "SDM630", "serial_number": "123"}
+        return {"model": "SDM630", "serial_number": "123", "doubt": self.doubt}
 
     async def read(self) -> SimpleNamespace:
         """Read nothing."""
@@ -204,6 +206,20 @@ def test_a_meter_with_another_serial_number_fails(
     meter = {"kind": "modbus-tcp", "port": 1, "register_map": "none.toml", "serial_number": wanted}
     found = look(tmp_path, meters={"main": meter})["meter main"]
     assert (found.state, "123" in found.text) == (state, True)
+
+
+def test_a_doubt_of_a_meter_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers, and nothing can be judged by it."""
+
+    @asynccontextmanager
+    async def open_named(*_: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(meters={"main": Named()})
+
+    monkeypatch.setattr(doctor, "open_meters", open_named)
+    monkeypatch.setattr(Named, "doubt", "its accuracy is not known")
+    meter = {"kind": "modbus-tcp", "port": 1, "register_map": "none.toml"}
+    found = look(tmp_path, meters={"main": meter})["meter main"]
+    assert (found.state, "accuracy is not known" in found.text) == ("warn", True)
 
 
 def test_a_rig_in_use_is_left_alone(tmp_path: Path) -> None:

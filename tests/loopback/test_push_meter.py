@@ -171,3 +171,17 @@ async def test_faults_of_the_port(fault: str, reason: str) -> None:
         async with house(lab) as meter:
             with pytest.raises(RigError, match=reason):
                 await meter.read()
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize(("kind", "number"), [("p1", "EMU00000001"), ("sml", "0A01454D550000000001")])
+async def test_a_meter_that_sends_by_itself_tells_its_number(kind: str, number: str) -> None:
+    """The identity takes no telegram away: the next reading is the one it was told by."""
+    model, opened = ((P1Meter, open_p1_meter), (SmlMeter, open_sml_meter))[kind == "sml"]
+    settings: Any = model.model_validate({"kind": kind, "serial_number": "17"})
+    async with open_lab(building(kind)) as lab, opened("house", settings, lab.clock, lab.rig.meter_devices["house"]) as meter:
+        found = await meter.identify()
+        at = lab.clock.now()
+        assert (await meter.read()).received <= at == lab.clock.now()
+    assert found["serial_number"] == number
+    assert f"tells serial number {number}, the rig file 17" in found["doubt"]

@@ -22,3 +22,5 @@ def test_a_meter_that_no_evse_names_is_sampled_beside(tmp_path: Path) -> None:
     assert samples[0]["power_w"] == 690
     assert max(one["power_w"] for one in samples) > 7000
     assert bytes.fromhex(samples[0]["registers"]["p1"]).startswith(b"/EMU5")
+    told = {one.data["meter"]: one.data["serial_number"] for one in documents if one.kind == Kind.METER_IDENTITY}
+    assert told["building"] == "EMU00000001"

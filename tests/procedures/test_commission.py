@@ -23,6 +23,7 @@ from bench.errors import UsageError
 from bench.rig.commission import Commissioned, CommissionOrder, commission, commission_here
 from bench.rig.files import check_file, find_rig
 from bench.rig.verify import verify_run
+from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault
 from bench.settings.target import TargetFeatures
 
@@ -202,3 +203,17 @@ def test_a_station_that_ignores_a_limit_is_not_said_to_settle(tmp_path: Path) ->
     assert seen.result is not None
     assert [evse.settle_down_s for evse in seen.target.evse] == [None, None]
     assert "EVSE 1: not observed: settle_down_s: the current stayed at 15.5 A under a limit of 8 A" in seen.result.notes
+
+
+def test_nothing_is_measured_by_an_accuracy_that_nobody_told(tmp_path: Path) -> None:
+    """Settling times need it: without one they stay out of the target file, and a note says why."""
+    rig_path, rig = find_rig("emulated")
+    content = rig.model_dump(mode="json", by_alias=True)
+    content.pop("control", None)
+    for meter in content["meters"].values():
+        meter |= {"register_map": str(rig_path.parent.parent / "meters/abb-b23.toml"), "accuracy": None}
+    one = commission(order(tmp_path, rig=RigSettings.model_validate(content)))
+    assert one.target is not None
+    assert one.result is not None
+    assert [evse.settle_down_s for evse in one.target.evse] == [None, None]
+    assert any("is not known: give it in the rig file" in note for note in one.result.notes)

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from bench.adapters.journal_reader import read_journal
+from bench.adapters.modbus import READINGS_PER_CHECK
 from bench.domain.verdicts import Verdict
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, run_scenario
 from bench.rig.verify import verify_run
+from bench.runs.facts import facts_of
 from bench.settings.rig import RigSettings
 
 METERS = Path(__file__).parents[2] / "config" / "meters"
@@ -45,12 +47,20 @@ def test_the_right_serial_number_keeps_the_certificate(tmp_path: Path) -> None:
     assert outcome.judgement.verdict.verdict is Verdict.PASS
 
 
+def test_a_certificate_that_nobody_could_check_is_doubted(tmp_path: Path) -> None:
+    """The SDM630 tells no number: its certificate stays in force, and the report says what was not proven."""
+    outcome = run(tmp_path / "run", METERS / "sdm630.toml", "4711", CERTIFIED)
+    assert identity(outcome)["certificate"] == "C-17"
+    assert outcome.judgement.verdict.verdict is Verdict.PASS
+    assert "that it has serial number 4711 was not checked" in (outcome.folder / "report.html").read_text()
+
+
 def test_another_serial_number_voids_the_certificate(tmp_path: Path) -> None:
     """The certificate is another meter's and the map has no data sheet: nothing is judged by it, also when replayed."""
     outcome = run(tmp_path / "run", METERS / "abb-b23.toml", "10000002", CERTIFIED)
     found = identity(outcome)
     assert (found["certificate"], found["accuracy"]) == ("", None)
-    assert "10000002" in found["reason"]
+    assert "10000002" in found["doubt"]
     assert outcome.judgement.verdict.verdict is Verdict.INCONCLUSIVE
     assert any("accuracy not known" in reason for one in outcome.judgement.verdict.checks for reason in one.reasons)
     recorded = verify_run(outcome.folder).recorded
@@ -81,3 +91,18 @@ def test_a_run_finds_a_sunspec_meter_in_its_chain(tmp_path: Path, name: str) -> 
     outcome = run(tmp_path / "run", METERS / f"{name}.toml", "10000001", CERTIFIED)
     assert identity(outcome)["serial_number"] == "10000001"
     assert outcome.judgement.verdict.verdict is Verdict.PASS
+
+
+def test_without_an_identity_and_an_accuracy_nothing_is_known(tmp_path: Path) -> None:
+    """An accuracy that nobody told is never taken for 0, whatever journal it is."""
+    outcome = run(tmp_path / "run", METERS / "abb-b23.toml")
+    documents = [one for one in read_journal(outcome.folder / "journal.jsonl").documents if one.kind != "meter.identity"]
+    assert {(one.current.known, one.power.known) for one in facts_of(documents).evses if one.meter} == {(False, False)}
+
+
+def test_the_look_at_the_serial_number_keeps_a_journal_the_same(tmp_path: Path) -> None:
+    """Two virtual runs of one seed, both with looks at the number, differ in no byte of evidence."""
+    runs = [run(tmp_path / name, METERS / "abb-b23.toml", "10000001", CERTIFIED) for name in ("a", "b")]
+    first, second = (read_journal(one.folder / "journal.jsonl").documents for one in runs)
+    assert sum(one.kind == "meter.sample" for one in first) > READINGS_PER_CHECK
+    assert [(one.t, one.kind, one.data) for one in first[1:]] == [(one.t, one.kind, one.data) for one in second[1:]]

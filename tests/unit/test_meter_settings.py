@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.cli import main
 from bench.errors import SettingsError
 from bench.settings.base import check, load
 from bench.settings.instruments import ModbusTcpMeter
@@ -130,3 +131,20 @@ def test_a_map_without_power_and_current_is_refused() -> None:
     """A meter of voltages alone cannot judge a limit."""
     voltage = {"voltage_l1": quantity(unit="V")["power_total"]}
     assert "needs power_total, power_l1 or current_l1" in reason(content(quantity=voltage))
+
+
+def test_an_unknown_quantity_is_named_once() -> None:
+    """The key is where it stands in the file, and the reason lists what there is."""
+    text = reason(content(quantity={"power_sum": quantity()["power_total"]}))
+    assert text.startswith("config/meters/mine.toml: quantity.power_sum: must be 'voltage_l1', ")
+
+
+def test_several_files_are_checked_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong one keeps no other from being looked at, and ends with 2."""
+    wrong = [tmp_path / name for name in ("a.toml", "b.toml")]
+    for path in wrong:
+        path.write_text("schema = 1\nquantity = 1\n")
+    assert main(["check", str(wrong[0]), str(CONFIG / "meters/sdm630.toml"), str(wrong[1])]) == 2
+    out, err = capsys.readouterr()
+    assert "sdm630.toml: a sound meter file" in out
+    assert all(str(path) in err for path in wrong)

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from bench.domain.meter import MeterReading
-from bench.wire.p1 import P1Framer, P1Version, decode_p1
-from bench.wire.sml import SmlFramer, decode_sml
+from bench.wire.p1 import P1Framer, P1Version, decode_p1, p1_serial_number
+from bench.wire.sml import SmlFramer, decode_sml, sml_serial_number
 from firmware_sim.instruments import p1, sml
 from firmware_sim.instruments.serial_meter import Shown
 from tests.support import EPOCH
@@ -155,3 +155,20 @@ def test_an_sml_file_that_was_disturbed_or_has_no_power_is_refused() -> None:
     body = raw[:-2].replace(bytes.fromhex("0100100700ff"), bytes.fromhex("0100110700ff"))
     with pytest.raises(ValueError, match="PIN"):
         decode_sml(body + sml.crc16(body).to_bytes(2, "little"), EPOCH, LATER)
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (b"0-0:96.1.1(4530303434)", "E0044"), (b"0-0:96.1.0(4C4F47)", "LOG"), (b"0-0:96.1.0(4C4F47)\r\n0-0:96.1.1(4530)", "E0"),
+        (b"0-0:96.1.1(7359992890941742)", "7359992890941742"), (b"0-0:96.1.1()", ""), (b"0-1:96.1.1(4530)", ""),
+    ],
+)  # fmt: skip
+def test_the_number_in_a_telegram(line: bytes, number: str) -> None:
+    """Hexadecimal digits are text where that can be printed; the number of a gas meter is not the meter's."""
+    assert p1_serial_number(b"/EMU5\\50\r\n\r\n" + line + b"\r\n!0000\r\n") == number
+
+
+def test_the_server_id_of_an_sml_file() -> None:
+    """As hexadecimal digits."""
+    assert sml_serial_number(sml.telegram(SHOWN)) == "0A01454D550000000001"
