@@ -108,7 +108,10 @@ class _Listener:
         self.ended = True
 
     def _publish(self, message: Message) -> None:
-        payload = encode(message.payload)
+        told = message.payload
+        if message.topic.endswith("/session"):
+            told = told | {"dropped": self._connection.dropped}
+        payload = encode(told)
         if message.qos:
             payload = self._journal.redacted(payload)
         self._connection.publish(message.topic, payload, qos=message.qos, retain=message.retain)
