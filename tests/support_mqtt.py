@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from getpass import getuser
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 
-from bench.rig.files import find_rig
+from bench.adapters.clock import VirtualLoop
+from bench.rig.files import find_rig, find_scenario
+from bench.rig.session import Order, Outcome, open_run
+from bench.runs.scenario import take_steps
 from bench.settings.rig import RigSettings
 from bench.settings.safety import MqttSettings
 
@@ -29,14 +35,61 @@ def rig_with(**mqtt: object) -> tuple[Path, RigSettings]:
     return path, rig.model_copy(update={"mqtt": MqttSettings.model_validate(mqtt)})
 
 
+def run(
+    out: Path, longer_s: float = 0, listener: Callable[[str, Mapping[str, Any]], None] = lambda kind, data: None, **mqtt: Any
+) -> Outcome:
+    """Run the shortest scenario on the emulated rig with [mqtt], in virtual time."""
+    scenario_path, scenario = find_scenario("lowered-limit")
+    rig_path, rig = rig_with(**mqtt)
+    order = Order(scenario, scenario_path, rig, rig_path, out, listeners=(listener,))
+
+    async def drive() -> Outcome:
+        """Run without the signals, which only a main thread can have."""
+        async with open_run(order) as opened:
+            await take_steps(opened.procedure, scenario)
+            await opened.procedure.wait(longer_s)
+        assert opened.outcome is not None
+        return opened.outcome
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(drive())
+
+
+@contextmanager
+def slow_broker(port: int) -> Iterator[None]:
+    """Accept, answer CONNECT and SUBSCRIBE-less clients, then read a byte a second: the client's buffers fill up."""
+    over = threading.Event()
+
+    def read_slowly(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"\x20\x02\x00\x00")  # CONNACK, accepted
+            while not over.wait(1):
+                connection.recv(1)
+
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        server.bind(("127.0.0.1", port))
+        server.listen(1)
+        reader = threading.Thread(target=read_slowly, args=(server,))
+        reader.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reader.join()
+
+
 class Broker:
     """A mosquitto that can be stopped and started."""
 
-    def __init__(self, folder: Path, port: int, password: str = "") -> None:
+    def __init__(self, folder: Path, port: int, password: str = "", more: tuple[str, ...] = ()) -> None:
         self.port, self._config = port, folder / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
         lines = [f"listener {port} 127.0.0.1", f"allow_anonymous {'false' if password else 'true'}",
-                 f"user {getuser()}"]  # fmt: skip
+                 f"user {getuser()}", *more]  # fmt: skip
         if password:
             users = folder / "users"
             subprocess.run(["mosquitto_passwd", "-b", "-c", str(users), "bench", password], check=True, capture_output=True)
@@ -64,9 +117,9 @@ class Broker:
 
 
 @contextmanager
-def broker(folder: Path, password: str = "") -> Iterator[Broker]:
-    """Run a broker."""
-    one = Broker(folder, free_port(), password)
+def broker(folder: Path, password: str = "", *more: str) -> Iterator[Broker]:
+    """Run a broker, with more lines of its configuration."""
+    one = Broker(folder, free_port(), password, more)
     one.start()
     try:
         yield one

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final
 
@@ -71,9 +73,9 @@ class _Client(aiomqtt.Client):
 
     def close_socket(self) -> None:
         """Close a socket that was opened by an attempt which nobody waited for, after the loop."""
-        socket = self._client.socket()
-        if socket is not None:
-            socket.close()
+        open_socket = self._client.socket()
+        if open_socket is not None:
+            open_socket.close()
 
 
 class _Outbox:
@@ -137,6 +139,7 @@ class MqttConnection:
         self._down = ""
         """Why there is no connection, once that was told."""
         self._client: _Client | None = None
+        self._lookup: Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._wake: asyncio.Event
         self._end: asyncio.Event
@@ -217,7 +220,9 @@ class MqttConnection:
         tasks: list[asyncio.Task[None]] = []
         client: _Client | None = None
         try:
-            client = self._client = _Client(self._settings, self._will(), self._tls())
+            tls = self._tls()
+            await self._resolve()
+            client = self._client = _Client(self._settings, self._will(), tls)
             await client.__aenter__()
             if self._handlers:
                 await client.subscribe([(topic, 1) for topic in self._handlers])
@@ -241,6 +246,17 @@ class MqttConnection:
             if client is not None:
                 client.drop()
         return ""
+
+    async def _resolve(self) -> None:
+        """Look the broker's name up in a thread that no exit waits for, unlike an executor's. Raises OSError."""
+        if self._lookup is None or self._lookup.done():
+            self._lookup = Future()
+            self._lookup.set_running_or_notify_cancel()  # who stops waiting does not end it
+            threading.Thread(target=_look_up, args=(self._settings, self._lookup), name="mqtt lookup", daemon=True).start()
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._lookup), CONNECT_S)
+        except TimeoutError:
+            raise OSError(f"the name was not resolved within {CONNECT_S:g} s") from None
 
     async def _receive(self, client: _Client) -> None:
         async for message in client.messages:
@@ -268,7 +284,21 @@ class MqttConnection:
         return aiomqtt.Will(self._status, b"offline", qos=1, retain=True) if self._status else None
 
     def _tls(self) -> ssl.SSLContext | None:
-        return ssl.create_default_context(cafile=self._settings.ca_file or None) if self._settings.tls else None
+        if not self._settings.tls:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self._settings.ca_file or None)
+        except OSError as error:
+            raise OSError(f"ca_file {self._settings.ca_file}: {error.strerror or error}") from None
+
+
+def _look_up(settings: MqttSettings, result: Future[None]) -> None:
+    try:
+        socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        result.set_exception(error)
+    else:
+        result.set_result(None)
 
 
 @contextmanager

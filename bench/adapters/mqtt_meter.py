@@ -76,7 +76,7 @@ class MqttMeter:
         for quantity, value in self._settings.quantity.items():
             topic = value.topic or self._settings.topic
             number = self._number(topic, value.path, contents[topic])
-            found[quantity] = None if number is None else number * value.scale
+            found[quantity] = None if number is None else self._finite(topic, value.path, number * value.scale)
         arrived = [part.arrived for part in parts.values()]
         return MeterReading(
             requested=min(arrived), received=max(arrived), voltage_v=_phases(found, "voltage"),
@@ -104,9 +104,17 @@ class MqttMeter:
                 raise self._error(f"{topic}: the message has no {path}")
         if content is None:
             return None
-        if isinstance(content, bool) or not isinstance(content, int | float) or not isfinite(content):
+        if isinstance(content, bool) or not isinstance(content, int | float):
             raise self._error(f"{topic}: {path} is no number: {str(content)[:40]!r}")
-        return float(content)
+        try:
+            return self._finite(topic, path, float(content))
+        except OverflowError:
+            raise self._error(f"{topic}: {path} is no number: it is too large") from None
+
+    def _finite(self, topic: str, path: str, number: float) -> float:
+        if not isfinite(number):
+            raise self._error(f"{topic}: {path} is no number: {number}")
+        return number
 
     def _error(self, reason: str) -> RigError:
         return RigError(f"meter {self.name} by MQTT: {reason}")

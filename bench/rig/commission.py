@@ -18,6 +18,7 @@ from bench.domain.verdicts import RunState
 from bench.errors import UsageError
 from bench.ports import Clock, IdSource
 from bench.rig.compose import open_bench
+from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
 from bench.rig.session import VIRTUAL_EPOCH, Order, ending, host_facts, stop_signals
 from bench.runs.bench import Bench
@@ -114,7 +115,11 @@ async def commission_here(order: CommissionOrder) -> Commissioned:
     key = f"{order.seed}/journal".encode() if base.virtual else os.urandom(32)
     host, boot = host_facts(base), None
     failure: Exception | None = None
-    with open_journal(order.folder / "journal.jsonl", clock, key) as journal, stop_signals() as abort:
+    with (
+        open_journal(order.folder / "journal.jsonl", clock, key) as journal,
+        stop_signals() as abort,
+        open_feed(order.rig, journal, clock, order.folder.name, lambda _: abort()),
+    ):
         _write_start(journal, base)
         try:
             async with open_bench(base, clock, journal, ids) as bench:

@@ -24,8 +24,10 @@ LARGEST_COMMAND: Final = 4096
 
 
 @contextmanager
-def open_feed(rig: RigSettings, journal: JournalFile, clock: Clock, run: str, abort: Abort) -> Iterator[None]:
+def open_feed(rig: RigSettings, journal: JournalFile, clock: Clock, run: str, abort: Abort) -> Iterator[Callable[[], None]]:
     """Publish what is written to the journal from now on, where the rig file has [mqtt]; at the end send what waits.
+
+    Yields what tells a planned change that is due, for whoever writes nothing for minutes.
 
     Args:
         run: the run's id, as its folder is called.
@@ -33,7 +35,7 @@ def open_feed(rig: RigSettings, journal: JournalFile, clock: Clock, run: str, ab
     """
     settings = rig.mqtt
     if settings is None:
-        yield
+        yield lambda: None
         return
     from bench.adapters.mqtt import open_mqtt, tell
 
@@ -43,7 +45,7 @@ def open_feed(rig: RigSettings, journal: JournalFile, clock: Clock, run: str, ab
     feed = Feed(bench, run, home_assistant=settings.home_assistant)
 
     def stop(reason: str) -> None:
-        if listener.works:
+        if not listener.ended:  # also where the feed has failed
             text = f"cmd/abort by MQTT{reason and ': '}{reason}"
             journal.write(Kind.FINDING, {"source": "operator", "code": "abort", "text": text, "refs": []})
             abort(reason)
@@ -58,7 +60,7 @@ def open_feed(rig: RigSettings, journal: JournalFile, clock: Clock, run: str, ab
         listener = _Listener(feed, journal, clock, connection)
         journal.subscribe(listener)
         try:
-            yield
+            yield listener.due
         finally:
             listener.end()
     if connection.dropped:
@@ -79,27 +81,37 @@ class _Listener:
 
     def __init__(self, feed: Feed, journal: JournalFile, clock: Clock, connection: MqttConnection) -> None:
         self._feed, self._journal, self._clock, self._connection = feed, journal, clock, connection
-        self.works = True
+        self._failed = self.ended = False
 
     def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take one document of the journal."""
-        if not self.works:
+        self._tell(lambda: self._feed.take(Document(self._journal.seq - 1, self._clock.now(), kind, dict(data))))
+
+    def due(self) -> None:
+        """Tell what has changed without a document."""
+        self._tell(lambda: self._feed.due(self._clock.now()))
+
+    def _tell(self, messages: Callable[[], list[Message]]) -> None:
+        if self._failed or self.ended:
             return
         try:
-            for message in self._feed.take(Document(self._journal.seq - 1, self._clock.now(), kind, dict(data))):
+            for message in messages():
                 self._publish(message)
         except Exception as error:
-            self.works = False
+            self._failed = True
             from bench.adapters.mqtt import tell
 
             tell(f"mqtt: the feed ended: {type(error).__name__}: {error}")
 
     def end(self) -> None:
         """Take no more."""
-        self.works = False
+        self.ended = True
 
     def _publish(self, message: Message) -> None:
-        payload = encode(message.payload)
+        told = message.payload
+        if message.topic.endswith("/session"):
+            told = told | {"dropped": self._connection.dropped}
+        payload = encode(told)
         if message.qos:
             payload = self._journal.redacted(payload)
         self._connection.publish(message.topic, payload, qos=message.qos, retain=message.retain)

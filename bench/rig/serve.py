@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,7 +67,7 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
     with (
         open_journal(order.out / "journal.jsonl", clock, os.urandom(32)) as journal,
         _stopped() as stopped,
-        open_feed(order.rig, journal, clock, order.out.name, lambda _: stopped.set()),
+        open_feed(order.rig, journal, clock, order.out.name, lambda _: stopped.set()) as tell_due,
     ):
         rig = order.rig.model_dump(mode="json", by_alias=True)
         journal.write(
@@ -95,7 +95,10 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
                 write_result(order.out / "host.json", _host_facts(order, server.port))
                 for line in [*lines, *_notes(order)]:
                     announce(line)
-                await stopped.wait()
+                while not stopped.is_set():
+                    tell_due()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stopped.wait(), 1)
             state, reason = "completed", "stopped by the operator"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"

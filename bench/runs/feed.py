@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -33,6 +34,8 @@ _EVENTS: Final = {
     Kind.RESTORED: ("station", "clean"),
 }
 """What of a document is told as an event."""
+_UNREADABLE: Final = (KeyError, TypeError, AttributeError, ValueError)
+"""What a station's frame raises that is not what the schema says."""
 _IDENTITY: Final = ("model", "serial_number", "certificate", "accuracy")
 
 
@@ -114,11 +117,14 @@ class Feed:
         """Take one document; return what it gives to tell."""
         self._now.at = document.t
         for evse in self._evses:
-            evse.limits(document.kind, document.data)
-        told = list(self._of(document))
-        for evse in self._evses:
-            told += evse.changed(document.t)
-        return told
+            with suppress(*_UNREADABLE):
+                evse.limits(document.kind, document.data)
+        return [*self._of(document), *self.due(document.t)]
+
+    def due(self, now: datetime) -> list[Message]:
+        """Return states and limits that are not what was told last, also where a planned change has become due."""
+        self._now.at = now
+        return [message for evse in self._evses for message in evse.changed(now)]
 
     def _of(self, document: Document) -> Iterator[Message]:
         kind, data, ts = document.kind, document.data, document.t
@@ -203,7 +209,8 @@ class Feed:
         call = self._pairing.frame(data["station"], data["dir"] == "in", data["raw"], 0.0, 0)
         self._pairing.calls.clear()
         if call is not None and call.from_station and call.response is not None:
-            self._told_by_station(call)
+            with suppress(*_UNREADABLE):
+                self._told_by_station(call)
 
     def _told_by_station(self, call: Call) -> None:
         request = call.request

@@ -4,47 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
 
-from bench.adapters.clock import LoopClock, VirtualLoop, wall_now
+from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.journal_reader import read_journal
 from bench.adapters.mqtt import open_mqtt
 from bench.adapters.mqtt_meter import open_mqtt_meter
 from bench.errors import RigError
 from bench.rig.feed import LARGEST_COMMAND, abort_reason
-from bench.rig.files import find_scenario
-from bench.rig.session import Order, Outcome, open_run
-from bench.runs.scenario import take_steps
 from bench.settings.instruments import MqttMeter
 from bench.settings.safety import MqttSettings
-from tests.support_mqtt import broker, free_port, rig_with, until
+from tests.support_mqtt import broker, free_port, run, until
 
 GRID = MqttMeter.model_validate(
     {"kind": "mqtt", "topic": "m/power", "quantity": {"power_total": {"path": "ENERGY.Power", "scale": 1000}}, "timeout_s": 2}
 )
-
-
-def run(out: Path, longer_s: float = 0, **mqtt: Any) -> Outcome:
-    """Run the shortest scenario on the emulated rig with [mqtt]."""
-    scenario_path, scenario = find_scenario("lowered-limit")
-    rig_path, rig = rig_with(**mqtt)
-    order = Order(scenario, scenario_path, rig, rig_path, out)
-
-    async def drive() -> Outcome:
-        """Run without the signals, which only a main thread can have."""
-        async with open_run(order) as opened:
-            await take_steps(opened.procedure, scenario)
-            await opened.procedure.wait(longer_s)
-        assert opened.outcome is not None
-        return opened.outcome
-
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(drive())
 
 
 async def listen(port: int, out: Path, **more: Any) -> list[aiomqtt.Message]:
@@ -77,21 +55,6 @@ async def test_the_lab_is_told_of_a_run(tmp_path: Path) -> None:
     assert not any(b"idToken" in bytes(message.payload) for message in told)
 
 
-def no_answer() -> socket.socket:
-    """Return a server that accepts and never answers."""
-    return socket.create_server(("127.0.0.1", 0))
-
-
-def test_no_broker_disturbs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a broker, and with one that never answers: the same journal byte by byte, and one line that says so."""
-    with no_answer() as server:
-        port = int(server.getsockname()[1])
-        run(tmp_path / "silent", port=port)
-    run(tmp_path / "gone", port=port)
-    assert capsys.readouterr().err.count("cannot be reached") <= 2
-    assert (tmp_path / "silent/journal.jsonl").read_bytes() == (tmp_path / "gone/journal.jsonl").read_bytes()
-
-
 @pytest.mark.outside("mosquitto")
 async def test_state_is_told_again_to_a_broker_that_comes_back(tmp_path: Path) -> None:
     """A broker without persistence forgets what was retained; the feed tells it again."""
@@ -106,40 +69,6 @@ async def test_state_is_told_again_to_a_broker_that_comes_back(tmp_path: Path) -
             one.stop()
             one.start()
     assert all("cannot be reached" in line or "is back" in line for line in lines)
-
-
-@pytest.mark.outside("mosquitto")
-async def test_an_abort_ends_the_run(tmp_path: Path) -> None:
-    """`cmd/abort` ends a run, also one in virtual time, in the safe state; a retained one does not."""
-    with broker(tmp_path) as one:
-        async with aiomqtt.Client("127.0.0.1", one.port) as client:
-            await client.publish("hil/v1/emulated/cmd/abort", b"{}", qos=1, retain=True)
-            assert (await asyncio.to_thread(run, tmp_path / "whole", port=one.port)).judgement.verdict.state == "completed"
-            await client.publish("hil/v1/emulated/cmd/abort", b"", qos=1, retain=True)
-            await client.subscribe("hil/v1/emulated/#", qos=1)
-            ran = asyncio.create_task(asyncio.to_thread(run, tmp_path / "run", 50_000, port=one.port))
-            await until(client, lambda message: str(message.topic).endswith("sample"))
-            await client.publish("hil/v1/emulated/cmd/abort", b'{"reason": "smoke"}', qos=1)
-            outcome = await ran
-    await asyncio.get_running_loop().shutdown_default_executor()
-    assert outcome.judgement.verdict.state == "aborted"
-    documents = read_journal(tmp_path / "run" / "journal.jsonl").documents
-    assert [one.data["text"] for one in documents if one.kind == "finding" and one.data["code"] == "abort"] == [
-        "cmd/abort by MQTT: smoke"
-    ]
-
-
-@pytest.mark.outside("mosquitto")
-async def test_a_password_lets_in_and_is_told_to_nobody(tmp_path: Path) -> None:
-    """The broker asks for it; neither journal nor feed has it."""
-    with broker(tmp_path, "s3cret-of-the-lab") as one:
-        await asyncio.to_thread(run, tmp_path / "run", port=one.port, username="bench", password="s3cret-of-the-lab")
-        async with aiomqtt.Client("127.0.0.1", one.port, username="bench", password="s3cret-of-the-lab") as client:
-            await client.subscribe("hil/v1/emulated/session")
-            told = await asyncio.wait_for(until(client, lambda message: True), 5)
-    await asyncio.get_running_loop().shutdown_default_executor()
-    assert b'"verdict":"PASS"' in bytes(told[0].payload)
-    assert b"s3cret-of-the-lab" not in (tmp_path / "run/journal.jsonl").read_bytes()
 
 
 @pytest.mark.outside("mosquitto")
