@@ -9,7 +9,9 @@ from statistics import pstdev
 from typing import Any, Final
 
 STEP_W: Final = 100.0
-"""A change of power that counts as a step of the load; it must also be ten times the noise before it."""
+"""A change of power that counts as a step of the load."""
+MOVED_W: Final = 20.0
+"""A change that may be the beginning of a step, if it is ten times the noise before it as well."""
 SETTLED: Final = 0.02
 """Part of a step within which the power has settled."""
 LEAST: Final = 5
@@ -110,13 +112,14 @@ def _steps(powers: Sequence[tuple[float, float]]) -> tuple[list[Step], list[floa
     index = 0
     while index < len(powers):
         _, power = powers[index]
-        if len(quiet) >= LEAST and abs(power - (level := _mean(quiet[-20:]))) > max(STEP_W, 10 * pstdev(quiet[-20:])):
+        if len(quiet) >= LEAST and abs(power - (level := _mean(quiet[-20:]))) > max(MOVED_W, 10 * pstdev(quiet[-20:])):
             last = powers[index - 1][0]
             settled = _settled(powers, index, level)
             if settled is None:
                 break
             at, new_level = settled
-            steps.append(Step(level, new_level, powers[at][0] - last))
+            if abs(new_level - level) >= STEP_W:
+                steps.append(Step(level, new_level, powers[at][0] - last))
             longest, quiet, index = max(longest, quiet, key=len), [], at
             continue
         quiet.append(power)
