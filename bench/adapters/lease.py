@@ -151,6 +151,7 @@ def _take(folder: Path, lease: Lease, say: Callable[[str], None]) -> tuple[Path,
         except OSError as error:
             text = f"{path}: the lease cannot be taken: {error.strerror}; its owner, or root, has to remove it"
             raise RigError(text) from None
+        os.fchmod(fd, 0o644)  # whatever the umask: others have to read it, or they would hold it for nobody's
         fcntl.flock(fd, fcntl.LOCK_EX)
         os.write(fd, orjson.dumps(asdict(lease)))
     return path, fd
@@ -160,7 +161,11 @@ def _take(folder: Path, lease: Lease, say: Callable[[str], None]) -> tuple[Path,
 def _gate(folder: Path) -> Iterator[None]:
     path = folder / _GATE
     try:
-        fd = os.open(path, os.O_RDONLY) if path.exists() else os.open(path, os.O_CREAT | os.O_RDONLY, 0o644)
+        if path.exists():
+            fd = os.open(path, os.O_RDONLY)
+        else:
+            fd = os.open(path, os.O_CREAT | os.O_RDONLY, 0o644)
+            os.fchmod(fd, 0o644)  # whatever the umask: all users pass here
     except OSError as error:
         raise RigError(f"{path}: {error.strerror}") from None
     try:
@@ -185,11 +190,17 @@ def _is_at(path: Path, fd: int) -> bool:
 
 
 def look(path: Path) -> Held | None:
-    """Return the lease in a file; None where there is none. A file of something else tells an unknown owner."""
+    """Return the lease in a file; None where there is none.
+
+    A file of something else tells an unknown owner, and so does one that cannot be read, which counts as held.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        unknown = Lease(path.stem, "somebody", 0, f"unknown: {error.strerror}", "", "")
+        return Held(unknown, wall_now(), alive=True, stale=False)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -166,3 +166,22 @@ def test_a_bench_that_lost_its_rig_stops(folder: Path, tmp_path: Path) -> None:
         finally:
             process.kill()
     assert (process.returncode, "taken over by another process" in said) == (0, True)
+
+
+def test_a_strict_umask_hides_no_lease(folder: Path) -> None:
+    """Another user has to be able to read who holds the rig, and to pass the gate."""
+    before = os.umask(0o077)
+    try:
+        with held(["rig desk"], "pytest", say=print, lost=print):
+            modes = {one.name: one.stat().st_mode & 0o777 for one in folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {".gate": 0o644, "rig-desk.lease": 0o644}
+
+
+def test_a_lease_that_cannot_be_read_counts_as_held(folder: Path) -> None:
+    """It is somebody's: taking it would give the rig to two users. A link that is not followed stands in for another's file."""
+    folder.mkdir()
+    (folder / "rig-desk.lease").symlink_to("elsewhere")
+    with pytest.raises(LeaseHeldError, match="in use by somebody"):
+        take()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,20 @@ async def test_a_program_that_there_is_not_is_an_error() -> None:
     settings = ShellHook(kind="shell", roles=("ev",), command=("/no/such/program",))
     with pytest.raises(RigError, match=r"/no/such/program plug evse_id=1: cannot be started: No such file"):
         await Hook("own", settings).do("plug", evse_id=1)
+
+
+async def test_a_program_may_leave_one_running_that_holds_its_output() -> None:
+    """Such as a service that it starts in a session of its own: the program itself has ended, and that is what counts."""
+    start = "import subprocess; subprocess.Popen(['sleep', '3'], start_new_session=True); print('closed')"
+    assert await InstrumentSwitch(hook(start, timeout_s=2)).is_closed() is True
+
+
+async def test_output_without_an_end_is_not_kept() -> None:
+    """The guard calls such programs: whatever they print must not cost it its memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(RigError, match=r"was not done within 0\.5 s"):
+            await hook("while True: print('y' * 60_000)", timeout_s=0.5).do("open")
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
