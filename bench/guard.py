@@ -29,12 +29,12 @@ from bench.settings.base import load as load_settings
 from bench.settings.rig import RigSettings
 
 LOAD_S: Final = 0.5
-"""How long a load may take to be switched off before the contactor opens all the same."""
+"""How long a load may take to be switched off before the contactor opens all the same; it is told again meanwhile."""
 TRY_S: Final = 3.0
-"""How long one try to open a contactor may take."""
+"""How long one try to switch a device off may take."""
 AGAIN_S: Final = 0.2
 PERSISTENCE_S: Final = 600.0
-"""So long a contactor that does not read back open is told again."""
+"""So long a device that does not read back off is told again."""
 REFRESH_S: Final = 1.0
 """How often each contactor is read, at least."""
 IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,6 +53,8 @@ class Guard:
         """What the hard stop did, as far as it is over."""
         self._busy = asyncio.Lock()
         self._command: asyncio.Task[Any] | None = None
+        self._closed: set[str] = set()
+        """Stations whose contactor the bench has closed."""
 
     async def obey(self, do: str, station: str, value: Any) -> Any:
         """Carry out one command and return what was read. Raises RigError."""
@@ -76,7 +78,9 @@ class Guard:
             case "switch":
                 if self.reason and value:
                     raise RigError(f"{station}: nothing is switched on after a hard stop ({self.reason})")
+                self._closed.discard(station)
                 await self.switches[station].switch(value)
+                self._closed |= {station} if value else set()
                 self._evidence({"station": station, "action": "close" if value else "open"})
             case "is_closed":
                 return await self.switches[station].is_closed()
@@ -89,13 +93,27 @@ class Guard:
                 raise RigError(f"the guard knows no command {do!r}")
         return None
 
-    async def refresh(self, every_s: float) -> None:
-        """Read each contactor, again and again: a relay's own watchdog opens it when nobody speaks to it."""
+    async def begin(self) -> None:
+        """Open every contactor and read it back: what was left closed is open, and each one is shown to act. Raises RigError."""
+        for station, switch in self.switches.items():
+            await switch.switch(False)
+            closed = await switch.is_closed()
+            self._evidence({"station": station, "action": "begin", "closed": closed})
+            if closed:
+                raise RigError(f"{station}: the contactor was told to open and reads back closed")
+
+    async def refresh(self, every_s: float, opened: Callable[[str], None]) -> None:
+        """Read each contactor, again and again: a relay's own watchdog opens it when nobody speaks to it.
+
+        Args: opened: is told the station of a contactor that was closed and reads back open, though nobody asked for it.
+        """
         while True:
             await asyncio.sleep(every_s)
             for station in self.switches:
                 with contextlib.suppress(BenchError):
-                    await self.obey("is_closed", station, None)
+                    closed = await self.obey("is_closed", station, None)
+                    if closed is False and station in self._closed:
+                        opened(station)
 
     async def fire(self, cause: str, reason: str) -> list[dict[str, Any]]:
         """Switch off at once, and tell each contactor again until it reads back open; return what was done."""
@@ -106,9 +124,9 @@ class Guard:
         if self._command is not None:
             self._command.cancel()
         async with asyncio.TaskGroup() as group:
-            for station, one in self.loads.items():
-                group.create_task(self._load_off(station, one))
-        async with asyncio.TaskGroup() as group:
+            loads = [group.create_task(self._load_off(station, one)) for station, one in self.loads.items()]
+            if loads:
+                await asyncio.wait(loads, timeout=LOAD_S)
             for station, switch in self.switches.items():
                 group.create_task(self._open(station, switch))
         return self.actions
@@ -118,16 +136,21 @@ class Guard:
             await load.draw(0.0)
             return await load.drawn()
 
-        await self._try(station, "load off", off, LOAD_S, lambda drawn: not drawn)
+        await self._again(station, "load off", off, lambda drawn: not drawn)
 
     async def _open(self, station: str, switch: PowerSwitch) -> None:
         async def opened() -> bool | None:
             await switch.switch(False)
             return await switch.is_closed()
 
+        await self._again(station, "open contactor", opened, lambda closed: not closed)
+
+    async def _again(
+        self, station: str, action: str, act: Callable[[], Awaitable[Any]], good: Callable[[Any], bool]
+    ) -> None:
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        while not await self._try(station, "open contactor", opened, TRY_S, lambda closed: not closed):
+        while not await self._try(station, action, act, TRY_S, good):
             if loop.time() - begin > PERSISTENCE_S:
                 return
             await asyncio.sleep(AGAIN_S)
@@ -181,27 +204,37 @@ async def serve(guard: Guard, end: socket.socket, heartbeat_s: float, every_s: f
             except TimeoutError:
                 await fire("heartbeat", f"the bench was not heard for {heartbeat_s:g} s")
 
-    background = [asyncio.ensure_future(watch()), asyncio.ensure_future(guard.refresh(every_s))]
-    say({"ready": {"switches": sorted(guard.switches), "loads": sorted(guard.loads)}})
-    while line := await _line(reader):
-        heard.set()
-        message = json.loads(line)
-        if message["do"] == "release":
-            released = True
-            break
-        if message["do"] == "hard_stop":
-            task = asyncio.ensure_future(fire(message["cause"], message["reason"]))
-        elif message["do"] != "beat":
-            task = asyncio.ensure_future(answer(message))
-        else:
-            continue
+    def begin(doing: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(doing)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+    def opened(station: str) -> None:
+        begin(fire("contactor", f"the contactor of {station} opened by itself"))
+
+    background = [asyncio.ensure_future(watch()), asyncio.ensure_future(guard.refresh(every_s, opened))]
+    say({"ready": {"switches": sorted(guard.switches), "loads": sorted(guard.loads)}})
+    gone = "the bench is gone"
+    try:
+        while line := await _line(reader):
+            heard.set()
+            message = json.loads(line)
+            if message["do"] == "release":
+                released = True
+                break
+            if message["do"] == "hard_stop":
+                begin(fire(message["cause"], message["reason"]))
+            elif message["do"] == "beat":
+                say({"alive": True})
+            else:
+                begin(answer(message))
+    except Exception as error:  # half a line of a bench that was killed while it wrote, or whatever else: switch off
+        gone = f"the bench cannot be understood: {type(error).__name__}"
     background[0].cancel()
     if released:
         await guard.fire("release", "the bench has released the guard")
     else:
-        await guard.fire("heartbeat", "the bench is gone")
+        await guard.fire("heartbeat", gone)
     for task in (*background, *tasks):
         task.cancel()
     await asyncio.wait({*background, *tasks})
@@ -226,19 +259,14 @@ async def open_devices(
     """Open what the guard holds: contactors and loads by station id. Raises RigError."""
     switches: dict[str, PowerSwitch] = {}
     loads: dict[str, Load] = {}
-    first = rig.station[0].id
     async with AsyncExitStack() as stack:
         if rig.control is not None and rig.control.contactor:
-            switches[first] = await stack.enter_async_context(open_http_switch(rig.control.url))
+            switches[rig.station[0].id] = await stack.enter_async_context(open_http_switch(rig.control.url))
         if rig.actuators:
-            from bench.rig.actuators import open_load, open_power_switch
+            from bench.rig.actuators import open_held
 
-            for one in rig.actuators.values():
-                station = one.station or first
-                if "power_switch" in one.roles:
-                    switches[station] = await stack.enter_async_context(open_power_switch(rig, rig_path, station, clock))
-                if "load" in one.roles and one.kind != "prompt":
-                    loads[station] = await stack.enter_async_context(open_load(rig, rig_path, station, clock))
+            held, loads = await stack.enter_async_context(open_held(rig, rig_path, clock))
+            switches |= held
         yield switches, loads
 
 
@@ -265,7 +293,11 @@ async def run(options: argparse.Namespace) -> int:
             if end is None:
                 await guard.fire("operator", "the contactors are to be opened")
             else:
-                await serve(guard, end, options.heartbeat, refresh_s(rig))
+                await guard.begin()
+                try:
+                    await serve(guard, end, options.heartbeat, refresh_s(rig))
+                finally:
+                    await guard.fire("heartbeat", "the guard itself failed")  # nothing where it has fired already
             opened = [one for one in guard.actions if one["action"] == "open contactor" and one["ok"]]
     except BenchError as error:
         evidence({"action": "failed", "reason": str(error)})

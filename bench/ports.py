@@ -173,8 +173,8 @@ class Link(Protocol):
 class HardStop:
     """A hard stop that was made, or the end of what could make one."""
 
-    cause: Literal["cap", "operator", "heartbeat", "guard"]
-    """A hard cap was passed, somebody asked for it, the bench was not heard, or the guard itself is gone."""
+    cause: Literal["cap", "operator", "heartbeat", "contactor", "guard"]
+    """A hard cap was passed, somebody asked for it, the bench was not heard, one opened by itself, or the guard is gone."""
     reason: str
     actions: tuple[Mapping[str, Any], ...] = ()
     """What was done, with `station`, `action`, `ok` and `read_back` each."""

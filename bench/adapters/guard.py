@@ -20,8 +20,9 @@ ANSWER_S: Final = 15.0
 """How long one command may take."""
 BEATS: Final = 8
 """Heartbeats in the longest silence."""
+UNHEARD: Final = 12
+"""So many heartbeats that the process does not answer show that it hangs."""
 END_S: Final = 10.0
-Cause = Literal["cap", "operator", "heartbeat", "guard"]
 
 
 class LocalGuard:
@@ -90,6 +91,7 @@ class ProcessGuard:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
         self._gone = ""
+        self._unheard = 0
         self._successor, self._succeeded = successor, False
 
     async def ready(self) -> None:
@@ -102,6 +104,7 @@ class ProcessGuard:
         """Take what the process says, until it ends."""
         with suppress(OSError):
             while line := await self._reader.readline():
+                self._unheard = 0
                 self._take(json.loads(line))
         self._gone = "the guard process is gone; only a relay's own watchdog switches off now"
         for waiting in (self._ready, *self._waiting.values()):
@@ -111,11 +114,17 @@ class ProcessGuard:
         if not self._stop.done():
             self._stop.set_result(HardStop("guard", self._gone))
 
-    async def beat(self) -> None:
-        """Tell the process again and again that this event loop turns."""
+    async def beat(self, kill: Callable[[], None]) -> None:
+        """Tell the process again and again that this event loop turns; one that does not answer is killed, and another opens.
+
+        Only heartbeats that were sent are counted: a bench that stood still itself does not take its guard for hung.
+        """
         while True:
             self._say({"do": "beat"})
             await asyncio.sleep(self._beat_s)
+            self._unheard += 1
+            if self._unheard == UNHEARD:
+                kill()
 
     async def hard_stop(self, cause: Literal["cap", "operator"], reason: str) -> None:
         """Let the process switch everything off; `stopped` tells when that was done."""
@@ -174,7 +183,7 @@ class ProcessGuard:
             stop = message["stopped"]
             if not self._stop.done() and stop["cause"] != "release":
                 self._stop.set_result(HardStop(stop["cause"], stop["reason"], tuple(stop["actions"])))
-        elif (answer := self._waiting.get(message["id"])) is not None and not answer.done():
+        elif (answer := self._waiting.get(message.get("id", 0))) is not None and not answer.done():
             if message["ok"]:
                 answer.set_result(message["value"])
             else:
@@ -224,7 +233,12 @@ async def open_guard(rig_path: Path, evidence: Path, heartbeat_s: float) -> Asyn
         theirs.close()
     reader, writer = await asyncio.open_connection(sock=ours)
     guard = ProcessGuard(reader, writer, heartbeat_s / BEATS, lambda: open_contactors(rig_path, evidence))
-    tasks = [asyncio.create_task(guard.listen(), name="guard"), asyncio.create_task(guard.beat(), name="heartbeat")]
+
+    def kill() -> None:
+        with suppress(ProcessLookupError):
+            process.kill()
+
+    tasks = [asyncio.create_task(guard.listen(), name="guard"), asyncio.create_task(guard.beat(kill), name="heartbeat")]
     try:
         try:
             async with asyncio.timeout(START_S):

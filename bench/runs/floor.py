@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bench.cso.csms import Csms
-from bench.errors import CallRejectedError, RigError
+from bench.errors import CallRejectedError, RigError, StationError
 from bench.runs.snapshot import FLOOR_PROFILE_ID, clear_profile
 from bench.settings.rig import StationSettings
 from bench.settings.scenario import Clear, ScenarioSettings, SetProfile
@@ -87,9 +87,11 @@ async def _shown(csms: Csms, station: str, evse_id: int, unit: str) -> float | s
     """Return the highest limit of the composite schedule of the next day, or why there is none (K08)."""
     request = {"evseId": evse_id, "duration": _SHOWN_FOR_S, "chargingRateUnit": unit}
     try:
-        answer = await csms.call(station, "GetCompositeSchedule", request)
+        answer = await csms.call(station, "GetCompositeSchedule", request, timeout_s=CALL_S)
     except CallRejectedError as error:
         return error.code
+    except StationError as error:
+        return str(error)
     schedule = answer.get("schedule")
     if answer["status"] != "Accepted" or schedule is None or schedule["chargingRateUnit"] != unit:
         return f"{answer['status']}, without a schedule in {unit}"

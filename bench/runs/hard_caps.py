@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from bench.domain.meter import MeterReading
@@ -28,9 +29,21 @@ def passed_cap(safety: SafetySettings, meter: str, reading: MeterReading) -> str
     return None
 
 
+def blind_caps(safety: SafetySettings, reading: MeterReading) -> list[str]:
+    """Return the caps that a reading cannot be held against, because the meter does not tell the quantity."""
+    watched = (
+        ("max_current_a", safety.max_current_a, reading.current_a),
+        ("max_voltage_v", safety.max_voltage_v, reading.voltage_v),
+        ("max_power_w", safety.max_power_w, (reading.power_w,)),
+    )
+    return [name for name, cap, values in watched if cap is not None and all(value is None for value in values)]
+
+
 def refuse_demand(rig: RigSettings, amperes: float, where: str) -> None:
-    """Refuse a demand above the rig's cap. Raises UsageError."""
+    """Refuse a demand above the rig's cap, and one that is no current. Raises UsageError."""
     cap = rig.safety.max_current_a
+    if not 0 <= amperes < inf:
+        raise UsageError(f"{where} {amperes:g} A: must be a number from 0")
     if cap is not None and amperes > cap:
         raise UsageError(f"{where} {amperes:g} A: rig {rig.name} allows {cap:g} A (safety.max_current_a)")
 

@@ -15,6 +15,7 @@ from bench.domain.oracle import Supply
 from bench.errors import (
     BenchError,
     CallRejectedError,
+    EvidenceError,
     HardStopError,
     MeterLostError,
     NotApplicableError,
@@ -24,7 +25,7 @@ from bench.errors import (
 from bench.runs.bench import Bench
 from bench.runs.dead_man import DeadMan
 from bench.runs.floor import tests_defaults
-from bench.runs.hard_caps import passed_cap
+from bench.runs.hard_caps import blind_caps, passed_cap
 from bench.runs.live import LiveLimits
 from bench.runs.restore import Restorer
 from bench.runs.safe_state import SafeState
@@ -94,6 +95,8 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
                 await _end(tasks)
             finally:
                 await _to_safety(procedure, safe, ending, aborted=not completed)
+        if completed and ending.why is not None:  # a hard stop while the run was being ended
+            raise ending.why
 
 
 class _Ending:
@@ -135,8 +138,13 @@ class _Ending:
         """Let a reading above a hard cap of the rig be a hard stop."""
         guard, safety = self._bench.guard, self._bench.settings.safety
         stopping: list[asyncio.Task[None]] = []
+        blind: list[str] = []
 
         def check(reading: MeterReading) -> None:
+            if not blind and (unseen := blind_caps(safety, reading)):
+                blind.extend(unseen)
+                text = f"meter {sampler.meter.name} tells nothing of safety's {', '.join(unseen)}: not watched there"
+                self._bench.journal.write(Kind.FINDING, {"source": "bench", "code": "blind_cap", "text": text, "refs": []})
             reason = passed_cap(safety, sampler.meter.name, reading)
             if reason is not None and not stopping:
                 stopping.append(asyncio.create_task(guard.hard_stop("cap", reason), name="hard stop"))
@@ -283,7 +291,8 @@ async def _leave(procedure: Procedure, safe: SafeState, *, aborted: bool) -> boo
         return True
     bench, course = procedure.bench, procedure.course
     if bench.link is not None:
-        bench.link.restore()  # the station is to be reached; from now on it backs off and comes
+        with suppress(EvidenceError, OSError):  # its end may not be written down; the safe state comes first
+            bench.link.restore()  # the station is to be reached; from now on it backs off and comes
         course.network_back_at = min(course.network_back_at, bench.clock.monotonic())
     if not await safe.enter(aborted=aborted):
         return False  # what is not at rest is not given its old limits back: `bench restore` does so later

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -61,7 +62,13 @@ class SafeState:
                 raise needs_contactor(self.station, "the run tests defaults, which would take the floor away")
             self._write("no floor", True, {"why": "the run tests defaults"}, stop=False)
             return
-        told = await arm_floor(self._bench.csms, self._settings, found)
+        try:
+            told = await arm_floor(self._bench.csms, self._settings, found)
+        except BaseException:  # a floor that is not armed is not left behind
+            with suppress(StationError, TimeoutError):
+                async with asyncio.timeout(CALL_S):
+                    await clear_profile(self._bench.csms, self.station, FLOOR_PROFILE_ID)
+            raise
         ok = bool(told.pop("ok"))
         self._write("floor", ok, told, stop=False)
         if ok:

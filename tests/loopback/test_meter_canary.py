@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +19,9 @@ from bench.settings.lines import TcpLine
 from bench.settings.meter import MeterMap
 from firmware_sim.distortion import Distortion
 from firmware_sim.faults import FaultSeam
-from firmware_sim.meter import EmulatedMeter, open_meter
+from firmware_sim.instruments.line import ModbusBus, open_tcp
+from firmware_sim.instruments.meter import EmulatedMeter
+from firmware_sim.instruments.modbus import TcpFraming
 from firmware_sim.register_map import read_register_map
 from tests.support import EPOCH
 
@@ -32,7 +34,7 @@ class Plain(EmulatedMeter):
 
     def __init__(self, file: Path, serial_number: str) -> None:
         registers = read_register_map(file, serial_number)
-        super().__init__("m", registers, Distortion(), (), FaultSeam())
+        super().__init__("m", registers, Distortion(), (), FaultSeam(), LoopClock(EPOCH))
         self.shown, self.asked = dict.fromkeys(registers.registers, 230.0), list[int]()
         self.number: dict[int, tuple[int, ...]] = {}
         """What stands at an address in place of what the map says."""
@@ -41,19 +43,21 @@ class Plain(EmulatedMeter):
         """Return the same at each time."""
         return self.shown
 
-    async def answer(self, function: int, start: int, address: int, count: int, registers: list[int], written: Any) -> Any:
+    def answer(self, pdu: bytes) -> bytes:
         """Note the address."""
+        address = int.from_bytes(pdu[1:3], "big")
         self.asked.append(address)
-        if words := self.number.get(address):
-            registers[address - start : address - start + len(words)] = words
-        return await super().answer(function, start, address, count, registers, written)
+        reply = super().answer(pdu)
+        words = struct.pack(f">{len(self.number.get(address, ()))}H", *self.number.get(address, ()))
+        return reply[:2] + words + reply[2 + len(words) :]
 
 
 @asynccontextmanager
 async def served(name: str, serial_number: str, port: int = 0) -> AsyncIterator[tuple[Plain, int]]:
     """Serve a meter on Modbus TCP and give it and its port."""
     meter = Plain(MAPS / f"{name}.toml", serial_number)
-    async with open_meter(meter, unit_id=1, host="127.0.0.1", port=port) as found:
+    bus = ModbusBus({1: meter}, TcpFraming(), LoopClock(EPOCH), FaultSeam())
+    async with open_tcp(bus, host="127.0.0.1", port=port) as found:
         yield meter, found
 
 
