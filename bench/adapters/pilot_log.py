@@ -57,8 +57,11 @@ class PilotFile:
         lacking = [one for one in (*wanted, settings.evse_column) if one and one not in names]
         if lacking:
             raise RigError(f"{self._where}: no column {lacking[0]!r}; columns: {', '.join(names)[:200]}")
-        for values in csv.reader(reversed(lines), delimiter=settings.delimiter):
-            row = dict(zip(names, values, strict=False))
-            if len(values) >= len(names) and (not settings.evse_column or row[settings.evse_column].strip() == str(evse_id)):
-                return row
+        try:
+            for values in csv.reader(reversed(lines), delimiter=settings.delimiter):
+                row = dict(zip(names, values, strict=False))
+                if len(values) >= len(names) and (not settings.evse_column or row[settings.evse_column].strip() == str(evse_id)):
+                    return row
+        except csv.Error as error:
+            raise RigError(f"{self._where}: is no CSV: {error}") from None
         raise RigError(f"{self._where}: no line about EVSE {evse_id} yet")

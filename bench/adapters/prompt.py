@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol
 
 from bench.domain.documents import Kind
@@ -17,6 +17,7 @@ CANNOT: Final = ("n", "no", "skip")
 """Answers that say it cannot be done."""
 DONE: Final = ("", "y", "yes", "ok", "done")
 """Answers that say it is done; any other is no answer, and the question is asked again."""
+MOST_TYPED: Final = 65_536
 TERMINAL: Final = "/dev/tty"
 
 
@@ -95,11 +96,10 @@ class Console:
         os.write(self._writing, f"\n>> {text}\n".encode())
 
     def _throw_away(self) -> None:
-        try:
-            while os.read(self._reading, 1024):
-                pass
-        except OSError:  # nothing is left
-            return
+        with suppress(OSError):  # nothing is left
+            for _ in range(MOST_TYPED // 1024):  # of a pipe that never ends not all can be thrown away
+                if not os.read(self._reading, 1024):
+                    return
 
 
 class PromptControl:

@@ -11,7 +11,7 @@ from typing import Literal
 from bench.adapters.modbus_line import ModbusLine, open_modbus_line
 from bench.adapters.pilot_log import PilotFile
 from bench.adapters.prompt import Asker, JournalledAsker, PromptControl, open_console
-from bench.adapters.relay import ContactLimit, RelaySwitch, open_register_limit, open_relay_switch
+from bench.adapters.relay import ContactLimit, open_register_limit, open_relay_switch
 from bench.adapters.roles import Instrument, InstrumentEv, InstrumentLimit, InstrumentLoad, InstrumentPilot, InstrumentSwitch
 from bench.adapters.routed_control import Ev, ExternalLimit, RoutedControl
 from bench.adapters.scpi import open_scpi
@@ -175,10 +175,12 @@ class _Opening:
             case _, PromptActuator() as prompt:
                 return PromptControl(await self.asker(), station, prompt.timeout_s)
             case name, ModbusRelay() as relay:
-                return ContactLimit(relay, RelaySwitch(name, relay, await self._line(relay.line)))
+                opened = open_relay_switch(name, relay, await self._line(relay.line), self._clock)
+                # spoken to all the time, or its watchdog drops the limit
+                return ContactLimit(relay, await self._stack.enter_async_context(opened))
             case name, ModbusRegister() as register:
-                opened = open_register_limit(name, register, await self._line(register.line), self._clock, self._report(station))
-                return await self._stack.enter_async_context(opened)
+                served = open_register_limit(name, register, await self._line(register.line), self._clock, self._report(station))
+                return await self._stack.enter_async_context(served)
             case name, settings:
                 return InstrumentLimit(await self._instrument(name, settings))
 

@@ -91,7 +91,7 @@ async def _open_guard(
     if rig.emulator is not None:
         switches, loads = await stack.enter_async_context(open_held(rig, order.rig_path, clock, wired))
         return LocalGuard({**emulated, **switches}, loads)
-    if any(rig.has_power_switch(one.id) for one in rig.station):
+    if rig.is_guarded():
         evidence = order.out / "guard.jsonl"
         guard: Guard = await stack.enter_async_context(open_guard(order.rig_path, evidence, rig.safety.heartbeat_s))
         return guard

@@ -168,6 +168,7 @@ class RigSettings(Settings):
                 raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
         self._check_meters()
         self._check_unattended()
+        self._check_real_time()
         metered = {meter.line: name for name, meter in self.meters.items() if isinstance(meter, BusMeter)}
         check_actuators(self.actuators, [one.id for one in self.station], self.lines, metered)
         ids = [station.id for station in self.station]
@@ -191,6 +192,11 @@ class RigSettings(Settings):
         switches = [one for one in self.actuators.values() if "power_switch" in one.roles]
         return station in [one.station or self.station[0].id for one in switches]
 
+    def is_guarded(self) -> bool:
+        """Say whether there is a contactor or a load for the guard to hold; a person at a load is asked by the bench itself."""
+        load = any("load" in one.roles and one.kind != "prompt" for one in self.actuators.values())
+        return load or any(self.has_power_switch(one.id) for one in self.station)
+
     def floor_wanted(self, station: str) -> bool:
         """Say whether a floor is installed at a station before anything is energised."""
         if self.safety.floor is not None:
@@ -211,6 +217,13 @@ class RigSettings(Settings):
                     f"safety.unattended: {station.id} needs an actuator with the role power_switch and watchdog_s: a relay that "
                     "opens by itself when nobody speaks to it"
                 )
+
+    def _check_real_time(self) -> None:
+        """Raise ValueError for an actuator that needs real time on a rig in virtual time, which would not wait for it."""
+        if self.emulator is not None and self.emulator.time == "virtual":
+            for name, one in self.actuators.items():
+                if one.kind in ("shell", "prompt", "csv"):
+                    raise ValueError(f"actuators.{name}: kind {one.kind} acts in real time: emulator.time must be real")
 
     def _check_meters(self) -> None:
         """Raise ValueError for two meters at one place, for a line that there is not and for one without a port."""

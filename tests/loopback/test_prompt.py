@@ -122,3 +122,14 @@ def test_an_operator_and_an_emulator_exclude_one_another() -> None:
     rig = {"schema": 1, "name": "r", "station": [{"id": "CS", "evse": [{"id": 1}]}], "operator": {}, "emulator": {}}
     with pytest.raises(Exception, match="exclude one another"):
         check(RigSettings, rig, Path("rig.toml"))
+
+
+async def test_input_without_an_end_does_not_stop_the_bench() -> None:
+    """Such as `yes | bench run`: what was there before the question is thrown away within bounds. A device stands in for it."""
+    endless, silent = os.open("/dev/zero", os.O_RDONLY), os.open(os.devnull, os.O_WRONLY)
+    try:
+        with pytest.raises(PermissionError):  # the next thing done is to wait for it, which a device like this refuses
+            await PromptControl(Console(endless, silent), "CS-1", 5).plug(1)
+    finally:
+        os.close(endless)
+        os.close(silent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,13 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.modbus_line import open_modbus_line
 from bench.adapters.relay import ContactLimit, RegisterLimit, RelaySwitch, open_register_limit
 from bench.errors import NotApplicableError, RigError
+from bench.rig.actuators import open_actuators
+from bench.rig.meters import open_meters
 from bench.settings.actuators import ModbusRegister, ModbusRelay
 from bench.settings.lines import TcpLine
+from bench.settings.rig import RigSettings
 from firmware_sim.relay import RelayBoard, open_relay
+from tests.support import MemoryJournal
 
 RELAY = ModbusRelay(kind="modbus-relay", line="supply")
 REGISTER = ModbusRegister(kind="modbus-register", line="supply", register_address=5, scale=0.1, rewrite_s=10)
@@ -161,3 +166,22 @@ async def test_a_limit_that_the_register_cannot_hold_does_not_apply(limit: float
         with pytest.raises(NotApplicableError, match=r"actuators\.grid"):
             await one.external_limit(limit, unit)
         assert not written
+
+
+@pytest.mark.virtual
+async def test_a_contact_with_a_watchdog_holds_its_limit() -> None:
+    """The relay is spoken to as long as the run lasts, or its watchdog would drop the limit that the run says holds."""
+    actuator = {"kind": "modbus-relay", "line": "grid", "roles": ["external_limit"], "contact_limit": 16,
+                "watchdog_register": 0, "watchdog_value": 20, "watchdog_s": 2}  # fmt: skip
+    board, clock = RelayBoard(1, lambda coil, closed: None), LoopClock(datetime(2026, 1, 15, tzinfo=UTC))
+    async with open_relay(board, host="127.0.0.1", port=0) as port:
+        content = {"schema": 1, "name": "r", "station": [{"id": "CS-1", "evse": [{"id": 1}]}],
+                   "lines": {"grid": {"kind": "modbus-tcp", "port": port}}, "actuators": {"contact": actuator}}  # fmt: skip
+        rig = RigSettings.model_validate(content)
+        async with (
+            open_meters(rig, Path("r.toml"), clock) as instruments,
+            open_actuators(rig, Path("r.toml"), clock, MemoryJournal(), instruments.line, {}, {}, {}, {}) as actuators,
+        ):
+            await actuators.controls["CS-1"].external_limit(16)
+            await clock.sleep(30)
+            assert board.contacts[0]

@@ -15,7 +15,7 @@ import pytest
 from bench.adapters.roles import InstrumentEv, InstrumentLoad, InstrumentPilot, InstrumentSwitch
 from bench.adapters.scpi import Scpi, open_scpi
 from bench.errors import NotApplicableError, RigError
-from bench.settings.actuators import ScpiInstrument
+from bench.settings.actuators import Role, ScpiInstrument
 from bench.settings.base import load
 from bench.settings.instrument_map import InstrumentMap
 from firmware_sim.scpi import EvEmulator, open_instrument
@@ -63,8 +63,8 @@ async def emulated() -> AsyncIterator[tuple[Scpi, Car]]:
 
 
 @asynccontextmanager
-async def source(answer: Answer) -> AsyncIterator[Scpi]:
-    """Give the driver of an AC source whose answer to each line is `answer(line)`; None: it is silent."""
+async def source(answer: Answer, commands: InstrumentMap = SOURCE, role: Role = "power_switch") -> AsyncIterator[Scpi]:
+    """Give the driver of an AC source, or of what has these commands; it answers each line by `answer(line)`; None: it is silent."""
     writers = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,9 +77,9 @@ async def source(answer: Answer) -> AsyncIterator[Scpi]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    settings = ScpiInstrument(kind="scpi", roles=("power_switch",), commands=Path("x"), host="127.0.0.1", timeout_s=0.2)
+    settings = ScpiInstrument(kind="scpi", roles=(role,), commands=Path("x"), host="127.0.0.1", timeout_s=0.2)
     try:
-        async with open_scpi("source", settings, SOURCE, server.sockets[0].getsockname()[1]) as instrument:
+        async with open_scpi("source", settings, commands, server.sockets[0].getsockname()[1]) as instrument:
             yield instrument
     finally:
         server.close()
@@ -248,3 +248,19 @@ async def test_an_instrument_on_a_serial_port_is_told_and_asked() -> None:
         asyncio.get_running_loop().remove_reader(ours)
         os.close(ours)
         os.close(theirs)
+
+
+async def test_a_generic_load_reads_back_nothing_once_it_is_stopped() -> None:
+    """The safe state takes a load for off only where `drawn` says 0, and CURR? tells what is set, not what flows."""
+    current = 0.0
+
+    def instrument(line: str) -> bytes | None:
+        nonlocal current
+        if line.startswith("CURR "):
+            current = float(line.partition(" ")[2])
+        return {"CURR?": f"{current:g}\n".encode(), "SYST:ERR?": b'0,"No error"\n'}.get(line)
+
+    async with source(instrument, load(InstrumentMap, MAPS / "generic-ac-load.toml"), "load") as one:
+        for amperes in (16.0, 0.0):
+            await InstrumentLoad(one).draw(amperes)
+            assert await InstrumentLoad(one).drawn() == amperes

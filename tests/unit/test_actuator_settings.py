@@ -57,6 +57,37 @@ def test_what_is_wired_wrongly_is_refused(actuators: dict[str, dict[str, Any]], 
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("actuators", "guarded"),
+    [
+        ({}, False),
+        ({"a": EV}, False),
+        ({"a": RELAY}, True),
+        ({"a": EV | {"roles": ["load"]}}, True),
+        ({"a": {"kind": "prompt", "roles": ["load"]}}, False),
+    ],
+)
+def test_contactor_and_load_are_for_the_guard(actuators: dict[str, dict[str, Any]], guarded: bool) -> None:
+    """Each of both alone; a person is asked by the bench."""
+    assert rig(**actuators).is_guarded() is guarded
+
+
+@pytest.mark.parametrize(
+    "actuator",
+    [
+        {"kind": "shell", "roles": ["load"], "command": ["x"]},
+        {"kind": "prompt", "roles": ["ev"]},
+        {"kind": "csv", "path": "x.csv"},
+    ],
+)
+def test_what_acts_in_real_time_is_refused_in_virtual_time(actuator: dict[str, Any]) -> None:
+    """Virtual time does not wait for a program, a person or a logger: each would time out at once."""
+    content = {"schema": 1, "name": "r", "station": [{"id": "CS-1", "evse": [{"id": 1}]}], "actuators": {"a": actuator}}
+    with pytest.raises(SettingsError, match=r"acts in real time: emulator\.time must be real"):
+        check(RigSettings, content | {"emulator": {}}, Path("r.toml"))
+    check(RigSettings, content | {"emulator": {"time": "real"}}, Path("r.toml"))
+
+
 @pytest.mark.parametrize("path", sorted((CONFIG / "instruments").glob("*.toml")), ids=lambda one: one.stem)
 def test_a_command_map_that_ships_is_sound(path: Path) -> None:
     """Each file can be read."""
@@ -151,6 +182,7 @@ async def test_the_last_whole_line_of_a_pilot_log_counts(tmp_path: Path) -> None
         ("time,duty_percent\n", "no column 'state'"),
         (f"time,state,duty_percent\n{EPOCH},X,\n", "'X': must be A to F"),
         ("time,state,duty_percent\nnoon,C,\n", "'noon' is no time"),
+        ("time,state,duty_percent\nnoon,\rC,\n", "is no CSV"),
     ],
 )
 async def test_a_pilot_log_that_says_nothing_about_now_is_an_error(tmp_path: Path, text: str, reason: str) -> None:
