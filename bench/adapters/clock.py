@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
+import os
 import selectors
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +43,15 @@ class LoopClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
+def _waiting(fd: int) -> int:
+    """Return how many bytes can be read from a terminal; 0 for anything else."""
+    if not os.isatty(fd):
+        return 0
+    count = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]
+
+
 def wall_now() -> datetime:
     """Return the computer's time, for host facts and for the epoch of a run in real time."""
     return datetime.now(UTC)
@@ -63,7 +76,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time jumps to the next timer, only when nothing is runnable, readable or in flight.
 
     Loopback sockets inside one process are safe without a hold: a send on 127.0.0.1 makes the peer readable before it
-    returns. Work in another thread holds the clock until it is done; a pty reports its bytes to `in_flight`.
+    returns. Work in another thread holds the clock until it is done; a pty reports its bytes to `in_flight`: nothing else
+    happens before they can be read, so that what falls on one moment has one order.
     """
 
     def __init__(self) -> None:
@@ -83,19 +97,35 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _jumping_select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.iterations += 1
-        ready = self._select(0)
+        ready = self._landed() if self.in_flight.count else self._select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if timeout is None:
             return self._select(FOREIGN_WAIT_S)
-        given_up = time.monotonic() + HOLD_PATIENCE_S
-        while self._jobs or (self.in_flight.count and time.monotonic() < given_up):
+        while self._jobs:
             ready = self._select(0.02)
             if ready:
                 return ready
-        self.in_flight.count = 0
         self._virtual_s = self._next_timer(timeout)
         return []
+
+    def _landed(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready, by file descriptor, once the bytes in flight can be read; what never comes is given up."""
+        given_up = time.monotonic() + HOLD_PATIENCE_S
+        while True:
+            ready = sorted(self._select(0), key=lambda event: event[0].fd)
+            if any(events & selectors.EVENT_WRITE for _, events in ready):
+                return ready  # they are only now being written
+            if self.in_flight.count <= sum(_waiting(fd) for fd in self._open_fds()):
+                return sorted(self._select(0), key=lambda event: event[0].fd)
+            if time.monotonic() > given_up:
+                self.in_flight.count = 0
+                return ready
+            time.sleep(0.0001)
+
+    def _open_fds(self) -> list[int]:
+        selector: selectors.BaseSelector = self._selector  # type: ignore[attr-defined]
+        return [key.fd for key in selector.get_map().values()]
 
     def _next_timer(self, timeout: float) -> float:
         """Return the exact time of the next timer, so that no rounding adds up over a day."""

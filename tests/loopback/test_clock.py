@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 import time
 import tty
@@ -187,6 +188,27 @@ async def test_bytes_on_a_pty_hold_the_clock(pty: Pty) -> None:
                 answer += await pty.received.get()
         assert answer == message
     assert virtual_loop().time() == 0
+
+
+async def test_what_falls_on_one_moment_has_one_order(pty: Pty) -> None:
+    """A socket is readable at once, a pty whenever the kernel gets to it: who was opened first is served first, each time."""
+    pty.answers = False
+    served: list[str] = []
+
+    def serve() -> None:
+        served.append("pty")
+        pty._serve()
+
+    pty.loop.add_reader(pty.device, serve)
+    near, far = socket.socketpair()
+    with near, far:
+        pty.loop.add_reader(near, lambda: served.append(f"socket {len(near.recv(1))}"))
+        for _ in range(100):
+            far.send(b"!")
+            pty.send(bytes(300))
+            await asyncio.sleep(0.001)
+        pty.loop.remove_reader(near)
+    assert served == ["pty", "socket 1"] * 100
 
 
 async def test_a_silent_pty_times_out(pty: Pty, monkeypatch: pytest.MonkeyPatch) -> None:

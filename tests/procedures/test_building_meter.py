@@ -24,3 +24,14 @@ def test_a_meter_that_no_evse_names_is_sampled_beside(tmp_path: Path) -> None:
     assert bytes.fromhex(samples[0]["registers"]["p1"]).startswith(b"/EMU5")
     told = {one.data["meter"]: one.data["serial_number"] for one in documents if one.kind == Kind.METER_IDENTITY}
     assert told["building"] == "EMU00000001"
+
+
+def test_the_same_seed_gives_the_same_journal(tmp_path: Path) -> None:
+    """Also with a meter on a pseudo-terminal, whose bytes the kernel hands on when it likes."""
+    rig_path, rig = find_rig("emulated-p1")
+    path, scenario = find_scenario("lowered-limit")
+    journals = set()
+    for number in range(3):
+        run_scenario(Order(scenario, path, rig, rig_path, tmp_path / str(number)))
+        journals.add((tmp_path / str(number) / "journal.jsonl").read_bytes())
+    assert len(journals) == 1
