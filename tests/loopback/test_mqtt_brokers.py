@@ -52,8 +52,11 @@ class Stage:
             act()
 
 
-def test_no_broker_disturbs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_broker_disturbs_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Silent, not there, or reading a byte a second: the same journal byte by byte, a line that says so, no thread left."""
+    monkeypatch.setattr(bench.adapters.mqtt, "FLUSH_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
         run(tmp_path / "silent", port=port, allow_abort=False)
@@ -151,6 +154,7 @@ async def test_a_wrong_password_is_said_once_and_not_told(tmp_path: Path, capsys
 def test_a_name_that_is_not_resolved_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end does not wait for the resolver: the connection's thread is gone while the look-up still hangs."""
     answer, asked = threading.Event(), threading.Event()
+    monkeypatch.setattr(bench.adapters.mqtt, "FLUSH_S", 0.2)
 
     def hang(*_: object, **__: object) -> None:
         asked.set()
