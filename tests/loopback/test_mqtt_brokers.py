@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,28 @@ import bench.adapters.mqtt
 import bench.rig.feed
 from bench.adapters.journal_reader import read_journal
 from bench.adapters.mqtt import open_mqtt
+from bench.domain.documents import Kind
 from bench.rig.feed import LARGEST_COMMAND
-from bench.rig.files import find_rig
 from bench.rig.session import Outcome
 from bench.settings.safety import MqttSettings
 from tests.support_mqtt import broker, free_port, run, slow_broker, until
 
+RIG = """
+schema = 1
+name = "desk"
+[[station]]
+id = "CS-1"
+[[station.evse]]
+id = 1
+"""
 PASSWORD = "s3cret-of-the-lab"
 
 
 class Stage:
     """Lets something happen when the run has written its n-th document of a kind; the run waits for it."""
 
-    def __init__(self, **acts: Any) -> None:
-        self._acts = {name.replace("_", ".", 1): acts[name] for name in acts}
+    def __init__(self, acts: Mapping[str, Mapping[int, Callable[[], None]]]) -> None:
+        self._acts = acts
         self._seen: dict[str, int] = {}
 
     def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -43,8 +52,11 @@ class Stage:
             act()
 
 
-def test_no_broker_disturbs_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_broker_disturbs_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Silent, not there, or reading a byte a second: the same journal byte by byte, a line that says so, no thread left."""
+    monkeypatch.setattr(bench.adapters.mqtt, "FLUSH_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
         run(tmp_path / "silent", port=port, allow_abort=False)
@@ -70,7 +82,7 @@ def test_what_is_dropped_is_counted_and_told(
 async def test_a_broker_that_comes_back_during_a_run_is_told_how_it_ended(tmp_path: Path) -> None:
     """Its journal is that of a run whose broker was there; the state is told again."""
     with broker(tmp_path) as one:
-        stage = Stage(meter_sample={20: one.stop, 60: one.start})
+        stage = Stage({Kind.METER_SAMPLE: {20: one.stop, 60: one.start}})
         await asyncio.to_thread(run, tmp_path / "back", 0, stage, port=one.port)
         async with aiomqtt.Client("127.0.0.1", one.port) as client:
             await client.subscribe("hil/v1/emulated/session", qos=1)
@@ -86,9 +98,8 @@ async def test_a_broker_that_comes_back_during_a_run_is_told_how_it_ended(tmp_pa
 async def test_the_last_will_says_that_a_killed_bench_is_offline(tmp_path: Path) -> None:
     """SIGKILL of a bench that serves: the broker says `offline`, retained."""
     with broker(tmp_path) as one:
-        rig = tmp_path / "rig.toml"
-        rig.write_text(find_rig("emulated")[0].read_text() + f"\n[mqtt]\nport = {one.port}\n")
-        command = [sys.executable, "-m", "bench", "serve", "--rig", str(rig), "--listen", "127.0.0.1:0"]
+        (tmp_path / "rig.toml").write_text(RIG + f"[mqtt]\nport = {one.port}\n")
+        command = [sys.executable, "-m", "bench", "serve", "--rig", "rig.toml", "--listen", "127.0.0.1:0"]
         async with aiomqtt.Client("127.0.0.1", one.port) as client:
             await client.subscribe("hil/v1/+/status", qos=1)
             process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL)
@@ -143,6 +154,7 @@ async def test_a_wrong_password_is_said_once_and_not_told(tmp_path: Path, capsys
 def test_a_name_that_is_not_resolved_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end does not wait for the resolver: the connection's thread is gone while the look-up still hangs."""
     answer, asked = threading.Event(), threading.Event()
+    monkeypatch.setattr(bench.adapters.mqtt, "FLUSH_S", 0.2)
 
     def hang(*_: object, **__: object) -> None:
         asked.set()
@@ -183,7 +195,7 @@ async def aborted(
             asyncio.run_coroutine_threadsafe(send(payload), loop).result(10)
             assert arrived.wait(10)
 
-        stage = Stage(**{kind: {count: lambda payload=payload: act(payload)} for kind, count, payload in commands})
+        stage = Stage({kind: {count: partial(act, payload)} for kind, count, payload in commands})
         await client.subscribe("hil/v1/emulated/status", qos=1)
         ran = asyncio.create_task(asyncio.to_thread(run, out, 1_000, stage, port=port, **mqtt))
         await asyncio.wait_for(until(client, lambda message: message.payload == b"online"), 10)
@@ -197,23 +209,24 @@ async def aborted(
 async def test_an_abort_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cmd/abort` ends a run, also one in virtual time, in the safe state, and says who wanted it."""
     with broker(tmp_path) as one:
-        outcome = await aborted(tmp_path / "run", one.port, monkeypatch, ("meter_sample", 30, b'{"reason": "smoke"}'))
+        outcome = await aborted(tmp_path / "run", one.port, monkeypatch, (Kind.METER_SAMPLE, 30, b'{"reason": "smoke"}'))
     assert outcome.judgement.verdict.state == "aborted"
     documents = read_journal(tmp_path / "run/journal.jsonl").documents
     texts = [one.data["text"] for one in documents if one.kind == "finding" and one.data["code"] == "abort"]
     assert texts == ["cmd/abort by MQTT: smoke"]
-    assert "hard" not in {one.data["stop"] for one in documents if one.kind == "safe.state"}
+    actions = [one.data["action"] for one in documents if one.kind == Kind.SAFE_STATE]
+    assert ("open contactor" in actions, "hard stop" in actions) == (True, False)
 
 
 @pytest.mark.outside("mosquitto")
 async def test_a_second_abort_is_a_hard_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the second Ctrl-C is."""
-    commands = ("meter_sample", 30, b""), ("safe_state", 1, b"")
+    commands = (Kind.METER_SAMPLE, 30, b""), (Kind.SAFE_STATE, 3, b"")
     with broker(tmp_path) as one:
         outcome = await aborted(tmp_path / "run", one.port, monkeypatch, *commands)
     assert outcome.judgement.verdict.state == "aborted"
     documents = read_journal(tmp_path / "run/journal.jsonl").documents
-    assert "hard" in {one.data["stop"] for one in documents if one.kind == "safe.state"}
+    assert "hard stop" in [one.data["action"] for one in documents if one.kind == Kind.SAFE_STATE]
 
 
 @pytest.mark.outside("mosquitto")
@@ -228,7 +241,7 @@ async def test_what_is_no_abort_ends_no_run(tmp_path: Path) -> None:
                 sent = client.publish(topic, b" " * (LARGEST_COMMAND + 1), qos=1)
                 asyncio.run_coroutine_threadsafe(sent, loop).result(10)
 
-            stage = Stage(meter_sample={30: huge, 60: huge})
+            stage = Stage({Kind.METER_SAMPLE: {30: huge, 60: huge}})
             outcome = await asyncio.to_thread(run, tmp_path / "run", 300, stage, port=one.port)
     await asyncio.get_running_loop().shutdown_default_executor()
     assert outcome.judgement.verdict.state == "completed"
@@ -245,7 +258,7 @@ async def test_a_rig_that_allows_no_abort_does_not_listen_for_one(tmp_path: Path
             def abort() -> None:
                 asyncio.run_coroutine_threadsafe(client.publish("hil/v1/emulated/cmd/abort", b"{}", qos=1), loop).result(10)
 
-            stage = Stage(meter_sample={30: abort, 60: abort})
+            stage = Stage({Kind.METER_SAMPLE: {30: abort, 60: abort}})
             outcome = await asyncio.to_thread(run, tmp_path / "run", 300, stage, port=one.port, allow_abort=False)
     await asyncio.get_running_loop().shutdown_default_executor()
     assert outcome.judgement.verdict.state == "completed"
