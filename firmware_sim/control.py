@@ -69,10 +69,12 @@ class StationControl:
         self._station.power(False)
         for plant in self._plants.values():
             plant.energise(False)
-        await self._clock.sleep(POWER_OFF_S)
-        for plant in self._plants.values():
-            plant.energise(True)
-        self._station.power(True)
+        try:
+            await self._clock.sleep(POWER_OFF_S)
+        finally:  # whoever asked for it may be gone by then
+            for plant in self._plants.values():
+                plant.energise(True)
+            self._station.power(True)
 
     async def cut_network(self, seconds: float) -> None:
         """Take the station's network away for that long; returns at once."""

@@ -37,6 +37,8 @@ from bench.runs.steps_profiles import ProfileSteps
 from bench.runs.steps_station import StationSteps
 from bench.settings.scenario import ScenarioSettings, under_test
 
+ABORT_PATIENCE_S: Final = 10.0
+"""How long an aborted run, at rest already, waits for a station that is just away, to give it back what it held."""
 BOOT_PATIENCE_S: Final = 5.0
 """How long a connected station may take to boot before it counts as one that has booted long ago."""
 CONNECT_PATIENCE_S: Final = DEFAULT_BACK_OFF.longest_s + CONNECT_S
@@ -306,7 +308,7 @@ async def _leave(procedure: Procedure, safe: SafeState, *, aborted: bool) -> boo
         bench.csms, bench.clock, bench.journal, course.snapshot,
         keep_floor=aborted, own_ids=sorted(course.own_ids), availability=sorted(course.availability),
     )  # fmt: skip
-    await restorer.restore(0 if aborted else procedure.reconnect_patience_s())
+    await restorer.restore(ABORT_PATIENCE_S if aborted else procedure.reconnect_patience_s())
     return True
 
 

@@ -150,6 +150,18 @@ def test_a_guard_that_dies_ends_the_run_softly(lab: Lab) -> None:
     assert not lab.state()["contactor_closed"]
 
 
+@pytest.mark.skipif(not DEEP, reason="takes 10 s; make deep")
+def test_a_guard_that_hangs_ends_the_run_softly(lab: Lab) -> None:
+    """It answers no heartbeat: the bench kills it, and another one opens the contactor; ERROR."""
+    with lab.run("hung") as process:
+        lab.wait(closed(lab, "hung"), 30)
+        child = next(pid for pid in children(process.pid) if b"bench.guard" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(child, signal.SIGSTOP)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, "the guard process is gone" in out) == (4, True), out
+    assert not lab.state()["contactor_closed"]
+
+
 def children(pid: int) -> list[int]:
     """Return the child processes of a process."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 from typing import Any
 
 import pytest
 
 from bench.adapters.guard import LocalGuard
 from bench.errors import RigError, SettingsError
-from bench.guard import Guard, refresh_s
+from bench.guard import Guard, refresh_s, serve
 from bench.ports import HardStop
 from bench.settings.base import check
 from bench.settings.rig import RigSettings
@@ -67,12 +69,73 @@ async def test_the_load_is_off_before_the_contactor_opens() -> None:
 
 @pytest.mark.virtual
 async def test_a_load_that_hangs_does_not_keep_the_contactor_closed() -> None:
-    """It gets half a second."""
+    """It gets half a second; the contactor opens then, and the load is told again."""
     told: list[str] = []
     one, _ = guard(Device(told), Device(told, hangs=True))
-    begin = asyncio.get_running_loop().time()
-    await one.fire("heartbeat", "silence")
-    assert (told, asyncio.get_running_loop().time() - begin) == (["draw 0", "open"], 0.5)
+    firing = asyncio.create_task(one.fire("heartbeat", "silence"))
+    await asyncio.sleep(0.501)
+    assert told == ["draw 0", "open"]
+    await asyncio.sleep(3)
+    assert told == ["draw 0", "open", "draw 0"]
+    firing.cancel()
+    await asyncio.wait([firing])
+
+
+@pytest.mark.virtual
+async def test_a_contactor_is_shown_to_act_before_the_guard_is_ready() -> None:
+    """What was left closed is open then; one that reads back closed is refused."""
+    told: list[str] = []
+    one, evidence = guard(Device(told))
+    await one.begin()
+    assert (told, evidence) == (["open"], [{"station": "CS-1", "action": "begin", "closed": False}])
+    welded = Device(told)
+    welded.is_closed = _closed  # type: ignore[method-assign]
+    with pytest.raises(RigError, match="told to open and reads back closed"):
+        await guard(welded)[0].begin()
+
+
+async def _closed() -> bool | None:
+    return True
+
+
+async def served(one: Guard, sent: list[bytes], patience_s: float = 2.0) -> list[dict[str, Any]]:
+    """Let a bench that sends these bytes, and then ends, speak to a guard; return what the guard said."""
+    ours, theirs = socket.socketpair()
+    serving = asyncio.create_task(serve(one, theirs, patience_s, 0.1))
+    reader, writer = await asyncio.open_connection(sock=ours)
+    for part in sent:
+        writer.write(part)
+        await asyncio.sleep(0.25)
+    writer.write_eof()
+    said = [json.loads(line) async for line in reader]
+    await serving
+    writer.close()
+    await writer.wait_closed()
+    return said
+
+
+@pytest.mark.virtual
+async def test_half_a_line_of_a_dying_bench_opens_the_contactor() -> None:
+    """The bench was killed while it wrote: what cannot be understood is a bench that is gone."""
+    told: list[str] = []
+    one, _ = guard(Device(told))
+    await served(one, [b'{"id": 1, "do": "switch", "station": "CS-1", "value": true}\n{"do": "be'])
+    assert told == ["close", "open"]
+    assert "cannot be understood" in one.reason
+
+
+@pytest.mark.virtual
+async def test_heartbeats_are_answered_and_a_contactor_that_opens_by_itself_is_told() -> None:
+    """So the bench sees a guard that hangs, and a relay whose own watchdog opened it."""
+    told: list[str] = []
+    device = Device(told)
+    one, _ = guard(device)
+    closing = b'{"id": 1, "do": "switch", "station": "CS-1", "value": true}\n'
+    asyncio.get_running_loop().call_later(0.3, setattr, device, "closed", False)
+    said = await served(one, [b'{"do": "beat"}\n', closing, b'{"do": "beat"}\n'])
+    assert {"alive": True} in said
+    stop = next(line["stopped"] for line in said if "stopped" in line)
+    assert (stop["cause"], stop["reason"]) == ("contactor", "the contactor of CS-1 opened by itself")
 
 
 @pytest.mark.virtual
