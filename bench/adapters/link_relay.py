@@ -25,6 +25,8 @@ SLICES_PER_S: Final = 10
 """A throttled connection gets its bytes in so many pieces a second."""
 CLOSE_PATIENCE_S: Final = 2.0
 """How long a closed connection may take to be closed by its other end as well."""
+HALF_CLOSED_S: Final = 30.0
+"""How long a station may leave a connection open that the CSMS has ended; who never closes must not use up the sockets."""
 _RESET: Final = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("bench.link")
@@ -161,6 +163,7 @@ class _Relayed:
             _Flow(self._relay, "to_csms", self.station, csms), _Flow(self._relay, "to_station", csms, self.station),
         ]  # fmt: skip
         self._pumps = [asyncio.ensure_future(work()) for flow in self._flows for work in (flow.read, flow.write)]
+        self._pumps[-1].add_done_callback(self._csms_has_ended)
         try:
             done, _ = await asyncio.wait(self._pumps, return_when=asyncio.FIRST_EXCEPTION)
             if self._was_reset or any(task.cancelled() or task.exception() for task in done):
@@ -184,11 +187,17 @@ class _Relayed:
             return
         for flow in self._flows:
             flow.finish()
-        self._pumps.append(asyncio.ensure_future(self._give_up()))
+        self._pumps.append(asyncio.ensure_future(self._give_up(CLOSE_PATIENCE_S)))
 
-    async def _give_up(self) -> None:
-        await self._relay.clock.sleep(CLOSE_PATIENCE_S)
-        self.reset()
+    def _csms_has_ended(self, told: asyncio.Task[None]) -> None:
+        if not told.cancelled() and told.exception() is None:
+            self._pumps.append(asyncio.ensure_future(self._give_up(HALF_CLOSED_S)))
+
+    async def _give_up(self, patience_s: float) -> None:
+        """Reset the connection where the station has not ended it by then."""
+        await self._relay.clock.sleep(patience_s)
+        if not self._pumps[0].done():
+            self.reset()
 
 
 class _Flow:
@@ -255,8 +264,8 @@ class _Flow:
             await self._loop.sock_sendall(self._sink, piece)
             self._size -= len(piece)
             self._moved.set()
-            if self._fault("throttle"):
-                await self._change_within(1 / SLICES_PER_S)
+            if throttle := self._fault("throttle"):
+                await self._change_within(len(piece) / throttle.bytes_per_s)
 
     def _fault(self, mode: str) -> LinkFault | None:
         fault = self._relay.fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -32,6 +33,9 @@ class LinkFault:
             raise ValueError(f"mode = {self.mode!r}: must be one of {', '.join(get_args(LinkMode))}")
         if self.direction not in get_args(Direction):
             raise ValueError(f"direction = {self.direction!r}: must be one of {', '.join(get_args(Direction))}")
+        for name in ("seconds", "delay_s", "bytes_per_s"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} = {getattr(self, name)}: must be a finite number")
         if self.seconds < 0 or (self.seconds == 0 and self.mode not in ("close", "reset")):
             raise ValueError(f"seconds = {self.seconds:g}: {self.mode} needs more than 0")
         if self.direction != "both" and self.mode in ("close", "reset", "refuse"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.domain.link import DEFAULT_BACK_OFF, BackOff, Direction, LinkFault, LinkMode
-from bench.errors import RigError, StationError, UsageError
+from bench.errors import EvidenceError, RigError, StationError, UsageError
 from bench.runs.steps_ev import EvSteps
 
 CONNECT_S: Final = 30.0
@@ -77,7 +78,8 @@ class NetworkSteps(EvSteps):
             raise RigError("nothing can disturb the link: the rig file has no [link] table; add one")
 
         def over() -> None:
-            journal.write(Kind.LINK_FAULT, {"station": station, "mode": "none", "seconds": 0})
+            with suppress(EvidenceError, OSError):  # the run's next document tells it; the safe state must not end here
+                journal.write(Kind.LINK_FAULT, {"station": station, "mode": "none", "seconds": 0})
 
         link.restore()
         begin: dict[str, Any] = {"station": station, "mode": fault.mode, "seconds": fault.seconds}

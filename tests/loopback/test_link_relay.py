@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -201,6 +202,33 @@ async def test_throttled_bytes_arrive_at_that_rate() -> None:
         assert lab.clock.monotonic() - began == pytest.approx(10, abs=0.2)
 
 
+@pytest.mark.virtual
+async def test_a_slow_throttle_is_as_slow_as_it_says() -> None:
+    """10 bytes at 2 bytes/s take about 5 s, not one."""
+    async with open_lab() as lab:
+        station, server = await lab.connect()
+        lab.disturb(LinkFault("throttle", 60, bytes_per_s=2))
+        began = lab.clock.monotonic()
+        station[1].write(bytes(10))
+        await server[0].readexactly(10)
+        assert lab.clock.monotonic() - began == pytest.approx(4.5, abs=0.6)
+
+
+@pytest.mark.virtual
+async def test_a_station_that_never_closes_loses_its_connection() -> None:
+    """The CSMS has ended it: half a minute later it is reset, or such peers use up the bench's sockets."""
+    async with open_lab() as lab:
+        station, server = await lab.connect()
+        server[1].write_eof()
+        assert await station[0].read() == b""
+        await lab.clock.sleep(29)
+        station[1].write(b"late")
+        assert await server[0].readexactly(4) == b"late"
+        await lab.clock.sleep(2)
+        with pytest.raises(ConnectionResetError):
+            await server[0].read()
+
+
 async def _echo(station: Pair, server: Pair, lost: bytes = b"", lost_up: bytes = b"") -> None:
     """Show that both directions carry, after what was held."""
     station[1].write(b"up")
@@ -237,6 +265,7 @@ async def test_the_csms_sees_the_station_s_own_address(
     "make",
     [
         lambda: LinkFault("refuse", 0), lambda: LinkFault("delay", 5), lambda: LinkFault("close", 1, "to_csms"),
+        lambda: LinkFault("swallow", math.nan), lambda: LinkFault("close", 1, delay_s=math.nan),
         lambda: LinkFault("swallow", 1, delay_s=2), lambda: LinkFault("throttle", 5, bytes_per_s=-1),
     ],
 )  # fmt: skip

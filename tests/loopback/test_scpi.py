@@ -64,7 +64,7 @@ async def emulated() -> AsyncIterator[tuple[Scpi, Car]]:
 
 @asynccontextmanager
 async def source(answer: Answer, commands: InstrumentMap = SOURCE, role: Role = "power_switch") -> AsyncIterator[Scpi]:
-    """Give the driver of an AC source, or of what has these commands; it answers each line by `answer(line)`, None: not."""
+    """Give the driver of an AC source, or of what has these commands; `answer(line)` is its answer; None: silence."""
     writers = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

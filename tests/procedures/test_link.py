@@ -13,7 +13,7 @@ import trustme
 from bench.adapters.clock import VirtualLoop
 from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
-from bench.errors import CallTimeoutError, StationError
+from bench.errors import CallTimeoutError, EvidenceError, StationError
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
 from bench.runs.procedure import Procedure
@@ -152,3 +152,27 @@ def test_the_disturbance_ends_before_the_safe_state(tmp_path: Path) -> None:
     (restored,) = documents(outcome, Kind.RESTORED)
     assert restored["clean"] is True
     assert all(one["ok"] for one in documents(outcome, Kind.SAFE_STATE))
+
+
+def test_a_full_disk_at_the_end_of_a_disturbance_does_not_keep_the_safe_state_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the disturbance cannot be written down; the transaction is stopped and the contactor opened all the same."""
+    opened: list[str] = []
+
+    def full(*_: Any) -> int:
+        raise EvidenceError("no space left")
+
+    async def body(procedure: Procedure) -> None:
+        await procedure.disturb_link("delay", 600, delay_s=0.1)
+        switch, bench = procedure.bench.guard.switches[procedure.station.id], procedure.bench
+
+        async def noted(closed: bool) -> None:
+            opened.append("closed" if closed else "opened")
+
+        monkeypatch.setattr(switch, "switch", noted)
+        monkeypatch.setattr(bench.journal, "write", full)
+
+    with pytest.raises(EvidenceError):
+        drive(tmp_path, body)
+    assert opened == ["opened"]
