@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -47,6 +48,8 @@ _EXCEPTIONS: Final = {
 _KEPT_BYTES: Final = 1024
 """Of what comes during one request: four times the longest frame."""
 _TOLERANCE_S: Final = 1e-6
+_OWED: Final = 3
+_REGISTERS: Final = 0x10000
 
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it has to say becomes a RigError here
 
@@ -67,16 +70,25 @@ class _Unit:
     """A device on the line: one request at a time, and when the next may leave."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     free_at: float = -inf
     silent: bool = False
     """It gave no sign at its last request, nor in the silence after it."""
+    owed: deque[int] = field(default_factory=lambda: deque(maxlen=_OWED))
+    """How many registers were asked for by the last reads that were not answered: their replies may come at any time."""
+
+
+class _RefusedError(RigError):
+    """The device answered that it does not do this."""
 
 
 class ModbusLine:
     """One line, one request at a time, none repeated; connected anew when a request needs it.
 
-    A device's own gap keeps no other device waiting. A device that is silent for the first time costs the line its time-out and
-    the silence after it (a late reply may still come), from then on the time-out alone.
+    A device that owes a reply is first asked for another number of registers, which no late reply can be the answer to: it
+    answers in order, so what it owed has come before. A device's own gap keeps no other device waiting. A device that is silent
+    for the first time costs the line its time-out and the silence after it (a late reply may still come), from then on the
+    time-out alone.
     """
 
     def __init__(self, where: str, settings: TcpLine | SerialLine, clock: Clock, client: Client) -> None:
@@ -91,6 +103,8 @@ class ModbusLine:
         self._lock = asyncio.Lock()
         self._units: dict[int, _Unit] = {}
         self._sent: bytes | None = None
+        self._number = 0
+        """Of the last request on Modbus TCP (MODBUS Messaging on TCP/IP V1.0b, 3.1.3); pymodbus takes a reply with 0 for any."""
         self._received = b""
         self._unasked = 0
         self._busy = False
@@ -108,17 +122,34 @@ class ModbusLine:
         Raises: RigError that names line, unit, registers and the reason; never returns what was not asked for.
         """
         what = f"{count} {function} registers from {address:#06x}"
-
-        async def send(client: Client) -> ModbusPDU:
-            ask = client.read_input_registers if function == "input" else client.read_holding_registers
-            return await ask(address, count=count, device_id=unit_id)
-
-        def check(reply: ModbusPDU) -> str:
-            got = len(reply.registers)
-            return "" if got == count else f"the reply has {got} registers instead of {count}"
-
+        if not 0 <= address <= _REGISTERS - count:
+            raise RigError(f"{self.where}, unit {unit_id}: {what}: the last register is {_REGISTERS - 1:#06x}")
+        unit = self._units.setdefault(unit_id, _Unit())
         code = 4 if function == "input" else 3
-        reply, requested, received = await self._request(unit_id, what, code, send, check, gap_s)
+
+        async def ask(count: int) -> tuple[ModbusPDU, datetime, datetime]:
+            async def send(client: Client) -> ModbusPDU:
+                read = client.read_input_registers if function == "input" else client.read_holding_registers
+                return await read(address, count=count, device_id=unit_id)
+
+            def check(reply: ModbusPDU) -> str:
+                got = len(reply.registers)
+                return "" if got == count else f"the reply has {got} registers instead of {count}"
+
+            unit.owed.append(count)
+            try:
+                answer = await self._request(unit_id, what, code, send, check, gap_s)
+            except _RefusedError:
+                unit.owed.clear()
+                raise
+            unit.owed.clear()
+            return answer
+
+        async with unit.reading:
+            if unit.owed and not self._numbered:
+                with suppress(_RefusedError):  # an answer as well
+                    await ask(next(one for one in range(1, _OWED + 3) if one != count and one not in unit.owed))
+            reply, requested, received = await ask(count)
         return Reply(tuple(reply.registers), requested, received)
 
     async def expect(self, unit_id: int, function: Function, address: int, registers: Sequence[int], *, gap_s: float = 0) -> None:
@@ -212,10 +243,12 @@ class ModbusLine:
         sound, self._busy, self._received, self._unasked = False, True, b"", 0
         try:
             reply = await send(self._client)
+            if self._numbered and reply.transaction_id != self._number:
+                raise RigError(f"{what}: the reply has number {reply.transaction_id} instead of {self._number}")
             if reply.isError():
                 sound = True
                 reason = _EXCEPTIONS.get(reply.exception_code, "unknown reason")
-                raise RigError(f"{what}: refused with exception {reply.exception_code} ({reason})")
+                raise _RefusedError(f"{what}: refused with exception {reply.exception_code} ({reason})")
             wrong = f"the reply has function code {reply.function_code}" if reply.function_code != function_code else check(reply)
             if wrong:
                 raise RigError(f"{what}: {wrong}")
@@ -273,7 +306,7 @@ class ModbusLine:
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
         if sending:
-            self._sent = data
+            self._sent, self._number = data, int.from_bytes(data[:2])
             if self._in_flight is not None:
                 self._in_flight.written(len(data))
         return data

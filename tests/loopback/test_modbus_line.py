@@ -63,6 +63,36 @@ async def test_a_late_reply_is_not_the_answer_to_the_next_request() -> None:
         assert (await line.read(1, "input", 50, 2)).registers[0] == register(1, 4, 50)
 
 
+async def test_a_reply_later_than_the_silence_is_not_the_answer_either() -> None:
+    """The reply to address 0 comes 1.5 s late, when address 50 was asked for long since: errors until then, never a wrong value."""
+    async with rtu_bus(late_at(0, 1.5)) as bus, line_at(bus.device) as line:
+        await seconds_of(line.read(1, "input", 0, 2))
+        right = (register(1, 4, 50), register(1, 4, 51))
+        replies = [await asyncio.gather(line.read(1, "input", 50, 2), return_exceptions=True) for _ in range(6)]
+    values = [one.registers for (one,) in replies if not isinstance(one, BaseException)]
+    assert values[-1] == right and set(values) == {right}
+
+
+async def test_a_refusal_shows_that_nothing_is_owed() -> None:
+    """A device that refuses another number of registers has answered what came before."""
+
+    def script(request: bytes) -> Saying:
+        odd = request[5] != 2
+        return [(0.25 if request[3] == 0 else 0.0, with_crc(bytes([1, 0x84, 2])) if odd else answer(request))]
+
+    async with rtu_bus(script) as bus, line_at(bus.device) as line:
+        await seconds_of(line.read(1, "input", 0, 2))
+        assert (await line.read(1, "input", 50, 2)).registers[0] == register(1, 4, 50)
+
+
+async def test_there_is_no_register_behind_the_last() -> None:
+    """An address that a device's own tables lead to is an error of that device, not of the bench."""
+    async with rtu_bus() as bus, line_at(bus.device) as line:
+        with pytest.raises(RigError, match="the last register is 0xffff"):
+            await line.read(1, "input", 0xFFFF, 2)
+        assert not bus.requests
+
+
 async def test_a_late_reply_keeps_the_line_silent_from_its_own_end() -> None:
     """The line has to be silent for `drain_s` after the last byte, not after the time-out."""
     async with rtu_bus(late_at(0, 0.6)) as bus, line_at(bus.device) as line:
@@ -89,6 +119,17 @@ async def test_a_cancelled_request_spoils_no_other() -> None:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
         assert (await line.read(1, "input", 50, 2)).registers[0] == register(1, 4, 50)
+
+
+async def test_a_request_that_was_given_up_early_may_be_answered_late() -> None:
+    """Given up after 10 ms, answered after 600 ms: the silence counts from when the reply was due, not from the giving up."""
+    async with rtu_bus(late_at(0, 0.6)) as bus, line_at(bus.device) as line:
+        await line.read(2, "input", 50, 2)
+        reader = asyncio.create_task(line.read(1, "input", 0, 2))
+        await asyncio.sleep(0.01)
+        reader.cancel()
+        assert (await line.read(1, "input", 50, 2)).registers[0] == register(1, 4, 50)
+        assert [one[0] for one in bus.requests] == [2, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,17 @@ async def test_a_reply_to_another_function_is_refused() -> None:
             await meter.read()
 
 
+async def test_a_reply_with_another_number_is_refused() -> None:
+    """pymodbus takes a reply with the number 0 for the answer to any request."""
+
+    def unnumbered(requests: list[bytes]) -> bytes:
+        return b"\0\0" + power_reply(requests[-1], 5000.0)[2:]
+
+    async with scripted(unnumbered) as port, meter_at(port) as meter:
+        with pytest.raises(RigError, match="the reply has number 0 instead of"):
+            await meter.read()
+
+
 async def test_a_line_that_breaks_in_the_middle_is_an_error() -> None:
     """Half a reply and then nothing is an outage, never a value."""
     whole = b"\x04\x98" + bytes(152)
