@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from bench.domain.documents import Kind
 from bench.domain.link import DEFAULT_BACK_OFF
@@ -76,7 +76,7 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     completed = False
     try:
         await safe.arm(tests_defaults=tests_defaults(scenario))
-        _keep_low(procedure, safe, tasks)
+        _keep_low(procedure, safe, tasks, ending)
         tasks.append(asyncio.create_task(ending.at_a_hard_stop(), name="guard watch"))
         _sample(procedure, tasks, ending)
         yield procedure
@@ -155,11 +155,35 @@ class _Ending:
             sampler.on_reading = check
 
 
-def _keep_low(procedure: Procedure, safe: SafeState, tasks: list[asyncio.Task[None]]) -> None:
+async def _watch_floor(bench: Bench, station: str, safe: SafeState, ending: _Ending) -> None:
+    """After each boot of the station see that it still holds the floor; the run ends where it does not."""
+    booted = asyncio.Event()
+
+    def listen(event: Mapping[str, Any]) -> None:
+        if event["event"] == "boot" and event["station"] == station:
+            booted.set()
+
+    unsubscribe = bench.csms.subscribe(listen)
+    try:
+        while True:
+            await booted.wait()
+            booted.clear()
+            await bench.clock.sleep(0)  # the answer to the boot goes out first
+            try:
+                await safe.floor_after_boot()
+            except BenchError as error:
+                ending.for_(error)
+                return
+    finally:
+        unsubscribe()
+
+
+def _keep_low(procedure: Procedure, safe: SafeState, tasks: list[asyncio.Task[None]], ending: _Ending) -> None:
     """Keep the floor where nothing else is, and let TxProfiles above it end with the bench, where the rig file says so."""
     bench, course, station = procedure.bench, procedure.course, procedure.station.id
     if bench.settings.needs_the_floor(station):
         course.floor_level = safe.floor_level
+        tasks.append(asyncio.create_task(_watch_floor(bench, station, safe, ending), name="floor watch"))
     lasts_s = bench.settings.safety.dead_man_s
     if lasts_s is None or safe.floor_level is None:
         return

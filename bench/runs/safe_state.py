@@ -16,6 +16,8 @@ from bench.runs.snapshot import FLOOR_PROFILE_ID, clear_profile
 SAFE_POWER_W: Final = 50.0
 """Below this an EVSE counts as off."""
 _PATIENCE_S: Final = 15.0
+_TOLD_S: Final = 3.0
+"""How long a station may take to tell a transaction that it was asked for."""
 _SWITCHED_S: Final = 3.0
 """How long a meter may take to show that a contactor is open."""
 
@@ -40,6 +42,7 @@ class SafeState:
         the contactor does not act, or where there is neither a contactor nor a floor.
         """
         csms = self._bench.csms
+        await self._end_what_runs()
         answer = await clear_profile(csms, self.station, FLOOR_PROFILE_ID)
         found = None
         with suppress(CallRejectedError):  # what the station holds already counts; one that cannot say holds nothing known
@@ -54,6 +57,46 @@ class SafeState:
         if switch is not None:
             await switch.switch(True)
             self._write("close contactor", True, {"closed": await switch.is_closed()}, stop=False)
+
+    async def _end_what_runs(self) -> None:
+        """Stop what a run that died has left charging: it would go on under its old profile when the contactor closes.
+
+        A station is asked to tell its transactions (F06), since it told them to a bench that is gone. Raises: RigError where one
+        does not stop; StationError where the station does not answer.
+        """
+        csms, state = self._bench.csms, self._bench.csms.stations[self.station]
+        for evse in self._settings.evse if self._bench.settings.emulator is None else ():
+            request = {"requestedMessage": "TransactionEvent", "evse": {"id": evse.id}}
+            with suppress(CallRejectedError):
+                answer = await csms.call(self.station, "TriggerMessage", request, timeout_s=CALL_S)
+                if answer["status"] == "Accepted":
+                    await csms.wait_until(lambda one=evse.id: state.active_transaction(one) is not None, _TOLD_S)  # type: ignore[misc]
+        if not self._running():
+            return
+        done = await self._stop_transactions()
+        ok = bool(done.pop("ok"))
+        self._write("stop what runs", ok, done, stop=False)
+        if not ok:
+            running = ", ".join(self._running())
+            raise RigError(
+                f"{self.station}: transaction {running} of an earlier run goes on and does not stop, so nothing was switched on; "
+                "stop it at the station, then `bench restore` gives it back what it held"
+            )
+
+    async def floor_after_boot(self) -> None:
+        """See that the floor outlived a boot of the station, else install it again. Raises RigError where it cannot be shown."""
+        if self.floor_level is None:
+            return
+        found = None
+        with suppress(StationError):
+            found = await self._bench.csms.installed_profiles(self.station)
+        if found is not None and any(one["profile"]["id"] == FLOOR_PROFILE_ID for one in found):
+            return
+        limit, unit, answers = await send_floor(self._bench.csms, self._settings, self.floor_level)
+        told = {"why": "gone after a boot", "limit": limit, "unit": unit, "answers": answers}
+        self._write("floor", limit is not None, told, stop=False)
+        if limit is None:
+            raise needs_contactor(self.station, f"the floor of 0 A is gone after a boot ({'; '.join(answers)})")
 
     async def _arm_floor(self, found: list[dict[str, Any]] | None, tests_defaults: bool, *, alone: bool) -> None:
         """Install the floor and let the station show it. Raises RigError where it has to hold alone and is not shown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -15,6 +15,8 @@ from bench.settings.lines import Line, SerialLine
 from bench.settings.safety import LinkSettings, MqttSettings, SafetySettings
 from bench.settings.target import TargetFeatures
 
+OPEN_WITHIN_S: Final = 3.0
+"""How long after the death of the bench a contactor may stay closed."""
 Phase = Literal[1, 2, 3]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:*|@=+-]{1,48}$")]
 
@@ -208,8 +210,24 @@ class RigSettings(Settings):
         return self.floor_wanted(station) and not self.has_power_switch(station)
 
     def _check_unattended(self) -> None:
-        """Raise ValueError for an unattended rig with a station that no relay with a watchdog of its own switches off."""
+        """Raise ValueError for a rig that nothing would bring to rest, and for a contactor that opens too late."""
         first = self.station[0].id
+        for station in self.station:
+            alone = self.emulator is None and self.operator is None and not self.has_power_switch(station.id)
+            if self.safety.floor is False and alone:
+                raise ValueError(
+                    f"safety.floor: {station.id} has no contactor: without the floor somebody has to stand by: [operator]"
+                )
+        for name, one in self.actuators.items():
+            line = self.lines.get(one.line) if isinstance(one, ModbusRelay) and "power_switch" in one.roles else None
+            if line is None or line.kind == "modbus-tcp":
+                continue
+            takes_s = self.safety.heartbeat_s + line.timeout_s + line.drain_s
+            if takes_s > OPEN_WITHIN_S:
+                raise ValueError(
+                    f"actuators.{name}: after the last heartbeat its contactor may open after {takes_s:g} s, which is more than "
+                    f"{OPEN_WITHIN_S:g} s: lower timeout_s and drain_s of its line, such as 0.3 each, or safety.heartbeat_s"
+                )
         watched = {one.station or first for one in self.actuators.values() if isinstance(one, ModbusRelay) and one.watchdog_s}
         for station in self.station:
             if self.safety.unattended and self.emulator is None and station.id not in watched:

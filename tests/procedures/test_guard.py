@@ -120,7 +120,8 @@ def test_a_bench_that_is_killed_or_hangs_opens_the_contactor(lab: Lab) -> None:
             took = lab.wait(lambda: not lab.state()["contactor_closed"], OPEN_WITHIN_S)
             assert lab.power_w() <= before + 1, (number, took)
         assert "open contactor" in [one["action"] for one in lab.guard(name) if one.get("ok")]
-        lab.unplug()
+        if number % 2:
+            lab.unplug()  # else the next run finds the transaction and stops it before it closes anything
 
 
 def test_a_second_ctrl_c_is_a_hard_stop(lab: Lab) -> None:
@@ -139,6 +140,7 @@ def test_a_second_ctrl_c_is_a_hard_stop(lab: Lab) -> None:
     assert "`bench restore" in out
 
 
+@pytest.mark.skipif(not DEEP, reason="takes 10 s; make deep")
 def test_a_guard_that_dies_ends_the_run_softly(lab: Lab) -> None:
     """The bench notices, brings the station to rest, and has the contactor opened by another guard; ERROR."""
     with lab.run("guardless") as process:
@@ -167,6 +169,7 @@ def children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.skipif(not DEEP, reason="takes 10 s; make deep")
 def test_nothing_closes_again_after_the_guard_has_fired(lab: Lab) -> None:
     """A bench that hung and comes back finds everything open, and ends in ERROR."""
     with lab.run("back") as process:
