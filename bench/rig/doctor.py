@@ -23,11 +23,12 @@ from bench.adapters.interfaces import is_loopback
 from bench.adapters.lease import LeaseHeldError, all_held
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
-from bench.errors import BenchError, RigError
+from bench.errors import BenchError, RigError, SettingsError
 from bench.rig.files import find_rig, listing
 from bench.rig.lease import holder_of, leased, serial_ports
 from bench.rig.meters import open_meters
-from bench.settings.actuators import ModbusRelay, ShellHook
+from bench.settings.actuators import ModbusRelay, PilotLog, ScpiInstrument, ShellHook
+from bench.settings.instrument_map import load_instrument_map
 from bench.settings.instruments import BusMeter, ModbusTcpMeter
 from bench.settings.lines import TcpLine
 from bench.settings.rig import RigSettings
@@ -82,11 +83,10 @@ async def _examine(rig: RigSettings, rig_path: Path, runs: Path, wait_s: float, 
         checks.append(("csms", _csms(rig, rig_path, wait_s), LIMIT_S + wait_s))
     if rig.emulator is None and free:
         checks += [(key, asyncio.to_thread(_serial, key, port), LIMIT_S) for key, port in serial_ports(rig).items()]
-        checks += [(f"actuator {name}", _relay(rig, rig_path, name, one), LIMIT_S) for name, one in rig.actuators.items()
-                   if isinstance(one, ModbusRelay)]  # fmt: skip
-        checks += [("meters", _meters(rig, rig_path, names), LIMIT_S * len(names)) for names in _buses(rig)]
+        checks += [("meters", _in_turn(rig, rig_path, *names), LIMIT_S * sum(map(len, names))) for names in _buses(rig)]
     if rig.emulator is None:
         checks.append(("actuators", asyncio.to_thread(_programs, rig), LIMIT_S))
+        checks.append(("actuators", asyncio.to_thread(_files, rig, rig_path), LIMIT_S))
         checks += [(what, _reach(what, place, port, key), LIMIT_S) for what, place, port, key in _places(rig)]
     elif rig.mqtt is not None:
         checks.append(("mqtt", _reach("mqtt", rig.mqtt.host, rig.mqtt.port, "mqtt.host"), LIMIT_S))
@@ -100,7 +100,7 @@ async def _limited(name: str, check: Awaitable[Sequence[Finding]], limit_s: floa
             return await check
     except TimeoutError:
         return [Finding("fail", name, f"no result within {limit_s:g} s", "see whether what it looks at hangs")]
-    except (BenchError, OSError) as error:
+    except (BenchError, OSError, ValueError) as error:  # such as a host name that cannot be one
         return [Finding("fail", name, str(error), "see what it names")]
 
 
@@ -245,9 +245,9 @@ async def _reach(what: str, place: str, port: int, key: str) -> Sequence[Finding
     return [Finding("ok", what, f"{place}:{port} is reachable")]
 
 
-def _buses(rig: RigSettings) -> list[list[str]]:
-    """Return the names of the meters that can only be read one after the other, together."""
-    found: dict[object, list[str]] = {}
+def _buses(rig: RigSettings) -> list[tuple[list[str], list[str]]]:
+    """Return the names of the meters, and of the relays, that can only be read one after the other: a line is opened once."""
+    found: dict[object, tuple[list[str], list[str]]] = {}
     for name, one in rig.meters.items():
         match one:
             case BusMeter():
@@ -256,12 +256,16 @@ def _buses(rig: RigSettings) -> list[list[str]]:
                 place = (one.host, one.port)
             case _:
                 place = ("alone", name)
-        found.setdefault(place, []).append(name)
+        found.setdefault(place, ([], []))[0].append(name)
+    for name, actuator in rig.actuators.items():
+        if isinstance(actuator, ModbusRelay):
+            found.setdefault(actuator.line, ([], []))[1].append(name)
     return list(found.values())
 
 
-async def _meters(rig: RigSettings, rig_path: Path, names: Sequence[str]) -> Sequence[Finding]:
-    return [await _meter(rig.model_copy(update={"meters": {name: rig.meters[name]}}), rig_path, name) for name in names]
+async def _in_turn(rig: RigSettings, rig_path: Path, meters: Sequence[str], relays: Sequence[str]) -> Sequence[Finding]:
+    found = [await _meter(rig.model_copy(update={"meters": {name: rig.meters[name]}}), rig_path, name) for name in meters]
+    return found + [await _relay(rig, rig_path, name) for name in relays]
 
 
 async def _meter(rig: RigSettings, rig_path: Path, name: str) -> Finding:
@@ -287,16 +291,18 @@ async def _meter(rig: RigSettings, rig_path: Path, name: str) -> Finding:
     return Finding("ok", f"meter {name}", answer)
 
 
-async def _relay(rig: RigSettings, rig_path: Path, name: str, relay: ModbusRelay) -> Sequence[Finding]:
+async def _relay(rig: RigSettings, rig_path: Path, name: str) -> Finding:
     """Read how a relay stands, which moves nothing."""
+    relay = rig.actuators[name]
+    assert isinstance(relay, ModbusRelay)
     try:
         async with open_meters(rig.model_copy(update={"meters": {}}), rig_path, LoopClock(wall_now())) as instruments:
             line = await instruments.line(relay.line)
             closed = await line.read_coil(relay.unit_id, relay.coil) != relay.inverted
     except (BenchError, OSError) as error:
         remedy = f"check its cable and power, and actuators.{name}.unit_id and coil"
-        return [Finding("fail", f"actuator {name}", str(error), remedy)]
-    return [Finding("ok", f"actuator {name}", f"answers; it is {'closed' if closed else 'open'}")]
+        return Finding("fail", f"actuator {name}", str(error), remedy)
+    return Finding("ok", f"actuator {name}", f"answers; it is {'closed' if closed else 'open'}")
 
 
 def _programs(rig: RigSettings) -> Sequence[Finding]:
@@ -307,6 +313,24 @@ def _programs(rig: RigSettings) -> Sequence[Finding]:
                      f"install it, make it executable, or correct actuators.{name}.command")
         for name, one in rig.actuators.items() if isinstance(one, ShellHook)
     ]  # fmt: skip
+
+
+def _files(rig: RigSettings, rig_path: Path) -> Sequence[Finding]:
+    """Look at the command maps and logs that actuators name; what is sound is not told."""
+    found = []
+    for name, one in rig.actuators.items():
+        wrong = ""
+        if isinstance(one, ScpiInstrument):
+            try:
+                lacking = load_instrument_map(rig_path, one).lacks(one.roles)
+                wrong = f"{one.commands}: lacks {', '.join(lacking)}" if lacking else ""
+            except SettingsError as error:
+                wrong = str(error)
+        elif isinstance(one, PilotLog) and not (rig_path.parent / one.path).is_file():
+            wrong = f"{one.path}: no such file"
+        if wrong:
+            found.append(Finding("fail", f"actuator {name}", wrong, f"correct that file, or what actuators.{name} names"))
+    return found
 
 
 # the station ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from bench.rig.doctor import Finding, examine
 from bench.settings.rig import RigSettings
 from tests.procedures.test_restore import station
 
+CONFIG = Path(__file__).parents[2] / "config"
 STATION = {"id": "CS-1", "evse": [{"id": 1}]}
 
 
@@ -62,6 +63,13 @@ def test_the_emulated_rig_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
          "actuator k1", "127.0.0.1", "actuators.k1.unit_id"),
         ({"actuators": {"ev": {"kind": "shell", "roles": ["ev"], "command": ["/no/such"]}}}, "actuator ev", "no such program",
          "actuators.ev.command"),
+        ({"actuators": {"ev": {"kind": "scpi", "roles": ["ev"], "commands": "no.toml", "serial_port": "/dev/no"}}}, "actuator ev",
+         "no such file", "actuators.ev"),
+        ({"actuators": {"ev": {"kind": "scpi", "roles": ["ev"], "serial_port": "/dev/no",
+                               "commands": str(CONFIG / "instruments/generic-ac-load.toml")}}},
+         "actuator ev", "lacks plug (ev), unplug (ev)", "actuators.ev"),
+        ({"actuators": {"cp": {"kind": "csv", "path": "no.csv"}}}, "actuator cp", "no such file", "actuators.cp"),
+        ({"mqtt": {"host": "a" * 70}}, "mqtt", "label", ""),
         ({"csms": {"port": 0}}, "csms", "another port each time", "csms.port"),
     ],
 )  # fmt: skip
@@ -93,6 +101,20 @@ def test_a_port_without_permission_names_its_group(tmp_path: Path, monkeypatch: 
         os.close(control)
         os.close(device)
     assert (found.state, "no permission" in found.text, "usermod -aG" in found.remedy) == ("fail", True, True)
+
+
+def test_two_relays_on_one_serial_line_are_read_in_turn(tmp_path: Path) -> None:
+    """Neither finds the line taken by the other."""
+    control, device = pty.openpty()
+    line = {"kind": "serial", "port": os.ttyname(device), "timeout_s": 0.1}
+    os.close(device)
+    relays = {name: {"kind": "modbus-relay", "line": "k", "coil": coil, "roles": ["external_limit"], "contact_limit": 6,
+                     "station": name} for coil, name in enumerate(("CS-1", "CS-2"))}  # fmt: skip
+    try:
+        found = look(tmp_path, lines={"k": line}, actuators=relays, station=[STATION, {**STATION, "id": "CS-2"}])
+    finally:
+        os.close(control)
+    assert ["no valid reply" in found[f"actuator {name}"].text for name in relays] == [True, True]
 
 
 def test_a_meter_that_does_not_answer_is_told(tmp_path: Path) -> None:
