@@ -142,7 +142,7 @@ async def test_a_chain_without_a_meter_is_refused() -> None:
     ids=["short", "endless", "beyond the last register"],
 )
 async def test_a_chain_that_cannot_be_is_refused(tail: list[int], reason: str) -> None:
-    """What a device says of its own registers is believed only as far as it can be true; it is asked a bounded number of times."""
+    """What a device says of its own registers is believed only as far as it can be true, and it is not asked for ever."""
     chain, asked = [0x5375, 0x6E53, 1, 66, *[0] * 66, *tail], 0
 
     async def read(address: int, count: int) -> Sequence[int]:
