@@ -49,6 +49,8 @@ _KEPT_BYTES: Final = 1024
 """Of what comes during one request: four times the longest frame."""
 _TOLERANCE_S: Final = 1e-6
 _OWED: Final = 3
+_OTHER_COUNTS: Final = range(2, 2 * _OWED + 5, 2)
+"""Even ones: Eastron's meters know no others."""
 _REGISTERS: Final = 0x10000
 
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())  # what it has to say becomes a RigError here
@@ -148,7 +150,7 @@ class ModbusLine:
         async with unit.reading:
             if unit.owed and not self._numbered:
                 with suppress(_RefusedError):  # an answer as well
-                    await ask(next(one for one in range(1, _OWED + 3) if one != count and one not in unit.owed))
+                    await ask(next(one for one in _OTHER_COUNTS if one != count and one not in unit.owed))
             reply, requested, received = await ask(count)
         return Reply(tuple(reply.registers), requested, received)
 

@@ -38,10 +38,12 @@ class Instruments:
         return self.lines[name]
 
     async def own_line(self, meter: ModbusTcpMeter, port: int) -> ModbusLine:
-        """Return the line of a meter with an address of its own; meters at one address share it."""
+        """Return the line of a meter with an address of its own; meters at one address share it, and the longest time-out."""
         place = (meter.host, port)
         if place not in self._own:
-            settings = TcpLine(kind="modbus-tcp", host=meter.host, port=port, timeout_s=meter.timeout_s)
+            others = [one for one in self.rig.meters.values() if isinstance(one, ModbusTcpMeter) and one.host == meter.host]
+            timeout_s = max(one.timeout_s for one in others if one.port == meter.port)
+            settings = TcpLine(kind="modbus-tcp", host=meter.host, port=port, timeout_s=timeout_s)
             self._own[place] = await self.stack.enter_async_context(open_modbus_line("", settings, self.clock))
         return self._own[place]
 

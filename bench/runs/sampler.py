@@ -71,7 +71,7 @@ class Sampler:
             self._watched -= 1
 
     async def read(self) -> bool:
-        """Read once and write the sample or the gap; say whether there was a reading."""
+        """Read once and write the sample or the gap; say whether there was a reading, with a power or a current in it."""
         requested = self._clock.now()
         try:
             reading = await self.meter.read()
@@ -84,7 +84,7 @@ class Sampler:
         if self.on_reading is not None:
             self.on_reading(reading)
         await self._look()
-        return True
+        return any(value is not None for value in (reading.power_w, *reading.current_a))
 
     async def _look(self) -> None:
         if self._witness is None:

@@ -108,5 +108,5 @@ def _values(raw: bytes) -> dict[str, float]:
         if _UNITS.get(entry.unit or 0) != _CODES[code] or isinstance(entry.value, str) or code in found:
             raise ValueError(f"{entry.obis.obis_code} has unit {entry.unit}, or is told twice: must be {_CODES[code]}")
         scaler = entry.scaler or 0
-        found[code] = entry.value * 10**scaler if scaler >= 0 else entry.value / 10**-scaler
+        found[code] = float(entry.value * 10**scaler) if scaler >= 0 else entry.value / 10**-scaler
     return found

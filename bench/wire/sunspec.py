@@ -18,6 +18,8 @@ BASES: Final = (40_000, 0, 50_000)
 MARK: Final = [0x5375, 0x6E53]
 END: Final = 0xFFFF
 COMMON: Final = 1
+_LENGTHS: Final = {**dict.fromkeys(range(201, 205), 105), **dict.fromkeys(range(211, 215), 124)}
+"""Registers of the meter models behind ID and length."""
 _MOST_MODELS: Final = 64
 """A chain that does not end is broken."""
 _MAKER, _MODEL, _SERIAL = (2, 16), (18, 16), (50, 16)
@@ -51,6 +53,8 @@ async def find_meter(read: Read, wanted: Iterable[int]) -> SunSpecMeter:
             known = ", ".join(map(str, seen)) or "none"
             raise RigError(f"its SunSpec chain has no model {' or '.join(map(str, sorted(models)))}; it has {known}")
         if identity in models:
+            if length < _LENGTHS.get(identity, 0) or address + 2 + length > END + 1:
+                raise RigError(f"its SunSpec model {identity} at {address} has {length} registers, which cannot be")
             return SunSpecMeter(identity, address, **told, serial_at=serial_at, serial_content=content)
         if identity == COMMON:
             for name, (offset, count) in zip(told, (_MAKER, _MODEL, _SERIAL), strict=True):

@@ -64,7 +64,7 @@ async def test_a_late_reply_is_not_the_answer_to_the_next_request() -> None:
 
 
 async def test_a_reply_later_than_the_silence_is_not_the_answer_either() -> None:
-    """The reply to address 0 comes 1.5 s late, when address 50 was asked for: errors until then, no wrong value."""
+    """The reply to address 0 comes 1.5 s late, when address 50 was asked for long since: errors, never a wrong value."""
     async with rtu_bus(late_at(0, 1.5)) as bus, line_at(bus.device) as line:
         await seconds_of(line.read(1, "input", 0, 2))
         right = (register(1, 4, 50), register(1, 4, 51))

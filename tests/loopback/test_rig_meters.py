@@ -101,3 +101,20 @@ async def test_a_serial_server_that_nobody_here_wrote_is_read(tmp_path: Path) ->
         opened = await stack.enter_async_context(open_modbus_line("bus", line, LoopClock(wall_now())))
         for address in range(20):
             assert (await opened.read(1, "input", address, 50)).registers == tuple(range(100 + address, 150 + address))
+
+
+async def test_meters_behind_one_address_share_the_longest_time_out(unused_tcp_port: int) -> None:
+    """A slow meter behind a gateway is given the time that the rig file says, whichever meter is named first."""
+
+    async def nobody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    place = {"kind": "modbus-tcp", "port": unused_tcp_port, "register_map": MAP}
+    settings = rig(meters={"a": {**place, "timeout_s": 0.05}, "b": {**place, "unit_id": 2, "timeout_s": 0.15}})
+    async with (
+        await asyncio.start_server(nobody, "127.0.0.1", unused_tcp_port),
+        open_meters(settings, HERE, LoopClock(wall_now())) as opened,
+    ):
+        with pytest.raises(RigError, match=r"no valid reply within 0\.15 s"):
+            await opened.meters["b"].read()

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,21 @@ class SilentMeter:
         return await self._meter.read()
 
 
-@pytest.mark.parametrize(("silence_s", "ends_early"), [(3, False), (30, True)])
-def test_a_lost_meter_ends_in_the_safe_state(tmp_path: Path, silence_s: float, ends_early: bool) -> None:
-    """Silent for longer than `meter_loss_s`: gaps and never zeros, a soft stop, INCONCLUSIVE. A short gap is just a gap."""
+class BlankMeter(SilentMeter):
+    """A meter that, once cut off, answers and says "not available" of all it is asked."""
+
+    async def read(self) -> MeterReading:
+        """Read; when cut off, values there are none."""
+        reading = await self._meter.read()
+        nothing = (None, None, None)
+        return replace(reading, power_w=None, current_a=nothing, phase_power_w=nothing) if self.cut else reading
+
+
+@pytest.mark.parametrize(
+    ("kind", "silence_s", "ends_early"), [(SilentMeter, 3, False), (SilentMeter, 30, True), (BlankMeter, 30, True)]
+)
+def test_a_lost_meter_ends_in_the_safe_state(tmp_path: Path, kind: type[SilentMeter], silence_s: float, ends_early: bool) -> None:
+    """Silent, or without a value, for longer than `meter_loss_s`: a soft stop, INCONCLUSIVE. A short gap is just a gap."""
     scenario_path, scenario = find_scenario("lowered-limit")
     rig_path, rig = find_rig("emulated")
 
@@ -99,7 +112,7 @@ def test_a_lost_meter_ends_in_the_safe_state(tmp_path: Path, silence_s: float, e
         async with open_run(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run")) as run:
             procedure = run.procedure
             assert procedure.sampler is not None
-            meter = procedure.sampler.meter = SilentMeter(procedure.bench.meters["evse1"])
+            meter = procedure.sampler.meter = kind(procedure.bench.meters["evse1"])
             await procedure.demand(16)
             await procedure.plug()
             await procedure.authorise()
@@ -116,7 +129,7 @@ def test_a_lost_meter_ends_in_the_safe_state(tmp_path: Path, silence_s: float, e
         outcome = runner.run(drive())
     assert outcome is not None
     documents = read_journal(outcome.folder / "journal.jsonl").documents
-    assert any(one.kind == "meter.gap" for one in documents)
+    assert any(one.kind == "meter.gap" for one in documents) is (kind is SilentMeter)
     safe = next(one.data["read_back"]["aborted"] for one in documents if one.kind == "safe_state" and one.data["stop"])
     assert safe is ends_early
     expected = Verdict.INCONCLUSIVE if ends_early else Verdict.PASS

@@ -132,6 +132,29 @@ async def test_a_chain_without_a_meter_is_refused() -> None:
         await find_meter(read, (201, 203))
 
 
+@pytest.mark.parametrize(
+    ("tail", "reason"),
+    [
+        ([203, 50, *[0] * 50, 0xFFFF, 0], "model 203 at 40070 has 50 registers, which cannot be"),
+        ([7, 0] * 5000, "has no end"),
+        ([103, 25_400, *[0] * 25_400, 203, 105], "model 203 at 65472 has 105 registers, which cannot be"),
+    ],
+    ids=["short", "endless", "beyond the last register"],
+)
+async def test_a_chain_that_cannot_be_is_refused(tail: list[int], reason: str) -> None:
+    """What a device says of its own registers is believed only as far as it can be true, and it is not asked for ever."""
+    chain, asked = [0x5375, 0x6E53, 1, 66, *[0] * 66, *tail], 0
+
+    async def read(address: int, count: int) -> Sequence[int]:
+        nonlocal asked
+        asked += 1
+        return chain[address - 40_000 :][:count]
+
+    with pytest.raises(RigError, match=reason):
+        await find_meter(read, (203,))
+    assert asked < 100
+
+
 async def test_a_device_that_is_no_sunspec_device_is_refused() -> None:
     """Other registers at the three places are no chain."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
 
+from bench.adapters.journal import encode
 from bench.domain.meter import MeterReading
 from bench.wire.p1 import P1Framer, P1Version, decode_p1, p1_serial_number
 from bench.wire.sml import SmlFramer, decode_sml, sml_serial_number
@@ -127,6 +129,11 @@ def test_a_summer_telegram_says_so() -> None:
     assert p1.local_time(datetime(2026, 3, 29, 1, 0, 0, tzinfo=UTC)) == "260329030000S"
 
 
+def summed(body: bytes) -> bytes:
+    """Return a file with its checksum."""
+    return body + sml.crc16(body).to_bytes(2, "little")
+
+
 def test_an_sml_file_gives_a_reading() -> None:
     """Power with its sign, phases, frequency and energy; the file itself to decode again."""
     raw = sml.telegram(SHOWN)
@@ -154,7 +161,7 @@ def test_an_sml_file_that_was_disturbed_or_has_no_power_is_refused() -> None:
         decode_sml(raw[:60] + bytes([raw[60] ^ 1]) + raw[61:], EPOCH, LATER)
     body = raw[:-2].replace(bytes.fromhex("0100100700ff"), bytes.fromhex("0100110700ff"))
     with pytest.raises(ValueError, match="PIN"):
-        decode_sml(body + sml.crc16(body).to_bytes(2, "little"), EPOCH, LATER)
+        decode_sml(summed(body), EPOCH, LATER)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +179,20 @@ def test_the_number_in_a_telegram(line: bytes, number: str) -> None:
 def test_the_server_id_of_an_sml_file() -> None:
     """As hexadecimal digits."""
     assert sml_serial_number(sml.telegram(SHOWN)) == "0A01454D550000000001"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(bytes.fromhex("621b52ff"), bytes.fromhex("621e52ff")), (bytes.fromhex("0100240700ff"), bytes.fromhex("0100100700ff"))],
+    ids=["power in Wh", "power told twice"],
+)
+def test_an_sml_file_that_contradicts_itself_is_refused(old: bytes, new: bytes) -> None:
+    """A power in another unit, or two of them: which one holds is not for the bench to guess."""
+    with pytest.raises(ValueError, match="or is told twice"):
+        decode_sml(summed(sml.telegram(SHOWN)[:-2].replace(old, new)), EPOCH, LATER)
+
+
+def test_an_absurd_sml_number_can_be_written_down() -> None:
+    """A power of ten of 127 is still a number that a journal takes; whether it is true is for others to say."""
+    raw = summed(sml.telegram(SHOWN)[:-2].replace(b"\x52\xff", b"\x52\x7f"))
+    assert json.loads(encode(decode_sml(raw, EPOCH, LATER).as_document("main")))["power_w"] > 1e100
