@@ -188,6 +188,15 @@ def test_a_lease_that_cannot_be_read_counts_as_held(folder: Path) -> None:
         take()
 
 
+def test_a_lease_that_another_has_taken_over_is_left_to_it(folder: Path) -> None:
+    """Who stood still and comes to its end does not take the new owner's lease away."""
+    mine = folder / "rig-desk.lease"
+    with held(["rig desk"], "pytest", say=print, lost=print):
+        mine.unlink()
+        mine.write_text("another's")
+    assert mine.read_text() == "another's"
+
+
 def test_of_two_starts_at_the_same_moment_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both see that nobody has the rig, if they may look at the same time; then each would take it."""
     looked, over, real = threading.Barrier(2), threading.Barrier(2), lease.look
