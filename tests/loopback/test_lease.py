@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,41 @@ def test_a_lease_that_cannot_be_read_counts_as_held(folder: Path) -> None:
     (folder / "rig-desk.lease").symlink_to("elsewhere")
     with pytest.raises(LeaseHeldError, match="in use by somebody"):
         take()
+
+
+def test_a_lease_that_another_has_taken_over_is_left_to_it(folder: Path) -> None:
+    """Who stood still and comes to its end does not take the new owner's lease away."""
+    mine = folder / "rig-desk.lease"
+    with held(["rig desk"], "pytest", say=print, lost=print):
+        mine.unlink()
+        mine.write_text("another's")
+    assert mine.read_text() == "another's"
+
+
+def test_of_two_starts_at_the_same_moment_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both see that nobody has the rig, if they may look at the same time; then each would take it."""
+    looked, over, real = threading.Barrier(2), threading.Barrier(2), lease.look
+    became: list[str] = []
+
+    def look_together(path: Path) -> lease.Held | None:
+        found = real(path)
+        with suppress(threading.BrokenBarrierError):
+            looked.wait(0.2)
+        return found
+
+    def start() -> None:
+        try:
+            with held(["rig desk"], "pytest", say=print, lost=print):
+                became.append("has it")
+                over.wait(10)
+        except LeaseHeldError:
+            became.append("is refused")
+            over.wait(10)
+
+    monkeypatch.setattr(lease, "look", look_together)
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(became) == ["has it", "is refused"]

@@ -174,6 +174,33 @@ async def test_swallowed_bytes_do_not_arrive_while_it_lasts(direction: str, held
 
 
 @pytest.mark.virtual
+async def test_a_reset_is_swallowed_too() -> None:
+    """Nobody behind a dead link hears of it before the link is back."""
+    async with open_lab() as lab:
+        station, server = await lab.connect()
+        lab.disturb(LinkFault("swallow", 20))
+        began = lab.clock.monotonic()
+        station[1].transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        station[1].transport.abort()
+        with pytest.raises(ConnectionResetError):
+            await server[0].read()
+        assert lab.clock.monotonic() - began == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.virtual
+async def test_ends_that_do_not_close_after_a_close_are_reset() -> None:
+    """After 2 s the relay has forgotten the connection."""
+    async with open_lab() as lab:
+        _station, server = await lab.connect()
+        port = server[1].get_extra_info("peername")[1]
+        lab.disturb(LinkFault("close", 0))
+        await lab.clock.sleep(1)
+        assert lab.relay.peer_of(port) == "127.0.0.1"
+        await lab.clock.sleep(2)
+        assert lab.relay.peer_of(port) is None
+
+
+@pytest.mark.virtual
 async def test_delayed_bytes_arrive_later_and_in_order() -> None:
     """5 s each, also two that were sent 1 s apart; what is under way at the end arrives at once."""
     async with open_lab() as lab:

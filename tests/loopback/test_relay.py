@@ -102,8 +102,9 @@ async def test_a_contact_that_stands_for_a_limit_takes_no_other() -> None:
         contact = ContactLimit(settings, switch)
         await contact.external_limit(16.0)
         assert board.contacts[0]
-        with pytest.raises(NotApplicableError, match="stands for 16 A"):
-            await contact.external_limit(10.0)
+        for limit, unit in ((10.0, "A"), (16.0, "W")):
+            with pytest.raises(NotApplicableError, match="stands for 16 A"):
+                await contact.external_limit(limit, unit)
         await contact.external_limit(None)
         assert not board.contacts[0]
 
@@ -159,9 +160,9 @@ async def test_a_rewrite_that_fails_is_told_and_tried_again() -> None:
 
 
 @pytest.mark.virtual
-@pytest.mark.parametrize(("limit", "unit"), [(7000.0, "A"), (10.55, "A"), (3000.0, "W")])
+@pytest.mark.parametrize(("limit", "unit"), [(7000.0, "A"), (6553.5, "A"), (10.55, "A"), (3000.0, "W")])
 async def test_a_limit_that_the_register_cannot_hold_does_not_apply(limit: float, unit: str) -> None:
-    """Too large, between two steps, in another unit: nothing is written."""
+    """Too large, what stands for a release, between two steps, in another unit: nothing is written."""
     async with register() as (one, written, *_):
         with pytest.raises(NotApplicableError, match=r"actuators\.grid"):
             await one.external_limit(limit, unit)

@@ -71,7 +71,7 @@ async def source(answer: Answer, commands: InstrumentMap = SOURCE, role: Role = 
         writers.append(writer)
         with suppress(OSError):
             while line := (await reader.readline()).decode().strip():
-                said = b"ACME,SOURCE\n" if line == "*IDN?" else answer(line)
+                said = answer(line) or (b"ACME,SOURCE\n" if line == "*IDN?" else None)
                 if said is not None:
                     writer.write(said)
         writer.close()
@@ -252,10 +252,11 @@ async def test_an_instrument_on_a_serial_port_is_told_and_asked() -> None:
 
 async def test_a_generic_load_reads_back_nothing_once_it_is_stopped() -> None:
     """The safe state takes a load for off only where `drawn` says 0, and CURR? tells what is set, not what flows."""
-    current = 0.0
+    current, told = 0.0, list[str]()
 
     def instrument(line: str) -> bytes | None:
         nonlocal current
+        told.append(line)
         if line.startswith("CURR "):
             current = float(line.partition(" ")[2])
         return {"CURR?": f"{current:g}\n".encode(), "SYST:ERR?": b'0,"No error"\n'}.get(line)
@@ -264,3 +265,23 @@ async def test_a_generic_load_reads_back_nothing_once_it_is_stopped() -> None:
         for amperes in (16.0, 0.0):
             await InstrumentLoad(one).draw(amperes)
             assert await InstrumentLoad(one).drawn() == amperes
+    assert "INP OFF" in told
+
+
+@pytest.mark.virtual
+async def test_an_answer_after_the_time_out_is_none_to_the_next_question() -> None:
+    """The connection is given up: what the instrument says on it once it is asked again would pass for the new answer."""
+    connections = questions = 0
+
+    def late(line: str) -> bytes | None:
+        nonlocal connections, questions
+        connections += line == "*IDN?"
+        questions += line == "OUTP?"
+        if line != "OUTP?" or questions == 1:
+            return None
+        return b"1\n0\n" if connections == 1 else b"0\n"
+
+    async with source(late) as one:
+        with pytest.raises(RigError, match="no answer within"):
+            await InstrumentSwitch(one).is_closed()
+        assert await InstrumentSwitch(one).is_closed() is False

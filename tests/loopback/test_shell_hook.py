@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.adapters.roles import InstrumentEv, InstrumentSwitch
+from bench.adapters.roles import InstrumentEv, InstrumentLoad, InstrumentSwitch
 from bench.adapters.shell_hook import Hook
 from bench.errors import RigError
 from bench.settings.actuators import ShellHook
@@ -19,6 +19,12 @@ def hook(program: str, timeout_s: float = 10.0) -> Hook:
     command = (sys.executable, "-S", "-c", program)
     settings = ShellHook(kind="shell", roles=("power_switch",), command=command, timeout_s=timeout_s)
     return Hook("own", settings)
+
+
+def runs(pid: str) -> bool:
+    """Say whether a process is there and no zombie."""
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 async def test_action_and_arguments_come_as_words(tmp_path: Path) -> None:
@@ -73,3 +79,19 @@ async def test_output_without_an_end_is_not_kept() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+async def test_a_load_is_stopped_by_drawing_nothing(tmp_path: Path) -> None:
+    """A program has one action for that, and not two."""
+    out = tmp_path / "words"
+    await InstrumentLoad(hook(f"import sys; open({str(out)!r}, 'w').write(repr(sys.argv[1:]))")).draw(0)
+    assert out.read_text() == repr(["draw", "evse_id=1", "amperes=0"])
+
+
+async def test_what_a_hanging_program_has_started_ends_with_it(tmp_path: Path) -> None:
+    """All of its group."""
+    out = tmp_path / "pid"
+    start = f"import subprocess, time; open({str(out)!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid)); time.sleep(60)"
+    with pytest.raises(RigError, match="and was killed"):
+        await hook(start, timeout_s=1).do("open")
+    assert not runs(out.read_text())

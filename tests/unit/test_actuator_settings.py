@@ -141,6 +141,14 @@ async def test_a_power_cycle_closes_only_what_was_closed(closed: bool, told: lis
     assert switch.told == told
 
 
+async def test_a_contactor_behind_the_electronics_restarts_no_station() -> None:
+    """Where it cannot, whoever else acts on the station is asked, and the contactor stays as it is."""
+    switch = Switch(True)
+    with pytest.raises(RigError, match="nothing can power_cycle"):
+        await RoutedControl("CS-1", FakeClock(), None, switch=switch, cycles=False).power_cycle()
+    assert switch.told == []
+
+
 class Nobody:
     """A face at which nobody answers."""
 
@@ -178,6 +186,7 @@ async def test_the_last_whole_line_of_a_pilot_log_counts(tmp_path: Path) -> None
     ("text", "reason"),
     [
         (f"time,state,duty_percent\n{EPOCH - timedelta(seconds=6)},C,\n", "6.0 s old, more than 5 s"),
+        (f"time,state,duty_percent\n{EPOCH + timedelta(seconds=6)},C,\n", "-6.0 s old, more than 5 s"),
         ("time,state,duty_percent\n", "no line about EVSE 1 yet"),
         ("time,duty_percent\n", "no column 'state'"),
         (f"time,state,duty_percent\n{EPOCH},X,\n", "'X': must be A to F"),
