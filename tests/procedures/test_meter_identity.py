@@ -50,6 +50,7 @@ def test_another_serial_number_voids_the_certificate(tmp_path: Path) -> None:
     outcome = run(tmp_path / "run", METERS / "abb-b23.toml", "10000002", CERTIFIED)
     found = identity(outcome)
     assert (found["certificate"], found["accuracy"]) == ("", None)
+    assert not any(one.current.known or one.power.known for one in outcome.judgement.facts.evses)
     assert "10000002" in found["reason"]
     assert outcome.judgement.verdict.verdict is Verdict.INCONCLUSIVE
     assert any("accuracy not known" in reason for one in outcome.judgement.verdict.checks for reason in one.reasons)
