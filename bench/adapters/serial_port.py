@@ -81,6 +81,8 @@ class SerialStream:
         except (OSError, ValueError, termios.error) as error:
             reason = why_not(one.port, error) if isinstance(error, OSError) else f"cannot be opened: {error}"
             raise RigError(f"serial port {one.port} {reason}") from error
+        if one.parity != "N":
+            _check_parity(port.fileno())
         self._port, self.lost = port, ""
         self._loop.add_reader(port.fileno(), self._readable)
 
@@ -122,6 +124,13 @@ class SerialStream:
             self.open()
         except RigError as error:
             self._vanished(str(error))
+
+
+def _check_parity(fd: int) -> None:
+    """Let a character of wrong parity be read as NUL; pyserial sets the parity and has nobody look at it (termios(3), INPCK)."""
+    attributes = termios.tcgetattr(fd)
+    attributes[0] |= termios.INPCK
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from threading import Thread
 import pytest
 
 from bench.cli import main
+from bench.rig.files import find_rig
+from bench.rig.lease import leased
 from tests.loopback.test_modbus_meter import floats, sdm630
 
 RIG = """
@@ -80,6 +83,23 @@ def test_probe_refuses_implausible_values(capsys: pytest.CaptureFixture[str]) ->
     assert code == 3
     assert "unit 1 answers at the registers of sdm630, but voltage" in out
     assert "nothing found" in out
+
+
+def test_probe_does_not_find_a_meter_in_zeros(capsys: pytest.CaptureFixture[str]) -> None:
+    """Any map fits registers that hold nothing."""
+    with serving(floats(voltage_l1=230.0, frequency=math.nan)) as port:
+        assert main(["meter", "probe", "--host", "127.0.0.1", "--port", str(port), "--map", "sdm630"]) == 3
+    assert "too little to tell" in capsys.readouterr().out
+
+
+def test_a_meter_is_watched_by_one_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While somebody has the rig its meter is not opened, and the message says who has it."""
+    with serving(floats(**LIVE)) as port:
+        (tmp_path / "mine.toml").write_text(RIG.format(port=port, map=MAP))
+        _, settings = find_rig(str(tmp_path / "mine.toml"))
+        with leased(settings, "the other run"):
+            assert main(["meter", "watch", "main", "--rig", str(tmp_path / "mine.toml"), "--count", "1"]) != 0
+    assert "the other run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import termios
 import tty
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,6 +19,7 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.push_meter import PushMeter, open_p1_meter, open_sml_meter
 from bench.errors import RigError
 from bench.settings.instruments import P1Meter, SmlMeter
+from bench.wire.p1 import decode_p1
 from firmware_sim.instruments import p1
 from firmware_sim.instruments.serial_meter import Shown
 from tests.support import EPOCH
@@ -103,6 +105,18 @@ async def test_an_adapter_that_comes_back_is_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual
+async def test_a_character_of_wrong_parity_is_none(tmp_path: Path) -> None:
+    """Version 2.2 has no checksum: the port itself looks at the parity, and a disturbed digit is read as NUL."""
+    settings = P1Meter(kind="p1", port=str(tmp_path / "p1"), version="2.2")
+    with terminal(tmp_path / "p1") as far:
+        async with open_p1_meter("house", settings, LoopClock(EPOCH)):
+            assert termios.tcgetattr(far)[0] & termios.INPCK
+    shown = Shown(EPOCH, (230.0,) * 3, (10.0,) * 3, (2300.0,) * 3, 1000.0)
+    nul = p1.telegram(shown, "2.2").replace(b"1-0:1.7.0(0", b"1-0:1.7.0(\0")
+    with pytest.raises(ValueError, match="cannot be read"):
+        decode_p1(nul, "2.2", EPOCH, EPOCH)
+
+
 async def test_ports_that_cannot_be_opened_say_what_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing, in use and not permitted are told apart."""
     import serial

@@ -112,9 +112,7 @@ async def test_meters_behind_one_address_share_the_longest_time_out(unused_tcp_p
 
     place = {"kind": "modbus-tcp", "port": unused_tcp_port, "register_map": MAP}
     settings = rig(meters={"a": {**place, "timeout_s": 0.05}, "b": {**place, "unit_id": 2, "timeout_s": 0.15}})
-    async with (
-        await asyncio.start_server(nobody, "127.0.0.1", unused_tcp_port),
-        open_meters(settings, HERE, LoopClock(wall_now())) as opened,
-    ):
+    server = await asyncio.start_server(nobody, "127.0.0.1", unused_tcp_port)
+    async with server, open_meters(settings, HERE, LoopClock(wall_now())) as opened:
         with pytest.raises(RigError, match=r"no valid reply within 0\.15 s"):
             await opened.meters["b"].read()

@@ -61,6 +61,7 @@ def test_another_serial_number_voids_the_certificate(tmp_path: Path) -> None:
     found = identity(outcome)
     assert (found["certificate"], found["accuracy"]) == ("", None)
     assert "10000002" in found["doubt"]
+    assert not any(one.current.known or one.power.known for one in outcome.judgement.facts.evses)
     assert outcome.judgement.verdict.verdict is Verdict.INCONCLUSIVE
     assert any("accuracy not known" in reason for one in outcome.judgement.verdict.checks for reason in one.reasons)
     recorded = verify_run(outcome.folder).recorded

@@ -50,6 +50,12 @@ def test_a_restless_load_is_quiet_between_two_renewals() -> None:
     assert [round(one.to_w - one.from_w) for one in found.steps] == [3000]
 
 
+def test_a_change_within_ten_times_the_noise_is_no_step() -> None:
+    """± 30 W around 1000 W and then around 1250 W: more than 100 W, but what a restless load does by itself."""
+    power = [base + (30 if index % 2 else -30) for base in (1000.0, 1250.0) for index in range(50)]
+    assert meter_quality(series(power, refresh=1)).steps == ()
+
+
 def test_one_reading_is_no_series() -> None:
     """Fewer than two readings show nothing."""
     with pytest.raises(ValueError, match="1 readings"):

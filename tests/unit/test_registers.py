@@ -106,6 +106,19 @@ def test_a_quantity_without_a_register_is_none_and_lowers_no_quality() -> None:
     assert (reading.frequency_hz, reading.quality) == (None, "ok")
 
 
+@pytest.mark.parametrize(("power", "watts"), [(2, 700.0), (0xFFFF, 0.7), (10, 7e10), (11, None), (0x8000, None)])
+def test_a_scale_register_is_a_power_of_ten(power: int, watts: float | None) -> None:
+    """-10 to 10; anything else is no scale factor, and the value is none (SunSpec, sunssf)."""
+    reading = decode([Register("power_total", "input", 0x10, "int16", scale_register=0x11)], [7, power])
+    assert (reading.power_w, reading.quality) == (watts, "ok" if watts is not None else "incomplete")
+
+
+def test_a_sunspec_counter_of_nought_is_none() -> None:
+    """acc32: 0 where the meter does not count."""
+    register = Register("energy_import", "input", 0x10, "acc32")
+    assert [decode([register], [0, count]).energy_import_wh for count in (0, 1)] == [None, 1.0]
+
+
 def test_raw_registers_are_kept_as_read() -> None:
     """The journal keeps the words in the order of the wire, by block, so that they can be decoded again."""
     reading = decode([Register("power_total", "input", 0x10, "int32")], [1, 0xABCD], "little")
