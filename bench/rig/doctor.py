@@ -23,12 +23,11 @@ from bench.adapters.interfaces import is_loopback
 from bench.adapters.lease import LeaseHeldError, all_held
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
-from bench.errors import BenchError, RigError, SettingsError
+from bench.errors import BenchError, RigError
 from bench.rig.files import find_rig, listing
 from bench.rig.lease import holder_of, leased, serial_ports
 from bench.rig.meters import open_meters
-from bench.settings.actuators import ModbusRelay, PilotLog, ScpiInstrument, ShellHook
-from bench.settings.instrument_map import load_instrument_map
+from bench.settings.actuators import ModbusRelay, PilotLog, ShellHook
 from bench.settings.instruments import BusMeter, ModbusTcpMeter
 from bench.settings.lines import TcpLine
 from bench.settings.rig import RigSettings
@@ -86,7 +85,7 @@ async def _examine(rig: RigSettings, rig_path: Path, runs: Path, wait_s: float, 
         checks += [("meters", _in_turn(rig, rig_path, *names), LIMIT_S * sum(map(len, names))) for names in _buses(rig)]
     if rig.emulator is None:
         checks.append(("actuators", asyncio.to_thread(_programs, rig), LIMIT_S))
-        checks.append(("actuators", asyncio.to_thread(_files, rig, rig_path), LIMIT_S))
+        checks.append(("actuators", asyncio.to_thread(_logs, rig, rig_path), LIMIT_S))
         checks += [(what, _reach(what, place, port, key), LIMIT_S) for what, place, port, key in _places(rig)]
     elif rig.mqtt is not None:
         checks.append(("mqtt", _reach("mqtt", rig.mqtt.host, rig.mqtt.port, "mqtt.host"), LIMIT_S))
@@ -315,22 +314,12 @@ def _programs(rig: RigSettings) -> Sequence[Finding]:
     ]  # fmt: skip
 
 
-def _files(rig: RigSettings, rig_path: Path) -> Sequence[Finding]:
-    """Look at the command maps and logs that actuators name; what is sound is not told."""
-    found = []
-    for name, one in rig.actuators.items():
-        wrong = ""
-        if isinstance(one, ScpiInstrument):
-            try:
-                lacking = load_instrument_map(rig_path, one).lacks(one.roles)
-                wrong = f"{one.commands}: lacks {', '.join(lacking)}" if lacking else ""
-            except SettingsError as error:
-                wrong = str(error)
-        elif isinstance(one, PilotLog) and not (rig_path.parent / one.path).is_file():
-            wrong = f"{one.path}: no such file"
-        if wrong:
-            found.append(Finding("fail", f"actuator {name}", wrong, f"correct that file, or what actuators.{name} names"))
-    return found
+def _logs(rig: RigSettings, rig_path: Path) -> Sequence[Finding]:
+    """Look whether the logs of the pilot are there; what is sound is not told."""
+    return [
+        Finding("fail", f"actuator {name}", f"{one.path}: no such file", f"start the logger, or correct actuators.{name}.path")
+        for name, one in rig.actuators.items() if isinstance(one, PilotLog) and not (rig_path.parent / one.path).is_file()
+    ]  # fmt: skip
 
 
 # the station ----------------------------------------------------------------------------------------------------

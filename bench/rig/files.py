@@ -10,7 +10,9 @@ import bench
 from bench.adapters.clock import wall_now
 from bench.errors import SettingsError, UsageError
 from bench.peers.plan import plan_day_ahead
+from bench.settings.actuators import ScpiInstrument
 from bench.settings.base import Settings, check, load, read_toml
+from bench.settings.instrument_map import InstrumentMap, load_instrument_map
 from bench.settings.instruments import MappedMeter
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
@@ -58,7 +60,7 @@ def _check_plan(path: Path, scenario: ScenarioSettings, wanted: ScspPlan) -> Non
 
 
 def find_rig(name: str) -> tuple[Path, RigSettings]:
-    """Return a rig by name or path, its meter maps checked too. Raises UsageError."""
+    """Return a rig by name or path, its meter maps and command maps checked too. Raises UsageError."""
     path = _find(name, "rig")
     rig = _described(load(RigSettings, path), path)
     for name, meter in rig.meters.items():
@@ -72,6 +74,9 @@ def find_rig(name: str) -> tuple[Path, RigSettings]:
             if f"current_l{phase}" not in measured:
                 reason = f"has no current_l{phase}, and an EVSE on that phase is judged by it, under limits in W too"
                 raise SettingsError(str(path), f"meters.{name}.register_map", str(meter.register_map), reason)
+    for name, actuator in rig.actuators.items():
+        if isinstance(actuator, ScpiInstrument) and (lacking := load_instrument_map(path, actuator).lacks(actuator.roles)):
+            raise SettingsError(str(path), f"actuators.{name}.commands", str(actuator.commands), f"lacks {', '.join(lacking)}")
     return path, rig
 
 
@@ -152,15 +157,17 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("quantity", "meter", MeterMap),
         ("prices", "price", PriceCurve),
         ("features", "target", TargetSettings),
+        ("action", "instrument", InstrumentMap),
     )
-    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4}
+    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5}
     if path.resolve().parent.name in parents:
         mark = marks[parents[path.resolve().parent.name]]
         return mark[1], mark[2]
     for key, kind, model in marks:
         if key in content:
             return kind, model
-    raise SettingsError(str(path), "", path.name, "is neither a scenario, a rig, a meter, a price nor a target file")
+    known = "a scenario, a rig, a meter, a price, a target nor an instrument file"
+    raise SettingsError(str(path), "", path.name, f"is neither {known}")
 
 
 def run_folder(name: str) -> Path:

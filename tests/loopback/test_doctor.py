@@ -25,7 +25,6 @@ from bench.rig.doctor import Finding, examine
 from bench.settings.rig import RigSettings
 from tests.procedures.test_restore import station
 
-CONFIG = Path(__file__).parents[2] / "config"
 STATION = {"id": "CS-1", "evse": [{"id": 1}]}
 
 
@@ -63,11 +62,6 @@ def test_the_emulated_rig_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
          "actuator k1", "127.0.0.1", "actuators.k1.unit_id"),
         ({"actuators": {"ev": {"kind": "shell", "roles": ["ev"], "command": ["/no/such"]}}}, "actuator ev", "no such program",
          "actuators.ev.command"),
-        ({"actuators": {"ev": {"kind": "scpi", "roles": ["ev"], "commands": "no.toml", "serial_port": "/dev/no"}}}, "actuator ev",
-         "no such file", "actuators.ev"),
-        ({"actuators": {"ev": {"kind": "scpi", "roles": ["ev"], "serial_port": "/dev/no",
-                               "commands": str(CONFIG / "instruments/generic-ac-load.toml")}}},
-         "actuator ev", "lacks plug (ev), unplug (ev)", "actuators.ev"),
         ({"actuators": {"cp": {"kind": "csv", "path": "no.csv"}}}, "actuator cp", "no such file", "actuators.cp"),
         ({"mqtt": {"host": "a" * 70}}, "mqtt", "label", ""),
         ({"csms": {"port": 0}}, "csms", "another port each time", "csms.port"),

@@ -13,6 +13,7 @@ from bench.adapters.prompt import JournalledAsker
 from bench.adapters.routed_control import RoutedControl
 from bench.domain.documents import Kind
 from bench.errors import NotApplicableError, PromptTimeoutError, RigError, SettingsError
+from bench.rig.files import check_file
 from bench.settings.actuators import PilotLog
 from bench.settings.base import check, load
 from bench.settings.instrument_map import InstrumentMap
@@ -117,6 +118,33 @@ async def test_what_has_no_means_says_which_role_is_missing() -> None:
         await control.external_limit(10)
     with pytest.raises(RigError, match="nothing can plug at CS-1: no actuator has the role ev"):
         await control.plug(1)
+
+
+@pytest.mark.parametrize(
+    ("commands", "reason"),
+    [("no.toml", "no such file"), (str(CONFIG / "instruments/generic-ac-load.toml"), "lacks plug (ev), unplug (ev)")],
+)
+def test_a_rig_is_checked_with_its_command_maps(tmp_path: Path, commands: str, reason: str) -> None:
+    """Before anything is opened: `bench check` tells it, and no run begins."""
+    file = tmp_path / "r.toml"
+    file.write_text(f'''
+schema = 1
+name = "r"
+station = [{{ id = "CS-1", evse = [{{ id = 1 }}] }}]
+[actuators.car]
+kind = "scpi"
+roles = ["ev"]
+host = "h"
+commands = "{commands}"
+''')
+    with pytest.raises(SettingsError) as caught:
+        check_file(file)
+    assert reason in str(caught.value)
+
+
+def test_a_command_map_is_checked_by_itself() -> None:
+    """As any other file of config/."""
+    assert check_file(CONFIG / "instruments/emulated-ev.toml") == "instrument"
 
 
 class Switch:
