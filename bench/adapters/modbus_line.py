@@ -193,6 +193,8 @@ class ModbusLine:
             return "" if confirmed else f"the reply confirms register {reply.address:#06x} = {list(reply.registers)}"
 
         what = f"holding register {address:#06x} = {value}"
+        if not 0 <= value < 0x10000:
+            raise RigError(f"{self.where}, unit {unit_id}: {what}: a register holds 0 to 65535")
         await self._request(unit_id, what, 6, lambda client: client.write_register(address, value, device_id=unit_id), check)
 
     async def connect(self) -> None:
