@@ -48,7 +48,8 @@ _EXCEPTIONS: Final = {
 _KEPT_BYTES: Final = 1024
 """Of what comes during one request: four times the longest frame."""
 _TOLERANCE_S: Final = 1e-6
-_OWED: Final = 3
+_OWED: Final = 8
+"""A reply may be later than as many time-outs and silences, and is still told apart."""
 _OTHER_COUNTS: Final = range(2, 2 * _OWED + 5, 2)
 """Even ones: Eastron's meters know no others."""
 _REGISTERS: Final = 0x10000
@@ -193,6 +194,8 @@ class ModbusLine:
             return "" if confirmed else f"the reply confirms register {reply.address:#06x} = {list(reply.registers)}"
 
         what = f"holding register {address:#06x} = {value}"
+        if not 0 <= value < 0x10000:
+            raise RigError(f"{self.where}, unit {unit_id}: {what}: a register holds 0 to 65535")
         await self._request(unit_id, what, 6, lambda client: client.write_register(address, value, device_id=unit_id), check)
 
     async def connect(self) -> None:

@@ -94,6 +94,15 @@ async def test_there_is_no_register_behind_the_last() -> None:
         assert not bus.requests
 
 
+async def test_what_no_register_holds_is_not_written() -> None:
+    """A scaled value may be too large or below nought: an error of the rig, before anything is sent."""
+    async with rtu_bus() as bus, line_at(bus.device) as line:
+        for value in (-1, 65536):
+            with pytest.raises(RigError, match="a register holds 0 to 65535"):
+                await line.write_register(1, 0, value)
+        assert not bus.requests
+
+
 async def test_a_late_reply_keeps_the_line_silent_from_its_own_end() -> None:
     """The line has to be silent for `drain_s` after the last byte, not after the time-out."""
     async with rtu_bus(late_at(0, 0.6)) as bus, line_at(bus.device) as line:
