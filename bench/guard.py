@@ -62,9 +62,9 @@ class Guard:
             raise RigError(f"{station}: the guard holds no contactor there")
         if do in ("draw", "drawn") and station not in self.loads:
             raise RigError(f"{station}: the guard holds no load there")
-        if self.reason and ((do == "switch" and value) or (do == "draw" and value > 0)):
-            raise RigError(f"{station}: nothing is switched on after a hard stop ({self.reason}); start another run")
         async with self._busy:
+            if self.reason and ((do == "switch" and value) or (do == "draw" and value > 0)):
+                raise RigError(f"{station}: nothing is switched on after a hard stop ({self.reason}); start another run")
             self._command = asyncio.ensure_future(self._act(do, station, value))
             try:
                 return await self._command
@@ -76,8 +76,6 @@ class Guard:
     async def _act(self, do: str, station: str, value: Any) -> Any:
         match do:
             case "switch":
-                if self.reason and value:
-                    raise RigError(f"{station}: nothing is switched on after a hard stop ({self.reason})")
                 self._closed.discard(station)
                 await self.switches[station].switch(value)
                 self._closed |= {station} if value else set()

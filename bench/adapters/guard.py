@@ -30,7 +30,7 @@ class LocalGuard:
 
     def __init__(self, switches: Mapping[str, PowerSwitch], loads: Mapping[str, Load]) -> None:
         self.switches: Mapping[str, PowerSwitch] = {name: _Held(self, one) for name, one in switches.items()}
-        self.loads: Mapping[str, Load] = dict(loads)
+        self.loads: Mapping[str, Load] = {name: _HeldLoad(self, one) for name, one in loads.items()}
         self._stop: asyncio.Future[HardStop] = asyncio.get_running_loop().create_future()
         self.reason = ""
 
@@ -66,6 +66,23 @@ class _Held:
     async def is_closed(self) -> bool | None:
         """Read back how it stands."""
         return await self._switch.is_closed()
+
+
+class _HeldLoad:
+    """A load that draws nothing after a hard stop."""
+
+    def __init__(self, guard: LocalGuard, load: Load) -> None:
+        self._guard, self._load = guard, load
+
+    async def draw(self, amperes: float) -> None:
+        """Draw so much per phase, in A. Raises RigError."""
+        if amperes > 0 and self._guard.reason:
+            raise RigError(f"nothing is switched on after a hard stop ({self._guard.reason})")
+        await self._load.draw(amperes)
+
+    async def drawn(self) -> float | None:
+        """Read back what it is set to."""
+        return await self._load.drawn()
 
 
 async def _tried(station: str, action: str, act: Any) -> dict[str, Any]:

@@ -219,6 +219,9 @@ class RigSettings(Settings):
                     f"safety.floor: {station.id} has no contactor: without the floor somebody has to stand by: [operator]"
                 )
         for name, one in self.actuators.items():
+            both = self.control is not None and self.control.contactor and (one.station or first) == first
+            if both and "power_switch" in one.roles:
+                raise ValueError(f"actuators.{name}: [control] has the contactor of {first} too: say contactor = false there")
             line = self.lines.get(one.line) if isinstance(one, ModbusRelay) and "power_switch" in one.roles else None
             if line is None or line.kind == "modbus-tcp":
                 continue

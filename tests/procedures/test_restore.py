@@ -105,7 +105,8 @@ def station(folder: Path, *more: str) -> Iterator[Path]:
             assert process.stdout is not None
             ports = [process.stdout.readline().strip().rpartition(":")[2] for _ in range(4 if "--relay-port" in more else 3)]
             text = (ROOT / "config/rigs/two-processes.toml").read_text().replace("../meters", str(ROOT / "config/meters"))
-            text += RELAY if "--relay-port" in more else ""
+            if "--relay-port" in more:
+                text = text.replace('kind = "http"', 'kind = "http"\ncontactor = false') + RELAY
             for old, new in zip(("9000", "9100", "9200", "9201", "9300"), (str(csms), *ports), strict=False):
                 text = text.replace(old, new)
             (folder / "rig.toml").write_text(text)

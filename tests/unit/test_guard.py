@@ -168,6 +168,21 @@ async def test_a_command_under_way_is_broken_off_and_nothing_closes_again() -> N
 
 
 @pytest.mark.virtual
+async def test_an_order_that_waits_is_not_carried_out_after_a_hard_stop() -> None:
+    """A load that is to draw, behind a command that hangs: the hard stop breaks that one off, and the load stays off."""
+    told: list[str] = []
+    switch, load = Device(told, hangs=True), Device(told)
+    one, _ = guard(switch, load)
+    orders = [asyncio.create_task(one.obey("switch", "CS-1", True)), asyncio.create_task(one.obey("draw", "CS-1", 16.0))]
+    await asyncio.sleep(0.01)
+    switch.hangs = False
+    await one.fire("heartbeat", "silence")
+    refused = await asyncio.gather(*orders, return_exceptions=True)
+    assert [type(error) for error in refused] == [RigError, RigError]
+    assert "draw 16" not in told
+
+
+@pytest.mark.virtual
 async def test_the_stand_in_within_the_bench_does_the_same() -> None:
     """Load off, contactor open, whoever waits is told, and nothing closes again."""
     told: list[str] = []
@@ -178,6 +193,8 @@ async def test_the_stand_in_within_the_bench_does_the_same() -> None:
     assert (told, [action["ok"] for action in stop.actions]) == (["close", "draw 0", "open"], [False, True])
     with pytest.raises(RigError, match="nothing is switched on"):
         await one.switches["CS-1"].switch(True)
+    with pytest.raises(RigError, match="nothing is switched on"):
+        await one.loads["CS-1"].draw(6)
 
 
 def test_a_hard_stop_without_means_is_not_ok() -> None:
