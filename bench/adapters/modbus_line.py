@@ -48,7 +48,7 @@ _EXCEPTIONS: Final = {
 _KEPT_BYTES: Final = 1024
 """Of what comes during one request: four times the longest frame."""
 _TOLERANCE_S: Final = 1e-6
-_OWED: Final = 8
+_OWED: Final = 24
 """A reply may be later than as many time-outs and silences, and is still told apart."""
 _OTHER_COUNTS: Final = range(2, 2 * _OWED + 5, 2)
 """Even ones: Eastron's meters know no others."""

@@ -22,7 +22,7 @@ TIMEOUT_S = DRAIN_S = 0.2
 LINE = SerialLine(kind="serial", baud=115_200, timeout_s=TIMEOUT_S, drain_s=DRAIN_S)
 FAULTS = ("late", "stray", "tail", "crc", "truncated", "silent", "chopped", "shorter", "longer", "other unit", "other function",
           "noise", "exception", "twice")  # fmt: skip
-MUCH_LATER = ("much later", "truncated", "silent", "exception", "twice")
+MUCH_LATER = ("much later", "truncated", "silent", "twice")
 """A device that falls behind by more than the line's silence; it knows its own address."""
 
 
