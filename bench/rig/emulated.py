@@ -13,7 +13,7 @@ from bench.adapters.clock import VirtualLoop
 from bench.errors import RigError, UsageError
 from bench.ports import Clock, PowerSwitch, RigControl, Witness
 from bench.settings.actuators import ModbusRegister, ModbusRelay, ScpiInstrument
-from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, P1Meter, SmlMeter
+from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter, P1Meter, SmlMeter
 from bench.settings.lines import Line, SerialLine
 from bench.settings.rig import RigSettings
 from firmware_sim.control import StationControl
@@ -90,6 +90,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     """Return the rig as plain data: all that crosses to the emulator."""
     assert rig.emulator is not None
     emulator = rig.emulator.model_dump(exclude={"contactor"})
+    seeing = {evse.meter for station in rig.station for evse in station.evse}
     metered = {meter.line for meter in rig.meters.values() if isinstance(meter, BusMeter)}
     if rig.csms.certificate is not None:
         emulator["ca_file"] = str(rig_path.parent / rig.csms.certificate)
@@ -108,7 +109,11 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             for station in rig.station
         ],
         "lines": {name: _line(line) for name, line in rig.lines.items() if name in metered},
-        "meters": {name: _meter(name, meter, rig_path) for name, meter in rig.meters.items()},
+        "meters": {
+            name: _meter(name, meter, rig_path)
+            for name, meter in rig.meters.items()
+            if name in seeing or not isinstance(meter, MqttMeter)  # one that sees no EVSE is there by itself
+        },
         **_actuators(rig),
         "emulator": emulator,
     }
