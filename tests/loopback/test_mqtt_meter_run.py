@@ -33,11 +33,14 @@ async def test_a_meter_by_mqtt_in_a_whole_run(tmp_path: Path) -> None:
     with broker(tmp_path) as one:
         path, rig = metered_by_mqtt(one.port)
         scenario_path, scenario = find_scenario("lowered-limit")
-        sampled = asyncio.Queue[str]()
+        sampled, seen, both = asyncio.Queue[str](), set[str](), asyncio.Event()
 
         def listener(kind: str, data: object) -> None:
             if isinstance(data, dict) and data.get("meter") == "grid" and kind in ("meter.sample", "meter.gap"):
                 sampled.put_nowait(kind)
+                seen.add(kind)
+                if len(seen) == 2:
+                    both.set()
 
         order = Order(scenario, scenario_path, rig, path, tmp_path / "run", listeners=(listener,))
 
@@ -50,7 +53,8 @@ async def test_a_meter_by_mqtt_in_a_whole_run(tmp_path: Path) -> None:
 
         publisher = asyncio.create_task(publish())
         async with open_run(order) as opened:
-            await opened.procedure.wait(3)
+            async with asyncio.timeout(60):
+                await both.wait()
         publisher.cancel()
         await asyncio.gather(publisher, return_exceptions=True)
     assert opened.outcome is not None
