@@ -72,7 +72,9 @@ def show(outcome: Outcome) -> None:
         print(f"  {check.verdict:<14} {check.check:<10} {check.headline}")
     facts = outcome.judgement.facts
     if facts.not_as_found and facts.rig.get("emulator") is None:
-        print(f"not left as found: {facts.not_as_found[0]}; `bench restore {facts.rig['name']}` gives back what the station held")
+        where = "" if outcome.folder.parent == Path("runs") else f" --run {outcome.folder}"
+        restore = f"`bench restore {facts.rig['name']}{where}`"
+        print(f"not left as found: {facts.not_as_found[0]}; {restore} gives back what the station held")
     print(f"report:  {outcome.folder / 'report.html'}")
     print(f"journal: {outcome.folder / 'journal.jsonl'}  head {outcome.head[:16]}")
 

@@ -64,17 +64,18 @@ class SafeState:
         A station is asked to tell its transactions (F06), since it told them to a bench that is gone. Raises: RigError where one
         does not stop; StationError where the station does not answer.
         """
-        csms, state = self._bench.csms, self._bench.csms.stations[self.station]
+        csms, asked = self._bench.csms, False
         for evse in self._settings.evse if self._bench.settings.emulator is None else ():
             request = {"requestedMessage": "TransactionEvent", "evse": {"id": evse.id}}
             with suppress(CallRejectedError):
                 answer = await csms.call(self.station, "TriggerMessage", request, timeout_s=CALL_S)
-                if answer["status"] == "Accepted":
-                    await csms.wait_until(lambda one=evse.id: state.active_transaction(one) is not None, _TOLD_S)  # type: ignore[misc]
+                asked = asked or answer["status"] == "Accepted"
+        if asked:
+            await csms.wait_until(lambda: bool(self._running()), _TOLD_S)
         if not self._running():
             return
         done = await self._stop_transactions()
-        ok = bool(done.pop("ok"))
+        ok = bool(done.pop("ok")) and not self._running()
         self._write("stop what runs", ok, done, stop=False)
         if not ok:
             running = ", ".join(self._running())
