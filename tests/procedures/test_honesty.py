@@ -210,3 +210,22 @@ def test_a_safe_state_that_was_not_reached_is_an_error(tmp_path: Path) -> None:
     outcome = drive(tmp_path / "run", body)
     assert (outcome.judgement.verdict.state, outcome.exit_code) == (RunState.ERROR, 4)
     assert "the safe state was not reached" in outcome.judgement.verdict.headline
+
+
+def test_a_hard_stop_while_the_run_ends_is_no_pass(tmp_path: Path) -> None:
+    """All steps are done and the safe state has begun when the guard fires: it ends in ERROR."""
+
+    async def body(procedure: Procedure) -> None:
+        await charge(procedure)
+        await lower(procedure, 12, 8)
+        stop_transactions = procedure.bench.csms.call
+
+        async def fired(*arguments: Any, **more: Any) -> dict[str, Any]:
+            await procedure.bench.guard.hard_stop("operator", "in the last moment")
+            return await stop_transactions(*arguments, **more)
+
+        procedure.bench.csms.call = fired  # type: ignore[method-assign]
+
+    outcome = drive(tmp_path / "run", body)
+    assert (outcome.judgement.verdict.state, outcome.exit_code) == (RunState.ERROR, 4)
+    assert "hard stop: in the last moment" in outcome.judgement.verdict.headline
