@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from firmware_sim.tcp_server import open_tcp_server
 
 RelayFault = Literal["", "welded", "lies", "silent"]
 """welded: the contact stays closed, and the coil says so; lies: it stays closed, and the coil says open; silent: no answer."""
@@ -152,34 +154,19 @@ class RelayBoard:
 @asynccontextmanager
 async def open_relay(board: RelayBoard, *, host: str, port: int, unit_id: int = 1) -> AsyncIterator[int]:
     """Serve a board on Modbus TCP and yield the port (`port` 0: a free one). Raises OSError where it is taken."""
-    peers: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        peers.add(task)
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            transaction, protocol, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
+            if protocol != 0 or not 2 <= length <= 254:
+                return
+            pdu = await reader.readexactly(length - 1)
+            if unit == unit_id and board.fault != "silent":
+                answer = board.answer(pdu)
+                writer.write(struct.pack(">HHHB", transaction, 0, len(answer) + 1, unit) + answer)
+
+    async with open_tcp_server(talk, host=host, port=port) as found:
         try:
-            with suppress(asyncio.IncompleteReadError, OSError):
-                while True:
-                    transaction, protocol, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
-                    if protocol != 0 or not 2 <= length <= 254:
-                        return
-                    pdu = await reader.readexactly(length - 1)
-                    if unit == unit_id and board.fault != "silent":
-                        answer = board.answer(pdu)
-                        writer.write(struct.pack(">HHHB", transaction, 0, len(answer) + 1, unit) + answer)
-        except asyncio.CancelledError:
-            return
+            yield found
         finally:
-            peers.discard(task)
-            writer.close()
-
-    server = await asyncio.start_server(serve, host, port)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tuple(peers):
-            task.cancel()
-        await asyncio.gather(*peers, return_exceptions=True)
-        board.close()
+            board.close()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from firmware_sim.tcp_server import open_tcp_server
 
 IDENTITY: Final = "charge point bench,EMU-EV,0,1"
 _UNDEFINED, _RANGE, _PARAMETER = '-113,"Undefined header"', '-222,"Data out of range"', '-109,"Missing parameter"'
@@ -103,32 +105,13 @@ class EvEmulator:
         return None
 
 
-@asynccontextmanager
-async def open_instrument(emulator: EvEmulator, *, host: str, port: int) -> AsyncIterator[int]:
+def open_instrument(emulator: EvEmulator, *, host: str, port: int) -> AbstractAsyncContextManager[int]:
     """Serve an instrument on TCP and yield the port (`port` 0: a free one). Raises OSError where it is taken."""
-    peers: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        peers.add(task)
-        try:
-            with suppress(OSError, ValueError):  # a line without an end is no command
-                while line := await reader.readline():
-                    answer = await emulator.answer(line.decode("ascii", errors="replace"))
-                    if answer is not None:
-                        writer.write(answer.encode() + b"\n")
-        except asyncio.CancelledError:
-            return
-        finally:
-            peers.discard(task)
-            writer.close()
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            answer = await emulator.answer(line.decode("ascii", errors="replace"))
+            if answer is not None:
+                writer.write(answer.encode() + b"\n")
 
-    server = await asyncio.start_server(serve, host, port)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tuple(peers):
-            task.cancel()
-        await asyncio.gather(*peers, return_exceptions=True)
+    return open_tcp_server(talk, host=host, port=port)

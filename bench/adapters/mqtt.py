@@ -152,11 +152,6 @@ class MqttConnection:
         """Return how many messages were dropped because the broker was too slow or not there."""
         return self._outbox.dropped
 
-    @property
-    def down(self) -> str:
-        """Return why there is no connection; empty while there is one, and before the first attempt has ended."""
-        return self._down
-
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Queue a message; a retained one takes the place of the one before it on its topic."""
         self._outbox.put(topic, payload, qos, retain=retain)

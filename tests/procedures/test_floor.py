@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.runs.procedure import Procedure
 from bench.runs.snapshot import FLOOR_PROFILE_ID
 from bench.settings.base import check
 from bench.settings.rig import RigSettings
+from bench.settings.scenario import Fault
 
 Body = Callable[[Procedure], Awaitable[None]]
 
@@ -153,6 +155,42 @@ def test_without_renewal_power_falls_to_the_floor(tmp_path: Path) -> None:
     assert seen[0] is not None
     assert seen[0] > 7000
     assert seen[1] == pytest.approx(0, abs=50)
+
+
+def test_a_floor_that_a_boot_took_away_is_installed_again(tmp_path: Path) -> None:
+    """The station forgets its profiles at a reset: the floor is put back, and written down, before the run goes on."""
+
+    async def body(procedure: Procedure) -> None:
+        await procedure.reset()
+        await procedure.wait(10)
+        held = await procedure.bench.csms.installed_profiles("CS-EMU-1")
+        assert [one["profile"]["id"] for one in held] == [FLOOR_PROFILE_ID]
+
+    fault = Fault(id="station.forgets-on-reboot", params={})
+    outcome = drive(replace(order(tmp_path / "run"), fault=fault), body)
+    told = [one["read_back"] for one in safe(outcome) if one["action"] == "floor"]
+    assert (len(told), told[-1]["why"], told[-1]["limit"]) == (2, "gone after a boot", 0.0)
+
+
+def test_the_load_is_off_before_the_contactor_opens(tmp_path: Path) -> None:
+    """A soft stop: load off and read back, then the contactor."""
+    told: list[float] = []
+
+    class Load:
+        async def draw(self, amperes: float) -> None:
+            told.append(amperes)
+
+        async def drawn(self) -> float | None:
+            return told[-1]
+
+    async def body(procedure: Procedure) -> None:
+        loads: Any = procedure.bench.guard.loads
+        loads["CS-EMU-1"] = Load()
+        await procedure.bench.guard.loads["CS-EMU-1"].draw(10)
+
+    stop = [(one["action"], one["ok"]) for one in safe(drive(order(tmp_path / "run", contactor=True), body)) if one["stop"]]
+    assert told == [10, 0]
+    assert stop.index(("load off", True)) < stop.index(("open contactor", True))
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,8 @@ def test_a_bench_that_is_killed_or_hangs_opens_the_contactor(lab: Lab) -> None:
             moment = time.perf_counter() + chance.uniform(0, 3 if DEEP else 1)
             lab.wait(lambda: time.perf_counter() >= moment, 5)  # noqa: B023
             before = lab.power_w()
+            if number % 2:  # the run before was killed while its car charged
+                assert b'"action":"stop what runs","ok":true' in (lab.folder / name / "journal.jsonl").read_bytes()
             process.send_signal(how)
             took = lab.wait(lambda: not lab.state()["contactor_closed"], OPEN_WITHIN_S)
             assert lab.power_w() <= before + 1, (number, took)

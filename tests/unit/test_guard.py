@@ -204,6 +204,7 @@ def test_a_hard_stop_without_means_is_not_ok() -> None:
 
 RIG = {"schema": 1, "name": "lab", "station": [{"id": "CS-1", "evse": [{"id": 1}]}]}
 LINES = {"supply": {"kind": "modbus-tcp", "port": 502}}
+SERIAL = {"kind": "serial", "port": "/dev/serial/by-id/usb-a"}
 RELAY = {"kind": "modbus-relay", "line": "supply"}
 
 
@@ -214,12 +215,22 @@ RELAY = {"kind": "modbus-relay", "line": "supply"}
         ({"safety": {"unattended": True}, "lines": LINES, "actuators": {"main": RELAY}}, "watchdog_s"),
         ({"safety": {"dead_man_s": 30, "floor": False}}, "dead_man_s needs the floor"),
         ({"safety": {"unattended": True, "floor": False}}, "needs somebody at the rig"),
+        ({"safety": {"floor": False}}, "somebody has to stand by"),
+        ({"lines": {"supply": SERIAL}, "actuators": {"main": RELAY}}, "its contactor may open after 4 s"),
     ],
 )
 def test_a_rig_that_could_not_be_safe_is_refused(more: dict[str, Any], reason: str, tmp_path: Any) -> None:
     """By its file, with what it needs."""
     with pytest.raises(SettingsError, match=reason):
         check(RigSettings, RIG | more, tmp_path / "rig.toml")
+
+
+def test_a_serial_relay_that_opens_in_time_is_taken(tmp_path: Any) -> None:
+    """The same line with shorter times, and a person in place of floor and contactor."""
+    quick = {"lines": {"supply": SERIAL | {"timeout_s": 0.3, "drain_s": 0.3}}, "actuators": {"main": RELAY}}
+    assert check(RigSettings, RIG | quick, tmp_path / "rig.toml").has_power_switch("CS-1")
+    watched = {"safety": {"floor": False}, "operator": {}}
+    assert not check(RigSettings, RIG | watched, tmp_path / "rig.toml").floor_wanted("CS-1")
 
 
 def test_a_relay_with_a_watchdog_hears_from_the_guard_in_time(tmp_path: Any) -> None:
