@@ -29,6 +29,9 @@ class Kind(StrEnum):
     """`step` (number), `name`, `at_s`, and the step's own settings."""
     STEP_END = "step.end"
     """`step`, `outcome`: done, failed, skipped; `detail`; `not_applicable` or `refused` where a feature of the target decides."""
+    INTENT = "intent"
+    """What somebody wants of a station, before any system acts on it: `station`, `evse`, `by` (operator, SCSP …), `action` (limit
+    or release), and for a limit `profile_id`, `purpose`, `unit`, `periods` ([start in s, limit]), `number_phases`, `start`."""
     SETTING = "setting"
     """A setting in force: `what`, `value`, `origin` (scenario, rig, station, bench)."""
     STATION_LINK = "station.link"

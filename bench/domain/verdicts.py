@@ -42,15 +42,19 @@ class Layer(StrEnum):
 
 
 class FaultClass(StrEnum):
-    """What kind of fault it is."""
+    """What kind of fault it is, the gravest first."""
 
     OVER_LIMIT = "over limit"
     UNDER_DELIVERY = "under-delivery"
     TIMING = "timing"
-    REPORT_ONLY = "report only"
     PROTOCOL = "protocol"
     METERING = "metering"
+    REPORT_ONLY = "report only"
     CONNECTIVITY = "connectivity"
+
+
+def _gravity(fault: FaultClass | None) -> int:
+    return len(FaultClass) if fault is None else list(FaultClass).index(fault)
 
 
 _WORST_FIRST: Final = (
@@ -177,6 +181,17 @@ def leading(results: Iterable[RequirementResult]) -> dict[str, RequirementResult
 
 
 @dataclass(frozen=True, slots=True)
+class Warn:
+    """A finding beside a verdict: worth an engineer's eye, and by itself no reason to pass or fail."""
+
+    code: str
+    """Short and stable: ev-minimum, slow-response …"""
+    text: str
+    blamed: tuple[Layer, ...] = ()
+    refs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check's answer."""
 
@@ -198,6 +213,7 @@ class CheckResult:
     breaches: tuple[Breach, ...] = ()
     requirements: tuple[RequirementResult, ...] = ()
     """One entry for each time that a requirement was put to the test."""
+    warnings: tuple[Warn, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -216,6 +232,29 @@ class RunVerdict:
     headline: str
     checks: tuple[CheckResult, ...] = field(default=())
 
+    @property
+    def leading(self) -> tuple[CheckResult, ...]:
+        """Return the checks that say what the run says, in the order of the gravity of what they found."""
+        same = [check for check in self.checks if check.verdict is self.verdict]
+        return tuple(sorted(same, key=lambda one: (_gravity(one.fault_class), one.check != "power")))
+
+    @property
+    def blamed(self) -> tuple[Layer, ...]:
+        """Return the layers among which the culprit is, by the checks that lead; empty where nothing is wrong."""
+        if self.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.NOT_APPLICABLE):
+            return ()
+        return tuple(layer for layer in Layer if any(layer in one.blamed for one in self.leading))
+
+    @property
+    def fault_class(self) -> FaultClass | None:
+        """Return the gravest class that the leading checks found."""
+        return next((one.fault_class for one in self.leading if one.fault_class is not None), None)
+
+    @property
+    def warnings(self) -> tuple[Warn, ...]:
+        """Return what all checks warn of, each code once per text."""
+        return tuple(dict.fromkeys(warn for check in self.checks for warn in check.warnings))
+
     def as_json(self) -> dict[str, Any]:
         """Return what `result.json` and the last `verdict` document hold."""
         return {
@@ -223,5 +262,8 @@ class RunVerdict:
             "state": self.state,
             "verdict": self.verdict,
             "headline": self.headline,
+            "blamed": self.blamed,
+            "fault_class": self.fault_class,
+            "warnings": self.warnings,
             "checks": self.checks,
         }

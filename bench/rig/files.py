@@ -1,4 +1,4 @@
-"""Finds the files under `config/` by name, reads and checks them."""
+"""Finds the files under `config/` by name, reads and checks them. A file may lie in a folder below that of its kind."""
 
 from __future__ import annotations
 
@@ -97,12 +97,13 @@ def _find(name: str, kind: str) -> Path:
     group = _GROUPS[kind]
     known: list[str] = []
     for folder in config_folders():
-        path = folder / group / f"{name}.toml"
-        if path.is_file():
-            return path
-        known += [one.stem for one in sorted((folder / group).glob("*.toml"))]
-    there = ", ".join(dict.fromkeys(known)) or "none"
-    raise UsageError(f"no {kind} {name!r} in config/{group}; there: {there}")
+        there = sorted((folder / group).rglob("*.toml"))
+        found = [one for one in there if one.stem == name]
+        if found:
+            return found[0]
+        known += [one.stem for one in there]
+    named = ", ".join(dict.fromkeys(known)) or "none"
+    raise UsageError(f"no {kind} {name!r} in config/{group}; there: {named}")
 
 
 def listing() -> list[dict[str, str]]:
@@ -110,7 +111,7 @@ def listing() -> list[dict[str, str]]:
     entries: dict[tuple[str, str], dict[str, str]] = {}
     for folder in config_folders():
         for kind, group in _GROUPS.items():
-            for path in sorted((folder / group).glob("*.toml")):
+            for path in sorted((folder / group).rglob("*.toml")):
                 entries.setdefault((kind, path.stem), _entry(kind, path))
     return list(entries.values())
 
@@ -160,9 +161,10 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("action", "instrument", InstrumentMap),
     )
     parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5}
-    if path.resolve().parent.name in parents:
-        mark = marks[parents[path.resolve().parent.name]]
-        return mark[1], mark[2]
+    for folder in list(path.resolve().parents)[:2]:
+        if folder.name in parents:
+            mark = marks[parents[folder.name]]
+            return mark[1], mark[2]
     for key, kind, model in marks:
         if key in content:
             return kind, model

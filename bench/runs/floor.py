@@ -10,7 +10,8 @@ from bench.cso.csms import Csms
 from bench.errors import CallRejectedError, RigError, StationError
 from bench.runs.snapshot import FLOOR_PROFILE_ID, clear_profile
 from bench.settings.rig import StationSettings
-from bench.settings.scenario import Clear, ScenarioSettings, SetProfile
+from bench.settings.scenario import ScenarioSettings
+from bench.settings.steps import Clear, SetProfile
 
 LOWEST_A: Final = 6.0
 """The lowest current at which an EV may charge (IEC 61851-1): the floor of a station that refuses 0 A."""

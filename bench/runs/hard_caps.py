@@ -9,7 +9,8 @@ from bench.domain.meter import MeterReading
 from bench.errors import UsageError
 from bench.settings.rig import RigSettings
 from bench.settings.safety import SafetySettings
-from bench.settings.scenario import Demand, ScenarioSettings
+from bench.settings.scenario import ScenarioSettings
+from bench.settings.steps import Demand
 
 PHASES: Final = ("L1", "L2", "L3")
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bench.domain.documents import Document
 from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
-from bench.runs.check_composite import judge_composite
-from bench.runs.check_features import judge_features
-from bench.runs.check_installed import judge_installed
-from bench.runs.check_power import PowerRule, judge_power
-from bench.runs.check_relay import judge_relay
-from bench.runs.check_station_power import judge_station_power
+from bench.runs.checks.case import Case
+from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.features import judge_features
+from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.relay import judge_relay
 from bench.runs.conduct.check import judge_conduct
-from bench.runs.conduct.scene import Scene
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
+from bench.runs.scene import Scene
 
 JUDGE_VERSION: Final = "2"
 """Changes whenever the same journal could get another verdict."""
@@ -33,36 +32,30 @@ def judge(documents: Sequence[Document]) -> Judgement:
     return Judgement(_run_verdict(facts, state, checks), facts, traces)
 
 
+def _conduct(case: Case) -> CheckResult:
+    station_power = case.station_power if case.capped or "station_power" in case.scenario["checks"] else None
+    return judge_conduct(case.scene, case.evse, case.power, station_power, case.scenario.get("must_show", ()))
+
+
+CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
+    "relay": lambda case: judge_relay(case.facts),
+    "installed": lambda case: judge_installed(case.scene),
+    "composite": lambda case: judge_composite(case.facts, case.evse, case.scene.history),
+    "power": lambda case: case.power,
+    "station_power": lambda case: case.station_power,
+    "conduct": _conduct,
+}
+"""Each check by the name that a scenario calls it."""
+
+
 def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str, Sequence[StoreChange]]) -> list[CheckResult]:
-    scenario = facts.scenario
-    wanted: Sequence[str] = scenario["checks"]
-    station, evse_id = scenario["station"], scenario["evse"]
+    station, evse_id = facts.scenario["station"], facts.scenario["evse"]
     here = [one for one in traces if one.facts.station == station]
     trace = next(one for one in here if one.facts.evse_id == evse_id)
-    evses, rule, history = [one.facts for one in here], PowerRule.of(scenario), histories[station]
-    caps = caps_over_run(facts, trace.facts, history)
-    scene = Scene(facts, station, history, {0: caps} | {one.facts.evse_id: one.limits for one in here})
-    power = station_power = None
-    if "power" in wanted or "conduct" in wanted:
-        power = judge_power(facts, trace.facts, trace.limits, rule)
-    if "station_power" in wanted or ("conduct" in wanted and any(one is not None for one in caps.values)):
-        station_power = judge_station_power(facts, evses, caps, rule)
-    results = []
-    for name in wanted:
-        if name == "power" and power is not None:
-            results.append(power)
-        elif name == "station_power" and station_power is not None:
-            results.append(station_power)
-        elif name == "composite":
-            results.append(judge_composite(facts, trace.facts, history))
-        elif name == "installed":
-            results.append(judge_installed(scene))
-        elif name == "relay":
-            results.append(judge_relay(facts))
-        elif name == "conduct" and power is not None:
-            must_show = scenario.get("must_show", ())
-            results.append(judge_conduct(scene, trace.facts, power, station_power, must_show))
-    return results
+    caps = caps_over_run(facts, trace.facts, histories[station])
+    scene = Scene(facts, station, histories[station], {0: caps} | {one.facts.evse_id: one.limits for one in here})
+    case = Case(scene, trace.facts, trace.limits, caps)
+    return [CHECKS[name](case) for name in facts.scenario["checks"]]
 
 
 def _worst(checks: Sequence[CheckResult]) -> Verdict:

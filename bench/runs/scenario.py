@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from bench.errors import UsageError
+from bench.errors import StationError, UsageError
 from bench.runs.procedure import Procedure
-from bench.settings.scenario import (
+from bench.settings.scenario import ScenarioSettings
+from bench.settings.steps import (
     AnyStep,
+    AtEvse,
     Authorise,
     Clear,
     Composite,
@@ -18,12 +20,13 @@ from bench.settings.scenario import (
     ReadBack,
     Report,
     RequestStart,
+    RequestStop,
     Reset,
-    ScenarioSettings,
     SendPlan,
     SetProfile,
     SetVariable,
     Unplug,
+    VehicleStep,
 )
 
 
@@ -39,6 +42,8 @@ async def take_steps(procedure: Procedure, scenario: ScenarioSettings) -> None:
 
 async def take_step(procedure: Procedure, step: AnyStep) -> None:
     """Take one step."""
+    if isinstance(step, AtEvse) and step.evse not in (None, procedure.evse.id):
+        procedure = procedure.at(step.evse or 0)
     match step:
         case Plug():
             await procedure.plug()
@@ -48,15 +53,14 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.authorise(step.within_s)
         case Demand():
             await procedure.demand(step.amperes)
+        case VehicleStep():
+            await procedure.vehicle(step.settings)
         case SendPlan():
             await procedure.scsp_plan(step.within_s)
         case SetProfile():
-            await procedure.set_profile(
-                step.periods, unit=step.unit, purpose=step.purpose, stack_level=step.stack_level,
-                duration_s=step.duration_s, broken=step.broken,
-            )  # fmt: skip
+            await _set_profile(procedure, step)
         case Composite():
-            await procedure.composite(step.duration_s, step.unit)
+            await procedure.composite(step.duration_s, step.unit, evse_id=step.evse)
         case ReadBack():
             await procedure.read_back()
         case Clear():
@@ -69,8 +73,11 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
         case Reset():
             await procedure.reset(step.kind)
         case RequestStart():
-            await procedure.request_start()
+            profile = None if step.profile is None else procedure.profile(step.profile.periods, **step.profile.arguments())
+            await procedure.request_start(profile)
             await procedure.wait_for_transaction(step.within_s)
+        case RequestStop():
+            await procedure.stop()
         case SetVariable():
             await procedure.set_variables({step.name: step.value})
         case PowerCycle():
@@ -83,3 +90,17 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             )
         case _:
             raise UsageError(f"unknown step {step!r}")
+
+
+async def _set_profile(procedure: Procedure, step: SetProfile) -> None:
+    transaction = procedure.last_ended(step.evse) if step.of == "ended" else None
+    for number in range(step.repeat):
+        if number:
+            await procedure.wait(step.every_s)
+        try:
+            await procedure.set_profile(
+                step.periods, broken=step.broken, evse_id=step.evse, transaction_id=transaction, **step.arguments()
+            )
+        except StationError:
+            if not step.go_on:
+                raise

@@ -109,6 +109,15 @@ class Steps:
         """Return the transaction that runs on this EVSE."""
         return self.bench.csms.stations[self.station.id].active_transaction(self.evse.id)
 
+    def last_ended(self, evse_id: int | None = None) -> str:
+        """Return the id of the last transaction that ended on an EVSE, this one by default. Raises StationError."""
+        place = self.evse.id if evse_id is None else evse_id
+        known = self.bench.csms.stations[self.station.id].transactions.values()
+        ended = [one.transaction_id for one in known if one.evse_id == place and one.ended is not None]
+        if not ended:
+            raise StationError(f"{self.station.id}: no transaction has ended on EVSE {place} yet")
+        return ended[-1]
+
     @asynccontextmanager
     async def step(self, name: str, **settings: Any) -> AsyncIterator[None]:
         """Write a step's begin and end around what is done inside."""

@@ -7,17 +7,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from bench.domain.link import Direction, LinkFault, LinkMode
 from bench.domain.tolerance import DecisionRule
 from bench.errors import UsageError
 from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
+from bench.settings.steps import AnyStep, SetProfile
 
 Check = Literal["relay", "installed", "composite", "power", "station_power", "conduct"]
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
-Offset = Annotated[float, Field(ge=0)]
 
 
 class Polling(Settings):
@@ -86,173 +85,6 @@ class Fault(Settings):
 
     id: Identifier
     params: dict[str, str | float | int | bool] = Field(default_factory=dict)
-
-
-class Step(Settings):
-    """One step, at so many seconds after the start of the run."""
-
-    at_s: Offset
-
-
-class Plug(Step):
-    """Connect the EV's cable."""
-
-    do: Literal["plug"]
-
-
-class Unplug(Step):
-    """Disconnect the EV's cable."""
-
-    do: Literal["unplug"]
-
-
-class Authorise(Step):
-    """Present an identification token at the station."""
-
-    do: Literal["authorise"]
-    within_s: float = Field(default=60, gt=0)
-    """The transaction must have started by then."""
-
-
-class Demand(Step):
-    """Set the current per phase that the EV wants."""
-
-    do: Literal["demand"]
-    amperes: float = Field(ge=0)
-
-
-class SendPlan(Step):
-    """Let the SCSP build its ChargingProfile for the running session and send it by OCPI."""
-
-    do: Literal["scsp_plan"]
-    within_s: float = Field(default=60, gt=0)
-
-
-class SetProfile(Step):
-    """Send a charging profile from the CSMS, Absolute from now on, and read the store back."""
-
-    do: Literal["set_profile"]
-    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] = "TxProfile"
-    unit: Literal["A", "W"] = "A"
-    stack_level: int = Field(default=0, ge=0)
-    duration_s: int | None = Field(default=None, ge=1)
-    broken: bool = False
-    """The profile breaks a rule on purpose, to see what the station says of it; without this it is not sent."""
-    periods: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = Field(min_length=1)
-    """[start in s, limit] each."""
-
-    @field_validator("periods")
-    @classmethod
-    def _ordered(cls, value: tuple[tuple[int, float], ...], info: ValidationInfo) -> tuple[tuple[int, float], ...]:
-        starts = [start for start, _ in value]
-        if not info.data.get("broken") and (starts[0] != 0 or starts != sorted(set(starts))):
-            raise ValueError("starts must ascend from 0 (K01.FR.31, K01.FR.35)")
-        return value
-
-
-class Composite(Step):
-    """Ask the station for its composite schedule."""
-
-    do: Literal["composite"]
-    duration_s: int = Field(gt=0)
-    unit: Literal["A", "W"] | None = None
-
-
-class ReadBack(Step):
-    """Read the station's profile store."""
-
-    do: Literal["read_back"]
-
-
-class Clear(Step):
-    """Clear a profile by its id, or all that fit the criteria; all where nothing is said."""
-
-    do: Literal["clear"]
-    id: int | None = None
-    evse: int | None = Field(default=None, ge=0)
-    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] | None = None
-    stack_level: int | None = Field(default=None, ge=0)
-
-
-class Report(Step):
-    """Ask for the installed profiles that fit."""
-
-    do: Literal["report"]
-    evse: int | None = Field(default=None, ge=0)
-    purpose: Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"] | None = None
-
-
-class ExternalLimit(Step):
-    """Limit the whole station from outside, past the CSMS; without `limit` the source releases it."""
-
-    do: Literal["external_limit"]
-    limit: float | None = Field(default=None, ge=0)
-    unit: Literal["A", "W"] = "A"
-    source: str = "EMS"
-
-
-class Reset(Step):
-    """Let the station boot again."""
-
-    do: Literal["reset"]
-    kind: Literal["Immediate", "OnIdle"] = "Immediate"
-
-
-class RequestStart(Step):
-    """Start a transaction from the CSMS and wait for it."""
-
-    do: Literal["request_start"]
-    within_s: float = Field(default=60, gt=0)
-
-
-class SetVariable(Step):
-    """Set a variable of the device model; the end of the run sets it back."""
-
-    do: Literal["set_variable"]
-    name: str = Field(pattern=r"^[^.@]+(@\d+)?\.[^.]+$")
-    """`Component.Variable` or `Component@EVSE.Variable`."""
-    value: str
-
-
-class PowerCycle(Step):
-    """Switch the station's supply off and on."""
-
-    do: Literal["power_cycle"]
-
-
-class CutNetwork(Step):
-    """Take the station's network away for a while."""
-
-    do: Literal["cut_network"]
-    seconds: float = Field(gt=0)
-
-
-class DisturbLink(Step):
-    """Disturb the connections of the rig's stations; needs [link] in the rig file."""
-
-    do: Literal["disturb_link"]
-    mode: LinkMode
-    seconds: float = Field(ge=0)
-    direction: Direction = "both"
-    """For swallow, delay and throttle: what flows to_station, to_csms or both."""
-    delay_s: float = Field(default=0, ge=0)
-    bytes_per_s: float = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> DisturbLink:
-        self.fault()
-        return self
-
-    def fault(self) -> LinkFault:
-        """Return what is to be done. Raises ValueError."""
-        return LinkFault(self.mode, self.seconds, self.direction, self.delay_s, self.bytes_per_s)
-
-
-AnyStep = Annotated[
-    Plug | Unplug | Authorise | Demand | SendPlan | SetProfile | Composite | ReadBack | PowerCycle | CutNetwork
-    | Clear | Report | ExternalLimit | Reset | RequestStart | SetVariable | DisturbLink,
-    Field(discriminator="do"),
-]
 
 
 class ScenarioSettings(Settings):

@@ -12,7 +12,8 @@ from bench.cso.profile_gate import BROKEN_ON_PURPOSE
 from bench.errors import ProfileRuleError, SettingsError
 from bench.runs.procedure import Procedure
 from bench.settings.base import check
-from bench.settings.scenario import ScenarioSettings, SetProfile
+from bench.settings.scenario import ScenarioSettings
+from bench.settings.steps import SetProfile
 from tests.procedures.test_honesty import charge, drive
 
 LATE = [(5, 10.0)]

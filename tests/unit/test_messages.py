@@ -13,11 +13,11 @@ from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import moment
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
-from bench.runs.check_composite import judge_composite
-from bench.runs.check_installed import judge_installed
-from bench.runs.check_relay import judge_relay
-from bench.runs.conduct.scene import Scene
+from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.relay import judge_relay
 from bench.runs.expected import store_history
+from bench.runs.scene import Scene
 
 T0 = 1_767_225_600.0
 OCPI = {

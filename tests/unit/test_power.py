@@ -11,7 +11,7 @@ from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
 from bench.domain.tolerance import Accuracy, DecisionRule
 from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
-from bench.runs.check_power import PowerRule, judge_power
+from bench.runs.checks.power import PowerRule, judge_power
 
 RULE = PowerRule(DecisionRule.SIMPLE, 15, "nominal", 1.5, 30, 1, 1)
 

@@ -13,7 +13,7 @@ from bench.domain.evidence import RunFacts
 from bench.domain.oracle import Supply
 from bench.domain.timeline import Window
 from bench.domain.verdicts import Verdict
-from bench.runs.check_composite import judge_composite
+from bench.runs.checks.composite import judge_composite
 from bench.runs.expected import limits_ahead, limits_over_run, store_history
 from bench.runs.facts import facts_of
 from bench.runs.live import LiveLimits

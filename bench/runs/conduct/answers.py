@@ -11,7 +11,7 @@ from bench.domain.lint_request import REMOTE_START, SET, StationView
 from bench.domain.profiles import ChargingProfile
 from bench.domain.quantities import moment
 from bench.domain.verdicts import Verdict
-from bench.runs.conduct.scene import Scene, Shown, said, shown, undecided, what
+from bench.runs.scene import Scene, Shown, said, shown, undecided, what
 from bench.wire.profile_lint import lint_request
 
 _BY_STATUS: Final = frozenset(("K01.FR.09", "K01.FR.26", "K01.FR.28", "K01.FR.43", "K01.FR.48", "K01.FR.52", "K01.FR.53"))

@@ -14,8 +14,8 @@ from bench.runs.conduct.external import judge_external
 from bench.runs.conduct.measured import judge_measured, judge_station_measured
 from bench.runs.conduct.needs import judge_needs
 from bench.runs.conduct.reports import judge_reports
-from bench.runs.conduct.scene import Scene, Shown, undecided
 from bench.runs.conduct.stored import judge_stored
+from bench.runs.scene import Scene, Shown, undecided
 
 _FAMILIES: Final = (
     judge_set_profile,

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from bench.domain.exchange import Call
 from bench.domain.profiles import InstalledProfile, Purpose
 from bench.domain.verdicts import Verdict
-from bench.runs.conduct.scene import ReadBack, Scene, Shown, is_external, said, shown, undecided, what
 from bench.runs.conduct.stored import goes_on
 from bench.runs.expected import Store
+from bench.runs.scene import ReadBack, Scene, Shown, is_external, said, shown, undecided, what
 
 
 def judge_clearing(scene: Scene) -> Iterator[Shown]:

@@ -14,11 +14,11 @@ from bench.domain.profiles import ChargingProfile, InstalledProfile, Kind, Purpo
 from bench.domain.quantities import clock_text
 from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import FaultClass, Verdict
-from bench.runs.check_composite import Deviation, Reported, first_deviation, own_limit_a, reported_schedule
+from bench.runs.checks.composite import Deviation, Reported, first_deviation, own_limit_a, reported_schedule
 from bench.runs.conduct.needs import use_case_of
-from bench.runs.conduct.scene import Scene, Shown, said, shown, undecided
 from bench.runs.ev_plan import last_plan, planned
 from bench.runs.expected import caps_ahead, limits_ahead, store_at
+from bench.runs.scene import Scene, Shown, said, shown, undecided
 
 _RECURRENCE_S: Final = {"Daily": 86_400.0, "Weekly": 604_800.0}
 _SAME_MOMENT_S: Final = 1.0

@@ -9,8 +9,8 @@ from bench.domain.evidence import EvseFacts, RigAction
 from bench.domain.exchange import Call
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import FaultClass, Verdict
-from bench.runs.conduct.scene import ALWAYS, NOTICE_S, Scene, Shown, is_external, shown, undecided
 from bench.runs.expected import external_periods
+from bench.runs.scene import ALWAYS, NOTICE_S, Scene, Shown, is_external, shown, undecided
 
 _OWN: Final = "CSO"
 _RATE_A: Final = 1.0

@@ -13,11 +13,11 @@ from bench.domain.oracle import ExpectedLimit
 from bench.domain.profiles import InstalledProfile, Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, PeriodResult, Verdict
+from bench.runs.checks.phases import DRAWING_A, PHASE_SWITCH_S, phases_in_use
+from bench.runs.checks.words import quantity
 from bench.runs.conduct.needs import checks_the_ev, outside_of, sent_before, speaks_iso15118, use_case_of
-from bench.runs.conduct.scene import PATIENCE_S, Scene, Shown, shown
 from bench.runs.expected import Change, ClearProfiles, SetProfile, change_by
-from bench.runs.phases import DRAWING_A, PHASE_SWITCH_S, phases_in_use
-from bench.runs.power_words import quantity
+from bench.runs.scene import PATIENCE_S, Scene, Shown, shown
 
 _SAME_MOMENT_S: Final = 1.0
 _FREE_A: Final = 1.0

@@ -13,7 +13,7 @@ from bench.domain.profiles import Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Layer, Verdict
 from bench.runs.conduct.answers import due_answer
-from bench.runs.conduct.scene import ALWAYS, NOTICE_S, PATIENCE_S, Scene, Shown, said, shown, undecided, what
+from bench.runs.scene import ALWAYS, NOTICE_S, PATIENCE_S, Scene, Shown, said, shown, undecided, what
 
 _PHASES: Final = {"AC_single_phase": 1, "AC_two_phase": 2}
 _RETURNED: Final = ("inside", "outside", "stubborn")

@@ -9,7 +9,7 @@ from bench.domain.exchange import Call
 from bench.domain.profiles import InstalledProfile, Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import FaultClass, Verdict
-from bench.runs.conduct.scene import PATIENCE_S, Scene, Shown, is_external, reported, said, shown, undecided
+from bench.runs.scene import PATIENCE_S, Scene, Shown, is_external, reported, said, shown, undecided
 
 _OWN: Final = "CSO"
 """chargingLimitSource of what the CSMS has set."""

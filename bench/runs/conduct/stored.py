@@ -9,8 +9,8 @@ from bench.domain.exchange import Call
 from bench.domain.profiles import InstalledProfile, Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Verdict
-from bench.runs.check_installed import difference
-from bench.runs.conduct.scene import Scene, Shown, profile_of, shown, undecided, what
+from bench.runs.checks.installed import difference
+from bench.runs.scene import Scene, Shown, profile_of, shown, undecided, what
 
 _ON_PURPOSE = ("unplug", "authorise", "power_cycle")
 """What the rig does that ends a transaction."""

@@ -9,8 +9,8 @@ from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileErro
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict, worst
 from bench.runs.conduct.answers import due_answer
-from bench.runs.conduct.scene import Scene
 from bench.runs.expected import read_backs, store_at
+from bench.runs.scene import Scene
 
 _EQUAL: Final = 1e-4
 """Stations compute in 32-bit floats."""

@@ -14,8 +14,8 @@ from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
-from bench.runs.phases import DRAWING_A, phase_breaches, phases_in_use
-from bench.runs.power_words import SHORT, conclude
+from bench.runs.checks.phases import DRAWING_A, phase_breaches, phases_in_use
+from bench.runs.checks.words import SHORT, conclude
 
 _BEFORE_S: Final = 60.0
 """How far back 'just before' reaches for a reading of the demand."""

@@ -10,9 +10,9 @@ from typing import Final
 from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts, Sample
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import CheckResult, Layer, PeriodResult, Verdict
-from bench.runs.check_power import PowerRule, judge_power
-from bench.runs.phases import DRAWING_A
-from bench.runs.power_words import conclude
+from bench.runs.checks.phases import DRAWING_A
+from bench.runs.checks.power import PowerRule, judge_power
+from bench.runs.checks.words import conclude
 
 CHECK: Final = "station_power"
 _BEFORE_S: Final = 60.0
