@@ -25,7 +25,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--rig", default=DEFAULT_RIG, help="name of a rig in config/rigs, or a file (default: emulated)")
     command.add_argument("--seed", type=int, default=1, help="the same seed gives the same journal on an emulated rig")
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-SCENARIO)")
-    command.add_argument("--fault", metavar="ID[:NAME=VALUE,...]", help="seed a fault into the emulated rig")
+    command.add_argument(
+        "--fault", action="append", default=[], metavar="ID[:NAME=VALUE,...]", help="seed a fault into the emulated rig; repeatable"
+    )
     command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
     command.add_argument("--strict", action="store_true", help="CONDITIONAL_PASS exits 1")
     command.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     with leased(rig, f"bench run {scenario.name}", expected_s=scenario.duration_s), Progress(scenario, quiet=quiet) as progress:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,
-            seed=arguments.seed, fault=parse_fault(arguments.fault), strict=arguments.strict, listeners=(progress,),
+            seed=arguments.seed, faults=tuple(map(parse_fault, arguments.fault)), strict=arguments.strict, listeners=(progress,),
             station_clock=parse_moment(arguments.station_clock, "--station-clock"),
         )  # fmt: skip
         outcome = run_scenario(order)
@@ -79,12 +81,10 @@ def show(outcome: Outcome) -> None:
     print(f"journal: {outcome.folder / 'journal.jsonl'}  head {outcome.head[:16]}")
 
 
-def parse_fault(text: str | None) -> Fault | None:
+def parse_fault(text: str) -> Fault:
     """Read `ID` or `ID:name=value,name=value`. Raises UsageError."""
     from bench.settings.scenario import Fault
 
-    if text is None:
-        return None
     identity, _, rest = text.partition(":")
     params: dict[str, str | float | int | bool] = {}
     for part in rest.split(",") if rest else ():

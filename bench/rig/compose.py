@@ -75,8 +75,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
             from bench.rig.ocpi import open_ocpi
 
             scsp = await stack.enter_async_context(open_ocpi(order, clock, journal, ids, csms, host))
-        fault = order.fault or scenario.fault
-        if fault is not None:
+        for fault in order.seeded:
             await _seed(fault, controls, journal)
         yield Bench(
             rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link, identities

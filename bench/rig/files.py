@@ -12,6 +12,7 @@ from bench.errors import SettingsError, UsageError
 from bench.peers.plan import plan_day_ahead
 from bench.settings.actuators import ScpiInstrument
 from bench.settings.base import Settings, check, load, read_toml
+from bench.settings.field_bug import FieldBug, FieldBugs
 from bench.settings.instrument_map import InstrumentMap, load_instrument_map
 from bench.settings.instruments import MappedMeter
 from bench.settings.meter import MeterMap, load_meter_map
@@ -20,6 +21,16 @@ from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
 from bench.settings.target import TargetSettings
 
 _GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters", "target": "targets"}
+
+
+def field_bugs() -> list[FieldBug]:
+    """Return the catalogue of field bugs in the order of their ids. Raises SettingsError."""
+    found: dict[str, FieldBug] = {}
+    for folder in config_folders():
+        for path in sorted((folder / "faults").glob("*.toml")):
+            for bug in load(FieldBugs, path).bug:
+                found.setdefault(bug.id, bug)
+    return sorted(found.values(), key=lambda one: (one.kind != "bug", int(one.id.lstrip("NA"))))
 
 
 def config_folders() -> list[Path]:
@@ -159,8 +170,9 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("prices", "price", PriceCurve),
         ("features", "target", TargetSettings),
         ("action", "instrument", InstrumentMap),
+        ("bug", "field bug", FieldBugs),
     )
-    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5}
+    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5, "faults": 6}
     for folder in list(path.resolve().parents)[:2]:
         if folder.name in parents:
             mark = marks[parents[folder.name]]
@@ -168,7 +180,7 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
     for key, kind, model in marks:
         if key in content:
             return kind, model
-    known = "a scenario, a rig, a meter, a price, a target nor an instrument file"
+    known = "a scenario, a rig, a meter, a price, a target, an instrument nor a field bug file"
     raise SettingsError(str(path), "", path.name, f"is neither {known}")
 
 

@@ -67,12 +67,17 @@ class Order:
     rig_path: Path
     out: Path
     seed: int = 1
-    fault: Fault | None = None
-    """Overrides the scenario's own."""
+    faults: tuple[Fault, ...] = ()
+    """Seeded in place of the scenario's own."""
     strict: bool = False
     station_clock: datetime | None = None
     """What the clock of the station under test shows at the start of the run; None for the true time."""
     listeners: tuple[Listener, ...] = ()
+
+    @property
+    def seeded(self) -> tuple[Fault, ...]:
+        """Return what is seeded into the rig."""
+        return self.faults or (() if self.scenario.fault is None else (self.scenario.fault,))
 
     @property
     def virtual(self) -> bool:
@@ -196,8 +201,7 @@ def _check(order: Order) -> None:
             f"--station-clock: scenario {order.scenario.name} has an SCSP, whose plan is made for the true time; use a scenario "
             "whose profiles come from the CSMS"
         )
-    fault = order.fault or order.scenario.fault
-    if fault is not None and order.rig.emulator is not None:
+    for fault in order.seeded if order.rig.emulator is not None else ():
         from bench.rig.emulated import check_fault
 
         check_fault(fault.id, fault.params)

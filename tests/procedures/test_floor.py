@@ -167,7 +167,7 @@ def test_a_floor_that_a_boot_took_away_is_installed_again(tmp_path: Path) -> Non
         assert [one["profile"]["id"] for one in held] == [FLOOR_PROFILE_ID]
 
     fault = Fault(id="station.forgets-on-reboot", params={})
-    outcome = drive(replace(order(tmp_path / "run"), fault=fault), body)
+    outcome = drive(replace(order(tmp_path / "run"), faults=(fault,)), body)
     told = [one["read_back"] for one in safe(outcome) if one["action"] == "floor"]
     assert (len(told), told[-1]["why"], told[-1]["limit"]) == (2, "gone after a boot", 0.0)
 

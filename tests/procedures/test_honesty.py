@@ -29,7 +29,7 @@ def drive(out: Path, body: Body, fault: Fault | None = None) -> Outcome:
     rig_path, rig = find_rig("emulated")
 
     async def run() -> Outcome | None:
-        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, fault=fault)) as opened:
+        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, faults=() if fault is None else (fault,))) as opened:
             await body(opened.procedure)
         return opened.outcome
 
