@@ -25,9 +25,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--rig", default=DEFAULT_RIG, help="name of a rig in config/rigs, or a file (default: emulated)")
     command.add_argument("--seed", type=int, default=1, help="the same seed gives the same journal on an emulated rig")
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-SCENARIO)")
-    command.add_argument(
-        "--fault", action="append", default=[], metavar="ID[:NAME=VALUE,...]", help="seed a fault into the emulated rig; repeatable"
-    )
+    seed = "seed a fault into the emulated rig; may come several times"
+    command.add_argument("--fault", action="append", default=[], metavar="ID[:NAME=VALUE,...]", help=seed)
     command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
     command.add_argument("--strict", action="store_true", help="CONDITIONAL_PASS exits 1")
     command.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")

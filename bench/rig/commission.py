@@ -101,8 +101,8 @@ def _base(order: CommissionOrder) -> Order:
     if order.out is not None and order.out.exists():
         raise UsageError(f"{order.out}: is there already; a target file is never overwritten, choose another --out")
     return Order(
-        scenario, Path("commission"), order.rig, order.rig_path, order.folder, seed=order.seed, faults=() if order.fault is None else (order.fault,),
-        station_clock=order.station_clock,
+        scenario, Path("commission"), order.rig, order.rig_path, order.folder, seed=order.seed,
+        faults=() if order.fault is None else (order.fault,), station_clock=order.station_clock,
     )  # fmt: skip
 
 

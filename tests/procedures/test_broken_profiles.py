@@ -57,7 +57,7 @@ def test_a_step_says_that_it_is_broken() -> None:
     """Without the word the file is refused before anything is energised."""
     step = {"at_s": 0, "do": "set_profile", "periods": LATE}
     content = {"schema": 1, "name": "negative", "title": "", "duration_s": 10, "step": [step]}
-    with pytest.raises(SettingsError, match=r"step\[0\]\.periods = .*K01\.FR\.31"):
+    with pytest.raises(SettingsError, match=r"step\[0\]: periods: .*K01\.FR\.31"):
         check(ScenarioSettings, content, Path("negative.toml"))
     sound = check(ScenarioSettings, {**content, "step": [{**step, "broken": True}]}, Path("negative.toml"))
     assert isinstance(sound.step[0], SetProfile)

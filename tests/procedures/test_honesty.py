@@ -29,7 +29,8 @@ def drive(out: Path, body: Body, fault: Fault | None = None) -> Outcome:
     rig_path, rig = find_rig("emulated")
 
     async def run() -> Outcome | None:
-        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, faults=() if fault is None else (fault,))) as opened:
+        faults = () if fault is None else (fault,)
+        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, faults=faults)) as opened:
             await body(opened.procedure)
         return opened.outcome
 
