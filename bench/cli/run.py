@@ -27,6 +27,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-SCENARIO)")
     seed = "seed a fault into the emulated rig; may come several times"
     command.add_argument("--fault", action="append", default=[], metavar="ID[:NAME=VALUE,...]", help=seed)
+    own = "Python file with faults of your own for --fault"
+    command.add_argument("--fault-module", action="append", default=[], type=Path, metavar="FILE.py", help=own)
     command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
     command.add_argument("--strict", action="store_true", help="CONDITIONAL_PASS exits 1")
     command.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
@@ -39,9 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.cli.progress import Progress
     from bench.rig.files import find_rig, find_scenario, run_folder
     from bench.rig.lease import leased
+    from bench.rig.seeding import load_fault_module
     from bench.rig.session import Order, run_scenario
     from bench.settings.moments import parse_moment
 
+    for module in arguments.fault_module:
+        load_fault_module(module)
     scenario_path, scenario = find_scenario(arguments.scenario)
     if not scenario.step:
         raise UsageError(f"scenario {scenario.name}: has no step: it is for procedures in pytest, see hil_tests/")

@@ -60,7 +60,7 @@ class Kind(StrEnum):
     PROMPT = "prompt"
     """What the operator was asked: `text`, `asked` (when), `answer` (None: none came), `reason` why not."""
     FAULT_SEEDED = "fault.seeded"
-    """`id`, `params`. No judge reads it."""
+    """`id`, `params`; `module` and `sha256` of the file where it is a lab's own. No judge reads it."""
     FINDING = "finding"
     """`source` (station, ocpi, bench …), `code`, `text`, `refs` (numbers of documents): worth knowing, decides nothing alone."""
     SNAPSHOT = "snapshot"

@@ -14,6 +14,7 @@ from bench.errors import UsageError
 from bench.ports import Clock, Guard, IdSource, Journal, PowerSwitch, RigControl, Witness
 from bench.rig.actuators import open_actuators, open_held
 from bench.rig.meters import open_meters
+from bench.rig.seeding import origin
 from bench.runs.bench import Bench
 from bench.settings.scenario import Fault, under_test
 
@@ -106,4 +107,4 @@ async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journ
             await control.seed_fault(fault.id, fault.params)
         except ValueError as error:
             raise UsageError(f"fault {error}") from None
-    journal.write(Kind.FAULT_SEEDED, {"id": fault.id, "params": fault.params})
+    journal.write(Kind.FAULT_SEEDED, {"id": fault.id, "params": fault.params, **origin(fault.id)})

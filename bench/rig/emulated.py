@@ -15,10 +15,12 @@ from bench.ports import Clock, PowerSwitch, RigControl, Witness
 from bench.settings.actuators import ModbusRegister, ModbusRelay, ScpiInstrument
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter, P1Meter, SmlMeter
 from bench.settings.lines import Line, SerialLine
-from bench.settings.rig import RigSettings
+from bench.settings.rig import EmulatorSettings, RigSettings
 from firmware_sim.control import StationControl
-from firmware_sim.faults import FaultSeam, describe_faults
+from firmware_sim.faults import FaultSeam, describe_faults, register_fault
 from firmware_sim.rig import open_rig
+
+__all__ = ["Emulated", "check_fault", "describe_faults", "open_emulated_rig", "register_fault"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ async def open_emulated_rig(
 def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     """Return the rig as plain data: all that crosses to the emulator."""
     assert rig.emulator is not None
-    emulator = rig.emulator.model_dump(exclude={"contactor"})
+    emulator = rig.emulator.model_dump(exclude={"contactor", "meter_errors"})
     seeing = {evse.meter for station in rig.station for evse in station.evse}
     metered = {meter.line for meter in rig.meters.values() if isinstance(meter, BusMeter)}
     if rig.csms.certificate is not None:
@@ -110,13 +112,18 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
         ],
         "lines": {name: _line(line) for name, line in rig.lines.items() if name in metered},
         "meters": {
-            name: _meter(name, meter, rig_path)
+            name: _meter(name, meter, rig_path) | _errors(rig.emulator, name)
             for name, meter in rig.meters.items()
             if name in seeing or not isinstance(meter, MqttMeter)  # one that sees no EVSE is there by itself
         },
         **_actuators(rig),
         "emulator": emulator,
     }
+
+
+def _errors(emulator: EmulatorSettings, meter: str) -> dict[str, Any]:
+    error = emulator.meter_errors.get(meter)
+    return {} if error is None else {"distortion": error.model_dump()}
 
 
 def _line(line: Line) -> dict[str, Any]:

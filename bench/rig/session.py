@@ -73,6 +73,8 @@ class Order:
     station_clock: datetime | None = None
     """What the clock of the station under test shows at the start of the run; None for the true time."""
     listeners: tuple[Listener, ...] = ()
+    pages: bool = True
+    """Write report and JUnit; a matrix of hundreds of runs needs neither."""
 
     @property
     def seeded(self) -> tuple[Fault, ...]:
@@ -228,9 +230,6 @@ def ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, E
 
 def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[str, Any]) -> Outcome:
     """Judge from the journal, write the verdict into it, then report and JUnit, and the result last."""
-    from bench.report.html import write_report
-    from bench.report.junit import write_junit
-
     path = folder / "journal.jsonl"
     documents = read_journal(path).documents
     try:
@@ -247,8 +246,8 @@ def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[st
                                                                  "headline": verdict.headline}})  # fmt: skip
     head = journal.head.decode()
     write_result(folder / "host.json", host)
-    write_report(folder / "report.html", read_journal(path).documents, judgement, head_hash=head, host=host, chain_ok=True)
-    write_junit(folder / "junit.xml", judgement, order.scenario.name)
+    if order.pages:
+        _write_pages(order, folder, judgement, head, host)
     code = exit_code(verdict.state, verdict.verdict, strict=order.strict)
     result = {
         "schema": RESULT_SCHEMA,
@@ -261,6 +260,15 @@ def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[st
     }
     write_result(folder / "result.json", result)
     return Outcome(folder, judgement, code, head)
+
+
+def _write_pages(order: Order, folder: Path, judgement: Judgement, head: str, host: Mapping[str, Any]) -> None:
+    from bench.report.html import write_report
+    from bench.report.junit import write_junit
+
+    documents = read_journal(folder / "journal.jsonl").documents
+    write_report(folder / "report.html", documents, judgement, head_hash=head, host=host, chain_ok=True)
+    write_junit(folder / "junit.xml", judgement, order.scenario.name)
 
 
 def _write_start(journal: JournalFile, order: Order) -> None:

@@ -100,6 +100,17 @@ class OcpiSettings(Settings):
     """The registration token for a peer; made anew for each run where absent."""
 
 
+class MeterError(Settings):
+    """How an emulated meter differs from the truth."""
+
+    gain_percent: float = Field(default=0, gt=-20, lt=20)
+    """Of current, power and energy."""
+    offset_a: float = Field(default=0, gt=-5, lt=5)
+    """Added to each phase current that flows."""
+    latency_s: float = Field(default=0, ge=0, le=600)
+    """It shows the truth of so many seconds ago."""
+
+
 class EmulatorSettings(Settings):
     """Present: the station, its EVs and the meters are emulated."""
 
@@ -114,6 +125,8 @@ class EmulatorSettings(Settings):
     """How long a station offers nothing when it switches phases."""
     contactor: bool = True
     """There is one in the stations' supply; without it the floor is what keeps power down."""
+    meter_errors: dict[str, MeterError] = Field(default_factory=dict)
+    """By the name of the meter; absent: it shows the truth."""
 
 
 class HttpControl(Settings):
@@ -169,6 +182,10 @@ class RigSettings(Settings):
             if name == other:
                 raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
         self._check_meters()
+        for name in self.emulator.meter_errors if self.emulator is not None else ():
+            if name not in self.meters:
+                there = ", ".join(sorted(self.meters)) or "none"
+                raise ValueError(f"emulator.meter_errors.{name}: no such meter; meters here: {there}")
         self._check_unattended()
         self._check_real_time()
         metered = {meter.line: name for name, meter in self.meters.items() if isinstance(meter, BusMeter)}

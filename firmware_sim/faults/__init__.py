@@ -90,6 +90,18 @@ FAULTS: Final[dict[str, Any]] = {
 }
 
 
+def register_fault(fault: Any) -> None:
+    """Add a class from outside. Raises ValueError where it is no fault, or its id is taken."""
+    name = getattr(fault, "__name__", repr(fault))
+    for attribute, kind in (("ID", str), ("LAYER", str), ("TEXT", str), ("PARAMS", Mapping)):
+        if not isinstance(getattr(fault, attribute, None), kind):
+            what = "mapping of each parameter to its meaning" if kind is Mapping else "text"
+            raise ValueError(f"{name}: {attribute} is missing or no {what}")  # noqa: TRY004  bad input, whatever its type
+    if fault.ID in FAULTS:
+        raise ValueError(f"{name}: ID = {fault.ID!r}: there is a fault with this id")
+    FAULTS[fault.ID] = fault
+
+
 def describe_faults() -> list[dict[str, Any]]:
     """Return id, layer, text and parameters of each fault that can be seeded."""
     return [{"id": id_, "layer": one.LAYER, "text": one.TEXT, "params": dict(one.PARAMS)} for id_, one in FAULTS.items()]

@@ -1,0 +1,67 @@
+"""A lab's own faults, from a Python file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.errors import UsageError
+from bench.rig.seeding import describe_faults, load_fault_module, origin
+from firmware_sim.faults import FAULTS
+
+SOUND = '''
+class Thirsty:
+    ID = "EV.thirsty"
+    LAYER = "EV"
+    TEXT = "takes twice as much"
+    PARAMS = {}
+
+    def ev_current(self, evse_id, t, amps):
+        return 2 * amps
+'''
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """Take away what a test has registered."""
+    before = dict(FAULTS)
+    yield
+    FAULTS.clear()
+    FAULTS.update(before)
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_module_adds_its_faults(tmp_path: Path) -> None:
+    """Each class with an ID is a fault from then on, and the journal will name the file and its hash."""
+    file = tmp_path / "mine.py"
+    file.write_text(SOUND)
+    assert load_fault_module(file) == ["EV.thirsty"]
+    assert "EV.thirsty" in [one["id"] for one in describe_faults()]
+    assert origin("EV.thirsty")["module"] == "mine.py"
+    assert origin("station.zero-resume") == {}
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = 1", "has no class with an ID"),
+        ("import nowhere_at_all", "ModuleNotFoundError"),
+        ("class A:\n    ID = 'x.y'", "LAYER is missing or no text"),
+        (SOUND.replace("EV.thirsty", "station.zero-resume"), "there is a fault with this id"),
+    ],
+)
+def test_a_wrong_module_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """What cannot be seeded is refused with file and reason."""
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=f"mine.py: .*{reason}"):
+        load_fault_module(file)
+
+
+def test_a_missing_module_is_refused(tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    with pytest.raises(UsageError, match="none.py: No such file"):
+        load_fault_module(tmp_path / "none.py")
