@@ -63,5 +63,5 @@ def test_a_wrong_module_is_refused(tmp_path: Path, text: str, reason: str) -> No
 
 def test_a_missing_module_is_refused(tmp_path: Path) -> None:
     """A file that is not there is named."""
-    with pytest.raises(UsageError, match="none.py: No such file"):
+    with pytest.raises(UsageError, match=r"none\.py: No such file"):
         load_fault_module(tmp_path / "none.py")
