@@ -13,19 +13,23 @@ import orjson
 
 from bench.adapters.clock import every_real_second
 from bench.adapters.redact import Redactor
-from bench.domain.documents import FIRST_HASH, SCHEMA_VERSION, chain
+from bench.domain.documents import FIRST_HASH, SCHEMA_VERSION, Kind, chain
 from bench.errors import EvidenceError
 from bench.ports import Clock
 
 Listener = Callable[[str, Mapping[str, Any]], None]
+_AT_ONCE: Final = frozenset(
+    (Kind.RUN_START, Kind.RUN_END, Kind.STEP_START, Kind.STEP_END, Kind.INTENT, Kind.SAFE_STATE, Kind.VERDICT)
+)
+"""Kinds that a loss of power must not take away."""
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
 class JournalFile:
     """An open journal. A document is with the operating system when `write` returns, so `kill -9` loses none."""
 
-    def __init__(self, fd: int, clock: Clock, redact: Redactor) -> None:
-        self._fd, self._clock, self._redact = fd, clock, redact
+    def __init__(self, fd: int, clock: Clock, redact: Redactor, *, durable: bool = False) -> None:
+        self._fd, self._clock, self._redact, self._durable = fd, clock, redact, durable
         self.seq = 0
         self.head = FIRST_HASH
         self._dirty = False
@@ -43,6 +47,8 @@ class JournalFile:
         head = chain(self.head, body)
         self._append(b'%b,"h":"%b"}\n' % (body[:-1], head))
         self.head, self.seq, self._dirty = head, seq + 1, True
+        if self._durable and kind in _AT_ONCE:
+            self.sync()
         for listener in self._listeners:
             listener(kind, data)
         return seq
@@ -98,15 +104,18 @@ def _plain(value: object) -> object:
 
 
 @contextmanager
-def open_journal(path: Path, clock: Clock, key: bytes) -> Iterator[JournalFile]:
-    """Create the journal at `path`, which must not exist, and close it durably at the end. Raises EvidenceError."""
+def open_journal(path: Path, clock: Clock, key: bytes, *, durable: bool = False) -> Iterator[JournalFile]:
+    """Create the journal at `path`, which must not exist, and close it durably at the end. Raises EvidenceError.
+
+    Args: durable: what decides a run (steps, limits, verdicts, the safe state) is on the disk before anything follows it.
+    """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
     except OSError as error:
         raise EvidenceError(f"{path}: the journal cannot be created: {error.strerror}") from error
     try:
         _sync_directory(path.parent)
-        journal = JournalFile(fd, clock, Redactor(key))
+        journal = JournalFile(fd, clock, Redactor(key), durable=durable)
         with every_real_second(journal.sync):
             yield journal
     finally:

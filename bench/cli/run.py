@@ -30,6 +30,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     own = "Python file with faults of your own for --fault"
     command.add_argument("--fault-module", action="append", default=[], type=Path, metavar="FILE.py", help=own)
     command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
+    command.add_argument("--job", metavar="JOB", help="name of a job in config/jobs, or a file: who ordered the test of what")
+    command.add_argument("--key", type=Path, metavar="FILE", help="private key of the laboratory: sign the run")
     command.add_argument("--strict", action="store_true", help="CONDITIONAL_PASS exits 1")
     command.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     command.add_argument("--quiet", action="store_true", help="no progress")
@@ -39,7 +41,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run(arguments: argparse.Namespace) -> int:
     """Run a scenario and print its verdict."""
     from bench.cli.progress import Progress
-    from bench.rig.files import find_rig, find_scenario, run_folder
+    from bench.rig.files import find_job, find_rig, find_scenario, run_folder
     from bench.rig.lease import leased
     from bench.rig.seeding import load_fault_module
     from bench.rig.session import Order, run_scenario
@@ -58,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,
             seed=arguments.seed, faults=tuple(map(parse_fault, arguments.fault)), strict=arguments.strict, listeners=(progress,),
+            job=None if arguments.job is None else find_job(arguments.job), key=arguments.key,
             station_clock=parse_moment(arguments.station_clock, "--station-clock"),
         )  # fmt: skip
         outcome = run_scenario(order)

@@ -17,8 +17,17 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.set_defaults(func=check)
     command = commands.add_parser("verify", help="check a run's chain and recompute its verdict from the journal alone")
     command.add_argument("run", type=Path, help="folder of the run")
+    command.add_argument("--key", type=Path, metavar="FILE.pub", help="public key of the laboratory that has to have signed it")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=verify)
+    command = commands.add_parser("key", help="make a laboratory's key for signing runs")
+    command.add_argument("file", type=Path, help="file of the private key; the public one goes beside it as .pub")
+    command.set_defaults(func=key)
+    command = commands.add_parser("export", help="copy a run for a customer, without tokens and names of people")
+    command.add_argument("run", type=Path, help="folder of the run")
+    command.add_argument("--customer", type=Path, required=True, metavar="DIR", help="folder of the copy")
+    command.add_argument("--key", type=Path, metavar="FILE", help="private key to sign the copy with")
+    command.set_defaults(func=export)
     command = commands.add_parser("report", help="write a run's report again, from its journal")
     command.add_argument("run", type=Path, help="folder of the run")
     command.add_argument("--out", type=Path, help="file to write (default: report.html in the folder)")
@@ -33,7 +42,7 @@ def list_files(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(entries, indent=2))
     else:
-        for group in ("scenario", "rig", "meter", "target"):
+        for group in ("scenario", "rig", "meter", "target", "job"):
             print(f"{group}s")
             for entry in (one for one in entries if one["kind"] == group):
                 print(f"  {entry['name']:<28} {entry['error'] or entry['title']}")
@@ -60,12 +69,30 @@ def verify(arguments: argparse.Namespace) -> int:
     """Check a run; 0 when chain, result and verdict agree, 1 when something does not, 2 when it is no run."""
     from bench.rig.verify import verify_run
 
-    verification = verify_run(arguments.run)
+    verification = verify_run(arguments.run, arguments.key)
     if arguments.json:
         print(json.dumps(verification.as_json(), indent=2))
     else:
         print("\n".join(verification.lines()))
     return 0 if verification.sound else 1
+
+
+def key(arguments: argparse.Namespace) -> int:
+    """Make a pair of keys."""
+    from bench.adapters.signature import fingerprint, load_public, new_key
+
+    public = new_key(arguments.file)
+    print(f"private key: {arguments.file} (keep it)\npublic key:  {public}, fingerprint {fingerprint(load_public(public))}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Copy a run for a customer."""
+    from bench.rig.export import export_run
+
+    exported = export_run(arguments.run, arguments.customer, arguments.key)
+    print(f"exported: {exported.folder}, {exported.replaced} texts replaced, head {exported.head[:16]}")
+    return 0
 
 
 def report(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,8 @@ class Kind(StrEnum):
     """What a document tells, and the fields of its `data`."""
 
     RUN_START = "run.start"
-    """`scenario`, `rig` (whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (not: serve, commission)."""
+    """`scenario`, `rig` (whole files), `seed`, `bench` (version), `mode` (virtual or real), `judged` (not: serve, commission);
+    `job` (whole file, or None) and `versions` (of judge and packages) where it is judged."""
     RUN_END = "run.end"
     """`state`: completed, aborted or error; `reason`."""
     STEP_START = "step.start"

@@ -153,6 +153,10 @@ class RunFacts:
     """What the target declares and yet refused, each with the number of the document that says so."""
     not_as_found: list[str] = field(default_factory=list)
     """How the station differs from the snapshot after the run."""
+    job: dict[str, Any] | None = None
+    """Who ordered the test of what; None where nobody said."""
+    identities: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    """Number and content of the METER_IDENTITY document by meter."""
 
     def features(self, station: str) -> dict[str, Any]:
         """Return what the station claims to do, as the rig file or its target file says."""

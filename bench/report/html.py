@@ -29,6 +29,7 @@ from bench.report.sections import (
 )
 from bench.report.series import EvseSeries, evse_series
 from bench.report.svg import still_picture
+from bench.report.why import job_section, warnings_section, why_section
 
 _POLICY: Final = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 
@@ -51,6 +52,9 @@ def write_report(
     shown |= numbers
     body = [
         verdict_section(judgement, head_hash=head_hash, chain_ok=chain_ok, start=documents[0]),
+        why_section(judgement, documents, shown),
+        warnings_section(judgement, shown),
+        job_section(documents[0]),
         proven_section(judgement, documents, documents[0]),
         [_plot(index, one) for index, one in enumerate(series)],
         checks_section(judgement, shown),

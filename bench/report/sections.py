@@ -155,11 +155,12 @@ def _check_row(check: CheckResult, shown: set[int]) -> list[object]:
         element("td", element("ul", [element("li", one) for one in check.reasons])),
         element("td", element("strong", " or ".join(check.blamed)) if check.blamed else "–",
                 [element("p", one, class_="note") for one in pair if one]),
-        element("td", _links(check.refs, shown), class_="refs"),
+        element("td", links(check.refs, shown), class_="refs"),
     ]  # fmt: skip
 
 
-def _links(refs: Sequence[int], shown: set[int]) -> list[object]:
+def links(refs: Sequence[int], shown: set[int]) -> list[object]:
+    """Return links to documents that are quoted, numbers for the rest."""
     distinct = list(dict.fromkeys(refs))
     found: list[object] = []
     for ref in distinct[:_MOST_REFS]:
@@ -196,7 +197,7 @@ def requirements_section(judgement: Judgement, shown: set[int]) -> Markup | None
     times = Counter(one.requirement for one in results)
     rows = [
         [element("td", element("strong", name)), chip(one.verdict), one.text, number(times[name]),
-         element("td", _links(one.refs, shown), class_="refs")]
+         element("td", links(one.refs, shown), class_="refs")]
         for name, one in leading(results).items()
     ]  # fmt: skip
     return section(
@@ -235,14 +236,14 @@ def steps_section(judgement: Judgement, documents: Sequence[Document], shown: se
 
 def _measurement(of: str, one: Measurement, shown: set[int]) -> list[object]:
     name = element("strong", one.name.replace("_", " "))
-    return [name, number(quantity(one.value, one.unit)), one.doc, of, element("td", _links(one.refs, shown), class_="refs")]
+    return [name, number(quantity(one.value, one.unit)), one.doc, of, element("td", links(one.refs, shown), class_="refs")]
 
 
 def findings_section(documents: Sequence[Document], shown: set[int]) -> Markup:
     """Return the findings and what was done to bring the station to rest."""
     findings = [
         [number(one.seq), _time(one), one.data["source"], element("code", one.data["code"]), one.data["text"],
-         element("td", _links(one.data["refs"], shown), class_="refs")]
+         element("td", links(one.data["refs"], shown), class_="refs")]
         for one in documents if one.kind == Kind.FINDING
     ]  # fmt: skip
     refused = [

@@ -15,12 +15,13 @@ from bench.settings.base import Settings, check, load, read_toml
 from bench.settings.field_bug import FieldBug, FieldBugs
 from bench.settings.instrument_map import InstrumentMap, load_instrument_map
 from bench.settings.instruments import MappedMeter
+from bench.settings.job import JobSettings
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
 from bench.settings.target import TargetSettings
 
-_GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters", "target": "targets"}
+_GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters", "target": "targets", "job": "jobs"}
 
 
 def field_bugs() -> list[FieldBug]:
@@ -68,6 +69,11 @@ def _check_plan(path: Path, scenario: ScenarioSettings, wanted: ScspPlan) -> Non
         )  # fmt: skip
     except UsageError as error:
         raise SettingsError(str(path), "scsp.energy_wh", wanted.energy_wh, str(error)) from None
+
+
+def find_job(name: str) -> JobSettings:
+    """Return a job by name or path. Raises UsageError."""
+    return load(JobSettings, _find(name, "job"))
 
 
 def find_rig(name: str) -> tuple[Path, RigSettings]:
@@ -134,6 +140,9 @@ def _entry(kind: str, path: Path) -> dict[str, str]:
             entry["title"] = find_scenario(str(path))[1].title
         elif kind == "rig":
             entry["title"] = find_rig(str(path))[1].description
+        elif kind == "job":
+            job = load(JobSettings, path)
+            entry["title"] = f"{job.number} for {job.customer}"
         elif kind == "target":
             target = load(TargetSettings, path)
             entry["title"] = " ".join(part for part in (target.vendor, target.model, target.firmware) if part)
@@ -171,8 +180,9 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("features", "target", TargetSettings),
         ("action", "instrument", InstrumentMap),
         ("bug", "field bug", FieldBugs),
+        ("item", "job", JobSettings),
     )
-    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5, "faults": 6}
+    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5, "faults": 6, "jobs": 7}
     for folder in list(path.resolve().parents)[:2]:
         if folder.name in parents:
             mark = marks[parents[folder.name]]
@@ -180,7 +190,7 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
     for key, kind, model in marks:
         if key in content:
             return kind, model
-    known = "a scenario, a rig, a meter, a price, a target, an instrument nor a field bug file"
+    known = "a scenario, a rig, a meter, a price, a target, an instrument, a field bug nor a job file"
     raise SettingsError(str(path), "", path.name, f"is neither {known}")
 
 

@@ -22,6 +22,8 @@ from bench.adapters.clock import LoopClock, VirtualLoop, wall_now
 from bench.adapters.ids import SeededIds, SystemIds
 from bench.adapters.journal import JournalFile, open_journal, write_result
 from bench.adapters.journal_reader import read_journal
+from bench.adapters.signature import FILE as SIGNATURE
+from bench.adapters.signature import Statement, load_private, sign
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
@@ -46,6 +48,7 @@ from bench.runs.judge import JUDGE_VERSION, judge
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.runs.station_clock import open_station_clock
+from bench.settings.job import JobSettings
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault, ScenarioSettings, under_test
 
@@ -73,6 +76,9 @@ class Order:
     station_clock: datetime | None = None
     """What the clock of the station under test shows at the start of the run; None for the true time."""
     listeners: tuple[Listener, ...] = ()
+    job: JobSettings | None = None
+    key: Path | None = None
+    """Private key of the laboratory that signs the run."""
     pages: bool = True
     """Write report and JUnit; a matrix of hundreds of runs needs neither."""
 
@@ -159,7 +165,7 @@ async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[Op
     failure: Exception | None = None
     state, reason = RunState.COMPLETED, ""
     with (
-        open_journal(folder / "journal.jsonl", clock, key) as journal,
+        open_journal(folder / "journal.jsonl", clock, key, durable=not order.virtual) as journal,
         open_feed(order.rig, journal, clock, folder.name, lambda _: stop()),
     ):
         for listener in order.listeners:
@@ -191,6 +197,12 @@ async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[Op
 
 def _check(order: Order) -> None:
     """Refuse what cannot be run, before anything is opened or written. Raises UsageError."""
+    if order.key is not None:
+        load_private(order.key)
+    job, rule = order.job, order.scenario.decision_rule
+    if job is not None and job.decision_rule not in (None, rule):
+        agreed = f"job {job.number}: decision_rule = {job.decision_rule} was agreed with the customer"
+        raise UsageError(f"{agreed}, and scenario {order.scenario.name} decides by {rule}")
     station = under_test(order.rig, order.scenario)[0].id
     refuse_above_caps(order.rig, order.scenario)
     if order.rig.needs_the_floor(station) and tests_defaults(order.scenario):
@@ -259,6 +271,9 @@ def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[st
         "host_sha256": hashlib.sha256((folder / "host.json").read_bytes()).hexdigest(),
     }
     write_result(folder / "result.json", result)
+    if order.key is not None:
+        statement = Statement(head, journal.seq, result["host_sha256"])
+        write_result(folder / SIGNATURE, sign(load_private(order.key), statement))
     return Outcome(folder, judgement, code, head)
 
 
@@ -281,6 +296,8 @@ def _write_start(journal: JournalFile, order: Order) -> None:
         "bench": __version__,
         "mode": "virtual" if order.virtual else "real",
         "judged": True,
+        "job": None if order.job is None else order.job.model_dump(mode="json", by_alias=True),
+        "versions": {"judge": JUDGE_VERSION, **{name: version(name) for name in _VERSIONS}},
     }
     journal.write(Kind.RUN_START, start)
     for what in ("decision_rule", "settle_s", "w_limits", "proof", "polling", "must_exercise"):
@@ -296,7 +313,6 @@ def host_facts(order: Order) -> dict[str, Any]:
         "began": wall_now(),
         "scenario_file": str(order.scenario_path),
         "rig_file": str(order.rig_path),
-        "packages": {name: version(name) for name in _VERSIONS},
     }
 
 

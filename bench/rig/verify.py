@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.adapters import signature
 from bench.adapters.journal import encode
 from bench.adapters.journal_reader import JournalReading, read_journal
 from bench.domain.documents import Kind
@@ -28,6 +29,8 @@ class Verification:
     recorded: dict[str, Any] | None
     """The content of `result.json`; None for a run that was cut off."""
     recomputed: dict[str, Any] | None
+    exported_from: str = ""
+    """Head of the journal that this is a customer's copy of; empty for an original."""
 
     @property
     def sound(self) -> bool:
@@ -38,6 +41,8 @@ class Verification:
         """Return it in words, the worst first."""
         lines = [f"finding: {finding}" for finding in self.findings]
         lines.append(f"chain:   {self.documents} documents, head {self.head}")
+        if self.exported_from:
+            lines.append(f"copy:    exported without tokens and names, from the journal with head {self.exported_from}")
         if not self.judged:
             lines.append("verdict: none (the bench ran without judging)")
             return lines
@@ -65,8 +70,11 @@ class Verification:
         }
 
 
-def verify_run(folder: Path) -> Verification:
-    """Check a run's folder. Raises UsageError where it is no run at all."""
+def verify_run(folder: Path, key: Path | None = None) -> Verification:
+    """Check a run's folder. Raises UsageError where it is no run at all.
+
+    Args: key: the laboratory's public key; a run that it has not signed exactly as it is here is a finding.
+    """
     reading = _read(folder)
     folder = folder if folder.is_dir() else folder.parent
     findings = _chain_findings(reading)
@@ -78,11 +86,18 @@ def verify_run(folder: Path) -> Verification:
     if recorded is not None:
         _compare_result(folder, reading, recorded, findings)
         recomputed = _recompute(reading, recorded, findings)
+    if key is not None:
+        host = folder / "host.json"
+        told = hashlib.sha256(host.read_bytes()).hexdigest() if host.is_file() else ""
+        findings += signature.findings(
+            signature.load_public(key), folder, signature.Statement(reading.head, len(reading.documents), told)
+        )
     first = reading.documents[0] if reading.documents else None
     if first is None or first.kind != Kind.RUN_START:
         findings.append("the journal does not begin with a run.start document")
     judged = first is None or bool(first.data.get("judged", True))
-    return Verification(len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed)
+    exported = "" if first is None else str((first.data.get("exported") or {}).get("from", ""))
+    return Verification(len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, exported)
 
 
 def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:

@@ -45,9 +45,12 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     _fold_measurements(tried, facts)
     _fold_circumstances(tried, facts)
     _fold_transactions(facts)
+    facts.job = begin.data.get("job")
     for document in documents:
         data = document.data
-        if document.kind == Kind.RUN_END:
+        if document.kind == Kind.METER_IDENTITY:
+            facts.identities[data["meter"]] = (document.seq, data)
+        elif document.kind == Kind.RUN_END:
             facts.state, facts.end_reason = RunState(data["state"]), data["reason"]
         elif document.kind == Kind.STEP_END and data.get("refused"):
             facts.refused.append((data["refused"], document.seq))

@@ -13,6 +13,8 @@ from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
 from bench.runs.checks.relay import judge_relay
+from bench.runs.checks.traceability import CHECK as TRACEABILITY
+from bench.runs.checks.traceability import judge_traceability
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
@@ -29,6 +31,9 @@ def judge(documents: Sequence[Document]) -> Judgement:
     traces = tuple(EvseTrace(evse, limits_over_run(facts, evse, histories[evse.station])) for evse in facts.evses)
     state = facts.state or RunState.ABORTED
     checks = (*_checks(facts, traces, histories), *judge_features(facts)) if state is RunState.COMPLETED else ()
+    papers = judge_traceability(facts) if state is RunState.COMPLETED else None
+    if papers is not None:
+        checks = (*checks, papers)
     return Judgement(_run_verdict(facts, state, checks), facts, traces)
 
 
@@ -71,6 +76,9 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
         word = Verdict.ABORTED if state is RunState.ABORTED else Verdict.ERROR
         return RunVerdict(JUDGE_VERSION, state, word, facts.end_reason or "the journal ends in the middle of the run", checks)
     verdict = _worst(checks)
+    papers = next((one for one in checks if one.check == TRACEABILITY and one.verdict is Verdict.INCONCLUSIVE), None)
+    if papers is not None:  # what was found is told check by check, but nobody can sign it
+        return RunVerdict(JUDGE_VERSION, state, Verdict.INCONCLUSIVE, papers.headline, checks)
     if facts.not_applicable and verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
         return RunVerdict(JUDGE_VERSION, state, Verdict.NOT_APPLICABLE, facts.not_applicable, checks)
     if facts.end_reason and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,8 @@ class MeterAccuracy(Settings):
     power_resolution_w: float = Field(default=0.1, ge=0)
     certificate: str = ""
     """Number of the calibration certificate; empty where the data sheet is all there is."""
+    certificate_due: date | None = None
+    """Last day on which the certificate counts; a run after it is not traceable."""
 
 
 class _Meter(Settings):

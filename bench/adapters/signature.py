@@ -1,0 +1,141 @@
+"""A laboratory's signature on a run: Ed25519 over the head of its journal and the hash of its host facts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+FILE: Final = "signature.json"
+_PURPOSE: Final = b"charge point bench run, version 1\n"
+"""What is signed begins with this, so that a signature serves nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a laboratory signs."""
+
+    head: str
+    """Hash of the journal's last line."""
+    documents: int
+    host_sha256: str
+
+    def encoded(self) -> bytes:
+        """Return the bytes that are signed."""
+        told = {"documents": self.documents, "head": self.head, "host_sha256": self.host_sha256}
+        return _PURPOSE + orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+
+
+def new_key(path: Path) -> Path:
+    """Make a private key, readable by its owner alone, and the public key beside it; return the latter's path.
+
+    Raises: UsageError where one of them is there already, or cannot be written.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )  # fmt: skip
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    beside = path.with_suffix(".pub")
+    for file, content, mode in ((path, private, 0o600), (beside, public, 0o644)):
+        try:
+            fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be written: {error.strerror}") from None
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(content)
+    return beside
+
+
+def load_private(path: Path) -> Ed25519PrivateKey:
+    """Read a private key. Raises UsageError."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise UsageError(f"--key {path}: {error.strerror}") from None
+    except (ValueError, TypeError):
+        raise UsageError(f"--key {path}: is no private key in PEM without a password; `bench key FILE` makes one") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(f"--key {path}: is no Ed25519 key; `bench key FILE` makes one")
+    return key
+
+
+def load_public(path: Path) -> Ed25519PublicKey:
+    """Read a public key. Raises UsageError."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--key {path}: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"--key {path}: is no public key in PEM: take the .pub file") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError(f"--key {path}: is no Ed25519 key")
+    return key
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """Return what tells a public key from others, for people to compare: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def sign(key: Ed25519PrivateKey, statement: Statement) -> dict[str, Any]:
+    """Return the content of `signature.json`."""
+    return {
+        "schema": 1,
+        "algorithm": "Ed25519",
+        "key": fingerprint(key.public_key()),
+        "head": statement.head,
+        "documents": statement.documents,
+        "host_sha256": statement.host_sha256,
+        "signature": base64.b64encode(key.sign(statement.encoded())).decode(),
+    }
+
+
+def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[str]:
+    """Return what is wrong with a run's signature; nothing where this key has signed exactly this run."""
+    from cryptography.exceptions import InvalidSignature
+
+    path = folder / FILE
+    if not path.is_file():
+        return [f"{FILE} is missing: nobody has signed this run"]
+    try:
+        content = json.loads(path.read_bytes())
+        signature = base64.b64decode(_text(content, "signature"), validate=True)
+        signer = _text(content, "key")
+    except (ValueError, RecursionError) as error:
+        return [f"{FILE} cannot be read: {error}"]
+    if signer != fingerprint(key):
+        return [f"{FILE} says that key {signer} has signed; yours is {fingerprint(key)}"]
+    try:
+        key.verify(signature, statement.encoded())
+    except InvalidSignature:
+        return [f"the signature of key {signer} is not on this journal: it was changed after it was signed, or forged"]
+    return []
+
+
+def _text(content: object, name: str) -> str:
+    value = content.get(name) if isinstance(content, Mapping) else None
+    if not isinstance(value, str):
+        raise ValueError(f"it has no {name}")  # noqa: TRY004  bad input, whatever its type
+    return value

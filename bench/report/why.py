@@ -1,0 +1,138 @@
+"""What a reader who was not there has to know first: demanded what, by whom; what happened; how sure; who; where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bench.domain.documents import Document, Kind
+from bench.domain.evidence import Judgement
+from bench.domain.exchange import Call
+from bench.domain.quantities import clock_text
+from bench.domain.verdicts import Breach, CheckResult, Layer, Verdict
+from bench.report.markup import Markup, element, section, text
+from bench.report.sections import links, quantity, words
+
+_PAIRS: Final = {
+    "intent/installed": "What was wanted and what the station holds differ.",
+    "intent/sent": "What was wanted and what was sent to the station differ.",
+    "installed/reported": "The station holds one thing and reports another.",
+    "installed/physical": "The station holds the limit, and the meter shows that it does not keep it.",
+    "reported/physical": "The station reports one thing, and the independent meter shows another.",
+}
+_LAYERS: Final = {
+    Layer.STATION: "the charging station",
+    Layer.EV: "the EV",
+    Layer.METER: "the meter or the line it hangs on",
+    Layer.CSMS: "the management system",
+    Layer.OCPI: "the OCPI platform that relays",
+    Layer.NETWORK: "the connection between station and management system",
+    Layer.BENCH: "the bench itself",
+}
+_MOST: Final = 4
+
+
+def why_section(judgement: Judgement, documents: Sequence[Document], shown: set[int]) -> Markup | None:
+    """Return the explanation of a verdict that is no PASS; None where there is nothing to explain."""
+    run = judgement.verdict
+    if run.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE) or not run.leading:
+        return None
+    check = run.leading[0]
+    rows: list[tuple[str, object]] = [
+        ("Demanded", _demanded(judgement, check, shown)),
+        ("What happened", element("ul", [element("li", one) for one in check.reasons[:_MOST]])),
+        ("How sure", _sure(judgement, check, documents)),
+        ("To blame", _blamed(check)),
+        ("Evidence", text(*links(check.refs, shown))),
+    ]
+    title = f"Why {words(run.verdict)}"
+    body = [element("div", element("dt", name), element("dd", value)) for name, value in rows if value]
+    return section(title, element("dl", *body, class_="why"), id_="why")
+
+
+def _demanded(judgement: Judgement, check: CheckResult, shown: set[int]) -> Markup:
+    """Return which limit had to hold, and who set it."""
+    breach = max(check.breaches, key=lambda one: one.excess, default=None)
+    if breach is None:
+        asked = f" (requirement {check.requirement} of OCPP 2.0.1)" if check.requirement else ""
+        return text(f"{check.title}{asked}.")
+    limit = f"At most {quantity(breach.limit, breach.unit)} from {clock_text(breach.start)} to {clock_text(breach.end)}"
+    by = _set_by(judgement, check, breach)
+    if by is None:
+        return text(f"{limit}.")
+    profile = by.request["chargingProfile"]
+    who = f", by profile {profile['id']} ({profile['chargingProfilePurpose']}, stack level {profile['stackLevel']}), accepted "
+    return text(f"{limit}{who}{clock_text(by.answered or by.asked)} ", *links(by.refs, shown))
+
+
+def _set_by(judgement: Judgement, check: CheckResult, breach: Breach) -> Call | None:
+    """Return the last accepted SetChargingProfile of the profile that led in the period of a breach."""
+    leads = {one.profile_id for one in check.periods if one.evse_id == breach.evse_id and one.start <= breach.start < one.end}
+    station = judgement.facts.scenario["station"]
+    found = [
+        one for one in judgement.facts.calls
+        if one.station == station and one.action == "SetChargingProfile" and one.status == "Accepted"
+        and one.request.get("chargingProfile", {}).get("id") in leads and one.asked <= breach.start
+    ]  # fmt: skip
+    return found[-1] if found else None
+
+
+def _sure(judgement: Judgement, check: CheckResult, documents: Sequence[Document]) -> Markup | None:
+    """Return by how much the finding lies outside what the rig cannot tell apart."""
+    told: list[str] = []
+    breach = max(check.breaches, key=lambda one: one.excess, default=None)
+    evse = judgement.facts.evse(judgement.facts.scenario["station"], breach.evse_id) if breach is not None else None
+    if breach is not None and evse is not None and breach.unit in ("A", "W"):
+        accuracy = evse.current if breach.unit == "A" else evse.power
+        uncertainty = accuracy.expanded(breach.highest) if accuracy.known else None
+        excess = f"The excess is {breach.excess:.3g} {breach.unit}"
+        if uncertainty:
+            certain = f"the reading is certain to {uncertainty:.2g} {breach.unit} (U, k = 2)"
+            told.append(f"{excess}; {certain}: {breach.excess / uncertainty:.0f} times that.")
+        told.append(f"It lasted {breach.end - breach.start:.0f} s.")
+    told += [f"{one.name.replace('_', ' ')}: {quantity(one.value, one.unit)} ({one.doc})."
+             for one in check.measurements if one.name in ("detection_limit", "test_uncertainty_ratio")][:2]  # fmt: skip
+    certificates = [f"meter {one.data['meter']}: {one.data['certificate'] or 'no certificate'} ({one.data['reason']})"
+                    for one in documents if one.kind == Kind.METER_IDENTITY]  # fmt: skip
+    told += [f"Accuracy of {one}." for one in certificates[:_MOST]] if breach is not None else []
+    return element("ul", [element("li", one) for one in told]) if told else None
+
+
+def _blamed(check: CheckResult) -> Markup:
+    who = " or ".join(_LAYERS[one] for one in check.blamed) or "nobody: what was seen does not tell"
+    apart = " The evidence does not separate them." if len(check.blamed) > 1 else ""
+    kind = f" Class: {check.fault_class}." if check.fault_class else ""
+    pair = f" {_PAIRS[check.pair]}" if check.pair in _PAIRS else ""
+    return text(element("strong", who), f".{apart}{kind}{pair}")
+
+
+def warnings_section(judgement: Judgement, shown: set[int]) -> Markup | None:
+    """Return the findings beside the verdict; None where there are none."""
+    warned = judgement.verdict.warnings
+    if not warned:
+        return None
+    items = [
+        element("li", element("code", one.code), f" {one.text}", f" ({' or '.join(one.blamed)}) " if one.blamed else " ",
+                *links(one.refs, shown))
+        for one in warned
+    ]  # fmt: skip
+    return section("Worth an eye", element("ul", items), id_="warnings")
+
+
+def job_section(start: Document) -> Markup | None:
+    """Return who ordered the test of what; None where no job was named."""
+    job = start.data.get("job")
+    if not job:
+        return None
+    item, around = job["item"], job["environment"]
+    pairs = [
+        ("Job", job["number"]), ("Laboratory", job["laboratory"]), ("Operator", job["operator"]), ("Customer", job["customer"]),
+        ("Item", " ".join(one for one in (item["vendor"], item["model"]) if one)),
+        ("Serial number", item["serial_number"]), ("Firmware", item["firmware"]), ("Condition", item["condition"]),
+        ("Received", item["received"]),
+        ("Temperature", None if around["temperature_c"] is None else f"{around['temperature_c']:g} °C"),
+        ("Humidity", None if around["humidity_percent"] is None else f"{around['humidity_percent']:g} %"),
+        ("Note", " ".join(one for one in (around["note"], job["note"]) if one)),
+    ]  # fmt: skip
+    body = [element("div", element("dt", name), element("dd", value)) for name, value in pairs if value]
+    return section("Job", element("dl", *body), id_="job")

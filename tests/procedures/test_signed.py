@@ -1,0 +1,122 @@
+"""A run that a laboratory signs: job, signature, traceability, and the customer's copy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.adapters.journal import encode
+from bench.adapters.signature import new_key
+from bench.domain.documents import FIRST_HASH, chain
+from bench.domain.verdicts import Verdict
+from bench.errors import UsageError
+from bench.rig.export import export_run
+from bench.rig.files import find_job, find_rig, find_scenario
+from bench.rig.session import Order, run_scenario
+from bench.rig.verify import verify_run
+from bench.settings.job import JobSettings
+
+
+def order(out: Path, **changes: Any) -> Order:
+    """Return the short scenario on the emulated rig, without pages."""
+    path, scenario = find_scenario("lowered-limit")
+    rig_path, rig = find_rig("emulated")
+    return replace(Order(scenario, path, rig, rig_path, out, pages=False, job=find_job("example")), **changes)
+
+
+def job(**changes: Any) -> JobSettings:
+    """Return the example's job with another item or rule."""
+    return JobSettings.model_validate(find_job("example").model_dump(by_alias=True) | changes)
+
+
+def certified(out: Path, due: str) -> Order:
+    """Return the order with a certificate for the meter."""
+    base = order(out)
+    meter = base.rig.meters["evse1"]
+    assert meter.accuracy is not None
+    papers = type(meter.accuracy).model_validate(meter.accuracy.model_dump() | {"certificate": "C-1", "certificate_due": due})
+    meters = dict(base.rig.meters) | {"evse1": meter.model_copy(update={"accuracy": papers})}
+    return replace(base, rig=base.rig.model_copy(update={"meters": meters}))
+
+
+def forge(folder: Path) -> None:
+    """Change one reading of a journal, chain it anew and let the result agree, as one would who has the files."""
+    lines = [orjson.loads(line) for line in (folder / "journal.jsonl").read_bytes().splitlines()]
+    sample = next(one for one in lines if one["kind"] == "meter.sample")
+    sample["data"]["frequency_hz"] = 49.5
+    head, out = FIRST_HASH, []
+    for one in lines:
+        body = encode({key: value for key, value in one.items() if key != "h"})
+        head = chain(head, body)
+        out.append(b'%b,"h":"%b"}\n' % (body[:-1], head))
+    (folder / "journal.jsonl").write_bytes(b"".join(out))
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | {"head": head.decode()}))
+
+
+def test_the_first_document_names_the_job(tmp_path: Path) -> None:
+    """Operator, customer, item and versions stand in the journal before anything else."""
+    run_scenario(order(tmp_path / "run"))
+    first = orjson.loads((tmp_path / "run/journal.jsonl").read_bytes().splitlines()[0])["data"]
+    assert (first["job"]["operator"], first["job"]["customer"]) == ("A. Engineer", "Example Charging B.V.")
+    assert first["versions"]["judge"]
+
+
+def test_a_forged_and_rechained_journal_fails_the_signature(tmp_path: Path) -> None:
+    """Without the key a forgery verifies; against the laboratory's key it does not."""
+    public = new_key(tmp_path / "lab.pem")
+    run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem"))
+    assert verify_run(tmp_path / "run", public).sound
+    forge(tmp_path / "run")
+    assert verify_run(tmp_path / "run").sound
+    assert "changed after it was signed, or forged" in verify_run(tmp_path / "run", public).findings[0]
+
+
+def test_another_laboratorys_key_and_no_signature_are_findings(tmp_path: Path) -> None:
+    """A run that nobody signed, or somebody else, is not signed by this laboratory."""
+    mine, other = new_key(tmp_path / "lab.pem"), new_key(tmp_path / "other.pem")
+    run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem"))
+    assert "yours is" in verify_run(tmp_path / "run", other).findings[0]
+    (tmp_path / "run/signature.json").unlink()
+    assert "nobody has signed" in verify_run(tmp_path / "run", mine).findings[0]
+
+
+def test_the_copy_for_a_customer_has_no_token_and_verifies(tmp_path: Path) -> None:
+    """Tokens, and the operator's name, are replaced; chain, verdict and signature hold, and the copy tells its original."""
+    public = new_key(tmp_path / "lab.pem")
+    outcome = run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem"))
+    exported = export_run(tmp_path / "run", tmp_path / "copy", tmp_path / "lab.pem")
+    text = (tmp_path / "copy/journal.jsonl").read_text()
+    checked = verify_run(tmp_path / "copy", public)
+    assert exported.replaced >= 2
+    assert "hmac:" not in text
+    assert "A. Engineer" not in text
+    assert (checked.sound, checked.exported_from) == (True, outcome.head)
+
+
+def test_an_expired_certificate_is_not_traceable(tmp_path: Path) -> None:
+    """In place of PASS the run is INCONCLUSIVE, by the run's own clock; the day it is due still counts."""
+    late = run_scenario(certified(tmp_path / "late", "2026-01-14")).judgement.verdict
+    assert late.verdict is Verdict.INCONCLUSIVE
+    assert late.headline == "not traceable: certificate C-1 of meter evse1 expired on 2026-01-14"
+    assert run_scenario(certified(tmp_path / "due", "2026-01-15")).judgement.verdict.verdict is Verdict.PASS
+
+
+def test_another_item_than_the_jobs_is_not_traceable(tmp_path: Path) -> None:
+    """A station that tells another firmware than was ordered is not the item."""
+    verdict = run_scenario(order(tmp_path / "run", job=job(item={"firmware": "9.9"}))).judgement.verdict
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert "the job has 9.9" in verdict.headline
+
+
+def test_another_decision_rule_than_agreed_is_refused(tmp_path: Path) -> None:
+    """The rule is agreed before the test: the run does not begin with another."""
+    scenario = find_scenario("lowered-limit")[1]
+    other = "guarded" if scenario.decision_rule != "guarded" else "simple"
+    with pytest.raises(UsageError, match=f"decision_rule = {other} was agreed"):
+        run_scenario(order(tmp_path / "run", job=job(decision_rule=other)))
