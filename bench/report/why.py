@@ -85,17 +85,23 @@ def _sure(judgement: Judgement, check: CheckResult, documents: Sequence[Document
     if breach is not None and evse is not None and breach.unit in ("A", "W"):
         accuracy = evse.current if breach.unit == "A" else evse.power
         uncertainty = accuracy.expanded(breach.highest) if accuracy.known else None
-        excess = f"The excess is {breach.excess:.3g} {breach.unit}"
+        excess = f"The excess is {_fine(breach.excess, breach.unit)}"
         if uncertainty:
-            certain = f"the reading is certain to {uncertainty:.2g} {breach.unit} (U, k = 2)"
+            certain = f"the reading is certain to {_fine(uncertainty, breach.unit)} (U, k = 2)"
             told.append(f"{excess}; {certain}: {breach.excess / uncertainty:.0f} times that.")
         told.append(f"It lasted {breach.end - breach.start:.0f} s.")
     told += [f"{one.name.replace('_', ' ')}: {quantity(one.value, one.unit)} ({one.doc})."
              for one in check.measurements if one.name in ("detection_limit", "test_uncertainty_ratio")][:2]  # fmt: skip
     certificates = [f"meter {one.data['meter']}: {one.data['certificate'] or 'no certificate'} ({one.data['reason']})"
-                    for one in documents if one.kind == Kind.METER_IDENTITY]  # fmt: skip
-    told += [f"Accuracy of {one}." for one in certificates[:_MOST]] if breach is not None else []
+                    for one in documents
+                    if one.kind == Kind.METER_IDENTITY and evse is not None and one.data["meter"] == evse.meter]  # fmt: skip
+    told += [f"Accuracy of {one}." for one in certificates]
     return element("ul", [element("li", one) for one in told]) if told else None
+
+
+def _fine(value: float, unit: str) -> str:
+    """Return a difference with the digits that an uncertainty has."""
+    return f"{value:.0f} W" if unit == "W" else f"{value:.2f} {unit}"
 
 
 def _blamed(check: CheckResult) -> Markup:
