@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.cli import commission, composite, doctor, faults, lint, meter, restore, run, serve, tools
+from bench.cli import commission, composite, doctor, faults, lint, meter, restore, run, serve, suites, tools
 from bench.errors import BenchError, UsageError
 
 EXIT_CODES = """\
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_parsers(commands)
     meter.add_parsers(commands)
     faults.add_parsers(commands)
+    suites.add_parsers(commands)
     return top
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli import suites
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ STATION_CLOCK = "let the station's clock show this time at the start, such as 20
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     command = commands.add_parser("run", help="run a scenario on a rig and judge it")
-    command.add_argument("scenario", help="name of a scenario in config/scenarios, or a file")
+    command.add_argument("scenario", nargs="?", help="name of a scenario in config/scenarios, or a file")
+    command.add_argument("--suite", metavar="SUITE", help="in place of a scenario: name of a suite in config/suites, or a file")
+    command.add_argument("--resume", action="store_true", help="with --suite and --out: run what has no verdict yet")
     command.add_argument("--rig", default=DEFAULT_RIG, help="name of a rig in config/rigs, or a file (default: emulated)")
     command.add_argument("--seed", type=int, default=1, help="the same seed gives the same journal on an emulated rig")
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-SCENARIO)")
@@ -49,6 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     for module in arguments.fault_module:
         load_fault_module(module)
+    if (arguments.scenario is None) is (arguments.suite is None):
+        raise UsageError("name either a scenario or --suite")
+    if arguments.suite is not None:
+        return suites.run(arguments)
+    if arguments.resume:
+        raise UsageError("--resume goes on with a suite: it needs --suite and --out")
     scenario_path, scenario = find_scenario(arguments.scenario)
     if not scenario.step:
         raise UsageError(f"scenario {scenario.name}: has no step: it is for procedures in pytest, see hil_tests/")

@@ -42,7 +42,7 @@ def list_files(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(entries, indent=2))
     else:
-        for group in ("scenario", "rig", "meter", "target", "job"):
+        for group in ("scenario", "rig", "meter", "target", "job", "suite"):
             print(f"{group}s")
             for entry in (one for one in entries if one["kind"] == group):
                 print(f"  {entry['name']:<28} {entry['error'] or entry['title']}")

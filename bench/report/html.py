@@ -68,7 +68,7 @@ def write_report(
         evidence_section(head_hash, chain_ok=chain_ok, documents=len(documents)),
     ]
     title = f"{words(judgement.verdict.verdict)}: {judgement.facts.scenario['title']}"
-    path.write_text(_page(title, body, scripts=_scripts(bool(series))), encoding="utf-8")
+    path.write_text(page(title, body, scripts=_scripts(bool(series))), encoding="utf-8")
 
 
 def _plot(index: int, series: EvseSeries) -> Markup:
@@ -103,7 +103,7 @@ def _scripts(plots: bool) -> list[str]:
     return [library().replace("</script", "<\\/script"), page]
 
 
-def _page(title: str, body: Sequence[object], scripts: Sequence[str]) -> str:
+def page(title: str, body: Sequence[object], scripts: Sequence[str]) -> str:
     """Return the page; no script runs in it but those whose hash its policy names."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
     policy = f"default-src 'none'; script-src {hashes}; {_POLICY}"

@@ -13,10 +13,11 @@ from bench.domain.verdicts import CheckResult, Layer, RunState, RunVerdict, Verd
 
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped; a peer may well send some."""
-_TAGS: Final = {
+TAGS: Final[dict[Verdict, str]] = {
     Verdict.FAIL: "failure", Verdict.CONDITIONAL_FAIL: "failure", Verdict.INCONCLUSIVE: "failure",
     Verdict.ERROR: "error", Verdict.ABORTED: "error", Verdict.NOT_APPLICABLE: "skipped",
 }  # fmt: skip
+"""Element of a test case by its verdict; a pass has none."""
 
 
 def write_junit(path: Path, judgement: Judgement, scenario_name: str) -> None:
@@ -62,7 +63,7 @@ def _properties(suite: ET.Element, run: RunVerdict) -> None:
 
 def _case(suite: ET.Element, scenario_name: str, check: CheckResult) -> None:
     case = ET.SubElement(suite, "testcase", classname=clean(scenario_name), name=check.check)
-    tag = _TAGS.get(check.verdict)
+    tag = TAGS.get(check.verdict)
     if tag is not None:
         found = ET.SubElement(case, tag, message=clean(check.headline), type=check.verdict)
         found.text = clean("\n".join([check.title, *check.reasons]))

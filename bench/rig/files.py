@@ -19,9 +19,10 @@ from bench.settings.job import JobSettings
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
+from bench.settings.suite import SuiteSettings
 from bench.settings.target import TargetSettings
 
-_GROUPS: Final = {"scenario": "scenarios", "rig": "rigs", "meter": "meters", "target": "targets", "job": "jobs"}
+_GROUPS: Final = {kind: f"{kind}s" for kind in ("scenario", "rig", "meter", "target", "job", "suite")}
 
 
 def field_bugs() -> list[FieldBug]:
@@ -69,6 +70,15 @@ def _check_plan(path: Path, scenario: ScenarioSettings, wanted: ScspPlan) -> Non
         )  # fmt: skip
     except UsageError as error:
         raise SettingsError(str(path), "scsp.energy_wh", wanted.energy_wh, str(error)) from None
+
+
+def find_suite(name: str) -> SuiteSettings:
+    """Return a suite by name or path, its scenarios checked too. Raises UsageError."""
+    suite = load(SuiteSettings, _find(name, "suite"))
+    for one in suite.scenarios:
+        if not find_scenario(one)[1].step:
+            raise UsageError(f"suite {suite.name}: scenario {one} has no step: it is for procedures in pytest")
+    return suite
 
 
 def find_job(name: str) -> JobSettings:
@@ -143,6 +153,8 @@ def _entry(kind: str, path: Path) -> dict[str, str]:
         elif kind == "job":
             job = load(JobSettings, path)
             entry["title"] = f"{job.number} for {job.customer}"
+        elif kind == "suite":
+            entry["title"] = find_suite(str(path)).title
         elif kind == "target":
             target = load(TargetSettings, path)
             entry["title"] = " ".join(part for part in (target.vendor, target.model, target.firmware) if part)
@@ -181,16 +193,17 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("action", "instrument", InstrumentMap),
         ("bug", "field bug", FieldBugs),
         ("item", "job", JobSettings),
+        ("scenarios", "suite", SuiteSettings),
     )
-    parents = {"scenarios": 0, "rigs": 1, "meters": 2, "prices": 3, "targets": 4, "instruments": 5, "faults": 6, "jobs": 7}
+    parents = ("scenarios", "rigs", "meters", "prices", "targets", "instruments", "faults", "jobs", "suites")
     for folder in list(path.resolve().parents)[:2]:
         if folder.name in parents:
-            mark = marks[parents[folder.name]]
+            mark = marks[parents.index(folder.name)]
             return mark[1], mark[2]
     for key, kind, model in marks:
         if key in content:
             return kind, model
-    known = "a scenario, a rig, a meter, a price, a target, an instrument, a field bug nor a job file"
+    known = "a scenario, a rig, a meter, a price, a target, an instrument, a field bug, a job nor a suite file"
     raise SettingsError(str(path), "", path.name, f"is neither {known}")
 
 

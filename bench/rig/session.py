@@ -45,6 +45,7 @@ from bench.runs.facts import facts_of
 from bench.runs.floor import tests_defaults
 from bench.runs.hard_caps import refuse_above_caps
 from bench.runs.judge import JUDGE_VERSION, judge
+from bench.runs.plan import plan_of, refuse_beyond_budget
 from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.runs.station_clock import open_station_clock
@@ -205,6 +206,7 @@ def _check(order: Order) -> None:
         raise UsageError(f"{agreed}, and scenario {order.scenario.name} decides by {rule}")
     station = under_test(order.rig, order.scenario)[0].id
     refuse_above_caps(order.rig, order.scenario)
+    refuse_beyond_budget(order.rig, [plan_of(order.rig, order.scenario)])
     if order.rig.needs_the_floor(station) and tests_defaults(order.scenario):
         raise UsageError(
             f"scenario {order.scenario.name} tests defaults, which takes the floor away that alone keeps the power of {station} "

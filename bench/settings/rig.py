@@ -12,7 +12,7 @@ from bench.settings.actuators import Actuator, ModbusRelay, check_actuators
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
-from bench.settings.safety import LinkSettings, MqttSettings, SafetySettings
+from bench.settings.safety import Budget, LinkSettings, MqttSettings, SafetySettings
 from bench.settings.target import TargetFeatures
 
 OPEN_WITHIN_S: Final = 3.0
@@ -160,6 +160,7 @@ class RigSettings(Settings):
     actuators: dict[str, Actuator] = Field(default_factory=dict)
     """What acts on the station by name; each role of a station is filled once."""
     safety: SafetySettings = SafetySettings()
+    budget: Budget = Budget()
     link: LinkSettings | None = None
     mqtt: MqttSettings | None = None
     emulator: EmulatorSettings | None = None

@@ -42,6 +42,16 @@ class SafetySettings(Settings):
         return (self.max_current_a, self.max_power_w, self.max_voltage_v) != (None, None, None)
 
 
+class Budget(Settings):
+    """What one command may take of a rig; what would take more is refused before it begins."""
+
+    duration_s: float | None = Field(default=None, gt=0)
+    energy_wh: float | None = Field(default=None, gt=0)
+    contactor_cycles: int | None = Field(default=None, ge=1)
+    profile_writes: int | None = Field(default=None, ge=1)
+    """Stations keep their profiles in memory that wears out."""
+
+
 class LinkSettings(Settings):
     """Present: stations connect through a relay in front of the CSMS that can disturb the connection."""
 
