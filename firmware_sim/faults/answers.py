@@ -127,6 +127,17 @@ class ClearAlwaysAccepted:
         return "Accepted"
 
 
+class ClearNothing(ClearAlwaysAccepted):
+    """What is said to be cleared stays (K10.FR.03)."""
+
+    ID: ClassVar = "station.clear-nothing"
+    TEXT: ClassVar = "ClearChargingProfile is answered Accepted and deletes nothing"
+
+    def on_clear(self, installed: list[Profile], found: list[Profile]) -> list[Profile]:
+        """Take none."""
+        return []
+
+
 class ClearNoReapply:
     """After a clear the old limit goes on (K10.FR.05, FR.07)."""
 
@@ -312,7 +323,7 @@ class AcceptsAndDrops:
 
 ANSWER_FAULTS: Final[tuple[Any, ...]] = (
     StartProfileIgnored, StartRefusedWithProfile, UnknownEvseAccepted, KeepsOldOfId, DefaultOnOneEvse, ClearOverbroad,
-    ClearFirstOnly, ClearAlwaysAccepted, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc,
+    ClearFirstOnly, ClearAlwaysAccepted, ClearNothing, ClearNoReapply, ClearNotApplied, ReportIgnoresCriteria, ReportNoTbc,
     ReportWrongRequestId, CompositeLatePeriod, CompositeIgnoresMax, CompositeNotSummed, ForgetsOnReboot,
     AcceptsAnything, RejectsValid, AcceptsAndDrops,
 )  # fmt: skip
