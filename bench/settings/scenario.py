@@ -15,7 +15,7 @@ from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 from bench.settings.steps import AnyStep, SetProfile
 
-Check = Literal["relay", "installed", "composite", "power", "station_power", "conduct"]
+Check = Literal["relay", "installed", "composite", "power", "station_power", "delivery", "conduct"]
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
 
@@ -31,8 +31,8 @@ class Polling(Settings):
 class MustExercise(Settings):
     """What has to be exercised for a PASS; "all" means each period of the expected limit."""
 
-    limits: Annotated[int, Field(ge=1)] | Literal["all"] = 1
-    lowerings: Annotated[int, Field(ge=1)] | Literal["all"] = 1
+    limits: Annotated[int, Field(ge=0)] | Literal["all"] = 1
+    lowerings: Annotated[int, Field(ge=0)] | Literal["all"] = 1
 
 
 class Vehicle(Settings):

@@ -25,7 +25,7 @@ def judge_installed(scene: Scene) -> CheckResult:
     facts, station, history = scene.facts, scene.station, scene.history
     title = f"{station} holds the profiles that it accepted"
     sent = [one for one in facts.calls if one.station == station and one.action == "SetChargingProfile" and not one.from_station]
-    if not sent:
+    if not sent and not any(one.installed for one in history):
         return CheckResult("installed", title, Verdict.INCONCLUSIVE, ("no SetChargingProfile was sent",))
     judged = [wrong for call in sent if (wrong := _answer(scene, call)) is not None]
     refs = [ref for call in sent for ref in call.refs]
@@ -41,6 +41,7 @@ def judge_installed(scene: Scene) -> CheckResult:
         due = [one for one in promised if not scene.expired(one, asked.asked)]
         judged += [(Verdict.FAIL, f"read back at {clock_text(asked.asked)}: {text}") for text in _differences(due, reports)]
         seen |= {one.profile.id: asked.asked_seq for one in promised}
+    with_start = 0 if sent else len(seen)
     for held in store_at(history, _FOREVER):
         if held.profile.purpose is Purpose.EXTERNAL:
             continue
@@ -49,7 +50,7 @@ def judge_installed(scene: Scene) -> CheckResult:
         if seen.get(identity, -2) < last:
             judged.append((Verdict.INCONCLUSIVE, f"profile {identity} was not read back"))
     accepted = sum(call.status == "Accepted" for call in sent)
-    if not accepted and not judged:
+    if not accepted and not compared and not judged:
         return CheckResult("installed", title, Verdict.NOT_APPLICABLE, ("no profile was accepted, and none had to be",))
     if not compared and not judged:
         judged.append((Verdict.INCONCLUSIVE, "no profile was read back while it was installed"))
@@ -62,7 +63,8 @@ def judge_installed(scene: Scene) -> CheckResult:
         if call.answered is not None
     )
     return CheckResult(
-        "installed", title, verdict, tuple(reasons) or (f"{accepted} of {len(sent)} profiles accepted and read back unchanged",),
+        "installed", title, verdict, tuple(reasons)
+        or (f"{accepted + with_start} of {len(sent) + with_start} profiles accepted and read back unchanged",),
         (Layer.STATION,) if failed else (), FaultClass.PROTOCOL if failed else None, "K09.FR.01",
         "sent/installed" if failed else "", tuple(dict.fromkeys(refs)), delays,
     )  # fmt: skip
