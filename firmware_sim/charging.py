@@ -64,7 +64,7 @@ class ChargingControl:
         self._clock, self._faults, self._rules = clock, faults, rules
         self._running: dict[int, Running] = {}
         self._drivers = {
-            outlet.evse_id: OutletDriver(outlet, clock, pwm_delay_s=rules.pwm_delay_s, switch_pause_s=rules.switch_pause_s)
+            outlet.evse_id: OutletDriver(outlet, clock, pwm_delay_s=rules.pwm_delay_s, switch_pause_s=self._switch_pause_s)
             for outlet in outlets
         }
         self._timer: asyncio.TimerHandle | None = None
@@ -136,6 +136,9 @@ class ChargingControl:
         station = StationView(self._views(), self._rules.max_current_a, self._rules.local_limit)
         found = composite_schedule(profiles, self.limiter, station, evse_id, start, duration_s, unit, seam=self._faults)
         return replace(found, periods=self._faults.apply("composite", evse_id, value=found.periods))
+
+    def _switch_pause_s(self) -> float:
+        return float(self._faults.apply("switch_pause", value=self._rules.switch_pause_s))
 
     def rate_changed(self, evse_id: int, told: bool) -> bool:
         """Return whether a changed charging rate is told."""

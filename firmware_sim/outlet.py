@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_sim.clock import Clock
@@ -47,7 +48,7 @@ class Offer:
 class OutletDriver:
     """Applies the offers of one EVSE in order, each `pwm_delay_s` after it was decided."""
 
-    def __init__(self, outlet: Outlet, clock: Clock, *, pwm_delay_s: float, switch_pause_s: float) -> None:
+    def __init__(self, outlet: Outlet, clock: Clock, *, pwm_delay_s: float, switch_pause_s: Callable[[], float]) -> None:
         """`switch_pause_s`: from the end of the PWM to the next one, when phases are switched."""
         self._plant, self._signal, self._clock = outlet.plant, outlet.signal, clock
         self._pwm_delay_s, self._switch_pause_s = pwm_delay_s, switch_pause_s
@@ -102,7 +103,7 @@ class OutletDriver:
         if offer.lines != self._plant.lines:
             if self._plant.duty_percent is not None or self._plant.path_closed():
                 self._plant.offer(None)
-                self._switching = asyncio.get_running_loop().call_later(self._switch_pause_s, self._switched)
+                self._switching = asyncio.get_running_loop().call_later(self._switch_pause_s(), self._switched)
                 return
             self._plant.connect(offer.lines)
         self._plant.offer(self._signal(offer.amps))

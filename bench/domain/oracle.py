@@ -47,6 +47,8 @@ class OracleOptions:
     """A Recurring profile is in force before its startSchedule too; K01.FR.30 says it is not."""
     conversion_phases: Literal["own", "merged"] = "own"
     """W becomes A with the period's own number of phases (K01.FR.50), or with the lowest of all purposes."""
+    default_taken_over: Literal["at_once", "next_transaction"] = "at_once"
+    """From when a TxDefaultProfile counts that comes during a transaction: for that one, or for the next only."""
     station_external: Literal["once", "per_evse"] = "once"
     """External constraints of the whole station limit the sum (K12.FR.01), or each EVSE by itself before adding up."""
 
@@ -149,7 +151,7 @@ def evse_layers(
             for one in here
             if one.profile.purpose is Purpose.TX and one.evse_id and one.profile.transaction_id in (None, transaction.id)
         ]
-        default = [one for one in here if one.profile.purpose is Purpose.TX_DEFAULT]
+        default = [one for one in here if one.profile.purpose is Purpose.TX_DEFAULT and _taken_over(one, transaction, options)]
         layers.append(leading_pieces([*_by_stack(own), *_by_stack(default)], window, transaction, supply, options))
     for purpose in caps:
         limiting = [one for one in here if one.profile.purpose is purpose and (of_station or one.evse_id)]
@@ -159,6 +161,11 @@ def evse_layers(
             of_all = group[0].source is not None and group[0].evse_id == 0  # the station's own, and of no transaction
             layers.append(leading_pieces(_by_stack(group), window, None if of_all else transaction, supply, options))
     return layers
+
+
+def _taken_over(one: InstalledProfile, transaction: Transaction, options: OracleOptions) -> bool:
+    late = one.received is not None and one.received > transaction.start
+    return options.default_taken_over == "at_once" or not late
 
 
 def station_caps(

@@ -91,6 +91,9 @@ async def open_emulated_rig(
 def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     """Return the rig as plain data: all that crosses to the emulator."""
     assert rig.emulator is not None
+    for station in rig.station:
+        if station.features.default_taken_over != "at_once":
+            raise RigError(f"{station.id}: default_taken_over: the emulated station takes a TxDefaultProfile over at once")
     emulator = rig.emulator.model_dump(exclude={"contactor", "meter_errors"})
     seeing = {evse.meter for station in rig.station for evse in station.evse}
     metered = {meter.line for meter in rig.meters.values() if isinstance(meter, BusMeter)}
@@ -105,7 +108,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
                     {"id": evse.id, "max_current_a": evse.max_current_a, "meter": evse.meter, "phases": list(evse.phases)}
                     for evse in station.evse
                 ],
-                "features": station.features.model_dump(),
+                "features": station.features.model_dump(exclude={"default_taken_over"}),
                 "max_current_a": station.max_current_a,
             }
             for station in rig.station

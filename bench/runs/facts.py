@@ -105,7 +105,7 @@ def _accuracy(data: Mapping[str, Any] | None, percent: str, resolution: str) -> 
 
 def readings(features: Mapping[str, Any]) -> OracleOptions:
     """Return how a station reads the specification; journals of older runs say nothing of it."""
-    named = {name: features.get(name) for name in ("local_limit", "relative_anchor")}
+    named = {name: features.get(name) for name in ("local_limit", "relative_anchor", "default_taken_over")}
     return options_of(features.get("preset", ""), **named)
 
 

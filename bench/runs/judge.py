@@ -19,6 +19,7 @@ from bench.runs.checks.traceability import judge_traceability
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
+from bench.runs.readings import read
 from bench.runs.scene import Scene
 
 JUDGE_VERSION: Final = "2"
@@ -61,8 +62,8 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     trace = next(one for one in here if one.facts.evse_id == evse_id)
     caps = caps_over_run(facts, trace.facts, histories[station])
     scene = Scene(facts, station, histories[station], {0: caps} | {one.facts.evse_id: one.limits for one in here})
-    case = Case(scene, trace.facts, trace.limits, caps)
-    return [CHECKS[name](case) for name in facts.scenario["checks"]]
+    found = read(Case(scene, trace.facts, trace.limits, caps))
+    return [found.told(CHECKS[name](found.case)) for name in facts.scenario["checks"]]
 
 
 def _worst(checks: Sequence[CheckResult]) -> Verdict:
@@ -85,7 +86,7 @@ def _run_verdict(facts: RunFacts, state: RunState, checks: tuple[CheckResult, ..
         return RunVerdict(JUDGE_VERSION, state, Verdict.NOT_APPLICABLE, facts.not_applicable, checks)
     if facts.end_reason and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS):
         verdict = Verdict.INCONCLUSIVE  # what was left out was not shown
-    leading = sorted((check for check in checks if check.verdict is verdict), key=lambda check: check.check != "power")
+    leading = RunVerdict(JUDGE_VERSION, state, verdict, "", checks).leading
     headline = leading[0].headline if leading else "the rest was not shown" if checks else "nothing was judged"
     if facts.end_reason and verdict is not Verdict.PASS:
         headline = f"{headline}; {facts.end_reason}" if verdict is Verdict.FAIL else f"{facts.end_reason}; {headline}"

@@ -40,6 +40,8 @@ class TargetFeatures(Settings):
     """The EVSE's own limit in a composite schedule: only where no profile limits, or on top of each profile."""
     relative_anchor: Literal["transaction_start", "power_path_closed", "received"] = "transaction_start"
     """From when a Relative profile counts (K01.FR.42 recommends PowerPathClosed)."""
+    default_taken_over: Literal["at_once", "next_transaction"] = "at_once"
+    """A TxDefaultProfile that comes during a transaction counts for that one, or for the next only."""
     preset: str = ""
     """A well-known stack whose readings stand in for those of the specification, libocpp; empty or text: the specification's."""
     product_tolerance_a: float = Field(default=0, ge=0)

@@ -11,6 +11,8 @@ Profiles and limits of the station (`now` is a `limiter.Situation`, profiles are
         the profiles or None, `max_a` the EVSE's own maximum, `amps` what a sound station would apply.
     lines(evse_id, phases, lines) -> lines
         Then, which of the EVSE's `phases` phases it charges on: a tuple of 0 to 2.
+    switch_pause(seconds) -> seconds
+        When phases are switched: how long nothing is offered.
     share(total_a, wanted_a, given_a) -> given_a
         When EVSEs share the station's limit: what each would offer alone, and what it is given, in A per phase.
 
@@ -74,10 +76,12 @@ parameters by name and raises ValueError on a wrong one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from firmware_sim.faults.answers import ANSWER_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
+from firmware_sim.faults.habits import HABIT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.metering import METERING_FAULTS
 from firmware_sim.faults.reading import READING_FAULTS
@@ -85,7 +89,9 @@ from firmware_sim.faults.serial_meters import SERIAL_METER_FAULTS
 
 FAULTS: Final[dict[str, Any]] = {
     one.ID: one
-    for group in (LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS)
+    for group in (
+        LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS,
+    )
     for one in group
 }
 
@@ -117,7 +123,8 @@ class FaultSeam:
         """Seed one fault. Raises ValueError on an unknown id or a wrong parameter."""
         fault = FAULTS.get(fault_id)
         if fault is None:
-            raise ValueError(f"unknown fault {fault_id!r}; known: {', '.join(sorted(FAULTS))}")
+            near = get_close_matches(fault_id, FAULTS, n=3) or sorted(FAULTS)
+            raise ValueError(f"unknown fault {fault_id!r}; known: {', '.join(near)}")
         known: Mapping[str, str] = fault.PARAMS
         if wrong := [key for key in params if key not in known] + [key for key in known if key not in params]:
             raise ValueError(f"{fault_id}: params must be exactly {', '.join(known)}; wrong or missing: {', '.join(wrong)}")

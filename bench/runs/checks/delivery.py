@@ -59,7 +59,8 @@ def judge_delivery(case: Case) -> CheckResult:
         return _nothing(title, "the EV never demonstrably wanted more than it had for long enough")
     short = _longest_short(looks)
     worst = min(looks, key=lambda one: one.share)
-    measured = (Measurement("delivered_share", round(worst.share, 3), "", "lowest share of what was allowed and wanted", (worst.sample.seq,)),)
+    what = "lowest share of what was allowed and wanted"
+    measured = (Measurement("delivered_share", round(worst.share, 3), "", what, (worst.sample.seq,)),)
     if short is None:
         text = f"demand was proven at {len(looks)} readings, and the offer was never below {SHARE:.0%} of what was due"
         return CheckResult(CHECK, title, Verdict.PASS, (text,), measurements=measured)
@@ -72,7 +73,8 @@ def judge_delivery(case: Case) -> CheckResult:
     )
     refs = tuple(dict.fromkeys((first.sample.seq, lowest.sample.seq, last.sample.seq, lowest.pilot_seq)))
     return CheckResult(
-        CHECK, title, Verdict.FAIL, (reason,), (Layer.STATION,), FaultClass.UNDER_DELIVERY, "", "installed/physical", refs, measured
+        CHECK, title, Verdict.FAIL, (reason,), (Layer.STATION,), FaultClass.UNDER_DELIVERY, "", "installed/physical", refs,
+        measured,
     )  # fmt: skip
 
 
@@ -158,7 +160,8 @@ def _shared(case: Case, at: float) -> bool:
     if case.caps.between(at, at) == [None]:
         return False
     others = [one for one in case.scene.evses if one.evse_id != case.evse.evse_id]
-    return any(span.begun <= at and (span.ended is None or at - RISE_S < span.ended) for one in others for span in one.transactions)
+    spans = [span for one in others for span in one.transactions]
+    return any(span.begun <= at and (span.ended is None or at - RISE_S < span.ended) for span in spans)
 
 
 def _disturbances(case: Case) -> list[float]:
