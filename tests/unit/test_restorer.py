@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from bench.domain.documents import Kind
-from bench.rig.restore import stop_transactions
 from bench.runs.restore import Restorer
 from bench.runs.snapshot import FLOOR_PROFILE_ID, Snapshot
+from bench.runs.transactions import stop_transactions
 from tests.stations import attached, new_csms
 from tests.support import FakeClock, MemoryJournal
 
@@ -46,12 +46,12 @@ async def test_what_may_still_run_is_told(clock: FakeClock, journal: MemoryJourn
     """Accepted and then no end, or no answer: it may still run; Rejected: the station knows no such transaction."""
     csms = new_csms(clock, journal)
     async with attached(csms) as station:
-        stopping = asyncio.create_task(stop_transactions(csms, "CS-1", ["T"], lambda line: None))
+        stopping = asyncio.create_task(stop_transactions(csms, "CS-1", ["T"]))
         _, number, action, _ = await station.hear()
         assert action == "RequestStopTransaction"
         if status:
             station.say(3, number, {"status": status})
-        assert await stopping == going_on
+        assert (await stopping).going_on == going_on
     await csms.close()
 
 
