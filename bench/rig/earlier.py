@@ -69,7 +69,7 @@ def left_running(rig: RigSettings, station: str, out: Path, journal: Journal) ->
     if rig.emulator is not None:  # its stations live within a run only
         return {}
     own = out.resolve()
-    folders = {one.resolve(): one for one in (RUNS, out.parent)}.values()
+    folders = {one.resolve(): one for one in (out.parent, RUNS)}.values()
     row = [one for runs in folders for one in _row(rig.name, station, runs, own, journal)]
     found: dict[str, Path] = {}
     for run, calls in sorted(row, key=lambda one: one[0].began):

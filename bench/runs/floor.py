@@ -140,5 +140,3 @@ def needs_contactor(station: str, why: str) -> RigError:
         f"{station}: {why}; without the floor nothing keeps its power down when the bench is gone, so this rig needs a contactor "
         "that the bench can open: an actuator with the role power_switch"
     )
-
-
