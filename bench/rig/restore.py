@@ -177,7 +177,7 @@ async def _restore_one(
     await csms.wait_until(lambda: state.booted is not None, BOOT_S)
     opened = await _open_contactor(order, station, journal, announce)
     running = list(dict.fromkeys([*debt.transactions, *(one.transaction_id for one in state.transactions.values())]))
-    stopped = await stop_transactions(csms, station, running, timeout_s=None)
+    stopped = await stop_transactions(csms, station, running)
     for identity, answer in stopped.answers.items():
         announce(f"  stopped transaction {identity}: {answer}")
     if stopped.going_on and not opened:  # a limit that is given back now could let more power flow

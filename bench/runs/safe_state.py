@@ -175,7 +175,7 @@ class SafeState:
         return [one.transaction_id for one in state.transactions.values() if one.ended is None]
 
     async def _stop_transactions(self) -> dict[str, Any]:
-        stopped = await stop_transactions(self._bench.csms, self.station, self._running())
+        stopped = await stop_transactions(self._bench.csms, self.station, self._running(), in_haste=True)
         return {"ok": not stopped.going_on, "stopped": stopped.answers}
 
     async def _load_off(self) -> dict[str, Any]:

@@ -55,11 +55,12 @@ def _identity(told: object) -> str:
     return identity if isinstance(identity, str) and len(identity) <= _LONGEST_ID else ""
 
 
-async def stop_transactions(csms: Csms, station: str, running: Sequence[str], timeout_s: float | None = CALL_S) -> Stopped:
-    """Ask a station to stop transactions, and wait for the end of those that it says it stops.
+async def stop_transactions(csms: Csms, station: str, running: Sequence[str], *, in_haste: bool = False) -> Stopped:
+    """Ask a station to stop transactions, and wait for their ends.
 
-    Rejected says that it knows no such transaction (F03.FR.08), and that is as good; but not of one that it tells of itself.
-    Args: timeout_s: of each call; None for that of the rig file.
+    Rejected says that it knows no such transaction (F03.FR.08), and that is as good; but of one that it tells of itself, such as
+    from before it was offline, the end has to come as well.
+    Args: in_haste: power flows: an answer has 5 s, and no end is waited for that was not promised.
     """
     known, stopped = csms.stations[station].transactions, Stopped()
 
@@ -70,12 +71,14 @@ async def stop_transactions(csms: Csms, station: str, running: Sequence[str], ti
         if over(identity):
             continue
         try:
-            told = await csms.call(station, "RequestStopTransaction", {"transactionId": identity}, timeout_s=timeout_s)
+            request, timeout_s = {"transactionId": identity}, CALL_S if in_haste else None
+            told = await csms.call(station, "RequestStopTransaction", request, timeout_s=timeout_s)
             stopped.answers[identity] = str(told["status"])
         except StationError as error:
             stopped.answers[identity] = str(error)
-    accepted = [identity for identity, answer in stopped.answers.items() if answer == "Accepted"]
-    await csms.wait_until(lambda: all(over(one) for one in accepted), END_S)
+    due = [one for one, answer in stopped.answers.items() if answer == "Accepted"]
+    due += [one for one, answer in stopped.answers.items() if answer == "Rejected" and one in known and not in_haste]
+    await csms.wait_until(lambda: all(over(one) for one in due), END_S)
     for identity, answer in stopped.answers.items():
         gone = answer == "Rejected" and identity not in known
         stopped.going_on += [] if gone or over(identity) else [identity]

@@ -181,7 +181,7 @@ def test_a_floor_that_comes_back_has_to_be_shown_again(tmp_path: Path, shown: di
         call = csms.call
 
         async def hiding(station: str, action: str, payload: Any, **more: Any) -> dict[str, Any]:
-            answer = await call(station, action, payload, **more)
+            answer: dict[str, Any] = await call(station, action, payload, **more)
             if action != "GetCompositeSchedule":
                 return answer
             if shown is None:
@@ -263,5 +263,3 @@ def test_another_evse_counts_too(tmp_path: Path) -> None:
 
     outcome = drive(order(tmp_path / "run", contactor=True, max_power_w=3000), body)
     assert "meter evse2 reads" in outcome.judgement.verdict.headline
-
-

@@ -99,7 +99,7 @@ class Charging:
                 answering.cancel()
                 with suppress(asyncio.CancelledError):
                     await answering
-        await self.csms.close()
+                await self.csms.close()
 
 
 @pytest.mark.virtual
@@ -166,8 +166,7 @@ def begun(folder: Path, *identities: Any, **more: Any) -> None:
 def looked(folder: Path, day: int, station: str = CS) -> None:
     """Write a run that has seen to what was left, and armed."""
     with run_of(folder, day=day) as journal:
-        read_back = {"earlier_transactions": {}}
-        data = {"station": station, "action": "arm", "ok": True, "read_back": read_back, "stop": False}
+        data = {"station": station, "action": "arm", "ok": True, "read_back": {"earlier_transactions": {}}, "stop": False}
         journal.write(Kind.SAFE_STATE, data)
 
 
