@@ -20,6 +20,8 @@ SAFE_POWER_W: Final = 50.0
 _PATIENCE_S: Final = 15.0
 _TOLD_S: Final = 3.0
 """How long a station may take to tell a transaction that it was asked for."""
+_GONE_S: Final = 5.0
+"""How long after the end of a transaction its EV may still take what it was offered (IEC 61851-1: it has 3 s to end that)."""
 _SWITCHED_S: Final = 3.0
 """How long a meter may take to show that a contactor is open."""
 _LOOKED: Final = "earlier_transactions"
@@ -93,6 +95,8 @@ class SafeState:
             self._write("stop what runs", not going_on, read_back, stop=False)
         if going_on:
             raise self._may_go_on(going_on[0], stopped)
+        if "Accepted" in stopped.answers.values():
+            await self._bench.clock.sleep(_GONE_S)
         return stopped
 
     def _may_go_on(self, identity: str, stopped: Stopped) -> RigError:

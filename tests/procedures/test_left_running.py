@@ -54,6 +54,7 @@ class Charging:
 
     def __init__(self, clock: FakeClock, journal: MemoryJournal, **answers: str) -> None:
         self.told: list[str] = []
+        self.clock, self.switched_s = clock, 0.0
         self.answers: Answers = {"TriggerMessage": "CALLERROR", "ClearChargingProfile": "Unknown"} | answers
         self.csms = new_csms(clock, journal)
         guard = LocalGuard({CS: self}, {})
@@ -65,6 +66,7 @@ class Charging:
     async def switch(self, closed: bool) -> None:
         """Be the contactor."""
         self.told.append("close" if closed else "open")
+        self.switched_s = self.clock.monotonic()
 
     async def is_closed(self) -> bool | None:
         """Read back."""
@@ -115,6 +117,7 @@ async def test_it_is_stopped_before_the_contactor_closes(
     assert station.told.index("RequestStopTransaction") < station.told.index("close")
     found = next(one["read_back"] for one in journal.of(Kind.SAFE_STATE) if one["action"] == "stop what runs")
     assert found["stopped"] == {TX: "Accepted" if stop == "Ended" else stop}
+    assert station.switched_s == (5 if stop == "Ended" else 0)  # the EV still takes what it was offered for a while
 
 
 @pytest.mark.virtual
