@@ -13,6 +13,7 @@ from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, Guard, IdSource, Journal, PowerSwitch, RigControl, Witness
 from bench.rig.actuators import open_actuators, open_held
+from bench.rig.earlier import left_running
 from bench.rig.meters import open_meters
 from bench.rig.seeding import origin
 from bench.runs.bench import Bench
@@ -29,6 +30,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
     Raises: RigError, SettingsError, UsageError.
     """
     rig, scenario = order.rig, order.scenario
+    left = left_running(rig, under_test(rig, scenario)[0].id, order.out, journal)
     host: dict[str, Any] = {}
     async with AsyncExitStack() as stack:
         csms = Csms(clock, journal, ids, rig)
@@ -79,8 +81,9 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
         for fault in order.seeded:
             await _seed(fault, controls, journal)
         yield Bench(
-            rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link, identities
-        )
+            rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link, identities,
+            left,
+        )  # fmt: skip
 
 
 async def _open_guard(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from bench import __version__
 from bench.adapters.clock import LoopClock, wall_now
@@ -22,16 +20,16 @@ from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.domain.documents import Document, Kind
 from bench.domain.exchange import paired_calls
-from bench.errors import EvidenceError, RigError, StationError, UsageError
+from bench.errors import EvidenceError, RigError, UsageError
+from bench.rig.earlier import RUNS, earlier_runs
 from bench.rig.files import new_folder
 from bench.runs.restore import Restored, Restorer
 from bench.runs.snapshot import Snapshot
+from bench.runs.transactions import still_open, stop_transactions
 from bench.settings.rig import RigSettings
 
 BOOT_S: Final = 2.0
 """A station that merely reconnects does not boot; one that boots must not be called before that."""
-END_S: Final = 15.0
-"""How long a transaction may take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class RestoreOrder:
     rig_path: Path
     out: Path
     """Folder of the restoration's own journal; must not exist or be empty."""
-    runs: Path = Path("runs")
+    runs: Path = RUNS
     """Where runs are looked for."""
     run: Path | None = None
     """One run's folder, instead of those that never came to their end."""
@@ -68,14 +66,12 @@ class Debt:
         for document in documents:
             if document.kind == Kind.SNAPSHOT:
                 self.snapshot.add(document.data)
-        for call in paired_calls(documents):
+        calls = paired_calls(documents)
+        self.transactions = still_open(calls, self.snapshot.station, self.transactions)
+        for call in calls:
             if call.station != self.snapshot.station:
                 continue
-            if call.action == "TransactionEvent" and call.from_station:
-                identity = call.request.get("transactionInfo", {}).get("transactionId")
-                self.transactions = [one for one in self.transactions if one != identity]
-                self.transactions += [identity] if identity and call.request.get("eventType") != "Ended" else []
-            elif call.action == "SetChargingProfile":
+            if call.action == "SetChargingProfile":
                 identity = call.request.get("chargingProfile", {}).get("id")
                 self.own_ids |= {identity} if isinstance(identity, int) else set()
             elif call.action == "ChangeAvailability":
@@ -91,8 +87,8 @@ def find_debts(order: RestoreOrder) -> list[Debt]:
     """
     if order.run is not None:
         return [_debt_of(order.run, order.rig)]
-    begun = sorted(_begun(order), key=lambda one: one[0], reverse=True)
-    debts = (_debt_to(station.id, [folder for _, folder in begun]) for station in order.rig.station)
+    begun = [one.folder for one in earlier_runs(order.rig.name, order.runs) if not one.unread]
+    debts = (_debt_to(station.id, begun) for station in order.rig.station)
     return [debt for debt in debts if debt is not None]
 
 
@@ -109,17 +105,6 @@ def _debt_of(folder: Path, rig: RigSettings) -> Debt:
     if not debt.snapshot.taken:
         raise UsageError(f"--run {folder}: holds no snapshot: that run ended before it touched anything")
     return debt
-
-
-def _begun(order: RestoreOrder) -> list[tuple[str, Path]]:
-    """Return each run on this rig in real time with the moment of its begin, by the first line of its journal alone."""
-    found = []
-    for path in order.runs.glob("*/journal.jsonl") if order.runs.is_dir() else ():
-        with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
-            first = orjson.loads(file.readline())
-            if first["data"]["rig"]["name"] == order.rig.name and first["data"]["mode"] == "real":
-                found.append((first["t"], path.parent))
-    return found
 
 
 def _debt_to(station: str, newest_first: Sequence[Path]) -> Debt | None:
@@ -192,13 +177,16 @@ async def _restore_one(
     await csms.wait_until(lambda: state.booted is not None, BOOT_S)
     opened = await _open_contactor(order, station, journal, announce)
     running = list(dict.fromkeys([*debt.transactions, *(one.transaction_id for one in state.transactions.values())]))
-    going_on = await stop_transactions(csms, station, running, announce)
-    if going_on and not opened:  # a limit that is given back now could let more power flow
-        text = f"transaction {going_on[0]} may still run, and no contactor was opened, so nothing was restored"
+    stopped = await stop_transactions(csms, station, running)
+    for identity, answer in stopped.answers.items():
+        announce(f"  stopped transaction {identity}: {answer}")
+    if stopped.going_on and not opened:  # a limit that is given back now could let more power flow
+        text = f"transaction {stopped.going_on[0]} may still run, and no contactor was opened, so nothing was restored"
         raise RigError(f"{station}: {text}; stop it at the station, and restore again")
     restorer = Restorer(
         csms, clock, journal, debt.snapshot, own_ids=sorted(debt.own_ids), availability=sorted(debt.availability)
     )  # fmt: skip
+    restorer.result.differences += [f"transaction {one} may still run" for one in stopped.going_on]
     restored = await restorer.restore(order.within_s)
     for line in restored.actions:
         announce(f"  {line}")
@@ -206,34 +194,6 @@ async def _restore_one(
         announce(f"  differs: {line}")
     announce(f"{station}: {'as it was found' if restored.clean else 'NOT as it was found'}")
     return restored
-
-
-async def stop_transactions(
-    csms: Csms, station: str, running: Sequence[str], announce: Callable[[str], None]
-) -> list[str]:
-    """Stop what may still run, and return what may do so even then.
-
-    A station that knows no such transaction says Rejected, and that is as good.
-    """
-    transactions, going_on = csms.stations[station].transactions, list[str]()
-    for identity in running:
-        known = transactions.get(identity)
-        if known is not None and known.ended is not None:
-            continue
-        try:
-            answer = (await csms.call(station, "RequestStopTransaction", {"transactionId": identity}))["status"]
-        except StationError as error:
-            answer = str(error)
-        announce(f"  stopped transaction {identity}: {answer}")
-        over = answer == "Rejected"
-        if answer == "Accepted":
-            over = await csms.wait_until(lambda one=identity: _over(transactions.get(one)), END_S)  # type: ignore[misc]
-        going_on += [] if over else [identity]
-    return going_on
-
-
-def _over(transaction: Any) -> bool:
-    return transaction is not None and transaction.ended is not None
 
 
 async def _open_contactor(order: RestoreOrder, station: str, journal: JournalFile, announce: Callable[[str], None]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from bench.cso.csms import Csms
@@ -42,3 +43,5 @@ class Bench:
     """What can disturb the connections of stations; None where the rig file has no [link]."""
     identities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What METER_IDENTITY says, by the meter's name."""
+    left_running: Mapping[str, Path] = field(default_factory=dict)
+    """Transactions of the station under test that earlier runs saw begin and not end, with the folder of the run."""

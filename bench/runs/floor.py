@@ -68,11 +68,15 @@ async def send_floor(csms: Csms, station: StationSettings, level: int) -> tuple[
 
 
 async def arm_floor(csms: Csms, station: StationSettings, found: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Install the floor over every default that the station holds, see `install_floor`."""
+    return await install_floor(csms, station, floor_level(station, found))
+
+
+async def install_floor(csms: Csms, station: StationSettings, level: int) -> dict[str, Any]:
     """Install the floor and let the station show it for each EVSE; return what it showed and `ok`.
 
     Where it does not show it, the floor is taken away again. Raises StationError.
     """
-    level = floor_level(station, found)
     limit, unit, answers = await send_floor(csms, station, level)
     told: dict[str, Any] = {"ok": False, "answers": answers, "stack_level": level, "unit": unit, "limit": limit}
     if limit is None:
@@ -82,6 +86,11 @@ async def arm_floor(csms: Csms, station: StationSettings, found: Iterable[Mappin
     if not told["ok"]:
         await clear_profile(csms, station.id, FLOOR_PROFILE_ID)
     return told
+
+
+def not_shown(told: Mapping[str, Any]) -> str:
+    """Return in words what a station said of a floor that it does not show."""
+    return "; ".join(told["answers"]) + "".join(f"; EVSE {key} shows {one}" for key, one in told.get("shown", {}).items())
 
 
 async def _shown(csms: Csms, station: str, evse_id: int, unit: str) -> float | str:
@@ -132,5 +141,3 @@ def needs_contactor(station: str, why: str) -> RigError:
         f"{station}: {why}; without the floor nothing keeps its power down when the bench is gone, so this rig needs a contactor "
         "that the bench can open: an actuator with the role power_switch"
     )
-
-

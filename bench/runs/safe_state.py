@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
-from bench.domain.documents import Kind
+from bench.domain.documents import Document, Kind
 from bench.errors import CallRejectedError, EvidenceError, RigError, StationError
 from bench.runs.bench import Bench
-from bench.runs.floor import CALL_S, arm_floor, needs_contactor, send_floor
+from bench.runs.floor import CALL_S, arm_floor, install_floor, needs_contactor, not_shown, send_floor
 from bench.runs.snapshot import FLOOR_PROFILE_ID, clear_profile
+from bench.runs.transactions import Stopped, stop_transactions
 
 SAFE_POWER_W: Final = 50.0
 """Below this an EVSE counts as off."""
 _PATIENCE_S: Final = 15.0
 _TOLD_S: Final = 3.0
 """How long a station may take to tell a transaction that it was asked for."""
+_GONE_S: Final = 5.0
+"""How long after the end of a transaction its EV may still take what it was offered (IEC 61851-1: it has 3 s to end that)."""
 _SWITCHED_S: Final = 3.0
 """How long a meter may take to show that a contactor is open."""
+_LOOKED: Final = "earlier_transactions"
+"""What the document of an arming tells of those that were stopped; {}: there were none."""
+
+
+def has_looked(documents: Iterable[Document], station: str) -> bool:
+    """Say whether a run, by its journal, has seen to what earlier ones had left running: it arms a station only then."""
+    return any(
+        one.kind == Kind.SAFE_STATE and one.data["action"] == "arm" and one.data["station"] == station
+        and _LOOKED in one.data["read_back"] for one in documents
+    )  # fmt: skip
 
 
 class SafeState:
@@ -42,7 +56,7 @@ class SafeState:
         the contactor does not act, or where there is neither a contactor nor a floor.
         """
         csms = self._bench.csms
-        await self._end_what_runs()
+        earlier = await self._end_what_runs()
         answer = await clear_profile(csms, self.station, FLOOR_PROFILE_ID)
         found = None
         with suppress(CallRejectedError):  # what the station holds already counts; one that cannot say holds nothing known
@@ -53,16 +67,16 @@ class SafeState:
         elif switch is None:
             self._write("no floor and no contactor", True, {"by": "safety.floor = false in the rig file"}, stop=False)
         self.armed = True
-        self._write("arm", True, {"floor_cleared": answer, "contactor": switch is not None}, stop=False)
+        self._write("arm", True, {"floor_cleared": answer, "contactor": switch is not None, _LOOKED: earlier.answers}, stop=False)
         if switch is not None:
             await switch.switch(True)
             self._write("close contactor", True, {"closed": await switch.is_closed()}, stop=False)
 
-    async def _end_what_runs(self) -> None:
+    async def _end_what_runs(self) -> Stopped:
         """Stop what a run that died has left charging: it would go on under its old profile when the contactor closes.
 
-        A station is asked to tell its transactions (F06), since it told them to a bench that is gone. Raises: RigError where one
-        does not stop; StationError where the station does not answer.
+        Those are the transactions that its journal names, and those that the station tells when it is asked for them (F06).
+        Raises: RigError where one may go on; StationError where the station does not answer.
         """
         csms, asked = self._bench.csms, False
         for evse in self._settings.evse if self._bench.settings.emulator is None else ():
@@ -72,17 +86,28 @@ class SafeState:
                 asked = asked or answer["status"] == "Accepted"
         if asked:
             await csms.wait_until(lambda: bool(self._running()), _TOLD_S)
-        if not self._running():
-            return
-        done = await self._stop_transactions()
-        ok = bool(done.pop("ok")) and not self._running()
-        self._write("stop what runs", ok, done, stop=False)
-        if not ok:
-            running = ", ".join(self._running())
-            raise RigError(
-                f"{self.station}: transaction {running} of an earlier run goes on and does not stop, so nothing was switched on; "
-                "stop it at the station, then `bench restore` gives it back what it held"
-            )
+        left = self._bench.left_running
+        running = list(dict.fromkeys([*left, *self._running()]))
+        stopped = await stop_transactions(csms, self.station, running)
+        going_on = list(dict.fromkeys([*stopped.going_on, *self._running()]))
+        if running or going_on:
+            read_back = {"stopped": stopped.answers, "going_on": going_on, "seen_by": {one: str(left[one]) for one in left}}
+            self._write("stop what runs", not going_on, read_back, stop=False)
+        if going_on:
+            raise self._may_go_on(going_on[0], stopped)
+        if "Accepted" in stopped.answers.values():
+            await self._bench.clock.sleep(_GONE_S)
+        return stopped
+
+    def _may_go_on(self, identity: str, stopped: Stopped) -> RigError:
+        folder = self._bench.left_running.get(identity)
+        seen = "" if folder is None else f" (seen by {folder})"
+        where = "" if folder is None or folder.parent == Path("runs") else f" --run {folder}"
+        answer, restore = stopped.answers.get(identity, "not sent"), f"`bench restore {self._bench.settings.name}{where}`"
+        return RigError(
+            f"{self.station}: transaction {identity} of an earlier run{seen} may still go on (RequestStopTransaction: {answer}, "
+            f"and no end was seen), so nothing was switched on; stop it at the station, then {restore} gives back what it held"
+        )
 
     async def floor_after_boot(self) -> None:
         """See that the floor outlived a boot of the station, else install it again. Raises RigError where it cannot be shown."""
@@ -93,11 +118,11 @@ class SafeState:
             found = await self._bench.csms.installed_profiles(self.station)
         if found is not None and any(one["profile"]["id"] == FLOOR_PROFILE_ID for one in found):
             return
-        limit, unit, answers = await send_floor(self._bench.csms, self._settings, self.floor_level)
-        told = {"why": "gone after a boot", "limit": limit, "unit": unit, "answers": answers}
-        self._write("floor", limit is not None, told, stop=False)
-        if limit is None:
-            raise needs_contactor(self.station, f"the floor of 0 A is gone after a boot ({'; '.join(answers)})")
+        told = await install_floor(self._bench.csms, self._settings, self.floor_level)
+        ok = bool(told.pop("ok"))
+        self._write("floor", ok, {"why": "gone after a boot", **told}, stop=False)
+        if not ok:
+            raise needs_contactor(self.station, f"the floor of 0 A is gone after a boot ({not_shown(told)})")
 
     async def _arm_floor(self, found: list[dict[str, Any]] | None, tests_defaults: bool, *, alone: bool) -> None:
         """Install the floor and let the station show it. Raises RigError where it has to hold alone and is not shown."""
@@ -118,8 +143,7 @@ class SafeState:
         if ok:
             self.floor_level = told["stack_level"]
         elif alone:
-            said = "; ".join(told["answers"]) + "".join(f"; EVSE {key} shows {one}" for key, one in told.get("shown", {}).items())
-            raise needs_contactor(self.station, f"the floor of 0 A cannot be shown ({said})")
+            raise needs_contactor(self.station, f"the floor of 0 A cannot be shown ({not_shown(told)})")
 
     async def enter(self, *, aborted: bool) -> bool:
         """Stop everything; each action is tried, whatever became of the one before.
@@ -155,20 +179,8 @@ class SafeState:
         return [one.transaction_id for one in state.transactions.values() if one.ended is None]
 
     async def _stop_transactions(self) -> dict[str, Any]:
-        state, running = self._bench.csms.stations[self.station], self._running()
-        answers = {}
-        for identity in running:
-            request = {"transactionId": identity}
-            try:
-                answer = await self._bench.csms.call(self.station, "RequestStopTransaction", request, timeout_s=CALL_S)
-                answers[identity] = str(answer["status"])
-            except StationError as error:
-                answers[identity] = str(error)
-        patience = _PATIENCE_S if "Accepted" in answers.values() else 0.0
-        ended = await self._bench.csms.wait_until(
-            lambda: all(state.transactions[identity].ended is not None for identity in running), patience
-        )
-        return {"ok": ended, "stopped": answers}
+        stopped = await stop_transactions(self._bench.csms, self.station, self._running(), in_haste=True)
+        return {"ok": not stopped.going_on, "stopped": stopped.answers}
 
     async def _load_off(self) -> dict[str, Any]:
         load = self._bench.guard.loads[self.station]

@@ -48,7 +48,8 @@ class ModbusRelay(_Actuator):
     watchdog_value: int = Field(default=20, ge=0, le=0xFFFF)
     """As the relay wants it, such as tenths of a second."""
     watchdog_s: float | None = Field(default=None, gt=0, le=60)
-    """After so long a silence the relay opens by itself; absent: it has no watchdog."""
+    """After so long a silence the relay opens by itself; absent: it has no watchdog. At most 3 where nobody is at the rig
+    (`safety.unattended`)."""
     contact_limit: float | None = Field(default=None, ge=0)
     """With the role external_limit: the limit that a closed contact stands for."""
     contact_unit: Literal["A", "W"] = "A"

@@ -249,7 +249,16 @@ class RigSettings(Settings):
                     f"actuators.{name}: after the last heartbeat its contactor may open after {takes_s:g} s, which is more than "
                     f"{OPEN_WITHIN_S:g} s: lower timeout_s and drain_s of its line, such as 0.3 each, or safety.heartbeat_s"
                 )
-        watched = {one.station or first for one in self.actuators.values() if isinstance(one, ModbusRelay) and one.watchdog_s}
+        watched = set[str]()
+        for name, one in self.actuators.items():
+            if not isinstance(one, ModbusRelay) or "power_switch" not in one.roles or one.watchdog_s is None:
+                continue
+            watched.add(one.station or first)
+            if self.safety.unattended and self.emulator is None and one.watchdog_s > OPEN_WITHIN_S:
+                raise ValueError(
+                    f"actuators.{name}.watchdog_s = {one.watchdog_s:g}: must be at most {OPEN_WITHIN_S:g} with "
+                    "safety.unattended: where bench and guard are both gone, only this watchdog opens the contactor"
+                )
         for station in self.station:
             if self.safety.unattended and self.emulator is None and station.id not in watched:
                 raise ValueError(

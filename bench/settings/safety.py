@@ -26,7 +26,7 @@ class SafetySettings(Settings):
     heartbeat_s: float = Field(default=2.0, ge=0.5, le=2.5)
     """After so long a silence of the bench the guard opens the contactor."""
     unattended: bool = False
-    """Nobody is at the rig: each station then needs a relay with a communication watchdog of its own."""
+    """Nobody is at the rig: each station then needs a relay with a communication watchdog of its own, of 3 s at most."""
 
     @model_validator(mode="after")
     def _falls_to_a_floor(self) -> SafetySettings:

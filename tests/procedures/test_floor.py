@@ -172,6 +172,34 @@ def test_a_floor_that_a_boot_took_away_is_installed_again(tmp_path: Path) -> Non
     assert (len(told), told[-1]["why"], told[-1]["limit"]) == (2, "gone after a boot", 0.0)
 
 
+@pytest.mark.parametrize("shown", [{"status": "Rejected"}, None])
+def test_a_floor_that_comes_back_has_to_be_shown_again(tmp_path: Path, shown: dict[str, Any] | None) -> None:
+    """Accepted after a boot, and then not in the composite schedule, or in one of another limit: the run ends there, in ERROR."""
+
+    async def body(procedure: Procedure) -> None:
+        csms: Any = procedure.bench.csms
+        call = csms.call
+
+        async def hiding(station: str, action: str, payload: Any, **more: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = await call(station, action, payload, **more)
+            if action != "GetCompositeSchedule":
+                return answer
+            if shown is None:
+                answer["schedule"]["chargingSchedulePeriod"].append({"startPeriod": 60, "limit": 16.0})
+            return shown or answer
+
+        csms.call = hiding
+        await procedure.reset()
+        await procedure.wait(60)
+
+    fault = Fault(id="station.forgets-on-reboot", params={})
+    outcome = drive(replace(order(tmp_path / "run"), fault=fault), body)
+    assert outcome.judgement.verdict.state is RunState.ERROR
+    assert "is gone after a boot" in outcome.judgement.verdict.headline
+    told = [one for one in safe(outcome) if one["action"] == "floor"][-1]
+    assert (told["ok"], set(told["read_back"]["shown"])) == (False, {"1", "2"})
+
+
 def test_the_load_is_off_before_the_contactor_opens(tmp_path: Path) -> None:
     """A soft stop: load off and read back, then the contactor."""
     told: list[float] = []
@@ -235,5 +263,3 @@ def test_another_evse_counts_too(tmp_path: Path) -> None:
 
     outcome = drive(order(tmp_path / "run", contactor=True, max_power_w=3000), body)
     assert "meter evse2 reads" in outcome.judgement.verdict.headline
-
-

@@ -206,6 +206,8 @@ RIG = {"schema": 1, "name": "lab", "station": [{"id": "CS-1", "evse": [{"id": 1}
 LINES = {"supply": {"kind": "modbus-tcp", "port": 502}}
 SERIAL = {"kind": "serial", "port": "/dev/serial/by-id/usb-a"}
 RELAY = {"kind": "modbus-relay", "line": "supply"}
+LIMIT = RELAY | {"coil": 1, "roles": ["external_limit"], "contact_limit": 10}
+UNATTENDED = {"safety": {"unattended": True}, "lines": LINES}
 
 
 @pytest.mark.parametrize(
@@ -213,6 +215,8 @@ RELAY = {"kind": "modbus-relay", "line": "supply"}
     [
         ({"safety": {"unattended": True}}, "needs an actuator with the role power_switch and watchdog_s"),
         ({"safety": {"unattended": True}, "lines": LINES, "actuators": {"main": RELAY}}, "watchdog_s"),
+        (UNATTENDED | {"actuators": {"main": RELAY | {"watchdog_s": 3.1}}}, r"main\.watchdog_s = 3\.1: must be at most 3"),
+        (UNATTENDED | {"actuators": {"main": RELAY, "limit": LIMIT | {"watchdog_s": 2}}}, "with the role power_switch"),
         ({"safety": {"dead_man_s": 30, "floor": False}}, "dead_man_s needs the floor"),
         ({"safety": {"unattended": True, "floor": False}}, "needs somebody at the rig"),
         ({"safety": {"floor": False}}, "somebody has to stand by"),

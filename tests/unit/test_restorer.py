@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from bench.domain.documents import Kind
-from bench.rig.restore import stop_transactions
 from bench.runs.restore import Restorer
 from bench.runs.snapshot import FLOOR_PROFILE_ID, Snapshot
+from bench.runs.transactions import END_S, stop_transactions
 from tests.stations import attached, new_csms
 from tests.support import FakeClock, MemoryJournal
 
@@ -46,12 +46,34 @@ async def test_what_may_still_run_is_told(clock: FakeClock, journal: MemoryJourn
     """Accepted and then no end, or no answer: it may still run; Rejected: the station knows no such transaction."""
     csms = new_csms(clock, journal)
     async with attached(csms) as station:
-        stopping = asyncio.create_task(stop_transactions(csms, "CS-1", ["T"], lambda line: None))
+        stopping = asyncio.create_task(stop_transactions(csms, "CS-1", ["T"]))
         _, number, action, _ = await station.hear()
         assert action == "RequestStopTransaction"
         if status:
             station.say(3, number, {"status": status})
-        assert await stopping == going_on
+        assert (await stopping).going_on == going_on
+    await csms.close()
+
+
+@pytest.mark.virtual
+@pytest.mark.parametrize(("ends", "in_haste"), [(True, False), (False, False), (False, True)])
+async def test_what_a_station_tells_of_itself_has_to_end(
+    clock: FakeClock, journal: MemoryJournal, ends: bool, in_haste: bool
+) -> None:
+    """Rejected is not enough there; its end may come late, as after a time offline, and is not waited for in haste."""
+    csms = new_csms(clock, journal)
+    info = {"transactionInfo": {"transactionId": "T"}, "triggerReason": "Trigger"}
+    event = {"timestamp": "2026-01-15T00:00:00Z", "seqNo": 1, **info}
+    begin = asyncio.get_running_loop().time()
+    async with attached(csms) as station:
+        await station.ask("TransactionEvent", {**event, "eventType": "Updated"})
+        stopping = asyncio.create_task(stop_transactions(csms, "CS-1", ["T"], in_haste=in_haste))
+        station.say(3, (await station.hear())[1], {"status": "Rejected"})
+        if ends:
+            await asyncio.sleep(10)
+            await station.ask("TransactionEvent", {**event, "eventType": "Ended", "seqNo": 2})
+        assert (await stopping).going_on == ([] if ends else ["T"])
+    assert asyncio.get_running_loop().time() - begin == pytest.approx(10 if ends else 0 if in_haste else END_S, abs=0.1)
     await csms.close()
 
 
