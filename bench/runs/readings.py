@@ -58,8 +58,9 @@ class Read:
 def read(case: Case) -> Read:
     """Return the case as it is declared, or under the first other reading that plug and report both fit.
 
-    Source: K01.FR.42 recommends, and does not demand, from when a Relative profile counts; nothing says whether a
-    TxDefaultProfile that comes during a transaction is for that one.
+    Source: K01.FR.42 recommends, and does not demand, from when a Relative profile counts. K01.FR.32 demands that a
+    TxDefaultProfile counts for the transaction that runs, which many stations do not: the check `conduct` convicts them, and the
+    others leave it undecided.
     """
     if not ({"power", "composite"} & set(case.scenario["checks"])):
         return Read(case)

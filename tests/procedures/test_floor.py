@@ -193,7 +193,7 @@ def test_a_floor_that_comes_back_has_to_be_shown_again(tmp_path: Path, shown: di
         await procedure.wait(60)
 
     fault = Fault(id="station.forgets-on-reboot", params={})
-    outcome = drive(replace(order(tmp_path / "run"), fault=fault), body)
+    outcome = drive(replace(order(tmp_path / "run"), faults=(fault,)), body)
     assert outcome.judgement.verdict.state is RunState.ERROR
     assert "is gone after a boot" in outcome.judgement.verdict.headline
     told = [one for one in safe(outcome) if one["action"] == "floor"][-1]
