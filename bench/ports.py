@@ -254,6 +254,13 @@ class RigControl(Protocol):
         """
         ...
 
+    async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
+        """Draw a known current behind the EVSE's meter and past the EVSE, A per phase of it; zeros switch it off.
+
+        Raises: RigError where there is no such load.
+        """
+        ...
+
     async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
         """Let the ISO 15118 EV change its charging needs and ask for another schedule (K17); keys as in `vehicle`."""
         ...

@@ -104,6 +104,13 @@ class StationControl:
             raise ValueError("external_limit: the station is without supply")
         self._station.external.limit(limit, unit, source, periods)
 
+    async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
+        """Draw a known current behind the independent meters and past the EVSE, A per phase of the EVSE; zeros switch it off."""
+        plant = self._plant(evse_id)
+        if isinstance(amperes, str) or not isinstance(amperes, Sequence) or not 1 <= len(amperes) <= 3:
+            raise ValueError(f"amperes = {amperes!r}: must be one to three numbers")
+        plant.reference_load([_number("amperes", one, 0, 80) for one in amperes])
+
     async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
         """Let the ISO 15118 EV change its charging needs (`ev_needs.EvNeeds`) and ask for another schedule (K17)."""
         self._plant(evse_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
-from typing import TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypedDict
 
 from firmware_sim.clock import Clock
 from firmware_sim.ev_needs import EvNeeds
@@ -32,6 +32,14 @@ class EvData(TypedDict):
     soc_percent: float
 
 
+class Reference(NamedTuple):
+    """A known load from some moment on: A per phase, and the energy that it had taken by then."""
+
+    since: float
+    amps: tuple[float, float, float]
+    energy_wh: float
+
+
 class EvsePlant:
     """One EVSE's physics on a clock. Watchers are called, without arguments, after each change of state, duty or current."""
 
@@ -40,6 +48,7 @@ class EvsePlant:
         self.needs = EvNeeds()
         """What the EV says over ISO 15118."""
         self._watchers: list[Callable[[], None]] = []
+        self._reference: list[Reference] = [Reference(-math.inf, (0.0, 0.0, 0.0), 0.0)]
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -70,6 +79,27 @@ class EvsePlant:
     def truth(self, ago_s: float = 0.0) -> Truth:
         """Return what is, or was so many seconds ago, physically there."""
         return self._physics.truth(self._clock.monotonic() - ago_s)
+
+    def metered(self, ago_s: float = 0.0) -> Truth:
+        """Return what an independent meter sees: the EVSE, and the reference load beside it."""
+        truth, at = self.truth(ago_s), self._clock.monotonic() - ago_s
+        one = next(one for one in reversed(self._reference) if one.since <= at)
+        if len(self._reference) == 1:
+            return truth
+        amps, volts = one.amps, truth.voltage_v
+        power = sum(v * a for v, a in zip(volts, amps, strict=True))
+        hours = 0.0 if one.since == -math.inf else (at - one.since) / 3600
+        current = (truth.current_a[0] + amps[0], truth.current_a[1] + amps[1], truth.current_a[2] + amps[2])
+        return Truth(volts, current, truth.power_w + power, truth.energy_wh + one.energy_wh + power * hours)
+
+    def reference_load(self, amperes: Sequence[float]) -> None:
+        """Draw a known current past the EVSE, A on each of its phases."""
+        now, last = self._clock.monotonic(), self._reference[-1]
+        amps = (*amperes, 0.0, 0.0)[:3]
+        hours = 0.0 if last.since == -math.inf else (now - last.since) / 3600
+        power = sum(v * a for v, a in zip(self.truth().voltage_v, last.amps, strict=True))
+        energy = last.energy_wh + power * hours
+        self._reference.append(Reference(now, (amps[0], amps[1], amps[2]), energy))
 
     def charging(self) -> bool:
         """Tell whether the EV has asked for energy and the contactor is closed."""

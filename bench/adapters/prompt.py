@@ -156,6 +156,10 @@ class PromptControl:
             what = "release its limit" if limit is None else f"set a limit of {limit:g} {unit}"
         await self._ask(f"Let the external system ({source}) of {self._station} {what}")
 
+    async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
+        """A person is no known load. Raises RigError."""
+        raise RigError(f"EVSE {evse_id}: nobody can be asked for a known load; the rig file's [proof] names a record of one")
+
     async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
         """Ask for other charging needs of the EV."""
         listed = _listed(needs)

@@ -49,6 +49,17 @@ class RoutedControl:
         self._ev, self._limit, self._switch, self._load = ev, limit, switch, load
         self._cycles = cycles
 
+    async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
+        """Draw a known current behind the EVSE's meter."""
+        if self._default is not None:
+            await self._default.reference_load(evse_id, amperes)
+        elif self._load is None:
+            raise RigError(f"{self._station}: there is no known load: no actuator with the role load")
+        elif len(set(amperes)) > 1:
+            raise RigError(f"{self._station}: its load draws the same on all phases")
+        else:
+            await self._load.draw(amperes[0])
+
     async def plug(self, evse_id: int) -> None:
         """Connect the EV's cable."""
         await (self._ev or self._otherwise("plug", "ev")).plug(evse_id)

@@ -20,6 +20,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--key", type=Path, metavar="FILE.pub", help="public key of the laboratory that has to have signed it")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=verify)
+    command = commands.add_parser("baseline", help="show known loads to a rig's meters and keep the record")
+    command.add_argument("--rig", required=True, help="name of a rig in config/rigs, or a file")
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default: runs/TIME-baseline)")
+    command.set_defaults(func=baseline)
     command = commands.add_parser("key", help="make a laboratory's key for signing runs")
     command.add_argument("file", type=Path, help="file of the private key; the public one goes beside it as .pub")
     command.set_defaults(func=key)
@@ -75,6 +79,21 @@ def verify(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(verification.lines()))
     return 0 if verification.sound else 1
+
+
+def baseline(arguments: argparse.Namespace) -> int:
+    """Prove the meters; 1 where one is not proven."""
+    from bench.rig.files import find_rig, run_folder
+    from bench.rig.lease import leased
+    from bench.rig.proof import make_record
+
+    rig_path, rig = find_rig(arguments.rig)
+    with leased(rig, "bench baseline"):
+        record = make_record(rig, rig_path, arguments.out or run_folder("baseline"))
+    for line in record.lines:
+        print(line)
+    print(f"record: {record.file}")
+    return 0 if record.proven else 1
 
 
 def key(arguments: argparse.Namespace) -> int:

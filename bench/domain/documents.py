@@ -51,6 +51,10 @@ class Kind(StrEnum):
     """`meter`, `model`, `serial_number` (as the meter tells it), `certificate` (its number; empty where
     there is none or where the serial number voids it), `accuracy` in force (as in the rig file; None: not known), `reason`,
     `doubt` (what the report has to warn of; empty where the number on the certificate was found)."""
+    PROOF = "proof"
+    """What a meter showed of known loads: `station`, `evse`, `meter`, `by` (run or file), `made` (when), `load_percent` (largest
+    error of the load), `points` (each `at`, `set_a`, `requested`, `shown_a`, `voltage_v`, `power_w`, `energy_wh`), `failed`; of a
+    file also `sha256` and `max_age_days`."""
     LINK_FAULT = "link.fault"
     """`station` (under test), `mode` (how the relay before the CSMS disturbs all its connections), `seconds`, and `direction`,
     `delay_s`, `bytes_per_s` where the mode has them; `mode` none: it ended."""

@@ -155,6 +155,8 @@ class RunFacts:
     """How the station differs from the snapshot after the run."""
     job: dict[str, Any] | None = None
     """Who ordered the test of what; None where nobody said."""
+    proofs: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    """Number and content of the PROOF document by meter."""
     identities: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     """Number and content of the METER_IDENTITY document by meter."""
 

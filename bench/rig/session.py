@@ -12,7 +12,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,8 @@ from bench.ports import Guard, IdSource
 from bench.rig.compose import open_bench
 from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
+from bench.rig.proof import proof_records
+from bench.runs.baseline import lead_s, proof_wanted
 from bench.runs.facts import facts_of
 from bench.runs.floor import tests_defaults
 from bench.runs.hard_caps import refuse_above_caps
@@ -157,7 +159,10 @@ async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[Op
     """
     _check(order)
     folder = new_folder(order.out)
-    clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) if order.virtual else wall_now())
+    records = proof_records(order.rig, order.rig_path)
+    lead = timedelta(seconds=lead_s(order.rig, order.scenario) if order.virtual else 0)
+    clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) - lead if order.virtual else wall_now())
+    begins = clock.monotonic() + lead.total_seconds()
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
     key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
     host = host_facts(order)
@@ -179,7 +184,7 @@ async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[Op
                 station = under_test(order.rig, order.scenario)[0].id
                 async with (
                     open_station_clock(bench, station) as station_clock,
-                    open_procedure(bench, order.scenario) as procedure,
+                    open_procedure(bench, order.scenario, begins=begins, records=records) as procedure,
                 ):
                     if order.station_clock is not None:
                         await station_clock.take_effect()
@@ -291,6 +296,7 @@ def _write_pages(order: Order, folder: Path, judgement: Judgement, head: str, ho
 def _write_start(journal: JournalFile, order: Order) -> None:
     scenario = order.scenario.as_document()
     scenario["station"] = scenario["station"] or order.rig.station[0].id
+    scenario["proof"] = proof_wanted(order.rig, order.scenario)
     start = {
         "scenario": scenario,
         "rig": order.rig.model_dump(mode="json", by_alias=True),

@@ -26,7 +26,7 @@ from bench.settings.suite import SuiteSettings
 SUMMARY: Final = "summary.json"
 RECOVERY: Final = ScenarioSettings.model_validate(
     {"schema": 1, "name": "recovery", "title": "The station is brought back to where a scenario can begin", "duration_s": 600,
-     "checks": ["installed"]}
+     "checks": ["installed"], "proof": "none"}
 )  # fmt: skip
 """What a climb of the recovery ladder is written down as."""
 

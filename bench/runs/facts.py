@@ -48,7 +48,9 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     facts.job = begin.data.get("job")
     for document in documents:
         data = document.data
-        if document.kind == Kind.METER_IDENTITY:
+        if document.kind == Kind.PROOF:
+            facts.proofs[data["meter"]] = (document.seq, data)
+        elif document.kind == Kind.METER_IDENTITY:
             facts.identities[data["meter"]] = (document.seq, data)
         elif document.kind == Kind.RUN_END:
             facts.state, facts.end_reason = RunState(data["state"]), data["reason"]

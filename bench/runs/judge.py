@@ -13,6 +13,7 @@ from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.delivery import judge_delivery
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.proof import gated, judge_proof
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
@@ -64,7 +65,9 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     scene = Scene(facts, station, histories[station], {0: caps} | {one.facts.evse_id: one.limits for one in here})
     declared = Case(scene, trace.facts, trace.limits, caps)
     found = read(declared)  # a requirement is judged by the text, whatever else a station may have meant
-    return [found.told(CHECKS[name](declared if name == "conduct" else found.case)) for name in facts.scenario["checks"]]
+    checks = [found.told(CHECKS[name](declared if name == "conduct" else found.case)) for name in facts.scenario["checks"]]
+    proof = judge_proof(facts)
+    return [*([] if proof is None else [proof]), *(gated(one, proof) for one in checks)]
 
 
 def _worst(checks: Sequence[CheckResult]) -> Verdict:

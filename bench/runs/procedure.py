@@ -22,6 +22,7 @@ from bench.errors import (
     PromptTimeoutError,
     RigError,
 )
+from bench.runs.baseline import cite, proof_wanted, prove
 from bench.runs.bench import Bench
 from bench.runs.dead_man import DeadMan
 from bench.runs.floor import tests_defaults
@@ -59,9 +60,14 @@ class Procedure(ProfileSteps, NegotiationSteps, StationSteps, NetworkSteps):
 
 
 @asynccontextmanager
-async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncIterator[Procedure]:
+async def open_procedure(
+    bench: Bench, scenario: ScenarioSettings, *, begins: float = 0.0, records: Mapping[str, Mapping[str, Any]] | None = None
+) -> AsyncIterator[Procedure]:
     """Wait for the station, take a snapshot, arm the safe state, start sampling; at the end enter the safe state and restore.
 
+    Args:
+        begins: when the steps begin at the earliest, on the clock's monotonic seconds.
+        records: earlier proofs by meter, for a scenario that rests on one.
     Raises: RigError when the station does not come, MeterLostError when the meter was silent for too long.
     """
     _, evse = under_test(bench.settings, scenario)
@@ -76,6 +82,7 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
     completed = False
     try:
         await safe.arm(tests_defaults=tests_defaults(scenario))
+        await _prove(procedure, begins, records or {})
         _keep_low(procedure, safe, tasks, ending)
         tasks.append(asyncio.create_task(ending.at_a_hard_stop(), name="guard watch"))
         _sample(procedure, tasks, ending)
@@ -99,6 +106,19 @@ async def open_procedure(bench: Bench, scenario: ScenarioSettings) -> AsyncItera
                 await _to_safety(procedure, safe, ending, aborted=not completed)
         if completed and ending.why is not None:  # a hard stop while the run was being ended
             raise ending.why
+
+
+async def _prove(procedure: Procedure, begins: float, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prove the meters before anything is judged by them; the run's own seconds count from then on."""
+    bench, course = procedure.bench, procedure.course
+    wanted = proof_wanted(bench.settings, course.scenario)
+    if wanted == "run":
+        async with procedure.step("baseline"):
+            await prove(bench, course.scenario)
+    elif wanted == "file":
+        cite(bench, course.scenario, records)
+    await bench.clock.sleep(max(0.0, begins - bench.clock.monotonic()))
+    course.began = bench.clock.monotonic()
 
 
 class _Ending:

@@ -12,7 +12,7 @@ from bench.settings.actuators import Actuator, ModbusRelay, check_actuators
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
-from bench.settings.safety import Budget, LinkSettings, MqttSettings, SafetySettings
+from bench.settings.safety import Budget, LinkSettings, MqttSettings, ProofSettings, SafetySettings
 from bench.settings.target import TargetFeatures
 
 OPEN_WITHIN_S: Final = 3.0
@@ -161,6 +161,7 @@ class RigSettings(Settings):
     """What acts on the station by name; each role of a station is filled once."""
     safety: SafetySettings = SafetySettings()
     budget: Budget = Budget()
+    proof: ProofSettings | None = None
     link: LinkSettings | None = None
     mqtt: MqttSettings | None = None
     emulator: EmulatorSettings | None = None

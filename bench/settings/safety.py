@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, model_validator
@@ -50,6 +51,17 @@ class Budget(Settings):
     contactor_cycles: int | None = Field(default=None, ge=1)
     profile_writes: int | None = Field(default=None, ge=1)
     """Stations keep their profiles in memory that wears out."""
+
+
+class ProofSettings(Settings):
+    """A record of known loads that the meters were shown (`bench baseline`), for runs that do not prove them anew."""
+
+    file: Path
+    """Relative to the rig file."""
+    max_age_days: float = Field(default=30, gt=0)
+    """An older record proves nothing any more."""
+    load_percent: float = Field(default=1.0, ge=0, le=20)
+    """Largest error of the known load, percent of its value; counts when a record is made."""
 
 
 class LinkSettings(Settings):

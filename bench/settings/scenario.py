@@ -107,8 +107,9 @@ class ScenarioSettings(Settings):
     w_limits: Literal["nominal", "measured"] = "nominal"
     near_a: float = Field(default=1.5, gt=0)
     longest_gap_s: float = Field(default=30, gt=0)
-    proof: Literal["run", "file", "none"] = "none"
-    """How the meter was proven before the run; none: it was not, and the report says so."""
+    proof: Literal["run", "file", "none"] | None = None
+    """How the meter is proven: by known loads at the begin of the run, by a record of them, or not at all, which the report says.
+    Absent: `run` where the rig has a known load, else `file`."""
     must_exercise: MustExercise = MustExercise()
     must_show: tuple[Requirement, ...] = ()
     """Requirements that the run has to put to the test; one that was not leaves the run INCONCLUSIVE."""
@@ -127,13 +128,6 @@ class ScenarioSettings(Settings):
         if value is not None and value.tzinfo is None:
             raise ValueError("needs an offset or Z")
         return value and value.astimezone(UTC)
-
-    @field_validator("proof")
-    @classmethod
-    def _provable(cls, value: str) -> str:
-        if value != "none":
-            raise ValueError("no baseline procedure exists yet; only proof = 'none' can be run")
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> ScenarioSettings:

@@ -48,7 +48,7 @@ class EmulatedMeter:
         shown = dict.fromkeys(self._map.registers, 0.0)
         energy = total = 0.0
         for plant, phases in self._wired:
-            truth = plant.truth(self._distortion.latency_s + ago_s)
+            truth = plant.metered(self._distortion.latency_s + ago_s)
             energy += truth.energy_wh
             for index, phase in enumerate(phases):
                 power = self._distortion.power(truth, index)

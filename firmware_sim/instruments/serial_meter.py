@@ -53,7 +53,7 @@ class Sight:
         current = [self._beside_w / 3 / self._supply_v] * 3
         energy = self._beside_w * (self._clock.monotonic() - self._since) / 3600
         for plant, phases in self._wired:
-            truth = plant.truth(self._distortion.latency_s)
+            truth = plant.metered(self._distortion.latency_s)
             energy += truth.energy_wh
             for index, phase in enumerate(phases):
                 voltage[phase - 1] = truth.voltage_v[index]

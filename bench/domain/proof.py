@@ -1,0 +1,128 @@
+"""Is the meter fit to judge by: what it showed of known loads, before anything else was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from bench.domain.tolerance import Accuracy
+from bench.domain.verdicts import FaultClass
+
+_LEAST_A: Final = 0.1
+"""A phase with less than this carries nothing."""
+_LEAST_WH: Final = 20.0
+"""Less energy than this is not compared with the power: registers count in steps of up to 10 Wh."""
+_ENERGY_SHARE: Final = 0.01
+_POWER_W: Final = 5.0
+"""What P and the sum of V x I may differ by beside the meter's own uncertainty: power factor and noise of small loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One known load, and what the meter showed once its latency was over."""
+
+    at: float
+    set_a: tuple[float, ...]
+    """Per phase of the EVSE."""
+    requested: float
+    shown_a: tuple[float | None, ...]
+    voltage_v: tuple[float | None, ...]
+    power_w: float | None
+    energy_wh: float | None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Point:
+        """Read it from a proof document."""
+        return cls(
+            data["at"], tuple(data["set_a"]), data["requested"], tuple(data["shown_a"]), tuple(data["voltage_v"]),
+            data["power_w"], data["energy_wh"],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a meter is not proven."""
+
+    text: str
+    fault_class: FaultClass
+
+
+def objections(points: Sequence[Point], current: Accuracy, power: Accuracy, load_percent: float) -> list[Objection]:
+    """Return what speaks against a meter; nothing where each known load was shown as it is.
+
+    Compared are: each phase's current with the load within U of both; P with the sum of V x I, and its sign; the energy register
+    with the integral of P within 1 %. A reading that still shows the load before is one of a meter slower than the rig file says.
+
+    Args: load_percent: largest error of the known load, percent of its value.
+    """
+    if not points:
+        return [Objection("no known load was shown to it", FaultClass.METERING)]
+    found = [*_currents(points, current, load_percent), *_powers(points, current, power), *_energy(points)]
+    return list({one.text: one for one in found}.values())
+
+
+def _currents(points: Sequence[Point], accuracy: Accuracy, load_percent: float) -> Iterator[Objection]:
+    before: tuple[float, ...] = (0.0,) * len(points[0].set_a)
+    for point in points:
+        wrong = []
+        for phase, (wanted, shown) in enumerate(zip(point.set_a, point.shown_a, strict=True)):
+            if shown is None:
+                yield Objection(f"it shows no current in L{phase + 1}", FaultClass.METERING)
+                return
+            allowed = accuracy.expanded(wanted) + load_percent / 100 * wanted + _LEAST_A
+            if abs(shown - wanted) > allowed:
+                wrong.append((phase, wanted, shown))
+        if wrong:
+            yield _wrong_current(point, before, wrong)
+            return
+        before = point.set_a
+
+
+def _wrong_current(point: Point, before: Sequence[float], wrong: Sequence[tuple[int, float, float]]) -> Objection:
+    """Say what a wrong current tells: another phase, a value of before, or simply a wrong one."""
+    phase, wanted, shown = wrong[0]
+    seen = {number for number, value in enumerate(point.shown_a) if value is not None and value > _LEAST_A}
+    loaded = {number for number, value in enumerate(point.set_a) if value > _LEAST_A}
+    late = f"{point.requested - point.at:.1f} s after a step to {wanted:g} A it shows {shown:.2f} A in L{phase + 1}"
+    if all(min(old, new) - _LEAST_A <= value <= max(old, new) + _LEAST_A
+           for old, new, value in zip(before, point.set_a, point.shown_a, strict=True) if value is not None):  # fmt: skip
+        return Objection(f"{late}: it is slower than the rig file says (latency_s)", FaultClass.TIMING)
+    if len(loaded) == len(seen) and loaded != seen:
+        there = ", ".join(f"L{one + 1}" for one in sorted(seen)) or "no phase"
+        here = ", ".join(f"L{one + 1}" for one in sorted(loaded))
+        text = f"a load on {here} is shown on {there}: the phases are not wired as the rig file says"
+        return Objection(text, FaultClass.METERING)
+    return Objection(f"of a load of {wanted:g} A it shows {shown:.2f} A in L{phase + 1}", FaultClass.METERING)
+
+
+def _powers(points: Sequence[Point], current: Accuracy, power: Accuracy) -> Iterator[Objection]:
+    for point in points:
+        if point.power_w is None or None in point.voltage_v or None in point.shown_a:
+            continue
+        apparent = sum((volts or 0.0) * (amps or 0.0) for volts, amps in zip(point.voltage_v, point.shown_a, strict=True))
+        volts = max((one or 0.0 for one in point.voltage_v), default=0.0)
+        amps = sum(one or 0.0 for one in point.shown_a)
+        allowed = power.expanded(point.power_w) + volts * current.expanded(amps, len(point.shown_a)) + _POWER_W + 0.02 * apparent
+        if apparent > _POWER_W and abs(point.power_w - apparent) > allowed:
+            what = "the sign is wrong on all phases" if point.power_w < 0 else "P and V x I do not agree"
+            yield Objection(f"it shows {point.power_w:.0f} W where V x I is {apparent:.0f} W: {what}", FaultClass.METERING)
+            return
+
+
+def _energy(points: Sequence[Point]) -> Iterator[Objection]:
+    """Compare the energy register with the power over the longest load that stayed the same."""
+    best: tuple[float, Point, Point] | None = None
+    for first, last in pairwise(points):
+        if first.set_a == last.set_a and first.power_w and None not in (first.energy_wh, last.energy_wh):
+            expected = abs(first.power_w) * (last.requested - first.requested) / 3600
+            if best is None or expected > best[0]:
+                best = (expected, first, last)
+    if best is None or best[0] < _LEAST_WH:
+        return
+    expected, first, last = best
+    counted = (last.energy_wh or 0.0) - (first.energy_wh or 0.0)
+    if abs(counted - expected) > _ENERGY_SHARE * expected + 20:
+        text = f"its energy register counts {counted:.0f} Wh where its power makes {expected:.0f} Wh"
+        yield Objection(text, FaultClass.METERING)

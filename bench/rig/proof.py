@@ -1,0 +1,80 @@
+"""Records of what meters showed of known loads: made once on hardware, cited by the runs after it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.adapters.journal import encode, write_result
+from bench.adapters.journal_reader import read_journal
+from bench.domain.documents import Kind
+from bench.domain.verdicts import Verdict
+from bench.errors import SettingsError, UsageError
+from bench.settings.rig import RigSettings
+from bench.settings.scenario import ScenarioSettings
+
+if TYPE_CHECKING:
+    from bench.rig.session import Outcome
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What became of making one."""
+
+    file: Path
+    proven: bool
+    lines: tuple[str, ...]
+
+
+def proof_records(rig: RigSettings, rig_path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Return the record of each meter of a rig; nothing where the rig file names no file, or there is none yet.
+
+    Raises: SettingsError for a file that is no record of this rig.
+    """
+    if rig.proof is None:
+        return {}
+    path = rig_path.parent / rig.proof.file
+    if not path.is_file():
+        return {}
+    raw = path.read_bytes()
+    try:
+        content = json.loads(raw)
+        if content["schema"] != _SCHEMA or content["rig"] != rig.name:
+            raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file), f"is a record of rig {content['rig']}")
+        records: dict[str, Any] = content["meters"]
+        more = {"sha256": hashlib.sha256(raw).hexdigest(), "max_age_days": rig.proof.max_age_days}
+        return {name: {**record, **more} for name, record in records.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file), "is no record that `bench baseline` made") from None
+
+
+def make_record(rig: RigSettings, rig_path: Path, folder: Path) -> Record:
+    """Prove the meters of a rig's stations, and write the record that the rig file names. Raises UsageError."""
+    from bench.rig.session import Order, run_scenario
+
+    if rig.proof is None:
+        raise UsageError(f"rig {rig.name}: has no [proof]: name the record there, such as file = \"{rig.name}-proof.json\"")
+    records: dict[str, Any] = {}
+    lines: list[str] = []
+    proven = True
+    for station in rig.station:
+        content = {"schema": 1, "name": "baseline", "title": f"The meters of {station.id} are proven", "duration_s": 1,
+                   "station": station.id, "proof": "run", "checks": ["station_power"]}  # fmt: skip
+        scenario = ScenarioSettings.model_validate(content)
+        outcome: Outcome = run_scenario(Order(scenario, Path("baseline"), rig, rig_path, folder / station.id))
+        check = next((one for one in outcome.judgement.verdict.checks if one.check == "proof"), None)
+        proven = proven and check is not None and check.verdict is Verdict.PASS
+        lines += [f"{station.id}: {'not proven: ' + outcome.judgement.verdict.headline if check is None else check.headline}"]
+        documents = read_journal(outcome.folder / "journal.jsonl").documents
+        for one in documents:
+            if one.kind == Kind.PROOF:
+                records[one.data["meter"]] = {**one.data, "load_percent": rig.proof.load_percent}
+    path = rig_path.parent / rig.proof.file
+    write_result(path, json.loads(encode({"schema": _SCHEMA, "rig": rig.name, "meters": records})))
+    return Record(path, proven, tuple(lines))
