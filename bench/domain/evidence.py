@@ -24,6 +24,19 @@ class Sample:
     power_w: float | None
     energy_wh: float | None
     seq: int
+    voltage_v: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A span in which a meter's readings cannot be trusted."""
+
+    start: float
+    end: float
+    code: str
+    """frozen or wiring."""
+    text: str
+    refs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,10 @@ class EvseFacts:
     gaps: list[float] = field(default_factory=list)
     gap_reason: str = ""
     """What the last outage of the meter was."""
+    doubts: list[Doubt] = field(default_factory=list)
+    """Spans whose readings were taken out of `samples`."""
+    discarded: list[int] = field(default_factory=list)
+    """Numbers of the single readings that were taken out because they cannot be true."""
     pilot: list[PilotSample] = field(default_factory=list)
     transactions: list[TransactionSpan] = field(default_factory=list)
     """In order of their beginning."""

@@ -13,6 +13,7 @@ from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.delivery import judge_delivery
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.meter import judge_meter
 from bench.runs.checks.proof import gated, judge_proof
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
@@ -22,6 +23,7 @@ from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, sto
 from bench.runs.facts import facts_of
 from bench.runs.readings import read
 from bench.runs.scene import Scene
+from bench.runs.trust import trusted
 
 JUDGE_VERSION: Final = "2"
 """Changes whenever the same journal could get another verdict."""
@@ -30,6 +32,7 @@ JUDGE_VERSION: Final = "2"
 def judge(documents: Sequence[Document]) -> Judgement:
     """Judge a run from its journal alone. Raises EvidenceError where it is no journal of a run."""
     facts = facts_of(documents)
+    trusted(facts)
     histories = {station: store_history(facts, station) for station in {evse.station for evse in facts.evses}}
     traces = tuple(EvseTrace(evse, limits_over_run(facts, evse, histories[evse.station])) for evse in facts.evses)
     state = facts.state or RunState.ABORTED
@@ -52,6 +55,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "power": lambda case: case.power,
     "station_power": lambda case: case.station_power,
     "delivery": judge_delivery,
+    "meter": judge_meter,
     "conduct": _conduct,
 }
 """Each check by the name that a scenario calls it."""
@@ -66,7 +70,9 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     declared = Case(scene, trace.facts, trace.limits, caps)
     found = read(declared)  # a requirement is judged by the text, whatever else a station may have meant
     checks = [found.told(CHECKS[name](declared if name == "conduct" else found.case)) for name in facts.scenario["checks"]]
-    proof = judge_proof(facts)
+    proof, meter = judge_proof(facts), judge_meter(found.case)
+    if "meter" not in facts.scenario["checks"] and (meter.verdict is Verdict.INCONCLUSIVE or meter.warnings):
+        checks.insert(0, meter)
     return [*([] if proof is None else [proof]), *(gated(one, proof) for one in checks)]
 
 

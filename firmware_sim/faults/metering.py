@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -197,6 +198,84 @@ class Frozen(_ForATime):
         return dict(self._kept.setdefault(meter, dict(values)))
 
 
+class Held(_OfMeter):
+    """The values are renewed only now and then."""
+
+    ID: ClassVar = "meter.held"
+    TEXT: ClassVar = "the meter shows one set of values for so long before it takes the next"
+    PARAMS: ClassVar[dict[str, str]] = {"meter": _METER, "every_s": "how long, s, from 0.1 to 600"}
+
+    def __init__(self, *, meter: str, every_s: float) -> None:
+        super().__init__(meter)
+        self._every_s = self._number("every_s", every_s, 0.1, 600)
+        self._kept: dict[str, tuple[float, dict[str, float]]] = {}
+
+    def registers(self, meter: str, t: float, values: dict[str, float]) -> dict[str, float]:
+        """Show what was taken last."""
+        if not self._hits(meter):
+            return values
+        number = self._age(meter, t) // self._every_s
+        taken, kept = self._kept.get(meter, (-1.0, values))
+        if number != taken:
+            self._kept[meter] = (number, dict(values))
+            return values
+        return dict(kept)
+
+
+class Sentinel(_ForATime):
+    """For a time all registers hold one value that means nothing."""
+
+    ID: ClassVar = "meter.sentinel"
+    TEXT: ClassVar = "for a time all registers hold a value that is none"
+    PARAMS: ClassVar[dict[str, str]] = {
+        "meter": _METER, "from_s": _FROM, "for_s": "how long, s", "content": "hex digits, four for each register, repeated",
+    }  # fmt: skip
+
+    def __init__(self, *, meter: str, from_s: float, for_s: float, content: str) -> None:
+        super().__init__(meter, from_s, for_s)
+        content = str(content)
+        try:
+            self._words = struct.unpack(f">{len(content) // 4}H", bytes.fromhex(content))
+        except (ValueError, struct.error):
+            self._words = ()
+        if not self._words:
+            raise ValueError(f"{self.ID}: content = {content!r}: must be four hex digits for each register")
+        self._lasting: set[str] = set()
+
+    def registers(self, meter: str, t: float, values: dict[str, float]) -> dict[str, float]:
+        """See whether it lasts."""
+        (self._lasting.add if self._lasts(meter, t) else self._lasting.discard)(meter)
+        return values
+
+    def encoded(self, meter: str, quantity: str, words: tuple[int, ...]) -> tuple[int, ...]:
+        """Put the value there."""
+        if meter not in self._lasting:
+            return words
+        return tuple(self._words[index % len(self._words)] for index in range(len(words)))
+
+
+class Lost(_OfMeter):
+    """Replies get lost on a bus that others use as well."""
+
+    ID: ClassVar = "meter.lost"
+    TEXT: ClassVar = "a share of the replies never comes, spread evenly"
+    PARAMS: ClassVar[dict[str, str]] = {"meter": _METER, "share": "from 0 to 1"}
+
+    def __init__(self, *, meter: str, share: float) -> None:
+        super().__init__(meter)
+        self._share, self._owed = self._number("share", share, 0, 1), 0.0
+
+    def reply(self, meter: str, t: float, reply: Reply) -> Reply:
+        """Lose it when it is its turn."""
+        if not self._hits(meter) or not reply.frame:
+            return reply
+        self._owed += self._share
+        if self._owed < 1:
+            return reply
+        self._owed -= 1
+        return replace(reply, frame=b"")
+
+
 class _OfQuantity(_OfMeter):
     """A fault of one quantity's registers or of all."""
 
@@ -306,5 +385,6 @@ class Rollover(_OfMeter):
 
 
 METERING_FAULTS: Final[tuple[Any, ...]] = (
-    LateReply, StrayByte, CrcError, Truncated, Silent, Reboot, Frozen, NotAvailable, WordOrder, SlowAverage, Sign, Rollover,
+    LateReply, StrayByte, CrcError, Truncated, Silent, Reboot, Frozen, Held, Sentinel, Lost,
+    NotAvailable, WordOrder, SlowAverage, Sign, Rollover,
 )  # fmt: skip

@@ -23,6 +23,8 @@ _DUTY_TOLERANCE_A: Final = 0.6
 """One percentage point of duty: what IEC 61851-1 grants the generator."""
 _PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
+SILENT: Final = "no reading"
+"""How the reason of a period begins that has a gap in its readings."""
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
 
 
@@ -80,13 +82,14 @@ def judge_power(
     verdict, reasons = conclude(evse, periods, judged.breaches, rule.must_limits, rule.must_lowerings)
     breaches = tuple(breach for breach, _ in judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
+    unseen = verdict is Verdict.INCONCLUSIVE and not evse.doubts and any(one.reason.startswith(SILENT) for one in periods)
     return CheckResult(
         check=check,
         title=title,
         verdict=verdict,
         reasons=reasons,
-        blamed=blamed,
-        fault_class=FaultClass.OVER_LIMIT if breaches else None,
+        blamed=(Layer.METER,) if unseen and not blamed else blamed,
+        fault_class=FaultClass.OVER_LIMIT if breaches else FaultClass.TIMING if unseen else None,
         requirement=requirement,
         pair="installed/physical" if breaches else "",
         refs=tuple(ref for breach in breaches for ref in breach.refs),
@@ -338,7 +341,7 @@ class _Judged:
         for earlier, later in pairwise(edges):
             if later - earlier > self.rule.longest_gap_s:
                 why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
-                return f"no reading from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
+                return f"{SILENT} from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
         return ""
 
     def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Sequence[Sample]) -> None:
