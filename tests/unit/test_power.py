@@ -74,9 +74,8 @@ def test_an_ev_that_draws_above_the_duty_is_blamed() -> None:
 
 def test_a_reading_as_old_as_its_meter_blames_no_ev() -> None:
     """The highest reading comes in the second in which the offer ends, and shows the current of just before."""
-    result = verdict_on(
-        lambda second: 15.5 if second < 150 else 15.6 if second == 150 else 0.0, pilot=lambda second: 16.0 if second < 150 else 0.0
-    )  # fmt: skip
+    pilot = lambda second: 16.0 if second < 150 else 0.0  # noqa: E731
+    result = verdict_on(lambda second: 15.5 if second < 150 else 15.6 if second == 150 else 0.0, pilot=pilot)
     assert result.blamed == (Layer.STATION,)
 
 
