@@ -157,6 +157,24 @@ class SwapsStackAndPhases:
         return tuple(range(min(phases, max(1, min(3, self._levels.get(evse_id, 3))))))
 
 
+class StaysOnOnePhase:
+    """Phases are switched off and never on again."""
+
+    ID: ClassVar = "station.stays-on-one-phase"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "an EVSE that went over to one phase never goes back to three"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def __init__(self) -> None:
+        self._left: dict[int, tuple[int, ...]] = {}
+
+    def lines(self, evse_id: int, phases: int, lines: tuple[int, ...]) -> tuple[int, ...]:
+        """Stay on the phase that is left."""
+        if len(lines) == 1:
+            self._left[evse_id] = lines
+        return self._left.get(evse_id, lines)
+
+
 class RejectsUnit:
     """One unit of limits is not taken (K01.FR.26)."""
 
@@ -209,6 +227,6 @@ class PlansWithoutLatePeriods:
 
 
 HABIT_FAULTS: Final[tuple[Any, ...]] = (
-    AcceptsEndedTransaction, SkipsLastPeriod, RelativeAnchor, KeepsExpired, UnorderedPeriods, SwapsStackAndPhases, RejectsUnit,
-    LongPhaseSwitch, PlansWithoutLatePeriods,
+    AcceptsEndedTransaction, SkipsLastPeriod, RelativeAnchor, KeepsExpired, UnorderedPeriods, SwapsStackAndPhases,
+    StaysOnOnePhase, RejectsUnit, LongPhaseSwitch, PlansWithoutLatePeriods,
 )  # fmt: skip

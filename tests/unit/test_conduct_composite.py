@@ -54,6 +54,17 @@ def test_evse_0_is_the_sum_under_the_stations_maximum() -> None:
         assert story.on("K08.FR.03") == verdict
 
 
+@pytest.mark.parametrize(("local_limit", "said"), [("filler", 41.0), ("cap", 25.0)])
+def test_evse_0_adds_up_what_the_evses_can_give_where_that_caps(local_limit: str, said: float) -> None:
+    """K08.FR.03: 32 A for an EVSE of 16 A, and 9 A for the other."""
+    for wrong, verdict in ((0.0, PASS), (1.0, FAIL)):
+        story = Story(local_limit=local_limit)
+        story.at(1).set(profile(1, limit=32), 1)
+        story.at(2).set(profile(2, limit=9), 2)
+        story.at(3).composite((0, said + wrong), evse=0)
+        assert story.on("K08.FR.03") == verdict
+
+
 @pytest.mark.parametrize(
     ("requirement", "more"),
     [("K01.FR.36", {"validFrom": stamp(40)}), ("K01.FR.30", {"start": 40})],

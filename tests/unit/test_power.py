@@ -72,6 +72,13 @@ def test_an_ev_that_draws_above_the_duty_is_blamed() -> None:
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.EV,))
 
 
+def test_a_reading_as_old_as_its_meter_blames_no_ev() -> None:
+    """The highest reading comes in the second in which the offer ends, and shows the current of just before."""
+    pilot = lambda second: 16.0 if second < 150 else 0.0  # noqa: E731
+    result = verdict_on(lambda second: 15.5 if second < 150 else 15.6 if second == 150 else 0.0, pilot=pilot)
+    assert result.blamed == (Layer.STATION,)
+
+
 def test_without_a_probe_the_blame_is_not_separated() -> None:
     """No witness at the control pilot leaves both."""
     result = verdict_on(lambda second: 15.5)

@@ -276,11 +276,12 @@ class _Judged:
     def _pilot_around(self, sample: Sample) -> PilotSample | None:
         """Return what the witness saw before and after a reading; None where the two looks differ or saw nothing.
 
-        It looks after each reading, and a look is written down when it differs from the one before.
+        It looks after each reading, and a look is written down when it differs from the one before. What a reading shows may be
+        as old as the meter's latency.
         """
         index = bisect_left(self._times, sample.received) + 1
         following = self.evse.samples[index].requested if index < len(self._times) else sample.received + _BEFORE_S
-        before, after = self._pilot_at(sample.requested), self._pilot_at(following)
+        before, after = self._pilot_at(sample.requested - self.evse.latency_s[1]), self._pilot_at(following)
         if before is None or after is None or before.offered_a != after.offered_a:
             return None
         return after

@@ -118,8 +118,10 @@ def _on_grid(evse: EvseFacts, sample: Sample) -> Part:
 
 
 def _lower(evse: EvseFacts, times: Sequence[float], at: float, longest_gap_s: float) -> Part | None:
-    """Return the lower of the readings before and after a moment; None where none is near enough."""
+    """Return the reading of a moment, else the lower of those before and after it; None where none is near enough."""
     index = bisect_right(times, at)
+    if index and times[index - 1] == at:
+        return _on_grid(evse, evse.samples[index - 1])
     near = [one for one in evse.samples[max(0, index - 1) : index + 1] if abs(one.received - at) <= longest_gap_s]
     if not near:
         return None

@@ -254,10 +254,11 @@ def _sum(scene: Scene, call: Call, window: Window, unit: str, cap: Limits) -> Li
 
 
 def _own(evse: EvseFacts, limit: ExpectedLimit | None) -> ExpectedLimit | None:
-    """Return an EVSE's limit; its rating plate's where no profile limits it."""
-    if limit is not None:
-        return limit
+    """Return an EVSE's limit; its rating plate's where no profile limits it, or limits less on a station that says so."""
     rated = evse.max_current_a
+    if limit is not None:
+        capped = evse.options.local_limit == "cap" and 0 < rated < limit.limit_a
+        return limit._replace(limit=rated, unit="A", limit_a=rated) if capped else limit
     return ExpectedLimit(rated, "A", rated, min(len(evse.phases), evse.supply.phases), 0) if rated else None
 
 
