@@ -10,9 +10,14 @@ from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.energy import judge_energy
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.relay import judge_relay
+from bench.runs.checks.status import judge_status
+from bench.runs.checks.time import judge_time
+from bench.runs.checks.transactions import judge_transactions
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
@@ -44,6 +49,11 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "power": lambda case: case.power,
     "station_power": lambda case: case.station_power,
     "conduct": _conduct,
+    "meter_values": judge_meter_values,
+    "transactions": judge_transactions,
+    "status": judge_status,
+    "time": judge_time,
+    "energy": judge_energy,
 }
 """Each check by the name that a scenario calls it."""
 
