@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from bench.domain.evidence import EvseFacts, Sample
@@ -13,7 +14,6 @@ from bench.domain.quantities import clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict, Warn
 from bench.runs.checks.case import Case
 from bench.runs.checks.meter_values import shared
-from bench.runs.station_times import maybe_queued
 
 CHARGING_W: Final = 500.0
 """Above this energy flows to an EV: far above the standby draw of any EVSE."""
@@ -84,12 +84,13 @@ def _states(case: Case) -> Iterator[_State]:
             states.append((call, status if status in _IDLE else "", "connector"))
     outages = case.facts.offline(case.evse.station)
     for kind in ("transaction", "connector"):
-        told = [(call, name) for call, name, of in states if of == kind]
-        for number, (call, name) in enumerate(told):
-            end = told[number + 1][0].asked if number + 1 < len(told) else case.facts.end
-            end = min([end, *(start for start, _ in outages if start >= call.asked)])
-            if name and not (maybe_queued(case.facts, call) and call.request.get("offline")):
-                yield _State(call, name, call.asked, end)
+        told = [(call, name) for call, name, of in states if of == kind and not call.request.get("offline")]
+        for (name, _), group in groupby(told, lambda one: (one[1], sum(start < one[0].asked for start, _ in outages))):
+            calls = [call for call, _ in group]
+            after = [call.asked for call, _ in told if call.asked_seq > calls[-1].asked_seq]
+            ends = [after[0] if after else case.facts.end, *(start for start, _ in outages if start >= calls[-1].asked)]
+            if name:
+                yield _State(calls[0], name, calls[0].asked, min(ends))
 
 
 def _of(evse: EvseFacts, identity: str) -> bool:
