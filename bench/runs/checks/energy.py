@@ -89,7 +89,7 @@ def judge_energy(case: Case) -> CheckResult:
 def _periods(case: Case, reference: Reference) -> Iterator[_Period]:
     before: ExpectedLimit | None = None
     for segment in case.limits.segments():
-        if segment.value is not None:
+        if segment.value is not None and not (case.evse.current_type == "DC" and segment.value.unit == "A"):
             period = _period(case, reference, segment, segment.value, before)
             if period is not None:
                 yield period

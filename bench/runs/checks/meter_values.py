@@ -204,8 +204,11 @@ def _offered(case: Case, told: Sequence[Told]) -> Iterator[_Wrong | None]:
             continue
         limits = case.limits.between(one.start - case.rule.settle_s - BEFORE_S, one.end + AFTER_S)
         known = [limit for limit in limits if limit is not None]
-        if not known or len(known) < len(limits) or (value.unit == "A" and any(limit.unit != "A" for limit in known)):
-            continue  # a limit in W leaves the station the choice of phases
+        if not known or len(known) < len(limits):
+            continue
+        other_unit = any(limit.unit != value.unit for limit in known)
+        if other_unit and (value.unit == "A" or case.evse.current_type == "DC"):
+            continue  # a limit in W leaves the choice of phases, and on DC one in A counts at the EV
         highest = max(limit.limit_a if value.unit == "A" else limit.watts(case.evse.supply) for limit in known)
         if value.value <= highest * 1.01 + _FLOOR[value.unit]:
             yield None
