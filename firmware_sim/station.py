@@ -69,7 +69,7 @@ class ChargingStation:
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {
             outlet.evse_id: EvseController(
-                outlet, parts, StationMeter(outlet.plant, outlet.phases, voltage_v, emulator.station_meter)
+                outlet, parts, StationMeter(outlet.plant, outlet.phases, voltage_v, emulator.station_meter, dc=outlet.dc)
             )
             for outlet in outlets
         }
