@@ -74,7 +74,7 @@ def test_values_of_the_reference_pass() -> None:
         lambda second: {"energy": 1.0},
     ],
 )
-def test_values_that_part_from_the_reference_fail(wrong: Callable[[int], dict[str, float]]) -> None:
+def test_values_that_part_from_the_reference_fail(wrong: Callable[[int], dict[str, Any]]) -> None:
     """From second 50 on: wrong sign, 25 % more, kW as W, a sentinel, a register that stands still, jumps or goes back."""
     result = Session("meter_values").run(lambda at: {"meterValue": values(at, **wrong(at))} if at >= 50 else {}).result()
     assert (result.verdict, result.blamed, result.fault_class) == (Verdict.FAIL, (Layer.STATION,), FaultClass.METERING)
