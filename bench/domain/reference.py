@@ -28,6 +28,7 @@ class Reference:
         self._power = [(one.received, one.power_w) for one in samples if one.power_w is not None]
         self._register = [(one.received, one.energy_wh) for one in samples if one.energy_wh is not None]
         self._counted = list(_integral(self._power))
+        self._gaps = {id(series): list(_gaps(series, longest_gap_s)) for series in (self._register, self._counted)}
 
     def around(self, start: float, end: float, value: Callable[[Sample], float | None]) -> Between | None:
         """Return what was read from `start` to `end` and just before and after; None where the readings do not reach so far."""
@@ -71,8 +72,14 @@ class Reference:
         return None if first is None or last is None else last - first
 
     def _gap(self, series: Sequence[tuple[float, float]], start: float, end: float) -> bool:
-        times = [at for at, _ in series[bisect_left(series, (start,)) : bisect_right(series, (end,))]]
-        return any(after - before > self._longest_gap_s for before, after in pairwise([start, *times, end]))
+        return any(first < end and start < last for first, last in self._gaps[id(series)])
+
+
+def _gaps(series: Sequence[tuple[float, float]], longest_gap_s: float) -> Iterator[tuple[float, float]]:
+    """Yield each span without a reading that is too long."""
+    for (before, _), (after, _) in pairwise(series):
+        if after - before > longest_gap_s:
+            yield before, after
 
 
 def _integral(power: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from math import sqrt
 from typing import Final
 
@@ -169,11 +169,21 @@ def _registers(case: Case, told: Sequence[Told], reference: Reference) -> Iterat
         if off:
             yield _wrong(off[0], f"is in {off[0].value.unit}")
             continue
-        steps = list(pairwise(values))
-        if len(values) > 2:
-            steps.append((values[0], values[-1]))
-        for before, after in steps:
+        for before, after in _spans(values):
             yield from _step(case, before, after, reference)
+
+
+def _spans(values: Sequence[Told]) -> Iterator[tuple[Told, Told]]:
+    """Yield each value with the next one, with the 4th, 16th and so on after it, and the first with the last.
+
+    A register that stands still for a while shows itself only over a longer span than from one value to the next.
+    """
+    lag = 1
+    while lag < len(values):
+        yield from zip(values, values[lag:], strict=False)
+        lag *= 4
+    if len(values) > 2:
+        yield values[0], values[-1]
 
 
 def _step(case: Case, before: Told, after: Told, reference: Reference) -> Iterator[_Wrong | None]:

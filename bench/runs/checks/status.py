@@ -56,7 +56,7 @@ def judge_status(case: Case) -> CheckResult:
     ]
     if long:
         return CheckResult(
-            "status", title, Verdict.FAIL, tuple(texts), (Layer.STATION,), FaultClass.REPORT_ONLY, "E02.FR.02",
+            "status", title, Verdict.FAIL, tuple(texts), (Layer.STATION,), FaultClass.REPORT_ONLY, "",
             "reported/physical", tuple(ref for state, first, last in long for ref in (state.call.asked_seq, first.seq, last.seq)),
         )  # fmt: skip
     warnings = tuple(

@@ -46,7 +46,7 @@ def judge_time(case: Case) -> CheckResult:
 
     One without a zone breaks the format of a date-time (RFC 3339). One that is off by half hours is local time with a false Z.
     One from before 2001 is of a clock that was never set. Another difference of the clock is a finding. What was queued may be
-    as old as its outage, and a sample as old as its transaction. Source: OCPP 2.0.1 Part 2, section 2.2 (dateTime, UTC).
+    as old as its outage, and a sample as old as its transaction. Source: OCPP 2.0.1 Part 2, dateTime (RFC 3339).
     """
     title = f"The time stamps of {case.evse.station} are right"
     stamps = [one for call in case.scene.calls if call.from_station and call.response is not None for one in _stamps(call)]
