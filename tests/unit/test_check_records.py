@@ -134,6 +134,18 @@ def test_without_a_reference_nothing_is_said() -> None:
     assert session.result().verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_blind_reference_convicts_nobody() -> None:
+    """Station, pilot and EV say that 10 A flow; the reference meter shows nothing."""
+    session = Session("meter_values")
+    seen = {"state": "C", "duty_percent": 16 / 0.6, "ev_wants_a": 16.0}
+    session.story.journal.write("pilot.sample", {"station": "CS-EMU-1", "evse": 1, **seen})
+    for second in range(10, 60, 10):
+        session.story.draw(second, evse1=lambda _: 0.0)
+        session.tell()
+    result = session.result()
+    assert (result.verdict, result.blamed) == (Verdict.INCONCLUSIVE, (Layer.METER,))
+
+
 @pytest.mark.parametrize(
     ("events", "verdict"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,6 +25,10 @@ _FLOOR: Final = {"A": 0.5, "W": 200.0, "Wh": 10.0}
 _DC_LOSS: Final = 0.2
 """What is lost between the supply of a DC station, where the reference meter sits, and its outlet, as a share."""
 _MOST_TOLD: Final = 8
+CHARGING_W: Final = 500.0
+"""Above this energy flows to an EV: far above the standby draw of any EVSE."""
+BLIND_W: Final = 100.0
+"""Below this a reference meter shows no charging at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,9 @@ def judge_meter_values(case: Case) -> CheckResult:
     if shared(case.facts, case.evse) or not case.evse.samples:
         why = "its meter sees other EVSEs too" if case.evse.samples else "the reference meter gave no reading"
         return CheckResult("meter_values", title, Verdict.INCONCLUSIVE, (why,), warnings=warnings)
+    if blind(case, judged):
+        why = "the station reports power, the EV asks and the pilot offers; the reference meter alone shows none"
+        return CheckResult("meter_values", title, Verdict.INCONCLUSIVE, (why,), (Layer.METER,), warnings=warnings)
     reference = Reference(case.evse.samples, case.rule.longest_gap_s)
     results = [*_moments(case, judged, reference), *_registers(case, judged, reference), *_offered(case, judged)]
     wrong = [one for one in results if one is not None]
@@ -94,6 +102,26 @@ def values_of(facts: RunFacts, evse: EvseFacts) -> list[Told]:
 def shared(facts: RunFacts, evse: EvseFacts) -> bool:
     """Say whether the EVSE's meter sees more than this EVSE."""
     return sum(one.meter == evse.meter for one in facts.evses) > 1
+
+
+def blind(case: Case, told: Sequence[Told]) -> bool:
+    """Say whether the reference shows no power where the station reports some and pilot and EV bear it out: two against one."""
+    looks = [one.at for one in case.evse.pilot]
+    reference = Reference(case.evse.samples, case.rule.longest_gap_s)
+    against = 0
+    for one in told:
+        if one.value.measurand != "Power.Active.Import" or one.value.phase or one.value.value < CHARGING_W:
+            continue
+        seen = reference.around(one.start - BEFORE_S, one.end + AFTER_S, lambda sample: sample.power_w)
+        index = bisect_right(looks, one.start) - 1
+        if seen is None or index < 0:
+            continue
+        pilot = case.evse.pilot[index]
+        flows = pilot.state in ("C", "D") and pilot.offered_a > 0 and (pilot.ev_wants_a or 0) > 0
+        if flows and seen.high >= BLIND_W:
+            return False
+        against += flows
+    return against >= 2
 
 
 def _is_repeated(one: Told) -> bool:

@@ -13,10 +13,8 @@ from bench.domain.exchange import Call
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict, Warn
 from bench.runs.checks.case import Case
-from bench.runs.checks.meter_values import shared
+from bench.runs.checks.meter_values import CHARGING_W, shared
 
-CHARGING_W: Final = 500.0
-"""Above this energy flows to an EV: far above the standby draw of any EVSE."""
 FAIL_S: Final = 60.0
 WARN_S: Final = 15.0
 """A state that is late by less is no finding."""
