@@ -133,6 +133,7 @@ class ChargingControl:
     def composite(self, evse_id: int, start: float, duration_s: int, unit: str) -> Composite:
         """Return what GetCompositeSchedule reports, from `start` (whole seconds since 1970)."""
         profiles: list[Profile] = self._faults.apply("composite_profiles", start, value=self.overlay(list(self.store), True))
+        profiles = self._faults.apply("composite_window", duration_s, value=profiles)
         station = StationView(self._views(), self._rules.max_current_a, self._rules.local_limit)
         found = composite_schedule(profiles, self.limiter, station, evse_id, start, duration_s, unit, seam=self._faults)
         return replace(found, periods=self._faults.apply("composite", evse_id, value=found.periods))

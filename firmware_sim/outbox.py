@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from firmware_sim.seam import Seam, Sound
+
 Answer = Callable[[Any], None]
 
 
@@ -27,7 +29,8 @@ class Message:
 class Outbox:
     """A queue with one reader, which takes a message off only when it is dealt with."""
 
-    def __init__(self) -> None:
+    def __init__(self, seam: Seam | None = None) -> None:
+        self._seam = seam or Sound()
         self._messages: deque[Message] = deque()
         self._filled = asyncio.Event()
         self.open = False
@@ -44,7 +47,7 @@ class Outbox:
             if answered:
                 answered(None)
             return
-        self._messages.append(Message(payload, keep, answered))
+        self._messages.append(Message(self._seam.apply("request", value=payload), keep, answered))
         self._filled.set()
 
     async def first(self) -> Message:

@@ -136,7 +136,7 @@ class RigSpec:
     """EV emulators that speak SCPI, by name."""
 
 
-_NOT_OURS: Final = ("time", "product_tolerance_a", "preset")
+_NOT_OURS: Final = ("time", "product_tolerance_a", "preset", "station_meter_percent")
 """Keys of a rig that concern only who runs it."""
 P1_VERSIONS: Final = ("2.2", "4", "5", "fluvius", "luxembourg", "sweden")
 _WORDS: Final = {

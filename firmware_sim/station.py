@@ -48,7 +48,7 @@ class ChargingStation:
         self.powered = True
         self._clock = clock = StationClock(clock)
         self._faults = faults
-        self.outbox = Outbox()
+        self.outbox = Outbox(faults)
         voltage_v = spec.grid_w_per_a
         charging = ChargingControl(outlets, clock, faults, charging_rules(spec, emulator))
         self._charging = charging
@@ -69,7 +69,7 @@ class ChargingStation:
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {
             outlet.evse_id: EvseController(
-                outlet, parts, StationMeter(outlet.plant, outlet.phases, voltage_v, emulator.station_meter)
+                outlet, parts, StationMeter(outlet.plant, outlet.phases, voltage_v, emulator.station_meter, dc=outlet.dc)
             )
             for outlet in outlets
         }
@@ -199,6 +199,8 @@ class ChargingStation:
         for part in (self.external, self.hlc):
             if part:
                 part.accepted()
+        for payload in self._faults.apply("on_accepted", value=[]):
+            self.outbox.put(payload, keep=True)
 
     async def _reboot(self, kind: str) -> None:
         if kind == "Immediate":

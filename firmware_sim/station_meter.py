@@ -13,8 +13,10 @@ from firmware_sim.plant import EvsePlant
 class StationMeter:
     """Measures one EVSE for the station."""
 
-    def __init__(self, plant: EvsePlant, phases: int, nominal_voltage_v: float, distortion: Distortion) -> None:
-        self._plant, self._phases, self._voltage_v, self._distortion = plant, phases, nominal_voltage_v, distortion
+    def __init__(self, plant: EvsePlant, phases: int, w_per_a: float, distortion: Distortion, *, dc: bool = False) -> None:
+        """`w_per_a` is what one ampere costs in W: per phase, or (`dc`) at the EV."""
+        self._plant, self._phases, self._w_per_a, self._distortion = plant, phases, w_per_a, distortion
+        self._dc = dc
 
     def sample(self, context: str, measurands: Sequence[str], offered_a: float) -> list[dict[str, Any]]:
         """Return a list of SampledValueType.
@@ -52,4 +54,5 @@ class StationMeter:
             return [(name, {"phase": f"L{phase + 1}-N"}, round(truth.voltage_v[phase], 1), "V") for phase in range(self._phases)]
         if name == "Current.Offered":
             return [(name, {}, round(offered_a, 3), "A")]
-        return [(name, {}, round(offered_a * self._voltage_v * len(self._plant.lines), 1), "W")]
+        lines = 1 if self._dc else len(self._plant.lines)
+        return [(name, {}, round(offered_a * self._w_per_a * lines, 1), "W")]

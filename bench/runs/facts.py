@@ -19,6 +19,11 @@ from bench.wire.schemas import check_payload, known_actions
 _CLOSED: Final = ("Charging", "SuspendedEV", "SuspendedEVSE")
 """Charging states in which an EV is connected and authorised: the power path is closed (K01.FR.42)."""
 
+_LONGEST_WAIT_S: Final = 1500.0
+_LONGEST_OUTAGE_S: Final = 7 * 86_400.0
+_AHEAD_S: Final = 60.0
+"""A clock that is further ahead than this, or lies longer behind than an event may have waited, is not used to align."""
+
 
 def facts_of(documents: Sequence[Document]) -> RunFacts:
     """Fold a journal up to the safe state that ends the run. Raises EvidenceError where it does not begin as a run does."""
@@ -171,11 +176,21 @@ def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:
 def with_power_path(transaction: Transaction, request: Mapping[str, Any], otherwise: float) -> Transaction:
     """Return a transaction that knows when its power path closed, once a TransactionEvent says that energy can flow.
 
-    Args: otherwise: the moment that counts where the event's timestamp is none, in the station's time.
+    Args: otherwise: the moment that counts where the event's timestamp is none or cannot be so, in the station's time.
     """
     if transaction.power_path_closed is not None or request["transactionInfo"].get("chargingState") not in _CLOSED:
         return transaction
-    return replace(transaction, power_path_closed=time_or(request["timestamp"], otherwise))
+    return replace(transaction, power_path_closed=_believed(request, otherwise))
+
+
+def _believed(request: Mapping[str, Any], otherwise: float) -> float:
+    """Return an event's timestamp, in the station's time, or another moment where it is none or a wrong clock's.
+
+    An event may have waited for its message; one that is older than half an hour says that it was offline.
+    """
+    told = time_or(request["timestamp"], otherwise)
+    oldest = _LONGEST_OUTAGE_S if request.get("offline") else _LONGEST_WAIT_S
+    return told if otherwise - oldest < told < otherwise + _AHEAD_S else otherwise
 
 
 def _begun_offline(facts: RunFacts, call: Call) -> float:
@@ -196,9 +211,9 @@ def _fold_transactions(facts: RunFacts) -> None:
         if span is None and "evse" in request:
             evse = facts.evse(call.station, request["evse"]["id"])
             if evse is not None:
-                anchor = time_or(request["timestamp"], call.asked + facts.clock_offset(call.station))
                 remote = request["transactionInfo"].get("remoteStartId")
                 begun = _begun_offline(facts, call) if request.get("offline", False) else call.asked
+                anchor = _believed(request, begun + facts.clock_offset(call.station))
                 span = TransactionSpan(Transaction(identity, anchor), begun, call.asked_seq, remote_start_id=remote)
                 evse.transactions.append(span)
         if span is not None:

@@ -11,13 +11,18 @@ from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, wo
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.delivery import judge_delivery
+from bench.runs.checks.energy import judge_energy
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
 from bench.runs.checks.meter import judge_meter
+from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.proof import gated, judge_proof
 from bench.runs.checks.relay import judge_relay
+from bench.runs.checks.status import judge_status
+from bench.runs.checks.time import judge_time
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
+from bench.runs.checks.transactions import judge_transactions
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
@@ -57,6 +62,11 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "delivery": judge_delivery,
     "meter": judge_meter,
     "conduct": _conduct,
+    "meter_values": judge_meter_values,
+    "transactions": judge_transactions,
+    "status": judge_status,
+    "time": judge_time,
+    "energy": judge_energy,
 }
 """Each check by the name that a scenario calls it."""
 

@@ -81,7 +81,7 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
         case SetVariable():
             await procedure.set_variables({step.name: step.value})
         case PowerCycle():
-            await procedure.power_cycle()
+            await procedure.power_cycle(wait=step.wait)
         case CutNetwork():
             await procedure.cut_network(step.seconds)
         case DisturbLink():

@@ -105,13 +105,14 @@ class EvSteps(Steps):
                 raise RigError(f"no meter measures EVSE {self.evse.id} of {self.station.id}")
             return await self.sampler.wait_for(lambda power: low < power < high, within)
 
-    async def power_cycle(self) -> None:
-        """Switch the station off and on, and wait until it has booted again. Raises StationError."""
+    async def power_cycle(self, *, wait: bool = True) -> None:
+        """Switch the station off and on, and wait until it has booted again, where that can be heard. Raises StationError."""
         async with self.step("power_cycle"):
             state = self.bench.csms.stations[self.station.id]
             before = state.booted
             await self.act("power_cycle")
-            await self._booted(before)
+            if wait:
+                await self._booted(before)
 
     def _token(self) -> str:
         token = self.bench.ids.token(14).upper()

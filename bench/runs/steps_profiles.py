@@ -179,7 +179,8 @@ class ProfileSteps(Steps):
     async def composite(self, duration_s: int, unit: str | None = None, *, evse_id: int | None = None) -> dict[str, Any]:
         """Ask for a composite schedule and return the answer (K08); evse_id 0 is the whole station.
 
-        A refusal is an answer too: `{"status": "Rejected", …}`, or `{"status": CODE, "error": text}` for a CALLERROR.
+        A refusal is an answer too: `{"status": "Rejected", …}`, or `{"status": CODE, "error": text}` for a CALLERROR,
+        and the same with `Invalid` for an answer that breaks its schema.
         """
         evse_id = self.evse.id if evse_id is None else evse_id
         async with self.step("composite", evse=evse_id, duration_s=duration_s, unit=unit):
@@ -190,6 +191,8 @@ class ProfileSteps(Steps):
                 return await self.bench.csms.call(self.station.id, "GetCompositeSchedule", request)
             except CallRejectedError as error:
                 return {"status": error.code, "error": error.description}
+            except InvalidAnswerError as error:
+                return {"status": "Invalid", "error": error.reason}
 
     async def scsp_plan(self, within_s: float = 60) -> str:
         """Let the SCSP send its ChargingProfile by OCPI; return the result's word, ACCEPTED or another."""

@@ -15,7 +15,10 @@ from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 from bench.settings.steps import AnyStep, SetProfile
 
-Check = Literal["relay", "installed", "composite", "power", "station_power", "delivery", "meter", "conduct"]
+Check = Literal[
+    "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
+    "transactions", "status", "time", "energy", "intent", "connectivity",
+]  # fmt: skip
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
 

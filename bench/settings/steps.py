@@ -192,6 +192,8 @@ class PowerCycle(Step):
     """Switch the station's supply off and on."""
 
     do: Literal["power_cycle"]
+    wait: bool = True
+    """Until it has booted again; false where nobody hears that."""
 
 
 class CutNetwork(Step):

@@ -44,6 +44,9 @@ class TargetFeatures(Settings):
     """A TxDefaultProfile that comes during a transaction counts for that one, or for the next only."""
     preset: str = ""
     """A well-known stack whose readings stand in for those of the specification, libocpp; empty or text: the specification's."""
+    station_meter_percent: float = Field(default=10, ge=0, le=100)
+    """How far the station's own meter may be off, in percent of the value; where nothing is said, what the UK's rules for smart
+    charge points allow."""
     product_tolerance_a: float = Field(default=0, ge=0)
     """What the product's own tolerance adds to a limit, per phase, in A."""
 

@@ -30,9 +30,15 @@ Messages:
         The answer to it.
     report_found(installed, found) -> found; reports(reports) -> reports
         The profiles that GetChargingProfiles reports, and the `call.ReportChargingProfiles` that do so.
-    composite_profiles(start, profiles) -> profiles; composite(evse_id, periods) -> periods
-        What goes into a composite schedule, and its list of `composite.CompositePeriod` before it is reported.
+    composite_profiles(start, profiles) -> profiles; composite_window(duration_s, profiles) -> profiles
+        What goes into a composite schedule.
+    composite(evse_id, periods) -> periods
+        Its list of `composite.CompositePeriod` before it is reported.
 
+    request(payload) -> payload
+        Each request of `ocpp.v201.call` that goes into the station's queue: TransactionEvent, MeterValues and the like.
+    on_accepted(payloads) -> payloads
+        The CSMS has accepted the station after a connection: what is said again after all that is queued.
     notice(payload) -> payload
         Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
         `ocpp.v201.call`; None sends nothing.
@@ -85,12 +91,16 @@ from firmware_sim.faults.habits import HABIT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.metering import METERING_FAULTS
 from firmware_sim.faults.reading import READING_FAULTS
+from firmware_sim.faults.records import RECORD_FAULTS
+from firmware_sim.faults.schedules import SCHEDULE_FAULTS
 from firmware_sim.faults.serial_meters import SERIAL_METER_FAULTS
+from firmware_sim.faults.times import TIME_FAULTS
 
 FAULTS: Final[dict[str, Any]] = {
     one.ID: one
     for group in (
         LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS,
+        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS,
     )
     for one in group
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from bench.domain.evidence import EvseFacts, RunFacts
+from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.quantities import clock_text, parse_time
@@ -21,6 +21,8 @@ _ROUNDING: Final = 0.1
 _EQUAL: Final = 1e-4
 """Stations compute in 32-bit floats."""
 _BOUNDARY_S: Final = 1.0
+MOMENT_S: Final = 3.0
+"""What is asked for a shorter time says what holds now: it is compared with what is due in so many seconds from then."""
 _CLOCK_S: Final = 5.0
 """How far a station's clock may be from the bench's before its schedule counts as one of another time."""
 _CONVERTED_W: Final = 100.0
@@ -77,9 +79,11 @@ def judge_composite(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreCha
         f"asked at {clock_text(call.asked)}: {reason}" for call, result, reason in results if result is not Verdict.PASS
     )
     failed = verdict is Verdict.FAIL
+    broken = any(isinstance(reported_schedule(call, evse.clock_offset_s), str) for call in asked if call.answered is not None)
     return CheckResult(
         "composite", title, verdict, reasons or (f"{len(results)} of {len(results)} composite schedules as expected",),
-        (Layer.STATION,) if failed else (), FaultClass.REPORT_ONLY if failed else None, "K08.FR.02",
+        (Layer.STATION,) if failed else (),
+        (FaultClass.PROTOCOL if broken else FaultClass.REPORT_ONLY) if failed else None, "K08.FR.02",
         "installed/reported" if failed else "", tuple(ref for call, _, _ in results for ref in call.refs),
     )  # fmt: skip
 
@@ -91,11 +95,25 @@ def _composite(facts: RunFacts, evse: EvseFacts, call: Call, history: Sequence[S
     if isinstance(reported, str):
         return Verdict.FAIL, reported
     expected = limits_ahead(evse, call, Window(reported.limits.start, reported.limits.end), history)
+    if call.request["duration"] < MOMENT_S:
+        return _moment(evse, reported, expected, call.request["duration"])
     wrong = first_deviation(expected, reported, evse.supply, own_a=own_limit_a(evse))
     lowered = planned(facts, evse, call, expected) if wrong is not None else None
     if lowered is not None and first_deviation(lowered, reported, evse.supply, own_a=own_limit_a(evse)) is None:
         return Verdict.PASS, ""
     return (Verdict.PASS, "") if wrong is None else (Verdict.FAIL, wrong.text(reported.unit))
+
+
+def _moment(evse: EvseFacts, reported: Reported, expected: Limits, duration_s: int) -> tuple[Verdict, str]:
+    """Compare what a schedule for a moment says with each limit that may hold then, the clock's second of doubt included."""
+    start, end = reported.limits.start, reported.limits.end
+    wrong = None
+    for limit in expected.between(start, start + duration_s + _BOUNDARY_S):
+        held = Timeline[ExpectedLimit | None]([(start, limit)], end)
+        wrong = first_deviation(held, reported, evse.supply, own_a=own_limit_a(evse))
+        if wrong is None:
+            break
+    return (Verdict.PASS, "") if wrong is None else (Verdict.FAIL, f"over {duration_s} s: {wrong.text(reported.unit)}")
 
 
 def reported_schedule(call: Call, clock_offset_s: float) -> Reported | str:
@@ -125,7 +143,7 @@ def reported_schedule(call: Call, clock_offset_s: float) -> Reported | str:
     starts = [one["startPeriod"] for one in periods]
     if starts[0] != 0 or starts != sorted(set(starts)):
         return f"its periods start at {starts}: they have to ascend from 0"
-    end = start + schedule["duration"]
+    end = start + max(schedule["duration"], MOMENT_S)
     return Reported(unit, Timeline([(start + one["startPeriod"], float(one["limit"])) for one in periods], end))
 
 
