@@ -50,6 +50,10 @@ class CsmsCore(Protocol):
         """Journal something worth knowing about a station."""
         ...
 
+    def resends(self, station_id: str) -> bool:
+        """Say whether what was never answered is settled after a reconnect."""
+        ...
+
     def spawn(self, station_id: str, name: str, work: Work) -> None:
         """Do something in the background, after what bears the same name at the same station; it ends with the CSMS."""
         ...

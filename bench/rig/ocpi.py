@@ -80,7 +80,7 @@ async def open_ocpi(
     addresses = AddressBook()
     station = scenario.station or order.rig.station[0].id
     async with (
-        open_cpo(order.rig, clock, journal, ids, csms, addresses) as cpo,
+        open_cpo(order.rig, clock, journal, ids, csms, addresses, faults=csms.faults) as cpo,
         open_scsp(clock, ids, addresses) as scsp,
     ):
         host["ocpi_port"] = cpo.port

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Any
 
+from bench.cso.local_hours import LocalWindow
 from bench.errors import CallRejectedError, InvalidAnswerError, StationError, UsageError
 from bench.runs.steps import Steps
 
@@ -127,7 +129,34 @@ class ProfileSteps(Steps):
         async with self.step(name, **settings):
             if isinstance(profile.get("id"), int):
                 self.course.own_ids.add(profile["id"])
+            if not broken:
+                self.want_profile(evse_id, profile)
             return await self._status("SetChargingProfile", {"evseId": evse_id, "chargingProfile": profile}, broken)
+
+    async def set_window(
+        self, zone: str, begin: time, end: time, *, inside: float, outside: float, unit: str = "A", days: int = 2
+    ) -> str:
+        """Hold one limit between two hours of local time each day, and another outside; return the answer's status.
+
+        The CSMS turns the hours into absolute periods of a TxProfile for so many days. Raises: StationError, UsageError.
+        """
+        running = self.transaction
+        if running is None:
+            raise StationError(f"{self.station.id}: a TxProfile needs a transaction on EVSE {self.evse.id} (K01.FR.09)")
+        window = LocalWindow(zone, begin, end, inside, outside)
+        now = self.bench.csms.station_time(self.station.id).replace(microsecond=0)
+        offset = partial(self.bench.csms.faults.apply, "utc_offset")
+        periods = window.periods(now, days, lambda first, due: offset(first, value=due))
+        profile = self.profile(periods, unit=unit, transaction_id=running.transaction_id)
+        said = {"zone": zone, "begin": begin.isoformat(), "end": end.isoformat(), "inside": inside, "outside": outside,
+                "unit": unit, "stack_level": 0, "transaction_id": running.transaction_id}  # fmt: skip
+        async with self.step("set_window", evse=self.evse.id, **said):
+            self.course.own_ids.add(profile["id"])
+            self.want(self.evse.id, "limit", profile_id=profile["id"], purpose="TxProfile", window=said)
+            request = {"evseId": self.evse.id, "chargingProfile": profile}
+            status = await self._status("SetChargingProfile", request, False)
+        await self.read_back()
+        return status
 
     async def clear(
         self,
@@ -148,6 +177,8 @@ class ProfileSteps(Steps):
         if criteria:
             request["chargingProfileCriteria"] = criteria
         async with self.step("clear", request=request, broken=broken):
+            if not broken:
+                self.want(evse_id, "release", request=request)
             status = await self._status("ClearChargingProfile", request, broken)
         await self.read_back()
         return status
