@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,6 +157,8 @@ class RunFacts:
     evses: list[EvseFacts]
     actions: list[RigAction] = field(default_factory=list)
     intents: list[Wanted] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
+    """When the relay before the CSMS began to disturb the connections."""
     links: list[LinkChange] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     not_applicable: str = ""

@@ -140,6 +140,8 @@ def _fold_circumstances(documents: Iterable[Document], facts: RunFacts) -> None:
         if document.kind == Kind.RIG_ACTION:
             arguments = {key: value for key, value in data.items() if key not in ("station", "action")}
             facts.actions.append(RigAction(at, seq, data["station"], data["action"], arguments))
+        elif document.kind == Kind.LINK_FAULT:
+            facts.disturbed.append(at)
         elif document.kind == Kind.INTENT:
             facts.intents.append(Wanted(at, seq, data["station"], data))
         elif document.kind == Kind.STATION_LINK and data["event"] in ("connected", "closed"):

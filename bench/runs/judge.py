@@ -10,8 +10,10 @@ from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.connectivity import judge_connectivity
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.intent import judge_intent
 from bench.runs.checks.relay import judge_relay
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
@@ -43,6 +45,8 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "composite": lambda case: judge_composite(case.facts, case.evse, case.scene.history),
     "power": lambda case: case.power,
     "station_power": lambda case: case.station_power,
+    "intent": lambda case: judge_intent(case.scene),
+    "connectivity": lambda case: judge_connectivity(case.scene),
     "conduct": _conduct,
 }
 """Each check by the name that a scenario calls it."""
