@@ -199,10 +199,10 @@ class Steps:
         data = {"station": self.station.id, "evse": evse_id, "by": "operator", "action": action, **more}
         self.bench.journal.write(Kind.INTENT, data)
 
-    def want_profile(self, evse_id: int, profile: Mapping[str, Any]) -> None:
-        """Write down that a ChargingProfileType is wanted."""
+    def want_profile(self, evse_id: int, profile: Mapping[str, Any], *, of_running: bool = False) -> None:
+        """Write down that a ChargingProfileType is wanted; for whichever transaction runs on the EVSE, where `of_running`."""
         identity, purpose = profile.get("id"), profile.get("chargingProfilePurpose")
-        self.want(evse_id, "limit", profile_id=identity, purpose=purpose, profile=dict(profile))
+        self.want(evse_id, "limit", profile_id=identity, purpose=purpose, profile=dict(profile), of_running=of_running)
 
     async def call(self, action: str, payload: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
         """Send any OCPP call and return its answer; without `check` also a broken one. Raises StationError."""

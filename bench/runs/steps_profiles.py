@@ -104,7 +104,8 @@ class ProfileSteps(Steps):
         Raises: StationError; also for a TxProfile without a transaction, unless it is broken on purpose (K01.FR.09).
         """
         evse_id = self._place(purpose, evse_id)
-        if purpose == "TxProfile" and transaction_id is None:
+        of_running = purpose == "TxProfile" and transaction_id is None
+        if of_running:
             running = self.bench.csms.stations[self.station.id].active_transaction(evse_id or self.evse.id)
             if running is None and not broken:
                 raise StationError(f"{self.station.id}: a TxProfile needs a transaction on EVSE {evse_id} (K01.FR.09)")
@@ -112,7 +113,7 @@ class ProfileSteps(Steps):
         profile = self.profile(
             periods, unit=unit, purpose=purpose, stack_level=stack_level, evse_id=evse_id, transaction_id=transaction_id, **more
         )
-        status = await self._send("set_profile", evse_id, profile, broken)
+        status = await self._send("set_profile", evse_id, profile, broken, of_running)
         if read_back:
             await self.read_back()
         return status
@@ -121,7 +122,7 @@ class ProfileSteps(Steps):
         """Send a raw ChargingProfile as it is; return the answer's status, a CALLERROR's code where it is broken on purpose."""
         return await self._send("send_profile", evse_id, dict(raw_profile), broken)
 
-    async def _send(self, name: str, evse_id: int, profile: dict[str, Any], broken: bool) -> str:
+    async def _send(self, name: str, evse_id: int, profile: dict[str, Any], broken: bool, of_running: bool = False) -> str:
         schedules = profile.get("chargingSchedule") or [{}]
         periods = [[one.get("startPeriod"), one.get("limit")] for one in schedules[0].get("chargingSchedulePeriod", ())]
         settings = {"evse": evse_id, "id": profile.get("id"), "purpose": profile.get("chargingProfilePurpose"),
@@ -130,7 +131,7 @@ class ProfileSteps(Steps):
             if isinstance(profile.get("id"), int):
                 self.course.own_ids.add(profile["id"])
             if not broken:
-                self.want_profile(evse_id, profile)
+                self.want_profile(evse_id, profile, of_running=of_running)
             return await self._status("SetChargingProfile", {"evseId": evse_id, "chargingProfile": profile}, broken)
 
     async def set_window(

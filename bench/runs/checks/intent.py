@@ -133,7 +133,7 @@ def _orders(scene: Scene, limits: Sequence[Wanted]) -> Iterator[Order]:
         ]  # fmt: skip
         named = [one for one in frames if one.request["chargingProfile"].get("id") == data["profile_id"]]
         call = next(iter(named or frames), None)
-        yield Order(want, call, "" if call is None or "profile" not in data else _changed(scene, data["profile"], call))
+        yield Order(want, call, "" if call is None or "profile" not in data else _changed(scene, _profile(scene, want), call))
 
 
 def _changed(scene: Scene, wanted: dict[str, Any], call: Call) -> str:
@@ -160,7 +160,7 @@ def _stray(scene: Scene, orders: Iterable[Order]) -> tuple[str, Order] | None:
 
 
 def _ended_target(scene: Scene, want: Wanted) -> bool:
-    sent = want.data.get("profile", {}).get("transactionId")
+    sent = None if want.data["action"] == "release" else _profile(scene, want).get("transactionId")
     spans = [span for evse in scene.evses for span in evse.transactions if span.transaction.id == sent]
     return any(span.ended is not None and span.ended_seq < want.seq for span in spans)
 
@@ -173,7 +173,7 @@ def _cleared(scene: Scene, wants: Sequence[Wanted]) -> list[str]:
     events: list[tuple[int, Wanted | Call]] = [*((one.seq, one) for one in wants), *((one.asked_seq, one) for one in clears)]
     for _, event in sorted(events, key=lambda one: one[0]):
         if isinstance(event, Wanted):
-            _change(scene.facts, event)(held)
+            _change(scene, event)(held)
         elif event.request not in released:
             before = len(held.profiles)
             ClearProfiles(event.request)(held)
@@ -204,7 +204,7 @@ def _wanted_changes(scene: Scene, wants: Sequence[Wanted], orders: Sequence[Orde
     known = {call.answered_seq: call.asked_seq for call in scene.calls}
     for want in wants:
         if want.seq not in refused and not _ended_target(scene, want):
-            yield want.at, want.seq, _change(scene.facts, want)
+            yield want.at, want.seq, _change(scene, want)
     for at, seq, change in changes_of(scene.facts, scene.station):
         if isinstance(change, SetProfile) and (known.get(seq) in carried or change.profile.get("id") in ours | changed):
             continue
@@ -223,15 +223,23 @@ class _SparingClear(ClearProfiles):
         store.profiles += [one for one in kept if one not in store.profiles]
 
 
-def _change(facts: RunFacts, want: Wanted) -> Change:
+def _change(scene: Scene, want: Wanted) -> Change:
     data = want.data
     if data["action"] == "release":
         return ClearProfiles(data["request"])
-    profile = data["profile"] if "profile" in data else _profile_of(facts, want)
-    return SetProfile(data["evse"], profile)
+    return SetProfile(data["evse"], _profile(scene, want))
 
 
-def _profile_of(facts: RunFacts, want: Wanted) -> dict[str, Any]:
+def _profile(scene: Scene, want: Wanted) -> dict[str, Any]:
+    """Return what is wanted as a ChargingProfileType: of the transaction that runs, as its own events tell it."""
+    if "profile" not in want.data:
+        return _window_profile(scene.facts, want)
+    profile: dict[str, Any] = want.data["profile"]
+    running = scene.running(want.seq, want.data["evse"]) if want.data.get("of_running") else []
+    return {**profile, "transactionId": running[-1][1].transaction.id} if running else profile
+
+
+def _window_profile(facts: RunFacts, want: Wanted) -> dict[str, Any]:
     """Return a local window as a profile whose edges are found by asking each minute of the run for its local time."""
     data = want.data["window"]
     zone, begin, end = ZoneInfo(data["zone"]), time.fromisoformat(data["begin"]), time.fromisoformat(data["end"])
