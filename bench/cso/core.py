@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bench.cso.background import Work
+from bench.cso.faults import OwnFaults
 from bench.cso.profile_gate import Rules
 from bench.cso.station import Outbox, StationState
 from bench.ports import Clock, IdSource
@@ -23,6 +24,7 @@ class CsmsCore(Protocol):
     ids: IdSource
     stations: dict[str, StationState]
     call_timeout_s: float
+    faults: OwnFaults
 
     async def call(
         self,
@@ -48,10 +50,6 @@ class CsmsCore(Protocol):
 
     def finding(self, station_id: str, code: str, text: str, *refs: int, source: str = "station") -> None:
         """Journal something worth knowing about a station."""
-        ...
-
-    def resends(self, station_id: str) -> bool:
-        """Say whether what was never answered is settled after a reconnect."""
         ...
 
     def spawn(self, station_id: str, name: str, work: Work) -> None:

@@ -271,15 +271,6 @@ class Csms:
         Raises: SchemaError, ProfileRuleError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
         """
         payload = self.faults.outgoing(station_id, action, payload)
-        answer = await self._call(station_id, action, payload, timeout_s, check, rules, by)
-        for more, content in self.faults.apply("follow_up", station_id, action, value=[]):
-            await self._call(station_id, more, content, timeout_s, check, rules, by)
-        return answer
-
-    async def _call(
-        self, station_id: str, action: str, payload: Mapping[str, Any], timeout_s: float | None, check: bool,
-        rules: Rules | None, by: str,
-    ) -> dict[str, Any]:  # fmt: skip
         lock = self._locks.get(station_id)
         if lock is None:
             lock = self._locks[station_id] = asyncio.Lock()
@@ -305,6 +296,8 @@ class Csms:
             raise CallRejectedError(action, event.code, event.description, event.details)
         if event.violation is not None and check:
             raise InvalidAnswerError(action, str(event.violation), event.payload)
+        for more, content in self.faults.apply("follow_up", station_id, action, value=[]):
+            await self.call(station_id, more, content)
         answer: dict[str, Any] = event.payload
         return answer
 
@@ -350,10 +343,6 @@ class Csms:
     async def installed_profiles(self, station_id: str, evse_id: int | None = None) -> list[dict[str, Any]]:
         """Return `{"evse_id", "source", "profile"}` for each installed charging profile; see `Profiles.report`."""
         return await self.profiles.report(station_id, evse_id=evse_id)
-
-    def resends(self, station_id: str) -> bool:
-        """Say whether what was never answered is settled after a reconnect."""
-        return bool(self.faults.apply("resends", station_id, value=True))
 
     def spawn(self, station_id: str, name: str, work: Work) -> None:
         """Do something in the background, after what bears the same name at the same station; it ends with the CSMS."""

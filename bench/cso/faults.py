@@ -37,6 +37,7 @@ OWN_LAYERS: Final = ("CSMS", "OCPI")
 """The layers whose faults act inside the bench itself."""
 _SET: Final = "SetChargingProfile"
 Params = dict[str, str]
+Calls = list[tuple[str, dict[str, Any]]]
 
 
 def _count(name: str, value: object, least: int = 1) -> int:
@@ -56,7 +57,7 @@ class ClearsAfterSet:
     def __init__(self, nth: int) -> None:
         self._left = _count("nth", nth)
 
-    def follow_up(self, station_id: str, action: str, calls: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    def follow_up(self, station_id: str, action: str, calls: Calls) -> Calls:
         """Clear TxProfiles, which is all of the running transaction."""
         if action != _SET:
             return calls

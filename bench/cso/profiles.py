@@ -244,7 +244,7 @@ class Profiles:
     def heard(self, event: Mapping[str, Any]) -> None:
         """Take an event of the CSMS: boots and transactions change what is installed."""
         station_id, kind = event["station"], event["event"]
-        if kind == "connected" and self._unanswered(station_id) and self._core.resends(station_id):
+        if kind == "connected" and self._unanswered(station_id) and self._core.faults.apply("resends", station_id, value=True):
             self._core.spawn(station_id, "send again", self._settle(station_id))
         if kind == "boot":
             self.book(station_id).changed("the station booted")

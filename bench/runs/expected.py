@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -69,7 +69,7 @@ class Store:
         self.profiles = [one for one in self.profiles if not goes(one)]
 
 
-def store_history(facts: RunFacts, station: str, changes: Iterable[Change3] | None = None) -> list[StoreChange]:
+def store_history(facts: RunFacts, station: str, changes: Iterable[StoreStep] | None = None) -> list[StoreChange]:
     """Return each change of a station's store, in order; the first is what the store held before the run changed it.
 
     That is what the station reported when it was asked before the first change but clearing, or nothing: what is still there
@@ -92,7 +92,7 @@ def store_at(history: Sequence[StoreChange], seq: int) -> tuple[InstalledProfile
     return next(change.installed for change in reversed(history) if change.seq < seq)
 
 
-def changes_of(facts: RunFacts, station: str) -> Iterator[Change3]:
+def changes_of(facts: RunFacts, station: str) -> Iterator[StoreStep]:
     """Yield (when, number of the document, change) of each change of a station's store, in no order."""
     for call in facts.calls:
         change = change_by(call) if call.station == station else None
@@ -294,7 +294,8 @@ class ExternalLimit:
 Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd | ExternalLimit
 
 
-Change3 = tuple[float, int, Change]
+StoreStep = tuple[float, int, Change]
+"""When, number of the document, and what changes."""
 
 
 def caps_ahead(evse: EvseFacts, installed: Sequence[InstalledProfile], window: Window) -> Limits:

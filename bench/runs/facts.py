@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bench.domain.documents import STATION_CLOCK, Document, Kind
-from bench.domain.evidence import EvseFacts, Finding, LinkChange, PilotSample, RigAction, RunFacts, Sample, TransactionSpan, Wanted
+from bench.domain.evidence import (
+    EvseFacts,
+    Finding,
+    LinkChange,
+    PilotSample,
+    RigAction,
+    RunFacts,
+    Sample,
+    TransactionSpan,
+    Wanted,
+)
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import OracleOptions, Supply, Transaction, options_of
 from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or

@@ -26,13 +26,14 @@ def judge_connectivity(scene: Scene) -> CheckResult:
     outages = facts.offline(scene.station)
     flaps = [(start, end) for start, end in outages if not any(at <= start <= at + CAUSED_S for at in causes)]
     refs = tuple(one.seq for one in links)
-    warnings = ()
+    warnings: tuple[Warn, ...] = ()
     if flaps:
         when = ", ".join(clock_text(start) for start, _ in flaps[:5])
         text = f"the connection ended {len(flaps)} times without a cause in the run: {when}"
         warnings = (Warn("connection-flaps", text, (Layer.NETWORK, Layer.STATION), refs),)
     spans = tuple(
-        Measurement("outage", round(end - start, 3), "s", f"without connection from {clock_text(start)} on") for start, end in outages
+        Measurement("outage", round(end - start, 3), "s", f"without connection from {clock_text(start)} on")
+        for start, end in outages
     )
     reasons = (f"{len(outages)} outages, {len(flaps)} of them without a cause in the run",)
     return CheckResult("connectivity", title, Verdict.PASS, reasons, refs=refs, measurements=spans, warnings=warnings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from itertools import pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -17,10 +18,9 @@ from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.profiles import ChargingProfile, ProfileError
 from bench.domain.quantities import clock_text
-from bench.domain.timeline import Timeline, Window
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict, Warn
 from bench.runs.checks.installed import difference
-from bench.runs.expected import Change, Change3, ClearProfiles, SetProfile, Store, changes_of, limits_over_run, store_history
+from bench.runs.expected import Change, ClearProfiles, SetProfile, Store, StoreStep, changes_of, limits_over_run, store_history
 from bench.runs.scene import Scene
 
 GRACE_S: Final = 5.0
@@ -196,7 +196,7 @@ def _partings(scene: Scene, wants: Sequence[Wanted], orders: Sequence[Order]) ->
                     yield Parting(evse.evse_id, left, right, want, got)
 
 
-def _wanted_changes(scene: Scene, wants: Sequence[Wanted], orders: Sequence[Order]) -> Iterator[Change3]:
+def _wanted_changes(scene: Scene, wants: Sequence[Wanted], orders: Sequence[Order]) -> Iterator[StoreStep]:
     refused = {one.want.seq for one in orders if one.refused}
     carried = {one.call.asked_seq for one in orders if one.call is not None}
     ours = {one.data["profile_id"] for one in wants if one.data["action"] == "limit"}
@@ -279,7 +279,8 @@ def _excused(scene: Scene, wants: Sequence[Wanted]) -> Iterator[tuple[float, flo
 def _heard_after(scene: Scene, call: Call) -> float | None:
     """Return when something was heard of the station after a call; None: nothing any more."""
     heard = [one.asked for one in scene.calls if one.from_station and one.asked_seq > call.asked_seq]
-    heard += [one.answered for one in scene.calls if not one.from_station and (one.answered_seq or 0) > call.asked_seq and one.answered]
+    sent = [one for one in scene.calls if not one.from_station and (one.answered_seq or 0) > call.asked_seq]
+    heard += [one.answered for one in sent if one.answered is not None]
     heard += [one.at for one in scene.facts.links if one.station == scene.station and one.connected and one.seq > call.asked_seq]
     return min(heard, default=None)
 
@@ -287,11 +288,11 @@ def _heard_after(scene: Scene, call: Call) -> float | None:
 def _silent(scene: Scene, orders: Iterable[Order]) -> list[Order]:
     """Return what was not delivered because the station was gone to the end of the run."""
     gone = scene.offline_at(scene.facts.end - GRACE_S)
-    return [
-        one
-        for one in orders
-        if (one.call is None and gone) or (one.call is not None and one.call.answered is None and _heard_after(scene, one.call) is None)
-    ]
+
+    def lost(call: Call | None) -> bool:
+        return gone if call is None else call.answered is None and _heard_after(scene, call) is None
+
+    return [one for one in orders if lost(one.call)]
 
 
 def _slow(scene: Scene) -> Iterator[Warn]:
@@ -299,7 +300,8 @@ def _slow(scene: Scene) -> Iterator[Warn]:
     limit_s = _timeout_s(scene.facts)
     for call in scene.sent("SetChargingProfile"):
         if call.answered is not None and call.answered - call.asked > limit_s and call.status == "Accepted":
-            text = f"the answer to SetChargingProfile sent at {clock_text(call.asked)} came after {call.answered - call.asked:.0f} s"
+            late_s = call.answered - call.asked
+            text = f"the answer to SetChargingProfile sent at {clock_text(call.asked)} came after {late_s:.0f} s"
             yield Warn("slow-response", text, (Layer.STATION, Layer.NETWORK), call.refs)
 
 
@@ -309,7 +311,7 @@ def _timeout_s(facts: RunFacts) -> float:
 
 def _together(one: Limits, other: Limits) -> Iterator[tuple[float, float, ExpectedLimit | None, ExpectedLimit | None]]:
     edges = [*sorted({*one.starts, *other.starts}), min(one.end, other.end)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if end > start:
             yield start, end, one.at(start), other.at(start)
 

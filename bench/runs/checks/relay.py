@@ -24,10 +24,10 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     accepted = [one for one in facts.http if _is_accepted_put(one)]
     lost = [one for one in facts.http if _is_unknown_session(facts, one)]
     if lost and not accepted:
-        reasons = tuple(f"the session of the ChargingProfile sent at {clock_text(one.asked)} is unknown to who told of it" for one in lost)
+        unknown = tuple(f"the session of the order of {clock_text(one.asked)} is unknown to who had told of it" for one in lost)
         shown = tuple(ref for one in lost for ref in one.refs)
         return CheckResult(
-            "relay", title, Verdict.FAIL, reasons, (Layer.OCPI,), FaultClass.PROTOCOL, pair="intent/sent", refs=shown
+            "relay", title, Verdict.FAIL, unknown, (Layer.OCPI,), FaultClass.PROTOCOL, pair="intent/sent", refs=shown
         )
     if not accepted:
         return CheckResult("relay", title, Verdict.INCONCLUSIVE, ("no ChargingProfile was accepted over OCPI",), (Layer.OCPI,))
