@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 from ocpp.exceptions import (
@@ -64,6 +65,18 @@ def _number(text: str) -> float:
     return int(value) if value.is_integer() and abs(value) <= _MOST_EXACT else value
 
 
+class Wire(Protocol):
+    """What carries the messages."""
+
+    def carries(self) -> bool:
+        """Note that a message is on its way; say whether it arrives."""
+        ...
+
+    def delays(self, action: str) -> list[float]:
+        """Return after how many seconds the answer to a CALL is sent; more than one: again."""
+        ...
+
+
 class ProfileCommands(Protocol):
     """What a CSMS may ask about charging profiles; payloads are in the `ocpp` package's snake case."""
 
@@ -98,11 +111,15 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
         ids: Identifiers,
         station: StationCommands,
         profiles: ProfileCommands,
+        wire: Wire,
     ) -> None:
         super().__init__(station_id, connection, response_timeout=ANSWER_PATIENCE_S, logger=LOGGER)
         self._unique_id_generator = ids.token
         self._station, self._profiles = station, profiles
         self._asking = ""
+        self._wire = wire
+        self._delays: dict[str, list[float]] = {}
+        self._late: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
 
     async def ask(self, payload: Any) -> Any:
@@ -114,8 +131,35 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
             except UnknownCallErrorCodeError as error:
                 raise GenericError(description=str(error)) from None
 
+    def close(self) -> None:
+        """Send nothing any more."""
+        for task in self._late:
+            task.cancel()
+
+    async def _send(self, message: str) -> None:
+        """Send a message, late or twice where the wire says so; a dead one swallows it."""
+        delays = [0.0]
+        if self._delays:
+            frame = json.loads(message)
+            delays = delays if frame[0] == MessageType.Call else self._delays.pop(frame[1], delays)
+        for seconds in delays:
+            if seconds:
+                task = asyncio.create_task(self._send_later(seconds, message))
+                self._late.add(task)
+                task.add_done_callback(self._late.discard)
+            elif self._wire.carries():
+                await super()._send(message)
+
+    async def _send_later(self, seconds: float, message: str) -> None:
+        await asyncio.sleep(seconds)
+        if self._wire.carries():
+            with suppress(ConnectionClosed):
+                await super()._send(message)
+
     async def route_message(self, raw_msg: str) -> None:
         """Take a message; one that cannot be taken at all is answered with RpcFrameworkError and "-1" (Part 4, 4.2.3)."""
+        if not self._wire.carries():
+            return
         try:
             await self._route(raw_msg)
         except ConnectionClosed:
@@ -128,6 +172,9 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
         """Check a message against its schema before the package takes it."""
         message = json.loads(raw_msg, parse_float=_number)
         if isinstance(message, list) and len(message) == 4 and message[0] == MessageType.Call and isinstance(message[2], str):
+            delays = self._wire.delays(message[2])
+            if delays != [0.0]:
+                self._delays[message[1]] = delays
             wrong = breach(f"{message[2]}Request", message[3])
             if wrong:
                 await self._send(CallError(message[1], *wrong, {}).to_json())

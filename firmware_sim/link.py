@@ -9,6 +9,7 @@ import asyncio
 import base64
 import logging
 import ssl
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,7 @@ from firmware_sim.clock import Clock
 from firmware_sim.device_model import StationVariables
 from firmware_sim.endpoint import Endpoint
 from firmware_sim.outbox import Message, Outbox
+from firmware_sim.seam import Seam
 
 LOGGER: Final = logging.getLogger("firmware_sim.link")
 SUBPROTOCOL: Final = "ocpp2.0.1"
@@ -33,6 +35,10 @@ ATTEMPTS: Final = 3
 ATTEMPT_INTERVAL_S: Final = 60.0
 BOOT_RETRY_S: Final = 60
 REAL_PING_S: Final = 20.0
+REMEMBERED: Final = 200
+"""TransactionEvents that could be delivered again."""
+BROKEN_S: Final = 1.0
+"""How long a half-open connection is away once it breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class CsmsLink:
         outbox: Outbox,
         variables: StationVariables,
         *,
+        faults: Seam,
         endpoint: Callable[[ClientConnection], Endpoint],
         boot: Callable[[str], Any],
         accepted: Callable[[], None],
@@ -87,6 +94,10 @@ class CsmsLink:
         self._make_endpoint, self._boot, self._accepted = endpoint, boot, accepted
         self._told_time, self._up = told_time, up
         self._connection: ClientConnection | None = None
+        self._faults, self._origin = faults, clock.monotonic()
+        self._history: deque[Any] = deque(maxlen=REMEMBERED)
+        self._timer: asyncio.TimerHandle | None = None
+        self._been_here = False
         self._powered, self._was_accepted = True, False
         self._network_back_at = 0.0
         self._boot_reason: str | None = "PowerUp"
@@ -96,6 +107,28 @@ class CsmsLink:
         """Take the network away for that long."""
         self._network_back_at = max(self._network_back_at, self._clock.monotonic() + seconds)
         self._abort()
+
+    def carries(self) -> bool:
+        """Note that a message is on its way; say whether it arrives."""
+        now = self._clock.monotonic() - self._origin
+        for begin, end in self._faults.apply("dead_spans", value=[]):
+            if begin <= now < end:
+                self._later(end - now, lambda: self.cut(BROKEN_S))
+                return False
+        limits = self._faults.apply("idle", value=None)
+        if limits is not None:
+            self._later(limits[0], lambda: self.cut(limits[1]))
+        return True
+
+    def delays(self, action: str) -> list[float]:
+        """Return after how many seconds the answer to a CALL is sent; more than one: again."""
+        delays: list[float] = self._faults.apply("answers_after", action, value=[0.0])
+        return delays
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, act)
 
     def power(self, on: bool) -> None:
         """Switch the station's electronics."""
@@ -156,6 +189,9 @@ class CsmsLink:
             await asyncio.wait((listener, speaker), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._lost()
+            endpoint.close()
+            if self._timer is not None:
+                self._timer.cancel()
             ends = await _ended(listener, speaker)
             self._connection = None
             await connection.close()
@@ -181,6 +217,9 @@ class CsmsLink:
         self._outbox.open = self._was_accepted = True
         self._accepted()
         self._up(True)
+        for payload in self._faults.apply("replayed", list(self._history), value=[]) if self._been_here else ():
+            self._outbox.put(payload, keep=True)
+        self._been_here = True
         while True:
             try:
                 async with asyncio.timeout(self._variables.heartbeat_interval_s):
@@ -211,6 +250,8 @@ class CsmsLink:
             else:
                 self._outbox.done(message, None)
         else:
+            if message.keep:
+                self._history.append(message.payload)
             self._outbox.done(message, answer)
 
     def _abort(self) -> None:

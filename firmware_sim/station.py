@@ -76,6 +76,7 @@ class ChargingStation:
         self._model: DeviceModel = station_variables(spec, self._variables, self.evses, clock, lambda: len(list(charging.store)))
         self.link = CsmsLink(
             address, clock, self.outbox, self._variables,
+            faults=faults,
             endpoint=lambda connection: self._endpoint(spec.id, connection, ids), boot=_boot, accepted=self._accepted,
             told_time=self._told_time, up=self._went,
         )  # fmt: skip
@@ -191,7 +192,7 @@ class ChargingStation:
         return call_result.ChangeAvailability("Scheduled" if busy else "Accepted")
 
     def _endpoint(self, station_id: str, connection: ClientConnection, ids: Identifiers) -> Endpoint:
-        return Endpoint(station_id, connection, ids, self, self.profiles)
+        return Endpoint(station_id, connection, ids, self, self.profiles, self.link)
 
     def _accepted(self) -> None:
         for evse in self.evses.values():

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bench.cso.background import Work
+from bench.cso.faults import OwnFaults
 from bench.cso.profile_gate import Rules
 from bench.cso.station import Outbox, StationState
 from bench.ports import Clock, IdSource
@@ -23,6 +24,7 @@ class CsmsCore(Protocol):
     ids: IdSource
     stations: dict[str, StationState]
     call_timeout_s: float
+    faults: OwnFaults
 
     async def call(
         self,

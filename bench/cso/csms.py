@@ -12,9 +12,10 @@ from typing import Any, Final
 from bench.cso.background import Background, Work
 from bench.cso.charging_needs import Needs, NeedsPolicy
 from bench.cso.device_model import DeviceModel
+from bench.cso.faults import OwnFaults
 from bench.cso.handlers import Authorizer, Handlers, NotSupportedError, accept_everyone
 from bench.cso.knocks import MOST_OF_AN_ID, Knock, Knocks
-from bench.cso.profile_book import State
+from bench.cso.profile_book import State, became
 from bench.cso.profile_gate import Rules, judge_before_sending, station_view
 from bench.cso.profiles import Profiles
 from bench.cso.station import Outbox, StationState, learnable_tokens
@@ -87,6 +88,7 @@ class Csms:
         for one in settings.station:
             if one.password is not None:
                 journal.secret(one.password.get_secret_value())
+        self.faults = OwnFaults()
         self.profiles, self.device = Profiles(self), DeviceModel(self)
         self.needs = Needs(self, self.profiles, settings, needs or NeedsPolicy())
         own = {**self.profiles.handlers, **self.device.handlers, **self.needs.handlers}
@@ -211,6 +213,9 @@ class Csms:
         session = connection.session
         try:
             payload = self._handlers.answer(station, call.action, call.payload, out)
+            if call.action == "TransactionEvent":
+                identity = call.payload["transactionInfo"]["transactionId"]
+                self.faults.apply("event", identity, call.payload, value=station.transactions)
             return session.make_result(call.message_id, payload)
         except NotSupportedError as error:
             out.findings.append(("not_supported", str(error)))
@@ -265,6 +270,7 @@ class Csms:
             by: who asks, for the book of charging profiles.
         Raises: SchemaError, ProfileRuleError, StationOfflineError, CallTimeoutError, CallRejectedError, InvalidAnswerError.
         """
+        payload = self.faults.outgoing(station_id, action, payload)
         lock = self._locks.get(station_id)
         if lock is None:
             lock = self._locks[station_id] = asyncio.Lock()
@@ -280,7 +286,7 @@ class Csms:
             state: State = "unknown"
             try:
                 event = await self._exchange(station_id, connection, action, payload, timeout_s, check)
-                state = _became(event)
+                state = became(None if isinstance(event, ErrorReceived) else event.payload)
             finally:
                 if settle is not None:
                     settle(state)
@@ -290,6 +296,8 @@ class Csms:
             raise CallRejectedError(action, event.code, event.description, event.details)
         if event.violation is not None and check:
             raise InvalidAnswerError(action, str(event.violation), event.payload)
+        for more, content in self.faults.apply("follow_up", station_id, action, value=[]):
+            await self.call(station_id, more, content)
         answer: dict[str, Any] = event.payload
         return answer
 
@@ -389,11 +397,3 @@ class Csms:
         for predicate, future in self._waiters:
             if not future.done() and predicate():
                 future.set_result(None)
-
-
-def _became(event: ResultReceived | ErrorReceived) -> State:
-    """Return what an answer says of the change that was asked for."""
-    if isinstance(event, ErrorReceived):
-        return "refused"
-    status = event.payload.get("status") if isinstance(event.payload, dict) else None
-    return "accepted" if status == "Accepted" else "refused" if isinstance(status, str) else "unknown"

@@ -215,6 +215,14 @@ def difference(wanted: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
     return _differ("", _plain("", wanted), _plain("", shown))
 
 
+def became(payload: Any) -> State:
+    """Return what an answer says of the change that was asked for; None: it was a CALLERROR."""
+    status = payload.get("status") if isinstance(payload, dict) else None
+    if payload is None:
+        return "refused"
+    return "accepted" if status == "Accepted" else "refused" if isinstance(status, str) else "unknown"
+
+
 def _how(one: Intended | Installed, shown: Installed) -> str:
     if one.evse_id not in (None, shown.evse_id):
         return f"on EVSE {shown.evse_id} for {one.evse_id}"

@@ -244,12 +244,29 @@ class Profiles:
     def heard(self, event: Mapping[str, Any]) -> None:
         """Take an event of the CSMS: boots and transactions change what is installed."""
         station_id, kind = event["station"], event["event"]
+        if kind == "connected" and self._unanswered(station_id) and self._core.faults.apply("resends", station_id, value=True):
+            self._core.spawn(station_id, "send again", self._settle(station_id))
         if kind == "boot":
             self.book(station_id).changed("the station booted")
         elif kind == "transaction":
             self._transaction(station_id, event)
         if self.follow and (kind == "boot" or (kind == "transaction" and event["phase"] == "Ended")):
             self._core.spawn(station_id, "read back", self._verify_later(station_id))
+
+    def _unanswered(self, station_id: str) -> list[Intended]:
+        return [one for one in self.book(station_id).intent.values() if one.state == "unknown" and not one.deliberate]
+
+    async def _settle(self, station_id: str) -> None:
+        """Read back what was never answered before the connection broke, and send again what is not there."""
+        asked = self._unanswered(station_id)
+        if not await self.verify(station_id):
+            return
+        transactions = self._core.stations[station_id].transactions
+        for one in asked:
+            running = transactions.get(one.profile.get("transactionId", ""))
+            over = "transactionId" in one.profile and (running is None or running.ended is not None)
+            if one.state == "refused" and one.evse_id is not None and not over:
+                await self.set(station_id, one.evse_id, one.profile, by=one.by)
 
     def _transaction(self, station_id: str, event: Mapping[str, Any]) -> None:
         book, remote = self.book(station_id), event["remote_start_id"]

@@ -6,10 +6,11 @@ It keeps the intent (what was asked, by whom) apart from what the station said o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from bench.cso.faults import OwnFaults
 from bench.errors import ProfileRuleError, SchemaError, StationError
 from bench.ports import StationCaller
 from bench.settings.rig import RigSettings
@@ -75,8 +76,8 @@ def supplies_of(rig: RigSettings) -> dict[tuple[str, int], EvseSupply]:
 class Relay:
     """Relays for all stations of a rig; no failure of a station gets out of it as an exception."""
 
-    def __init__(self, caller: StationCaller, supplies: Mapping[tuple[str, int], EvseSupply]) -> None:
-        self._caller, self._supplies = caller, supplies
+    def __init__(self, caller: StationCaller, supplies: Mapping[tuple[str, int], EvseSupply], faults: OwnFaults) -> None:
+        self._caller, self._supplies, self._faults = caller, supplies, faults
         self.intents: dict[tuple[str, str, str], Intent] = {}
         """By station, session and writer."""
 
@@ -100,7 +101,7 @@ class Relay:
         intent = self._intent(target, writer)
         intent.profile, intent.state = profile, "asked"
         payload = to_ocpp(
-            profile, self._supplies[target.station, target.evse_id],
+            profile, self._converted_with(self._supplies[target.station, target.evse_id]),
             profile_id=intent.profile_id, stack_level=STACK_LEVEL, transaction_id=target.transaction_id,
         )  # fmt: skip
         intent.state = "unknown"
@@ -145,6 +146,11 @@ class Relay:
         """Return the EVSE's own maximum: what is due where nothing limits any more."""
         supply = self._supplies[target.station, target.evse_id]
         return capacity(now, duration_s, unit or supply.rate_units[0], supply)
+
+    def _converted_with(self, supply: EvseSupply) -> EvseSupply:
+        if supply.phases is None:
+            return supply
+        return replace(supply, phases=self._faults.apply("phases", value=supply.phases))
 
     def _intent(self, target: Target, writer: str) -> Intent:
         key = (target.station, target.session_id, writer)

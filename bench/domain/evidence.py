@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +147,16 @@ class EvseFacts:
         return Measurement("energy", round(last - first, 1), "Wh", "counted by the meter over the run", (first_seq, last_seq))
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wanted of a station, before any system acted on it; see `Kind.INTENT`."""
+
+    at: float
+    seq: int
+    station: str
+    data: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class RunFacts:
     """All that a judge knows of a run."""
@@ -162,6 +173,9 @@ class RunFacts:
     http: list[HttpExchange]
     evses: list[EvseFacts]
     actions: list[RigAction] = field(default_factory=list)
+    intents: list[Wanted] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
+    """When the relay before the CSMS began to disturb the connections."""
     links: list[LinkChange] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     not_applicable: str = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.adapters.guard import LocalGuard, open_guard
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
+from bench.cso.faults import is_own
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, Guard, IdSource, Journal, PowerSwitch, RigControl, Witness
@@ -82,7 +83,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
 
             scsp = await stack.enter_async_context(open_ocpi(order, clock, journal, ids, csms, host))
         for fault in order.seeded:
-            await _seed(fault, controls, journal)
+            await _seed(fault, csms, controls, journal)
         yield Bench(
             rig, clock, journal, ids, csms, instruments.meters, controls, witnesses, guard, scsp, host, server.link, identities,
             left,
@@ -104,13 +105,16 @@ async def _open_guard(
     return LocalGuard({}, {})
 
 
-async def _seed(fault: Fault, controls: Mapping[str, RigControl], journal: Journal) -> None:
-    """Seed a fault into the emulated stations; a real one cannot be made faulty on order."""
-    if not controls:
+async def _seed(fault: Fault, csms: Csms, controls: Mapping[str, RigControl], journal: Journal) -> None:
+    """Seed a fault into the bench's own CSMS and platform, else into the emulated stations; a real one cannot be made faulty."""
+    own = is_own(fault.id)
+    if not controls and not own:
         raise UsageError(f"fault {fault.id}: only an emulated rig can be made faulty")
-    for control in controls.values():
-        try:
+    try:
+        if own:
+            csms.faults.seed(fault.id, fault.params)
+        for control in () if own else controls.values():
             await control.seed_fault(fault.id, fault.params)
-        except ValueError as error:
-            raise UsageError(f"fault {error}") from None
+    except ValueError as error:
+        raise UsageError(f"fault {error}") from None
     journal.write(Kind.FAULT_SEEDED, {"id": fault.id, "params": fault.params, **origin(fault.id)})

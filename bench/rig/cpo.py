@@ -10,6 +10,7 @@ from typing import Final
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.adapters.ocpi_tap import OcpiTap
+from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.app import ocpi_app, too_long_app
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Registry
@@ -44,6 +45,7 @@ async def open_cpo(
     *,
     base_url: str = LOGICAL_URL,
     shortest_s: Mapping[str, float] | None = None,
+    faults: OwnFaults | None = None,
 ) -> AsyncIterator[Cpo]:
     """Serve OCPI for the stations of a rig, and journal each exchange.
 
@@ -52,6 +54,7 @@ async def open_cpo(
         base_url: the address that peers are told. Without a port it is logical and entered into `addresses`; for a peer
             outside this process give the real one, with its port.
         shortest_s: see CpoPlatform.
+        faults: what is seeded into the platform.
     Raises: RigError where the address of the rig file cannot be listened on.
     """
     own = PartyId(settings.ocpi.country_code, settings.ocpi.party_id)
@@ -61,11 +64,12 @@ async def open_cpo(
     given = settings.ocpi.token_a
     token_a = registry.invite(given.get_secret_value() if given else None)
     async with open_transport(addresses) as transport:
-        relay = Relay(stations, supplies_of(settings))
+        faults = faults or OwnFaults()
+        relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
             clock, journal, ids, tap.client(transport), relay, registry,
             base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
-            shortest_s=shortest_s,
+            shortest_s=shortest_s, faults=faults,
         )  # fmt: skip
         unsubscribe = stations.subscribe(platform.on_event)
         try:

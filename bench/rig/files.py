@@ -53,6 +53,8 @@ def find_scenario(name: str) -> tuple[Path, ScenarioSettings]:
 
 def _check_plan(path: Path, scenario: ScenarioSettings, wanted: ScspPlan) -> None:
     """Refuse a plan that cannot be made, before anything is energised. Raises SettingsError."""
+    if wanted.prices is None:
+        return
     prices = path.parent / wanted.prices
     if not prices.is_file():
         raise SettingsError(str(path), "scsp.prices", str(wanted.prices), "no such file")

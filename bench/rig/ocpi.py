@@ -30,17 +30,21 @@ class DayAheadScsp:
     """The mock SCSP with its price curve: plans for a session and sends the plan. Fits `runs.bench.PlanSender`."""
 
     def __init__(
-        self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve, journal: Journal, *, evse: str, began: datetime
-    ) -> None:
+        self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve | None, journal: Journal, clock: Clock, *,
+        evse: str, place: tuple[str, int], began: datetime,
+    ) -> None:  # fmt: skip
         self._scsp, self._plan, self._curve, self._journal = scsp, plan, curve, journal
-        self._evse, self._began = evse, began
+        self._clock, self._evse, self._place, self._began = clock, evse, place, began
         self._told = 0
 
     async def send_plan(self, within_s: float) -> str:
         """Plan for the running session, send the ChargingProfile, return the result's word. Raises PeerError, UsageError."""
         try:
             session = await self._scsp.wait_session(lambda one: one.get("evse_uid") == self._evse, within_s)
-            order = await self._scsp.send_plan(session["id"], self._profile(session))
+            profile = self._profile(session)
+            said = {"station": self._place[0], "evse": self._place[1], "by": "SCSP", "action": "limit", "profile_id": None}
+            self._journal.write(Kind.INTENT, {**said, "purpose": "TxProfile", "profile": profile, "session": session["id"]})
+            order = await self._scsp.send_plan(session["id"], profile)
             word = str(order.answer.get("result", "no answer"))
             if word == ACCEPTED:
                 word = str((await self._scsp.wait_result(order.response_id, within_s)).get("result", "no result"))
@@ -55,6 +59,11 @@ class DayAheadScsp:
         self._told = len(self._scsp.findings)
 
     def _profile(self, session: dict[str, Any]) -> dict[str, Any]:
+        if self._curve is None:
+            start = self._clock.now().replace(microsecond=0)
+            periods = [{"start_period": begin, "limit": limit} for begin, limit in self._plan.periods]
+            text = f"{start:%Y-%m-%dT%H:%M:%SZ}"
+            return {"start_date_time": text, "charging_rate_unit": self._plan.unit, "charging_profile_period": periods}
         return plan_day_ahead(
             self._curve.prices,
             self._curve.start,
@@ -73,19 +82,23 @@ async def open_ocpi(
     """Open the CSO's platform and the SCSP of a scenario, registered with one another. Raises PeerError, RigError."""
     scenario = order.scenario
     assert scenario.scsp is not None
-    curve = load(PriceCurve, order.scenario_path.parent / scenario.scsp.prices)
+    prices = scenario.scsp.prices
+    curve = None if prices is None else load(PriceCurve, order.scenario_path.parent / prices)
     began = clock.now()
-    if scenario.start is not None:
+    if curve is not None and scenario.start is not None:
         curve = curve.model_copy(update={"start": curve.start + (began - scenario.start)})
     addresses = AddressBook()
     station = scenario.station or order.rig.station[0].id
     async with (
-        open_cpo(order.rig, clock, journal, ids, csms, addresses) as cpo,
+        open_cpo(order.rig, clock, journal, ids, csms, addresses, faults=csms.faults) as cpo,
         open_scsp(clock, ids, addresses) as scsp,
     ):
         host["ocpi_port"] = cpo.port
         await scsp.register(cpo.versions_url, cpo.token_a)
-        sender = DayAheadScsp(scsp, scenario.scsp, curve, journal, evse=evse_uid(station, scenario.evse), began=began)
+        sender = DayAheadScsp(
+            scsp, scenario.scsp, curve, journal, clock,
+            evse=evse_uid(station, scenario.evse), place=(station, scenario.evse), began=began,
+        )  # fmt: skip
         try:
             yield sender
         finally:

@@ -24,6 +24,7 @@ from bench.adapters.journal import JournalFile, open_journal, write_result
 from bench.adapters.journal_reader import read_journal
 from bench.adapters.signature import FILE as SIGNATURE
 from bench.adapters.signature import Statement, load_private, sign
+from bench.cso.faults import check_own_fault, is_own
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
 from bench.domain.verdicts import RunState, RunVerdict, Verdict, exit_code
@@ -222,10 +223,13 @@ def _check(order: Order) -> None:
             f"--station-clock: scenario {order.scenario.name} has an SCSP, whose plan is made for the true time; use a scenario "
             "whose profiles come from the CSMS"
         )
-    for fault in order.seeded if order.rig.emulator is not None else ():
-        from bench.rig.emulated import check_fault
+    for fault in order.seeded:
+        if is_own(fault.id):
+            check_own_fault(fault.id, fault.params)
+        elif order.rig.emulator is not None:
+            from bench.rig.emulated import check_fault
 
-        check_fault(fault.id, fault.params)
+            check_fault(fault.id, fault.params)
 
 
 def ending(error: BaseException, journal: JournalFile) -> tuple[RunState, str, Exception | None]:

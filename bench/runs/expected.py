@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -69,14 +69,16 @@ class Store:
         self.profiles = [one for one in self.profiles if not goes(one)]
 
 
-def store_history(facts: RunFacts, station: str) -> list[StoreChange]:
+def store_history(facts: RunFacts, station: str, changes: Iterable[StoreStep] | None = None) -> list[StoreChange]:
     """Return each change of a station's store, in order; the first is what the store held before the run changed it.
 
     That is what the station reported when it was asked before the first change but clearing, or nothing: what is still there
     after a clearing was there before it.
+    Args: changes: in place of those that the station's answers tell.
     """
-    changes = sorted(_changes(facts, station), key=lambda one: one[1])
-    store = Store(_found(facts, station, next((seq for _, seq, one in changes if not isinstance(one, ClearProfiles)), None)))
+    told = sorted(changes_of(facts, station), key=lambda one: one[1])
+    changes = told if changes is None else sorted(changes, key=lambda one: one[1])
+    store = Store(_found(facts, station, next((seq for _, seq, one in told if not isinstance(one, ClearProfiles)), None)))
     history = [StoreChange(facts.start, -1, tuple(store.profiles))]
     for at, seq, change in changes:
         store.at = at + facts.clock_offset(station)
@@ -90,11 +92,16 @@ def store_at(history: Sequence[StoreChange], seq: int) -> tuple[InstalledProfile
     return next(change.installed for change in reversed(history) if change.seq < seq)
 
 
-def _changes(facts: RunFacts, station: str) -> Iterator[tuple[float, int, Change]]:
+def changes_of(facts: RunFacts, station: str) -> Iterator[StoreStep]:
+    """Yield (when, number of the document, change) of each change of a station's store, in no order."""
     for call in facts.calls:
         change = change_by(call) if call.station == station else None
         if change is not None and call.answered is not None and call.answered_seq is not None:
             yield call.answered, call.answered_seq, change
+        elif call.station == station and call.action == "SetChargingProfile" and not call.from_station and call.answered is None:
+            shown = shown_later(facts, call)
+            if shown is not None:
+                yield shown.asked, shown.asked_seq - 1, SetProfile(call.request["evseId"], call.request["chargingProfile"])
     yield from _external_limits(facts, station)
     for evse in facts.evses:
         if evse.station == station:
@@ -131,6 +138,23 @@ def _found(facts: RunFacts, station: str, before: int | None) -> list[InstalledP
             read = [_readable(said["evseId"], raw, said.get("chargingLimitSource")) for said, raw in found]
             return [one for one in read if one is not None]
     return []
+
+
+def settled_by(facts: RunFacts, call: Call) -> tuple[Call, list[Call]] | None:
+    """Return the first complete read-back after a call that was never answered: it tells what became of it."""
+    later = (one for one in read_backs(facts, call.station) if one[0].asked_seq > call.asked_seq and one[2])
+    return next(((asked, reports) for asked, reports, _ in later), None)
+
+
+def shown_later(facts: RunFacts, call: Call) -> Call | None:
+    """Return the read-back that shows the profile of a SetChargingProfile that was never answered; None: none does."""
+    settled = settled_by(facts, call)
+    if settled is None:
+        return None
+    asked, reports = settled
+    wanted = _readable(call.request["evseId"], call.request["chargingProfile"], None)
+    found = [_readable(one.request["evseId"], raw, None) for one in reports for raw in one.request["chargingProfile"]]
+    return asked if wanted is not None and wanted in found else None
 
 
 def _readable(evse_id: int, raw: dict[str, object], source: str | None) -> InstalledProfile | None:
@@ -268,6 +292,10 @@ class ExternalLimit:
 
 
 Change = SetProfile | StartWithProfile | RemoteStarted | ClearProfiles | TransactionEnd | ExternalLimit
+
+
+StoreStep = tuple[float, int, Change]
+"""When, number of the document, and what changes."""
 
 
 def caps_ahead(evse: EvseFacts, installed: Sequence[InstalledProfile], window: Window) -> Limits:

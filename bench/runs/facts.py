@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bench.domain.documents import STATION_CLOCK, Document, Kind
-from bench.domain.evidence import EvseFacts, Finding, LinkChange, PilotSample, RigAction, RunFacts, Sample, TransactionSpan
+from bench.domain.evidence import (
+    EvseFacts,
+    Finding,
+    LinkChange,
+    PilotSample,
+    RigAction,
+    RunFacts,
+    Sample,
+    TransactionSpan,
+    Wanted,
+)
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import OracleOptions, Supply, Transaction, options_of
 from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
@@ -150,6 +160,10 @@ def _fold_circumstances(documents: Iterable[Document], facts: RunFacts) -> None:
         if document.kind == Kind.RIG_ACTION:
             arguments = {key: value for key, value in data.items() if key not in ("station", "action")}
             facts.actions.append(RigAction(at, seq, data["station"], data["action"], arguments))
+        elif document.kind == Kind.LINK_FAULT:
+            facts.disturbed.append(at)
+        elif document.kind == Kind.INTENT:
+            facts.intents.append(Wanted(at, seq, data["station"], data))
         elif document.kind == Kind.STATION_LINK and data["event"] in ("connected", "closed"):
             facts.links.append(LinkChange(at, seq, data["station"], data["event"] == "connected"))
         elif document.kind == Kind.FINDING:

@@ -10,10 +10,12 @@ from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.connectivity import judge_connectivity
 from bench.runs.checks.delivery import judge_delivery
 from bench.runs.checks.energy import judge_energy
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
+from bench.runs.checks.intent import judge_intent
 from bench.runs.checks.meter import judge_meter
 from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.proof import gated, judge_proof
@@ -61,6 +63,8 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "station_power": lambda case: case.station_power,
     "delivery": judge_delivery,
     "meter": judge_meter,
+    "intent": lambda case: judge_intent(case.scene),
+    "connectivity": lambda case: judge_connectivity(case.scene),
     "conduct": _conduct,
     "meter_values": judge_meter_values,
     "transactions": judge_transactions,

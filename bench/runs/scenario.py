@@ -25,6 +25,7 @@ from bench.settings.steps import (
     SendPlan,
     SetProfile,
     SetVariable,
+    SetWindow,
     Unplug,
     VehicleStep,
 )
@@ -59,6 +60,10 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.scsp_plan(step.within_s)
         case SetProfile():
             await _set_profile(procedure, step)
+        case SetWindow():
+            await procedure.set_window(
+                step.zone, step.begin, step.end, inside=step.inside, outside=step.outside, unit=step.unit, days=step.days
+            )
         case Composite():
             await procedure.composite(step.duration_s, step.unit, evse_id=step.evse)
         case ReadBack():

@@ -194,10 +194,24 @@ class Steps:
         """Wait for so many seconds of the run's time."""
         await self.bench.clock.sleep(seconds)
 
+    def want(self, evse_id: int | None, action: str, **more: Any) -> None:
+        """Write down what is wanted of the station, before the CSMS acts on it; see `Kind.INTENT`."""
+        data = {"station": self.station.id, "evse": evse_id, "by": "operator", "action": action, **more}
+        self.bench.journal.write(Kind.INTENT, data)
+
+    def want_profile(self, evse_id: int, profile: Mapping[str, Any], *, of_running: bool = False) -> None:
+        """Write down that a ChargingProfileType is wanted; for whichever transaction runs on the EVSE, where `of_running`."""
+        identity, purpose = profile.get("id"), profile.get("chargingProfilePurpose")
+        self.want(evse_id, "limit", profile_id=identity, purpose=purpose, profile=dict(profile), of_running=of_running)
+
     async def call(self, action: str, payload: dict[str, Any], *, check: bool = True) -> dict[str, Any]:
         """Send any OCPP call and return its answer; without `check` also a broken one. Raises StationError."""
         async with self.step("call", action=action):
             self.keep_floor(action, payload)
+            if check and action == "SetChargingProfile":
+                self.want_profile(payload["evseId"], payload["chargingProfile"])
+            elif check and action == "ClearChargingProfile":
+                self.want(None, "release", request=dict(payload))
             return await self.bench.csms.call(self.station.id, action, payload, check=check)
 
     def keep_floor(self, action: str, payload: Mapping[str, Any]) -> None:

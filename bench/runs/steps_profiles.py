@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Any
 
+from bench.cso.local_hours import LocalWindow
 from bench.errors import CallRejectedError, InvalidAnswerError, StationError, UsageError
 from bench.runs.steps import Steps
 
@@ -102,7 +104,8 @@ class ProfileSteps(Steps):
         Raises: StationError; also for a TxProfile without a transaction, unless it is broken on purpose (K01.FR.09).
         """
         evse_id = self._place(purpose, evse_id)
-        if purpose == "TxProfile" and transaction_id is None:
+        of_running = purpose == "TxProfile" and transaction_id is None
+        if of_running:
             running = self.bench.csms.stations[self.station.id].active_transaction(evse_id or self.evse.id)
             if running is None and not broken:
                 raise StationError(f"{self.station.id}: a TxProfile needs a transaction on EVSE {evse_id} (K01.FR.09)")
@@ -110,7 +113,7 @@ class ProfileSteps(Steps):
         profile = self.profile(
             periods, unit=unit, purpose=purpose, stack_level=stack_level, evse_id=evse_id, transaction_id=transaction_id, **more
         )
-        status = await self._send("set_profile", evse_id, profile, broken)
+        status = await self._send("set_profile", evse_id, profile, broken, of_running)
         if read_back:
             await self.read_back()
         return status
@@ -119,7 +122,7 @@ class ProfileSteps(Steps):
         """Send a raw ChargingProfile as it is; return the answer's status, a CALLERROR's code where it is broken on purpose."""
         return await self._send("send_profile", evse_id, dict(raw_profile), broken)
 
-    async def _send(self, name: str, evse_id: int, profile: dict[str, Any], broken: bool) -> str:
+    async def _send(self, name: str, evse_id: int, profile: dict[str, Any], broken: bool, of_running: bool = False) -> str:
         schedules = profile.get("chargingSchedule") or [{}]
         periods = [[one.get("startPeriod"), one.get("limit")] for one in schedules[0].get("chargingSchedulePeriod", ())]
         settings = {"evse": evse_id, "id": profile.get("id"), "purpose": profile.get("chargingProfilePurpose"),
@@ -127,7 +130,34 @@ class ProfileSteps(Steps):
         async with self.step(name, **settings):
             if isinstance(profile.get("id"), int):
                 self.course.own_ids.add(profile["id"])
+            if not broken:
+                self.want_profile(evse_id, profile, of_running=of_running)
             return await self._status("SetChargingProfile", {"evseId": evse_id, "chargingProfile": profile}, broken)
+
+    async def set_window(
+        self, zone: str, begin: time, end: time, *, inside: float, outside: float, unit: str = "A", days: int = 2
+    ) -> str:
+        """Hold one limit between two hours of local time each day, and another outside; return the answer's status.
+
+        The CSMS turns the hours into absolute periods of a TxProfile for so many days. Raises: StationError, UsageError.
+        """
+        running = self.transaction
+        if running is None:
+            raise StationError(f"{self.station.id}: a TxProfile needs a transaction on EVSE {self.evse.id} (K01.FR.09)")
+        window = LocalWindow(zone, begin, end, inside, outside)
+        now = self.bench.csms.station_time(self.station.id).replace(microsecond=0)
+        offset = partial(self.bench.csms.faults.apply, "utc_offset")
+        periods = window.periods(now, days, lambda first, due: offset(first, value=due))
+        profile = self.profile(periods, unit=unit, transaction_id=running.transaction_id)
+        said = {"zone": zone, "begin": begin.isoformat(), "end": end.isoformat(), "inside": inside, "outside": outside,
+                "unit": unit, "stack_level": 0, "transaction_id": running.transaction_id}  # fmt: skip
+        async with self.step("set_window", evse=self.evse.id, **said):
+            self.course.own_ids.add(profile["id"])
+            self.want(self.evse.id, "limit", profile_id=profile["id"], purpose="TxProfile", window=said)
+            request = {"evseId": self.evse.id, "chargingProfile": profile}
+            status = await self._status("SetChargingProfile", request, False)
+        await self.read_back()
+        return status
 
     async def clear(
         self,
@@ -148,6 +178,8 @@ class ProfileSteps(Steps):
         if criteria:
             request["chargingProfileCriteria"] = criteria
         async with self.step("clear", request=request, broken=broken):
+            if not broken:
+                self.want(evse_id, "release", request=request)
             status = await self._status("ClearChargingProfile", request, broken)
         await self.read_back()
         return status

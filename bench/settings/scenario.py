@@ -69,11 +69,14 @@ class Vehicle(Settings):
 class ScspPlan(Settings):
     """What the mock SCSP knows and wants."""
 
-    prices: Path
+    prices: Path | None = None
     """Price curve, relative to the scenario file."""
-    levels_w: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=2)
-    energy_wh: float = Field(gt=0)
-    departure_s: float = Field(gt=0)
+    levels_w: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    energy_wh: float = Field(default=0, ge=0)
+    departure_s: float = Field(default=0, ge=0)
+    unit: Literal["A", "W"] = "W"
+    periods: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = ()
+    """[start in s from the sending on, limit in `unit`] each: a plain plan, in place of prices."""
 
     @field_validator("levels_w")
     @classmethod
@@ -81,6 +84,18 @@ class ScspPlan(Settings):
         if list(value) != sorted(set(value)):
             raise ValueError("must ascend, each level once")
         return value
+
+    @model_validator(mode="after")
+    def _plain_or_priced(self) -> ScspPlan:
+        priced = self.prices is not None and len(self.levels_w) > 1 and self.energy_wh > 0 and self.departure_s > 0
+        if bool(self.periods) == (self.prices is not None):
+            raise ValueError("has either prices or periods")
+        if not self.periods and not priced:
+            raise ValueError("a plan from prices needs two levels_w, energy_wh and departure_s")
+        starts = [start for start, _ in self.periods]
+        if self.periods and (starts[0] != 0 or starts != sorted(set(starts))):
+            raise ValueError("periods: starts must ascend from 0")
+        return self
 
 
 class Fault(Settings):

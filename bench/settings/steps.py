@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -120,6 +121,21 @@ class SetProfile(Step, Schedule):
         return self
 
 
+class SetWindow(AtEvse):
+    """Hold one limit between two hours of local time each day, and another outside of them."""
+
+    do: Literal["set_window"]
+    zone: str
+    """Name in the tz database, such as Europe/Paris."""
+    begin: time
+    end: time
+    """May lie on the next day."""
+    inside: float = Field(ge=0)
+    outside: float = Field(ge=0)
+    unit: Literal["A", "W"] = "A"
+    days: int = Field(default=2, ge=1, le=7)
+
+
 class Composite(Step):
     """Ask the station for its composite schedule."""
 
@@ -231,6 +247,7 @@ AnyStep = Annotated[
     | Demand
     | SendPlan
     | SetProfile
+    | SetWindow
     | Composite
     | ReadBack
     | PowerCycle

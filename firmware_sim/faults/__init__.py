@@ -58,6 +58,17 @@ What befalls the station:
     on_link(online) -> online
         The station went online or offline; what is returned does not matter.
 
+The network at the station's own socket:
+
+    dead_spans(spans) -> spans
+        At each message: (begin, end) in s from the start of the link on, in which everything is swallowed; then it breaks.
+    answers_after(action, delays) -> delays
+        At each CALL of the CSMS: after how many seconds its answer is sent; more than one sends it again.
+    idle(limits) -> limits
+        At each message: (seconds of silence, seconds of absence) after which the connection is closed; None never.
+    replayed(history, replays) -> replays
+        After a reconnect: which of the TransactionEvents that were answered before are sent once more.
+
 The EV and the meter:
 
     ev_current(evse_id, t, amps) -> amps
@@ -75,7 +86,7 @@ The EV and the meter:
     telegram(meter, raw) -> raw
         Each telegram of a P1 or SML meter before it is sent; empty: none.
 
-The class has `ID`, `LAYER` (station, ev or meter), `TEXT` and `PARAMS` (name to meaning); its constructor takes the
+The class has `ID`, `LAYER` (station, EV, meter or network), `TEXT` and `PARAMS` (name to meaning); its constructor takes the
 parameters by name and raises ValueError on a wrong one.
 """
 
@@ -90,6 +101,7 @@ from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.habits import HABIT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.metering import METERING_FAULTS
+from firmware_sim.faults.network import NETWORK_FAULTS
 from firmware_sim.faults.reading import READING_FAULTS
 from firmware_sim.faults.records import RECORD_FAULTS
 from firmware_sim.faults.schedules import SCHEDULE_FAULTS
@@ -100,7 +112,7 @@ FAULTS: Final[dict[str, Any]] = {
     one.ID: one
     for group in (
         LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS,
-        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS,
+        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS,
     )
     for one in group
 }

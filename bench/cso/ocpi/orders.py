@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls, why
@@ -68,10 +69,10 @@ class Orders:
     def __init__(
         self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, pushes: Pushes,
         calls: Calls, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
-        shortest_s: dict[str, float],
+        shortest_s: dict[str, float], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
-        self._relay, self._pushes = relay, pushes
+        self._relay, self._pushes, self._faults = relay, pushes, faults
         self._calls, self._background, self._findings = calls, background, findings
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
@@ -81,7 +82,8 @@ class Orders:
         """Return what OCPI's sender is told at once. Raises OcpiError (2001) for a response_url that must not be called."""
         if not requester.platform.may_be_called(requester.response_url):
             raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")
-        record = self._sessions.find(session_id)
+        found = self._sessions.find(session_id)
+        record: SessionRecord | None = self._faults.apply("session", session_id, self._sessions.running(), value=found)
         if record is None:
             return Decision("UNKNOWN_SESSION", message=f"no session {session_id}")
         reason = self._refusal(action, requester.party, record)
@@ -98,7 +100,8 @@ class Orders:
 
     def start_set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
         """Carry out an accepted PUT."""
-        self._background.start(self._set(record, requester, profile))
+        if self._faults.apply("accepts", record.session_id, value=True):
+            self._background.start(self._set(record, requester, profile))
 
     def start_clear(self, record: SessionRecord, requester: Requester) -> None:
         """Carry out an accepted DELETE."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import Answers
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls
@@ -33,7 +34,7 @@ class CpoPlatform:
     def __init__(
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
         *, base_url: str, own: PartyId, location_id: str, call_timeout_s: float = 30.0,
-        shortest_s: Mapping[str, float] | None = None,
+        shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None,
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
@@ -49,6 +50,7 @@ class CpoPlatform:
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self._pushes, calls, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
+            faults=faults or OwnFaults(),
         )  # fmt: skip
 
     def endpoints(self) -> list[dict[str, str]]:

@@ -57,6 +57,10 @@ class Sessions:
             if one.ended is None and one.target.station == station and evse_id in (None, 0, one.target.evse_id)
         ]
 
+    def running(self) -> list[SessionRecord]:
+        """Return all running sessions in order of their begin."""
+        return [one for one in self._records.values() if one.ended is None]
+
     def of(self, station: str, transaction_id: str) -> SessionRecord | None:
         """Return the session of a transaction."""
         return self._by_transaction.get((station, transaction_id))

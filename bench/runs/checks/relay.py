@@ -22,10 +22,18 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
     accepted = [one for one in facts.http if _is_accepted_put(one)]
+    lost = [one for one in facts.http if _is_unknown_session(facts, one)]
+    if lost and not accepted:
+        unknown = tuple(f"the session of the order of {clock_text(one.asked)} is unknown to who had told of it" for one in lost)
+        shown = tuple(ref for one in lost for ref in one.refs)
+        return CheckResult(
+            "relay", title, Verdict.FAIL, unknown, (Layer.OCPI,), FaultClass.PROTOCOL, pair="intent/sent", refs=shown
+        )
     if not accepted:
         return CheckResult("relay", title, Verdict.INCONCLUSIVE, ("no ChargingProfile was accepted over OCPI",), (Layer.OCPI,))
     waiting = [call for call in facts.calls if call.action == "SetChargingProfile" and not call.from_station]
     reasons: list[str] = []
+    faults: list[FaultClass] = []
     refs: list[int] = []
     measurements: list[Measurement] = []
     for put in accepted:
@@ -33,6 +41,12 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         relayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)), None)
         if relayed is None:
             where = f" to {target}" if target else ""
+            strayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _carries(call, put)), None)
+            if strayed is not None:
+                waiting.remove(strayed)
+                where += f", but to EVSE {strayed.request['evseId']}"
+                refs += strayed.refs
+            faults.append(FaultClass.PROTOCOL if strayed is None else FaultClass.OVER_LIMIT)
             reasons.append(f"the ChargingProfile accepted at {clock_text(put.asked)} never left as SetChargingProfile{where}")
             refs += put.refs
             continue
@@ -42,6 +56,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             profile, relayed.request["chargingProfile"], _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
         )
         if difference:
+            faults.append(_class_of(difference))
             reasons.append(f"relayed at {clock_text(relayed.asked)} with a difference: {difference}")
         refs += [*put.refs, *relayed.refs]
         delay, shown = round(relayed.asked - put.asked, 6), (put.asked_seq, relayed.asked_seq)
@@ -50,7 +65,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     return CheckResult(
         "relay", title, Verdict.FAIL if failed else Verdict.PASS,
         tuple(reasons) or (f"{len(accepted)} of {len(accepted)} relayed unchanged",),
-        (Layer.CSMS,) if failed else (), FaultClass.PROTOCOL if failed else None,
+        (Layer.OCPI,) if failed else (), min(faults, key=list(FaultClass).index) if failed else None,
         pair="intent/sent" if failed else "", refs=tuple(refs), measurements=tuple(measurements),
     )  # fmt: skip
 
@@ -63,6 +78,28 @@ def _target(facts: RunFacts, put: HttpExchange) -> str:
         if told and one.body.get("id") == session and isinstance(one.body.get("evse_uid"), str):
             return str(one.body["evse_uid"])
     return ""
+
+
+def _carries(call: Call, put: HttpExchange) -> bool:
+    """Say whether a call that went elsewhere is that of a request: a TxProfile with the same starts and start."""
+    profile, schedule = put.body["charging_profile"], call.request["chargingProfile"]["chargingSchedule"][0]
+    starts = [one["start_period"] for one in profile.get(_OCPI_LIMITS) or ()]
+    same = starts == [one["startPeriod"] for one in schedule["chargingSchedulePeriod"]]
+    return same and call.request["chargingProfile"]["chargingProfilePurpose"] == "TxProfile"
+
+
+def _class_of(difference: str) -> FaultClass:
+    if not difference.startswith("limit "):
+        return FaultClass.PROTOCOL
+    got, wanted = difference.split()[1], difference.split()[3]
+    return FaultClass.OVER_LIMIT if float(got) > float(wanted) else FaultClass.UNDER_DELIVERY
+
+
+def _is_unknown_session(facts: RunFacts, one: HttpExchange) -> bool:
+    """Say whether a PUT of a ChargingProfile was answered with UNKNOWN_SESSION for a session that the CSO itself had told of."""
+    data = one.answer.get("data") if isinstance(one.answer, dict) else None
+    is_put = one.method == "PUT" and isinstance(one.body, dict) and "charging_profile" in one.body
+    return is_put and isinstance(data, dict) and data.get("result") == "UNKNOWN_SESSION" and bool(_target(facts, one))
 
 
 def _goes_to(call: Call, target: str) -> bool:

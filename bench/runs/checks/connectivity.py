@@ -1,0 +1,39 @@
+"""Was the connection there? Outages listed, and those that no step had caused counted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.domain.quantities import clock_text
+from bench.domain.verdicts import CheckResult, Layer, Measurement, Verdict, Warn
+from bench.runs.scene import Scene
+
+CAUSED_S: Final = 90.0
+"""How long after an act on the network or the supply the end of a connection is put down to it."""
+OUTAGE_ACTS: Final = ("cut_network", "power_cycle", "power", "reset", "disturb_link")
+
+
+def judge_connectivity(scene: Scene) -> CheckResult:
+    """List the outages of the station's connection; those that nothing in the run had caused are flaps, a warning.
+
+    Limits across an outage are judged by power as everywhere: a profile rules offline too.
+    """
+    facts, title = scene.facts, f"{scene.station} is connected"
+    links = [one for one in facts.links if one.station == scene.station]
+    causes = [one.at for one in facts.actions if one.station == scene.station and one.action in OUTAGE_ACTS]
+    causes += [one.asked for one in scene.calls if not one.from_station and one.action == "Reset"]
+    causes += facts.disturbed
+    outages = facts.offline(scene.station)
+    flaps = [(start, end) for start, end in outages if not any(at <= start <= at + CAUSED_S for at in causes)]
+    refs = tuple(one.seq for one in links)
+    warnings: tuple[Warn, ...] = ()
+    if flaps:
+        when = ", ".join(clock_text(start) for start, _ in flaps[:5])
+        text = f"the connection ended {len(flaps)} times without a cause in the run: {when}"
+        warnings = (Warn("connection-flaps", text, (Layer.NETWORK, Layer.STATION), refs),)
+    spans = tuple(
+        Measurement("outage", round(end - start, 3), "s", f"without connection from {clock_text(start)} on")
+        for start, end in outages
+    )
+    reasons = (f"{len(outages)} outages, {len(flaps)} of them without a cause in the run",)
+    return CheckResult("connectivity", title, Verdict.PASS, reasons, refs=refs, measurements=spans, warnings=warnings)
