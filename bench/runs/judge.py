@@ -10,6 +10,7 @@ from bench.domain.evidence import EvseTrace, Judgement, RunFacts
 from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, worst
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.delivery import judge_delivery
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
 from bench.runs.checks.relay import judge_relay
@@ -43,6 +44,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "composite": lambda case: judge_composite(case.facts, case.evse, case.scene.history),
     "power": lambda case: case.power,
     "station_power": lambda case: case.station_power,
+    "delivery": lambda case: judge_delivery(case.scene, case.evse, case.limits, case.caps),
     "conduct": _conduct,
 }
 """Each check by the name that a scenario calls it."""

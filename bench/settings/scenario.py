@@ -15,7 +15,7 @@ from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 from bench.settings.steps import AnyStep, SetProfile
 
-Check = Literal["relay", "installed", "composite", "power", "station_power", "conduct"]
+Check = Literal["relay", "installed", "composite", "power", "station_power", "delivery", "conduct"]
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
 
@@ -106,6 +106,8 @@ class ScenarioSettings(Settings):
     settle_s: float = Field(default=15, ge=0)
     w_limits: Literal["nominal", "measured"] = "nominal"
     near_a: float = Field(default=1.5, gt=0)
+    resume_s: float = Field(default=60, gt=0)
+    """How long an offer may stay below a limit that has risen; after it, and with proven demand, it is under-delivery."""
     longest_gap_s: float = Field(default=30, gt=0)
     proof: Literal["run", "file", "none"] = "none"
     """How the meter was proven before the run; none: it was not, and the report says so."""
