@@ -44,7 +44,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "composite": lambda case: judge_composite(case.facts, case.evse, case.scene.history),
     "power": lambda case: case.power,
     "station_power": lambda case: case.station_power,
-    "delivery": lambda case: judge_delivery(case.scene, case.evse, case.limits, case.caps),
+    "delivery": judge_delivery,
     "conduct": _conduct,
 }
 """Each check by the name that a scenario calls it."""

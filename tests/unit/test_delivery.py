@@ -10,6 +10,7 @@ from bench.domain.oracle import ExpectedLimit, Supply, Transaction
 from bench.domain.timeline import Timeline
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
+from bench.runs.checks.case import Case
 from bench.runs.checks.delivery import judge_delivery
 from bench.runs.scene import Scene
 
@@ -54,7 +55,7 @@ def verdict_on(
     station = {"id": "CS", "features": changes.get("features", {}), "max_current_a": changes.get("station_a")}
     facts = RunFacts({"resume_s": 60}, {"station": [station]}, 1, 0, 400, RunState.COMPLETED, "", [], [], [evse, other])
     facts.links += changes.get("links", [])
-    return judge_delivery(Scene(facts, "CS", [], {}), evse, limits, caps)
+    return judge_delivery(Case(Scene(facts, "CS", [], {}), evse, limits, caps))
 
 
 def test_an_offer_that_follows_the_limit_passes() -> None:

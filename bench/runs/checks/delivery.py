@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.domain.evidence import EvseFacts, Limits, PilotSample, Sample
+from bench.domain.evidence import EvseFacts, PilotSample, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
+from bench.runs.checks.case import Case
 from bench.runs.checks.pilot import Pilot
 from bench.runs.scene import Scene
 
@@ -36,7 +37,7 @@ class Shortfall:
     """So many in use where the limit allows more and the EV takes more; 0: the offer in A is too low."""
 
 
-def judge_delivery(scene: Scene, evse: EvseFacts, limits: Limits, caps: Limits) -> CheckResult:
+def judge_delivery(case: Case) -> CheckResult:
     """Judge whether the pilot offered what the limit allows wherever the EV wanted more.
 
     FAIL (installed/physical, under-delivery, the station) where the offer stayed clearly below the limit that held, and below
@@ -44,15 +45,14 @@ def judge_delivery(scene: Scene, evse: EvseFacts, limits: Limits, caps: Limits) 
     phases. What an EV does not take of an offer that is right proves nothing. Nothing is judged, and the check does not
     apply, where no witness saw the pilot, or no demand above the offer was proven; nor while other EVSEs share a limit,
     something outside the run's knowledge limits, or nobody hears the station.
-
-    Args: caps: what binds the sum of all EVSEs.
     """
+    evse = case.evse
     title = f"The offer at {evse.name} is not below the limit where the EV wants more"
     if evse.current_type == "DC":
         return CheckResult(CHECK, title, Verdict.NOT_APPLICABLE, ("the offer of a DC output is not on the pilot",))
     if not any(look.state is not None for look in evse.pilot) or not evse.samples:
         return CheckResult(CHECK, title, Verdict.NOT_APPLICABLE, ("nobody saw the control pilot, so that no demand is proven",))
-    delivery = _Delivery(scene, evse, limits, caps)
+    delivery = _Delivery(case)
     spans = delivery.shortfalls()
     if spans:
         refs = tuple(dict.fromkeys(ref for run in spans for one in (run[0], run[-1]) for ref in (one.sample.seq, one.pilot.seq)))
@@ -69,8 +69,9 @@ def judge_delivery(scene: Scene, evse: EvseFacts, limits: Limits, caps: Limits) 
 class _Delivery:
     """The readings of one EVSE, each beside what was due."""
 
-    def __init__(self, scene: Scene, evse: EvseFacts, limits: Limits, caps: Limits) -> None:
-        self.scene, self.evse, self.limits, self.caps = scene, evse, limits, caps
+    def __init__(self, case: Case) -> None:
+        scene, evse = case.scene, case.evse
+        self.scene, self.evse, self.limits, self.caps = scene, evse, case.limits, case.caps
         self.proven = 0
         """How many readings showed an EV that got what was due and would have taken more, or as much."""
         self._pilot = Pilot(evse)
