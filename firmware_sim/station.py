@@ -69,7 +69,10 @@ class ChargingStation:
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {
             outlet.evse_id: EvseController(
-                outlet, parts, StationMeter(outlet.plant, outlet.phases, voltage_v, emulator.station_meter)
+                outlet, parts,
+                StationMeter(
+                    outlet.plant, outlet.phases, voltage_v, emulator.station_meter, tells_offered=emulator.tells_offered
+                ),
             )
             for outlet in outlets
         }

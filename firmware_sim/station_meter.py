@@ -13,7 +13,10 @@ from firmware_sim.plant import EvsePlant
 class StationMeter:
     """Measures one EVSE for the station."""
 
-    def __init__(self, plant: EvsePlant, phases: int, nominal_voltage_v: float, distortion: Distortion) -> None:
+    def __init__(
+        self, plant: EvsePlant, phases: int, nominal_voltage_v: float, distortion: Distortion, *, tells_offered: bool = True
+    ) -> None:
+        self._tells_offered = tells_offered
         self._plant, self._phases, self._voltage_v, self._distortion = plant, phases, nominal_voltage_v, distortion
 
     def sample(self, context: str, measurands: Sequence[str], offered_a: float) -> list[dict[str, Any]]:
@@ -25,7 +28,8 @@ class StationMeter:
             offered_a: what the pilot offers now, A per phase.
         """
         truth = self._plant.truth(self._distortion.latency_s)
-        names = measurands or ("Energy.Active.Import.Register",)
+        told = [name for name in measurands if self._tells_offered or not name.endswith(".Offered")]
+        names = told or ("Energy.Active.Import.Register",)
         values = [value for name in names for value in self._values(name, truth, offered_a)]
         return [
             {"value": value, "context": context, "measurand": name, **phase, "unitOfMeasure": {"unit": unit}}

@@ -114,6 +114,10 @@ class EmulatorSettings(Settings):
     """How long a station offers nothing when it switches phases."""
     contactor: bool = True
     """There is one in the stations' supply; without it the floor is what keeps power down."""
+    witness: bool = True
+    """Something sees the control pilot and what the EV wants, as an EV emulator or a logger does on hardware."""
+    tells_offered: bool = True
+    """The stations' MeterValues say Current.Offered and Power.Offered."""
 
 
 class HttpControl(Settings):

@@ -12,6 +12,7 @@ from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 from bench.runs.checks.case import Case
+from bench.runs.checks.demand import HELD_A
 from bench.runs.checks.pilot import Pilot
 from bench.runs.scene import Scene
 
@@ -19,8 +20,6 @@ CHECK: Final = "delivery"
 CLEAR_A: Final = 2.0
 """An offer this far below what is due is clearly below: stations round down to whole amperes, and the generator may be one
 percentage point (0.6 A) off."""
-BINDING_A: Final = 2.5
-"""An EV that draws within this of the offer is held by it; cars stay 0.2 to 2 A below."""
 SWITCH_S: Final = 120.0
 """How long a station may pause while it switches phases."""
 
@@ -142,7 +141,7 @@ class _Delivery:
         if seen.ev_wants_a is not None:
             return seen.ev_wants_a
         drawn = max(sample.current_a)
-        held = seen.state in ("C", "D") and (seen.offered_a < MINIMUM_CURRENT_A or drawn >= seen.offered_a - BINDING_A)
+        held = seen.state in ("C", "D") and (seen.offered_a < MINIMUM_CURRENT_A or drawn >= seen.offered_a - HELD_A)
         return highest_a if held else 0.0
 
     def _due_a(self, sample: Sample) -> float | None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Final
 
 from bench.domain.evidence import EvseFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A
 from bench.runs.checks.phases import DRAWING_A, phases_in_use
 from bench.runs.checks.pilot import BEFORE_S, Pilot, drawn, per_phase
+
+HELD_A: Final = 2.5
+"""An EV that draws within this of a limit is held by it: cars stay 0.2 to 2 A below what is offered."""
 
 
 class Demand:
@@ -29,9 +33,19 @@ class Demand:
             drew = drawn(self.evse, earlier[-1])
             if drew >= per_phase(self.evse, limit.limit, limit.unit, phases_in_use(earlier[-1])) + 1:
                 return f"exercised: drew {drew:.2f} A just before"
+        return ""
+
+    def asked(self, start: float, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
+        """Say that the EV asked for more than the limit and was held by it; empty where it did not, or nothing shows that it was.
+
+        A wish alone proves little: at 6 A and above the EV has to draw close to the limit. Below, nothing may be drawn.
+        """
         pilot, limit_a = self.pilot.at(start), per_phase(self.evse, limit.limit, limit.unit, self.most_phases)
         wanted = (pilot.ev_wants_a or 0.0) if pilot is not None and pilot.state in ("B", "C", "D") else 0.0
-        if pilot is not None and self._drew and wanted >= limit_a + 1:
+        held = limit_a < MINIMUM_CURRENT_A or any(
+            drawn(self.evse, one) >= per_phase(self.evse, limit.limit, limit.unit, phases_in_use(one)) - HELD_A for one in settled
+        )
+        if pilot is not None and self._drew and held and wanted >= limit_a + 1:
             return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
         return ""
 

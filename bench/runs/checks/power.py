@@ -14,7 +14,7 @@ from bench.domain.quantities import clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
-from bench.runs.checks.blame import Above, blame, offered_above
+from bench.runs.checks.blame import Above, Offer, blame, offered_above, told_offers, unless_a_habit
 from bench.runs.checks.demand import Demand
 from bench.runs.checks.phases import DRAWING_A, phase_breaches
 from bench.runs.checks.pilot import Pilot
@@ -69,7 +69,7 @@ def judge_power(
     if not evse.samples:
         silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
-    judged = _Judged(evse, limits, rule)
+    judged = _Judged(evse, limits, rule, told_offers(facts, evse))
     if (unknown := judged.unknown()) is not None:
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (unknown,), (Layer.METER,))
     periods = judged.periods()
@@ -77,7 +77,7 @@ def judge_power(
     verdict, reasons = conclude(evse, periods, judged.breaches, rule.must_limits, rule.must_lowerings)
     breaches = tuple(breach for breach, _ in judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
-    return CheckResult(
+    result = CheckResult(
         check=check,
         title=title,
         verdict=verdict,
@@ -91,12 +91,14 @@ def judge_power(
         periods=tuple(periods),
         breaches=breaches,
     )
+    return unless_a_habit(result, evse)
 
 
 class _Judged:
     """The readings of one EVSE, compared one by one."""
 
-    def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule) -> None:
+    def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer]) -> None:
+        self._told = told
         self.evse, self.limits, self.rule = evse, limits, rule
         self.breaches: list[tuple[Breach, Verdict]] = []
         self.settling: list[Measurement] = []
@@ -145,14 +147,14 @@ class _Judged:
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
         verdicts = self._compare(samples, limit, settled_from)
-        asked = self._demand.before(segment.start, limit)
-        shown = self._demand.at_limit(limit, settled) or asked
+        drew = self._demand.before(segment.start, limit)
+        shown = self._demand.at_limit(limit, settled) or drew or self._demand.asked(segment.start, limit, settled)
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
         elif not verdicts:
             reason = "no settled reading could be judged"
-        lowering = _lowers(limit, before, asked)
+        lowering = _lowers(limit, before, drew)
         verdict = worst(verdicts)
         settled = [sample for sample in settled if self._reading(sample, limit) is not None]
         missing = self._missing(settled_from, segment.end, settled)
@@ -167,7 +169,7 @@ class _Judged:
         highest = max((one for one in readings if one is not None), default=None)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
-            verdict, exercised, lowering, lowering and exercised and bool(asked), highest, len(settled), reason,
+            verdict, exercised, lowering, lowering and exercised and bool(drew), highest, len(settled), reason,
             limit.profile_id, limit.number_phases,
         )  # fmt: skip
 
@@ -227,7 +229,7 @@ class _Judged:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref = blame(self._pilot, run)
+        blamed, pilot_ref = blame(self._pilot, run, self._told)
         refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
         breach = Breach(
             self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
@@ -266,8 +268,8 @@ class _Judged:
         )  # fmt: skip
 
 
-def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, asked: str) -> bool:
+def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, drew: str) -> bool:
     """Say whether a limit lowers the one before it; where nothing limited, whether it cuts a demand that was there."""
     if before is None:
         return False
-    return bool(asked) if before.value is None else limit.limit_a < before.value.limit_a
+    return bool(drew) if before.value is None else limit.limit_a < before.value.limit_a
