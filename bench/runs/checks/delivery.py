@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.domain.evidence import EvseFacts, PilotSample, Sample
@@ -13,6 +13,7 @@ from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 from bench.runs.checks.case import Case
 from bench.runs.checks.demand import HELD_A
+from bench.runs.checks.ev_habits import ev_habits
 from bench.runs.checks.pilot import Pilot
 from bench.runs.scene import Scene
 
@@ -43,8 +44,12 @@ def judge_delivery(case: Case) -> CheckResult:
     what the EV asked for, for longer than the scenario's `resume_s`; two minutes more where the station may be switching
     phases. What an EV does not take of an offer that is right proves nothing. Nothing is judged, and the check does not
     apply, where no witness saw the pilot, or no demand above the offer was proven; nor while other EVSEs share a limit,
-    something outside the run's knowledge limits, or nobody hears the station.
+    something outside the run's knowledge limits, or nobody hears the station. Habits of the EV are findings beside it.
     """
+    return replace(_offer(case), warnings=ev_habits(case.evse))
+
+
+def _offer(case: Case) -> CheckResult:
     evse = case.evse
     title = f"The offer at {evse.name} is not below the limit where the EV wants more"
     if evse.current_type == "DC":
