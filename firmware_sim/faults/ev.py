@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 
+_READ_A: Final = 0.1
+"""An EV reads the duty to about this much."""
+
+
 def _number(fault: str, key: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{fault}: {key} = {value!r}: must be a number from {low:g} to {high:g}")
@@ -32,7 +36,7 @@ class Minimum:
 
     def ev_goal(self, evse_id: int, t: float, offer_a: float, soc_percent: float, amps: float) -> float:
         """Ask for nothing under a low offer."""
-        return amps if offer_a >= self._least_a - 1e-3 else 0.0
+        return amps if offer_a >= self._least_a - _READ_A else 0.0
 
 
 class Overdraw:
