@@ -46,7 +46,9 @@ def verdict_on(
     evse.max_current_a = 16
     for second in range(400):
         current = draw(second) if draw else max(0.0, offer(second) - 0.5)
-        evse.samples.append(Sample(second, second + 0.01, (current,) * 3, current * 690, 0.0, second))
+        count = changes["phases_of"](second) if "phases_of" in changes else 3
+        currents = (current,) * count + (0.0,) * (3 - count)
+        evse.samples.append(Sample(second, second + 0.01, currents, current * 230 * count, 0.0, second))
         evse.pilot.append(PilotSample(second + 0.02, state, offer(second), wants, 1000 + second, changes.get("digital", False)))
     evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
     other = EvseFacts("CS", 2, "n", (1, 2, 3), Supply(), 0.0, evse.current, evse.power, (0.0, 0.2), max_current_a=16)
@@ -158,3 +160,32 @@ def test_an_offline_station_is_not_judged() -> None:
     """It may fall back to a limit of its own."""
     links = [LinkChange(0, 1, "CS", True), LinkChange(150, 2, "CS", False)]
     assert verdict_on(stuck, links=links).verdict is not Verdict.FAIL
+
+
+def phases_of(second: int) -> int:
+    """Charge on three phases, on one from second 100 to 300 for no reason, on three again."""
+    return 1 if 100 <= second < 300 else 3
+
+
+def on_phases(*, station_pauses: bool) -> CheckResult:
+    """Judge a run under 10 A on three phases in which the EV's phases change, with or without a pause of the offer."""
+
+    def offer(second: int) -> float:
+        return 0.0 if station_pauses and (90 <= second < 100 or 290 <= second < 300) else 10.0
+
+    def draw(second: int) -> float:
+        return 0.0 if 90 <= second < 100 or 290 <= second < 300 else 9.5
+
+    return verdict_on(offer, draw, limits=line((0, 10)), phases_of=phases_of)
+
+
+def test_phases_that_the_station_takes_away_are_under_delivery() -> None:
+    """It pauses, goes on with one phase, pauses, and goes on with three, under a limit for three."""
+    result = on_phases(station_pauses=True)
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
+    assert "charged on 1 phase" in result.headline
+
+
+def test_phases_that_the_ev_drops_by_itself_are_its_own_affair() -> None:
+    """The offer stays the same all the while."""
+    assert on_phases(station_pauses=False).verdict is Verdict.PASS

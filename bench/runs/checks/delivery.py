@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from typing import Final
 
 from bench.domain.evidence import EvseFacts, PilotSample, Sample
@@ -14,15 +15,16 @@ from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 from bench.runs.checks.case import Case
 from bench.runs.checks.demand import HELD_A
 from bench.runs.checks.ev_habits import ev_habits
+from bench.runs.checks.phases import DRAWING_A
 from bench.runs.checks.pilot import Pilot
-from bench.runs.scene import Scene
+from bench.runs.scene import Scene, profile_of
 
 CHECK: Final = "delivery"
 CLEAR_A: Final = 2.0
 """An offer this far below what is due is clearly below: stations round down to whole amperes, and the generator may be one
 percentage point (0.6 A) off."""
-SWITCH_S: Final = 120.0
-"""How long a station may pause while it switches phases."""
+SWITCH_S: Final = 150.0
+"""How long an offer may stay away where a station may be switching phases: pauses of 120 s are recommended by vendors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ def judge_delivery(case: Case) -> CheckResult:
     """Judge whether the pilot offered what the limit allows wherever the EV wanted more.
 
     FAIL (installed/physical, under-delivery, the station) where the offer stayed clearly below the limit that held, and below
-    what the EV asked for, for longer than the scenario's `resume_s`; two minutes more where the station may be switching
-    phases. What an EV does not take of an offer that is right proves nothing. Nothing is judged, and the check does not
+    what the EV asked for, for longer than the scenario's `resume_s`, or SWITCH_S where the station may be switching phases; and
+    where the station itself took phases away from an EV that uses more of them, which shows in a pause of its offer. What an EV
+    does not take of an offer that is right proves nothing. Nothing is judged, and the check does not
     apply, where no witness saw the pilot, or no demand above the offer was proven; nor while other EVSEs share a limit,
     something outside the run's knowledge limits, or nobody hears the station. Habits of the EV are findings beside it.
     """
@@ -83,7 +86,7 @@ class _Delivery:
         features = scene.features
         self._switches = bool(features.get("ac_phase_switching") or features.get("phases_3to1"))
         self._blind = list(_unknown_limits(scene))
-        self._offline = [(gone, back + self._patience_s) for gone, back in scene.facts.offline(scene.station)]
+        self._offline = scene.facts.offline(scene.station)
         self._shared = list(_shared(scene, evse))
 
     def shortfalls(self) -> list[list[Shortfall]]:
@@ -95,7 +98,8 @@ class _Delivery:
                 continue
             begin = max(span.begun, closed - self.evse.clock_offset_s)
             end = math.inf if span.ended is None else span.ended
-            found += self._runs([one for one in self.evse.samples if begin <= one.requested and one.received < end])
+            samples = [one for one in self.evse.samples if begin <= one.requested and one.received < end]
+            found += [*self._runs(samples), *self._switched(samples)]
         return found
 
     def _runs(self, samples: Sequence[Sample]) -> Iterator[list[Shortfall]]:
@@ -118,9 +122,42 @@ class _Delivery:
         start, end = run[0].sample.requested, run[-1].sample.requested
         patience = self._patience_s
         if self._switches and self._may_switch(start - patience, end):
-            patience += SWITCH_S
+            patience = max(patience, SWITCH_S)
         if end - start >= patience:
             yield run
+
+    def _switched(self, samples: Sequence[Sample]) -> Iterator[list[Shortfall]]:
+        """Yield each long span on fewer phases than limit and EV allow, that the station began or ended by a pause of its offer.
+
+        An EV that drops phases needs no pause, and one that pauses by itself is offered current all the while.
+        """
+        spans = [list(group) for drawing, group in groupby(samples, _in_use) if drawing]
+        paused = [self._station_paused(samples, one[-1], other[0]) for one, other in pairwise(spans)]
+        for index, span in enumerate(spans):
+            count = _in_use(span[0])
+            around = [(spans[other], paused[min(index, other)]) for other in (index - 1, index + 1) if 0 <= other < len(spans)]
+            if not any(_in_use(other[0]) > count and by_station for other, by_station in around):
+                continue
+            short = [(one, self._pilot.at(one.requested)) for one in span if self._due_phases(one) > count]
+            run = [Shortfall(one, seen, self._due_a(one) or 0.0, seen.ev_wants_a or 0.0, count) for one, seen in short if seen]
+            if run and run[-1].sample.requested - run[0].sample.requested >= self._patience_s:
+                yield run
+
+    def _station_paused(self, samples: Sequence[Sample], last: Sample, first: Sample) -> bool:
+        """Say whether the station stopped its offer between two readings although it was due all the while."""
+        between = [one for one in samples if last.received <= one.requested < first.requested]
+        dues = [self._due_a(one) for one in (last, *between, first)]
+        stopped = any(
+            seen.offered_a < MINIMUM_CURRENT_A for one in between if (seen := self._pilot.at(one.requested)) and not seen.digital
+        )
+        return stopped and all(one is not None and one >= MINIMUM_CURRENT_A for one in dues)
+
+    def _due_phases(self, sample: Sample) -> int:
+        """Return the fewest phases that any limit around a reading allowed; 0 where W leave the choice to the station."""
+        there = self.limits.between(sample.requested - self.evse.latency_s[1], sample.received)
+        if self._due_a(sample) is None or any(one is not None and one.unit == "W" for one in there):
+            return 0
+        return min(len(self.evse.phases) if one is None else min(one.number_phases, len(self.evse.phases)) for one in there)
 
     def _may_switch(self, start: float, end: float) -> bool:
         """Say whether the limits of a span may let a station switch phases: another number of them, or W to split anew."""
@@ -193,10 +230,14 @@ def _shared(scene: Scene, evse: EvseFacts) -> Iterator[tuple[float, float]]:
 def _unknown_limits(scene: Scene) -> Iterator[tuple[float, float]]:
     """Yield each span in which something may have limited that the profiles do not say.
 
-    An external limit that the rig set at a station that does not declare its input, one that the station told and the rig did
-    not set, a schedule that the EV told over ISO 15118, a loss of power or a boot.
+    A profile that the station accepted though it breaks the rules, an external limit that the rig set at a station that does
+    not declare its input, one that the station told and the rig did not set, or a schedule that the EV told over ISO 15118.
     """
     facts = scene.facts
+    for call in (*scene.sent("SetChargingProfile"), *scene.sent("RequestStartTransaction")):
+        raw = call.request.get("chargingProfile")
+        if call.status == "Accepted" and raw is not None and profile_of(raw) is None:
+            yield call.asked, math.inf
     acted = [one for one in facts.actions if one.station == scene.station]
     limited = [one for one in acted if one.action == "external_limit"]
     if limited and not scene.features.get("external_limits"):
@@ -206,16 +247,21 @@ def _unknown_limits(scene: Scene) -> Iterator[tuple[float, float]]:
         yield told[0].asked, math.inf
     for plan in scene.told("NotifyEVChargingSchedule"):
         yield plan.asked, math.inf
-    for act in acted:
-        if act.action in ("power_cycle", "supply"):
-            yield act.at, act.at + 300
-    for boot in facts.boots(scene.station):
-        yield boot.asked, boot.asked + 60
+
+
+def _in_use(sample: Sample) -> int:
+    """Return how many phases carry a current; 0 where none does."""
+    return sum(one > DRAWING_A for one in sample.current_a)
 
 
 def _text(evse: EvseFacts, run: Sequence[Shortfall]) -> str:
     first, last = run[0], run[-1]
     span = f"from {clock_text(first.sample.received)} to {clock_text(last.sample.received)}"
+    if first.phases:
+        return (
+            f"{evse.name} charged on {first.phases} phase{'s' if first.phases > 1 else ''} {span}, fewer than its limit allows "
+            "and the EV uses, beside a pause that the station made; the station is to blame"
+        )
     lowest = min(run, key=lambda one: one.pilot.offered_a)
     return (
         f"{evse.name} offered {lowest.pilot.offered_a:.1f} A of the {lowest.due_a:.1f} A per phase that its limit allows {span}, "

@@ -38,16 +38,23 @@ class Demand:
     def asked(self, start: float, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
         """Say that the EV asked for more than the limit and was held by it; empty where it did not, or nothing shows that it was.
 
-        A wish alone proves little: at 6 A and above the EV has to draw close to the limit. Below, nothing may be drawn.
+        A wish alone proves little: at 6 A and above the EV has to draw close to the limit, or to what the pilot offers below it,
+        as under a limit that EVSEs share. Below 6 A, nothing may be drawn.
         """
         pilot, limit_a = self.pilot.at(start), per_phase(self.evse, limit.limit, limit.unit, self.most_phases)
         wanted = (pilot.ev_wants_a or 0.0) if pilot is not None and pilot.state in ("B", "C", "D") else 0.0
-        held = limit_a < MINIMUM_CURRENT_A or any(
-            drawn(self.evse, one) >= per_phase(self.evse, limit.limit, limit.unit, phases_in_use(one)) - HELD_A for one in settled
-        )
+        held = limit_a < MINIMUM_CURRENT_A or any(self._held(limit, one) for one in settled)
         if pilot is not None and self._drew and held and wanted >= limit_a + 1:
             return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
         return ""
+
+    def _held(self, limit: ExpectedLimit, sample: Sample) -> bool:
+        """Say whether the EV draws about all that it may."""
+        current, seen = drawn(self.evse, sample), self.pilot.around(sample)
+        may = per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
+        if seen is not None and seen.offered_a >= MINIMUM_CURRENT_A:
+            may = min(may, seen.offered_a)
+        return current > DRAWING_A and current >= may - HELD_A
 
     def at_limit(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
         """Say how a settled reading close below the limit proves demand; empty where none does."""

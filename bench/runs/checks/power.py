@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
-from bench.domain.quantities import clock_text
+from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
@@ -148,13 +148,14 @@ class _Judged:
         settled = [sample for sample in samples if sample.requested >= settled_from]
         verdicts = self._compare(samples, limit, settled_from)
         drew = self._demand.before(segment.start, limit)
-        shown = self._demand.at_limit(limit, settled) or drew or self._demand.asked(segment.start, limit, settled)
+        asked = drew or self._demand.asked(segment.start, limit, settled)
+        shown = self._demand.at_limit(limit, settled) or asked
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
         elif not verdicts:
             reason = "no settled reading could be judged"
-        lowering = _lowers(limit, before, drew)
+        lowering = _lowers(limit, before, asked)
         verdict = worst(verdicts)
         settled = [sample for sample in settled if self._reading(sample, limit) is not None]
         missing = self._missing(settled_from, segment.end, settled)
@@ -163,13 +164,14 @@ class _Judged:
         offered = offered_above(self._pilot, limit, settled, self._demand.most_phases)
         if offered and verdict is Verdict.PASS:
             verdict, reason = Verdict.INCONCLUSIVE, offered
+        lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
             self._measure_settling(segment.start, limit, samples)
         readings = [self._reading(sample, limit) for sample in settled]
         highest = max((one for one in readings if one is not None), default=None)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
-            verdict, exercised, lowering, lowering and exercised and bool(drew), highest, len(settled), reason,
+            verdict, exercised, lowering, lowered, highest, len(settled), reason,
             limit.profile_id, limit.number_phases,
         )  # fmt: skip
 
@@ -268,8 +270,8 @@ class _Judged:
         )  # fmt: skip
 
 
-def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, drew: str) -> bool:
+def _lowers(limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None, asked: str) -> bool:
     """Say whether a limit lowers the one before it; where nothing limited, whether it cuts a demand that was there."""
     if before is None:
         return False
-    return bool(drew) if before.value is None else limit.limit_a < before.value.limit_a
+    return bool(asked) if before.value is None else limit.limit_a < before.value.limit_a
