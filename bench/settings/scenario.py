@@ -38,6 +38,8 @@ class MustExercise(Settings):
 class Vehicle(Settings):
     """The EV that the scenario needs at its EVSE; on hardware, the one to bring."""
 
+    model: str | None = None
+    """A named EV of the emulator, e.g. two-phase-7kw; keys below that differ from their defaults count instead of its own."""
     phases: Literal[1, 2, 3] = 3
     max_current_a: float = Field(default=16, gt=0)
     battery_wh: float = Field(default=60_000, gt=0)
@@ -58,9 +60,8 @@ class Vehicle(Settings):
 
     def properties(self) -> dict[str, float | str]:
         """Return what is said of it, as RigControl.vehicle takes it."""
-        return {
-            key: int(value) if isinstance(value, bool) else value for key, value in self.model_dump(exclude_none=True).items()
-        }
+        said = self.model_dump(exclude_none=True, exclude_defaults=self.model is not None)
+        return {key: int(value) if isinstance(value, bool) else value for key, value in said.items()}
 
 
 class ScspPlan(Settings):

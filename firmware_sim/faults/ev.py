@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-
 _READ_A: Final = 0.1
 """An EV reads the duty to about this much."""
 

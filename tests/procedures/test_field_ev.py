@@ -12,6 +12,7 @@ from bench.rig.files import field_bugs, find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
 from bench.settings.field_bug import Variant
 from bench.settings.scenario import Fault, ScenarioSettings
+from firmware_sim.vehicles import VEHICLES
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 MINE = ("A20", "A21", "A22", "A45", "NA1")
@@ -40,6 +41,13 @@ def test_a_habit_of_an_ev_ends_in_what_is_due(variant: Variant, tmp_path: Path) 
     assert (verdict.verdict, verdict.blamed, verdict.fault_class) == (due.verdict, due.blamed, due.fault_class)
     assert {one.code for one in verdict.warnings} == set(due.warnings)
     assert not due.check or verdict.leading[0].check == due.check
+
+
+@pytest.mark.parametrize("model", list(VEHICLES) if DEEP else ["sluggish", "one-phase-7kw"])
+def test_no_ev_convicts_a_sound_station(model: str, tmp_path: Path) -> None:
+    """Slow, modest, on one phase or with more than the EVSE gives: limits pass, and nothing is found."""
+    verdict = verdict_of(tmp_path / "run", "field-low-steps", vehicle={"model": model})
+    assert (verdict.verdict, verdict.warnings) == (Verdict.PASS, ())
 
 
 def test_a_car_that_takes_little_does_not_acquit_a_station_that_ignores_limits(tmp_path: Path) -> None:
