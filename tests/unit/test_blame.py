@@ -21,7 +21,8 @@ def told(at: float, value: float, **more: Any) -> Call:
     request = {
         "eventType": "Updated", "transactionInfo": {"transactionId": "tx"}, "meterValue": [{"sampledValue": [sampled]}], **more,
     }  # fmt: skip
-    return Call("CS", True, "TransactionEvent", request, at, int(5000 + at), response={}, answered=at, answered_seq=int(5001 + at))
+    seq = 5000 + int(at)
+    return Call("CS", True, "TransactionEvent", request, at, seq, response={}, answered=at, answered_seq=seq + 1)
 
 
 def verdict_on(current_a: float, *calls: Call) -> CheckResult:

@@ -15,6 +15,7 @@ from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 from bench.runs.checks.case import Case
 from bench.runs.checks.demand import HELD_A
 from bench.runs.checks.ev_habits import ev_habits
+from bench.runs.checks.ev_response import ev_response, imbalance
 from bench.runs.checks.phases import DRAWING_A
 from bench.runs.checks.pilot import Pilot
 from bench.runs.scene import Scene, profile_of
@@ -49,7 +50,8 @@ def judge_delivery(case: Case) -> CheckResult:
     apply, where no witness saw the pilot, or no demand above the offer was proven; nor while other EVSEs share a limit,
     something outside the run's knowledge limits, or nobody hears the station. Habits of the EV are findings beside it.
     """
-    return replace(_offer(case), warnings=ev_habits(case.evse))
+    found = (*ev_habits(case.evse), *imbalance(case.evse))
+    return replace(_offer(case), warnings=found, measurements=ev_response(case.evse, case.limits))
 
 
 def _offer(case: Case) -> CheckResult:
