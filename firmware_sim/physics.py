@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from firmware_sim.ev import FULL_SOC_PERCENT, ElectricVehicle
 from firmware_sim.pilot import current_for
+from firmware_sim.seam import Seam, Sound
 
 FORCED_OPEN_S: Final = 6.0
 """The EVSE opens the contactor under load that long after it stopped the PWM (IEC 61851-1, sequence 10.2)."""
@@ -24,6 +25,7 @@ _TAPER_STEP_PERCENT: Final = 0.1
 _JUMP_A: Final = 0.15
 """A change of the goal up to this size is no ramp (the steps of a taper)."""
 _INF: Final = math.inf
+_SOUND: Final = Sound()
 
 Triple = tuple[float, float, float]
 
@@ -57,17 +59,15 @@ class Segment:
 class EvsePhysics:
     """One EVSE, its cable and the EV at it. Every method takes the time `t` first, which never goes back."""
 
-    def __init__(
-        self, evse_id: int, t: float, *, phases: int, voltage_v: float, distort: Callable[[int, float, float], float]
-    ) -> None:
-        """Start with nothing plugged. `distort(evse_id, t, amps)` is the seam for faults of the EV."""
+    def __init__(self, evse_id: int, t: float, *, phases: int, voltage_v: float, seam: Seam = _SOUND) -> None:
+        """Start with nothing plugged. `seam` is where faults of the EV come in."""
         self.evse_id, self.phases, self.voltage_v = evse_id, phases, voltage_v
         self.ev = self._vehicle()
         self.plugged, self.available, self.energised = False, True, True
         self.duty_percent: float | None = None
         """The duty cycle that the EVSE generates; None without PWM."""
         self.contactor_closed = False
-        self._distort = distort
+        self._seam = seam
         self._load_closed = True
         self._seen_duty: float | None = None
         self._s2_closed = False
@@ -262,13 +262,14 @@ class EvsePhysics:
         if abs(current - self._goal_a) < 1e-6:
             current = self._goal_a
         current = self._follow(t, soc, current)
-        lines = self.lines[: self.ev.phases]
+        lines = self._seam.apply("ev_lines", self.evse_id, t, soc, value=self.lines[: self.ev.phases])
         slope, end = 0.0, _INF
         if current != self._goal_a:
             slope = self.ev.ramp_up_a_s if self._goal_a > current else -self.ev.ramp_down_a_s
             end = t + (self._goal_a - current) / slope
         reacts_at = self._underway[0][0] if self._underway else _INF
         end = min(end, reacts_at, self._forced_open_at, self._next_taper(t, soc, max(current, self._goal_a) * len(lines)))
+        end = max(t, self._seam.apply("ev_changes_at", self.evse_id, t, value=end))
         if t > now.start:
             now.end = t
             self._past.append(now)
@@ -279,7 +280,9 @@ class EvsePhysics:
     def _follow(self, t: float, soc: float, current: float) -> float:
         """Move S2 and the contactor, set the goal, and return the current at this moment."""
         pilot = self.energised and self.available and self.plugged
-        goal = self.ev.goal_a(self._current_for(self._seen_duty), soc) if pilot else 0.0
+        goal, offer = 0.0, self._current_for(self._seen_duty)
+        if pilot:
+            goal = self._seam.apply("ev_goal", self.evse_id, t, offer, soc, value=self.ev.goal_a(offer, soc))
         if goal > 0 and not self._s2_closed:
             self._s2_closed = True
         if self._s2_closed and self.duty_percent is not None:
@@ -288,7 +291,7 @@ class EvsePhysics:
             self._s2_closed = self._s2_closed and goal > 0
             self._goal_a = 0.0
             return 0.0
-        self._goal_a = max(0.0, self._distort(self.evse_id, t, goal)) if goal > 0 else 0.0
+        self._goal_a = max(0.0, self._seam.apply("ev_current", self.evse_id, t, value=goal)) if goal > 0 else 0.0
         if abs(self._goal_a - current) <= _JUMP_A:
             current = self._goal_a
         if self._goal_a == 0.0 and current == 0.0:

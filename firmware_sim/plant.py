@@ -10,6 +10,7 @@ from typing import NamedTuple, TypedDict
 from firmware_sim.clock import Clock
 from firmware_sim.ev_needs import EvNeeds
 from firmware_sim.physics import EvsePhysics, Truth
+from firmware_sim.vehicles import with_model
 
 
 class PilotView(TypedDict):
@@ -146,8 +147,8 @@ class EvsePlant:
         self._happened()
 
     def vehicle(self, settings: Mapping[str, float | str]) -> None:
-        """Give the EV other properties. Raises ValueError."""
-        needs, physical = self.needs.changed(settings)
+        """Give the EV other properties, or those of a named `model`. Raises ValueError."""
+        needs, physical = self.needs.changed(with_model(settings))
         self._physics.vehicle(self._clock.monotonic(), physical)
         self.needs = needs
         self._happened()

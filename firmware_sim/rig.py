@@ -151,17 +151,13 @@ async def _running(stations: Sequence[ChargingStation]) -> AsyncIterator[None]:
 
 
 def _plants(rig: RigSpec, station: StationSpec, clock: Clock, faults: FaultSeam, stack: AsyncExitStack) -> dict[int, EvsePlant]:
-    def distort(evse_id: int, t: float, amps: float) -> float:
-        changed: float = faults.apply("ev_current", evse_id, t, value=amps)
-        return changed
-
     plants = {}
     for evse in station.evses:
         now, volts = clock.monotonic(), rig.emulator.supply_voltage_v
         physics = (
-            DcEvsePhysics(evse.id, now, ac_voltage_v=volts, distort=distort)
+            DcEvsePhysics(evse.id, now, ac_voltage_v=volts, seam=faults)
             if station.dc
-            else EvsePhysics(evse.id, now, phases=station.phases_of(evse), voltage_v=volts, distort=distort)
+            else EvsePhysics(evse.id, now, phases=station.phases_of(evse), voltage_v=volts, seam=faults)
         )
         plants[evse.id] = EvsePlant(physics, clock)
         stack.callback(plants[evse.id].close)

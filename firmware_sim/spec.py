@@ -117,6 +117,8 @@ class EmulatorSpec:
     """What a building draws beside its EVSEs, as a meter sees it that no EVSE names."""
     station_meter: Distortion = NO_DISTORTION
     """Errors of the stations' own meters."""
+    tells_offered: bool = True
+    """MeterValues say Current.Offered and Power.Offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
     `LineSpec`), `relays` and `instruments` (by name, see
     `relay.RelaySpec`, `scpi.InstrumentSpec`),
     `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`, `pwm_delay_s`,
-    `phase_switch_pause_s`, `station_meter`, `ca_file`).
+    `phase_switch_pause_s`, `station_meter`, `tells_offered`, `ca_file`).
     """
     _only(data, "spec", "stations", "meters", "lines", "relays", "instruments", "emulator", "host")
     lines = {name: _line(entry, f"lines.{name}") for name, entry in data.get("lines", {}).items()}
@@ -264,6 +266,8 @@ def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:
     _number(values, "house_load_w", "emulator", 0)
     _number(values, "pwm_delay_s", "emulator", 0, 600)
     _number(values, "phase_switch_pause_s", "emulator", FORCED_OPEN_S + 1, 600)
+    if not isinstance(values.get("tells_offered", True), bool):
+        raise ValueError(f"emulator.tells_offered = {values['tells_offered']!r}: must be true or false")  # noqa: TRY004  bad input
     return EmulatorSpec(**values)
 
 

@@ -69,7 +69,11 @@ class ChargingStation:
         parts = StationParts(clock, Identifiers(seed, f"{spec.id}/transactions"), self.outbox, charging, self._variables)
         self.evses = {
             outlet.evse_id: EvseController(
-                outlet, parts, StationMeter(outlet.plant, outlet.phases, voltage_v, emulator.station_meter, dc=outlet.dc)
+                outlet, parts,
+                StationMeter(
+                    outlet.plant, outlet.phases, voltage_v, emulator.station_meter, dc=outlet.dc,
+                    tells_offered=emulator.tells_offered,
+                ),
             )
             for outlet in outlets
         }

@@ -13,10 +13,13 @@ from firmware_sim.plant import EvsePlant
 class StationMeter:
     """Measures one EVSE for the station."""
 
-    def __init__(self, plant: EvsePlant, phases: int, w_per_a: float, distortion: Distortion, *, dc: bool = False) -> None:
+    def __init__(
+        self, plant: EvsePlant, phases: int, w_per_a: float, distortion: Distortion, *, dc: bool = False,
+        tells_offered: bool = True,
+    ) -> None:  # fmt: skip
         """`w_per_a` is what one ampere costs in W: per phase, or (`dc`) at the EV."""
         self._plant, self._phases, self._w_per_a, self._distortion = plant, phases, w_per_a, distortion
-        self._dc = dc
+        self._dc, self._tells_offered = dc, tells_offered
 
     def sample(self, context: str, measurands: Sequence[str], offered_a: float) -> list[dict[str, Any]]:
         """Return a list of SampledValueType.
@@ -27,7 +30,8 @@ class StationMeter:
             offered_a: what the pilot offers now, A per phase.
         """
         truth = self._plant.truth(self._distortion.latency_s)
-        names = measurands or ("Energy.Active.Import.Register",)
+        told = [name for name in measurands if self._tells_offered or not name.endswith(".Offered")]
+        names = told or ("Energy.Active.Import.Register",)
         values = [value for name in names for value in self._values(name, truth, offered_a)]
         return [
             {"value": value, "context": context, "measurand": name, **phase, "unitOfMeasure": {"unit": unit}}

@@ -50,6 +50,8 @@ class PilotSample:
     """What the duty cycle allows, per phase."""
     ev_wants_a: float | None
     seq: int
+    digital: bool = False
+    """The duty says that the limit is told by digital communication; it offers nothing by itself."""
 
 
 @dataclass(frozen=True, slots=True)

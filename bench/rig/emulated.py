@@ -83,7 +83,9 @@ async def open_emulated_rig(
             switches: dict[str, PowerSwitch] = {name: _Contactor(one) for name, one in stations.items()}
             ports = {**emulated.meter_ports, **emulated.meter_devices}
             wired = dict(emulated.actuator_ports)
-            yield Emulated(dict(stations), dict(stations), switches, ports, dict(emulated.line_ports), wired)
+            blind = rig.emulator is not None and not rig.emulator.witness
+            witnesses: dict[str, Witness] = {} if blind else dict(stations)
+            yield Emulated(dict(stations), witnesses, switches, ports, dict(emulated.line_ports), wired)
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 
@@ -94,7 +96,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
     for station in rig.station:
         if station.features.default_taken_over != "at_once":
             raise RigError(f"{station.id}: default_taken_over: the emulated station takes a TxDefaultProfile over at once")
-    emulator = rig.emulator.model_dump(exclude={"contactor", "meter_errors"})
+    emulator = rig.emulator.model_dump(exclude={"contactor", "meter_errors", "witness"})
     seeing = {evse.meter for station in rig.station for evse in station.evse}
     metered = {meter.line for meter in rig.meters.values() if isinstance(meter, BusMeter)}
     if rig.csms.certificate is not None:

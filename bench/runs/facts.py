@@ -150,8 +150,10 @@ def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
         elif document.kind == Kind.PILOT_SAMPLE:
             seen = facts.evse(data["station"], data["evse"])
             if seen is not None:
-                offered = offered_current_a(data["duty_percent"])
-                seen.pilot.append(PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq))
+                duty = data["duty_percent"]
+                offered, digital = offered_current_a(duty), duty is not None and 3 <= duty <= 7
+                look = PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq, digital)
+                seen.pilot.append(look)
 
 
 def _fold_circumstances(documents: Iterable[Document], facts: RunFacts) -> None:

@@ -127,6 +127,10 @@ class EmulatorSettings(Settings):
     """There is one in the stations' supply; without it the floor is what keeps power down."""
     meter_errors: dict[str, MeterError] = Field(default_factory=dict)
     """By the name of the meter; absent: it shows the truth."""
+    witness: bool = True
+    """Something sees the control pilot and what the EV wants, as an EV emulator or a logger does on hardware."""
+    tells_offered: bool = True
+    """The stations' MeterValues say Current.Offered and Power.Offered."""
 
 
 class HttpControl(Settings):

@@ -41,6 +41,8 @@ class MustExercise(Settings):
 class Vehicle(Settings):
     """The EV that the scenario needs at its EVSE; on hardware, the one to bring."""
 
+    model: str | None = None
+    """A named EV of the emulator, e.g. two-phase-7kw; keys below that differ from their defaults count instead of its own."""
     phases: Literal[1, 2, 3] = 3
     max_current_a: float = Field(default=16, gt=0)
     battery_wh: float = Field(default=60_000, gt=0)
@@ -61,9 +63,8 @@ class Vehicle(Settings):
 
     def properties(self) -> dict[str, float | str]:
         """Return what is said of it, as RigControl.vehicle takes it."""
-        return {
-            key: int(value) if isinstance(value, bool) else value for key, value in self.model_dump(exclude_none=True).items()
-        }
+        said = self.model_dump(exclude_none=True, exclude_defaults=self.model is not None)
+        return {key: int(value) if isinstance(value, bool) else value for key, value in said.items()}
 
 
 class ScspPlan(Settings):
@@ -124,6 +125,8 @@ class ScenarioSettings(Settings):
     settle_s: float = Field(default=15, ge=0)
     w_limits: Literal["nominal", "measured"] = "nominal"
     near_a: float = Field(default=1.5, gt=0)
+    resume_s: float = Field(default=60, gt=0)
+    """How long an offer may stay below a limit that has risen; after it, and with proven demand, it is under-delivery."""
     longest_gap_s: float = Field(default=30, gt=0)
     proof: Literal["run", "file", "none"] | None = None
     """How the meter is proven: by known loads at the begin of the run, by a record of them, or not at all, which the report says.

@@ -71,8 +71,15 @@ The network at the station's own socket:
 
 The EV and the meter:
 
+    ev_goal(evse_id, t, offer_a, soc_percent, amps) -> amps
+        Whenever the EV looks anew: `amps` per phase that a sound EV settles at under this offer; 0: it does not ask, and the
+        pilot stays in B. `t` in loop seconds, the offer as the EV sees it, after its dead time.
     ev_current(evse_id, t, amps) -> amps
-        Whenever the EV sets out for a new current: `amps` per phase that a sound EV settles at, `t` in loop seconds.
+        Then, while it charges: `amps` per phase that it really draws.
+    ev_lines(evse_id, t, soc_percent, lines) -> lines
+        The EVSE's own phases (0 to 2) that it charges on.
+    ev_changes_at(evse_id, t, due) -> due
+        When it looks anew by itself, in loop seconds, later than `t`; infinity for never.
     ev_plan(evse_id, amps) -> amps
         Whenever its agreed schedule changes: `amps` per phase that a sound EV does not exceed, infinity for none.
     averaging_s(meter, seconds) -> seconds
@@ -97,6 +104,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from firmware_sim.faults.answers import ANSWER_FAULTS
+from firmware_sim.faults.ev import EV_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.habits import HABIT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
@@ -112,7 +120,7 @@ FAULTS: Final[dict[str, Any]] = {
     one.ID: one
     for group in (
         LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS,
-        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS,
+        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS,
     )
     for one in group
 }

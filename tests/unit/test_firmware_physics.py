@@ -11,7 +11,7 @@ from firmware_sim.physics import EvsePhysics
 
 def charging(duty: float = 50.0, **vehicle: float) -> EvsePhysics:
     """Return an EVSE at t = 100 s with a car of 16 A, no offset, 1 s dead time, 4 A/s up and 8 A/s down, long settled."""
-    physics = EvsePhysics(1, 0.0, phases=3, voltage_v=230.0, distort=lambda _, __, amps: amps)
+    physics = EvsePhysics(1, 0.0, phases=3, voltage_v=230.0)
     physics.vehicle(0.0, {"offset_a": 0, "max_current_a": 16, **vehicle})
     physics.plug(0.0)
     physics.offer(10.0, duty)
@@ -22,7 +22,7 @@ def charging(duty: float = 50.0, **vehicle: float) -> EvsePhysics:
 def test_the_car_reacts_after_its_dead_time_and_ramps() -> None:
     """Offered 16 A at 10 s: nothing until 11 s, 8 A at 13 s, 16 A from 15 s on."""
     physics = charging()
-    fresh = EvsePhysics(1, 0.0, phases=3, voltage_v=230.0, distort=lambda _, __, amps: amps)
+    fresh = EvsePhysics(1, 0.0, phases=3, voltage_v=230.0)
     fresh.vehicle(0.0, {"offset_a": 0})
     fresh.plug(0.0)
     assert fresh.pilot_state() == "B"

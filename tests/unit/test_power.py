@@ -153,3 +153,16 @@ def test_the_decision_rule_counts(rule: DecisionRule, verdict: Verdict) -> None:
     """Right at the limit simple acceptance passes; with a guard band it is conditional."""
     result = verdict_on(lambda second: 16.0 if second < 105 else 7.999 if second < 205 else 0.0, pilot=offer, rule=rule)
     assert result.verdict is verdict
+
+
+def test_a_wish_alone_exercises_no_limit() -> None:
+    """The EV asks for 16 A and draws nothing from second 90 on: nobody saw whether 8 A would have held it."""
+    result = verdict_on(lambda second: 15.5 if second < 90 else 0.0, pilot=offer)
+    assert [period.exercised for period in result.periods] == [True, False, True]
+    assert not result.periods[1].lowered
+
+
+def test_a_wish_held_by_the_offer_exercises_the_limit() -> None:
+    """A shared limit: 8 A are allowed, 6 are offered and taken, 16 are wanted."""
+    result = verdict_on(lambda second: 15.5 if second < 90 else 5.5, pilot=lambda second: 16.0 if second < 88 else 6.0)
+    assert result.periods[1].exercised

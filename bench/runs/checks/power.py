@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts, Sample
+from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
-from bench.runs.checks.phases import DRAWING_A, phase_breaches, phases_in_use
+from bench.runs.checks.blame import Above, Offer, blame, offered_above, told_offers, unless_a_habit
+from bench.runs.checks.demand import Demand
+from bench.runs.checks.phases import DRAWING_A, phase_breaches
+from bench.runs.checks.pilot import Pilot
 from bench.runs.checks.words import SHORT, conclude
 
-_BEFORE_S: Final = 60.0
-"""How far back 'just before' reaches for a reading of the demand."""
-_DUTY_TOLERANCE_A: Final = 0.6
-"""One percentage point of duty: what IEC 61851-1 grants the generator."""
-_PILOT_MARGIN_A: Final = 0.1
-"""Duty cycles are read to about this much."""
 SILENT: Final = "no reading"
 """How the reason of a period begins that has a gap in its readings."""
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
@@ -74,7 +71,7 @@ def judge_power(
     if not evse.samples:
         silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
-    judged = _Judged(evse, limits, rule)
+    judged = _Judged(evse, limits, rule, told_offers(facts, evse))
     if (unknown := judged.unknown()) is not None:
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (unknown,), (Layer.METER,))
     periods = judged.periods()
@@ -83,7 +80,7 @@ def judge_power(
     breaches = tuple(breach for breach, _ in judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
     unseen = verdict is Verdict.INCONCLUSIVE and not evse.doubts and any(one.reason.startswith(SILENT) for one in periods)
-    return CheckResult(
+    result = CheckResult(
         check=check,
         title=title,
         verdict=verdict,
@@ -97,32 +94,21 @@ def judge_power(
         periods=tuple(periods),
         breaches=breaches,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Above:
-    """One reading above what was allowed."""
-
-    sample: Sample
-    reading: float
-    allowed: float
-    unit: str
-    verdict: Verdict
+    return unless_a_habit(result, evse)
 
 
 class _Judged:
     """The readings of one EVSE, compared one by one."""
 
-    def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule) -> None:
+    def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer]) -> None:
+        self._told = told
         self.evse, self.limits, self.rule = evse, limits, rule
         self.breaches: list[tuple[Breach, Verdict]] = []
         self.settling: list[Measurement] = []
-        self._run: list[_Above] = []
-        self._looks = [look.at for look in evse.pilot]
+        self._run: list[Above] = []
+        self._pilot = Pilot(evse)
+        self._demand = Demand(evse, self._pilot, rule.near_a)
         self._times = [sample.received for sample in evse.samples]
-        self._most_phases = max(phases_in_use(sample) for sample in evse.samples)
-        self._drew = any(max(sample.current_a) > DRAWING_A for sample in evse.samples)
-        """A meter that never showed a current proves no demand, whatever the EV asks for."""
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
@@ -164,8 +150,9 @@ class _Judged:
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
         verdicts = self._compare(samples, limit, settled_from)
-        asked = self._demand_before(segment.start, limit)
-        shown = self._demand_at_limit(limit, settled) or asked
+        drew = self._demand.before(segment.start, limit)
+        asked = drew or self._demand.asked(segment.start, limit, settled)
+        shown = self._demand.at_limit(limit, settled) or asked
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
@@ -177,16 +164,17 @@ class _Judged:
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
-        offered = self._offered_above(limit, settled)
+        offered = offered_above(self._pilot, limit, settled, self._demand.most_phases)
         if offered and verdict is Verdict.PASS:
             verdict, reason = Verdict.INCONCLUSIVE, offered
+        lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
             self._measure_settling(segment.start, limit, samples)
         readings = [self._reading(sample, limit) for sample in settled]
         highest = max((one for one in readings if one is not None), default=None)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
-            verdict, exercised, lowering, lowering and exercised and bool(asked), highest, len(settled), reason,
+            verdict, exercised, lowering, lowered, highest, len(settled), reason,
             limit.profile_id, limit.number_phases,
         )  # fmt: skip
 
@@ -239,100 +227,20 @@ class _Judged:
             if self._run and (not above or self._run[-1].allowed != allowed):
                 self._close()
             if above:
-                self._run.append(_Above(sample, reading, allowed, limit.unit, verdict))
+                self._run.append(Above(sample, reading, allowed, limit.unit, verdict))
         return verdicts
 
     def _close(self) -> None:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref = self._blame(run)
+        blamed, pilot_ref = blame(self._pilot, run, self._told)
         refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
         breach = Breach(
             self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
             tuple(dict.fromkeys(refs)),
         )  # fmt: skip
         self.breaches.append((breach, worst(one.verdict for one in run)))
-
-    def _blame(self, run: Sequence[_Above]) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-        """Blame the station for a duty above the limit, the EV for a current above the duty.
-
-        Only readings count between two looks at the pilot that agree; without one the evidence does not separate the two.
-        """
-        for one in sorted(run, key=lambda above: -above.reading):
-            pilot = self._pilot_around(one.sample)
-            if pilot is None:
-                continue
-            current = max(one.sample.current_a)
-            blamed = []
-            if pilot.offered_a > self._per_phase(one.allowed, one.unit, phases_in_use(one.sample)) + _PILOT_MARGIN_A:
-                blamed.append(Layer.STATION)
-            if self.evse.current.known and current > pilot.offered_a + max(_PILOT_MARGIN_A, self.evse.current.expanded(current)):
-                blamed.append(Layer.EV)
-            if blamed:
-                return tuple(blamed), (pilot.seq,)
-        return (Layer.STATION, Layer.EV), ()
-
-    def _pilot_around(self, sample: Sample) -> PilotSample | None:
-        """Return what the witness saw before and after a reading; None where the two looks differ or saw nothing.
-
-        It looks after each reading, and a look is written down when it differs from the one before. What a reading shows may be
-        as old as the meter's latency.
-        """
-        index = bisect_left(self._times, sample.received) + 1
-        following = self.evse.samples[index].requested if index < len(self._times) else sample.received + _BEFORE_S
-        before, after = self._pilot_at(sample.requested - self.evse.latency_s[1]), self._pilot_at(following)
-        if before is None or after is None or before.offered_a != after.offered_a:
-            return None
-        return after
-
-    def _per_phase(self, limit: float, unit: str, phases: int) -> float:
-        """Return a limit in A per phase, W shared by so many phases."""
-        return limit if unit == "A" else limit / (self.evse.supply.voltage_v * phases)
-
-    def _drawn(self, sample: Sample) -> float:
-        """Return what was drawn per phase in use, in A at nominal voltage."""
-        if not self._direct:
-            return max(sample.current_a)
-        return (sample.power_w or 0.0) / (self.evse.supply.voltage_v * phases_in_use(sample))
-
-    def _pilot_at(self, when: float) -> PilotSample | None:
-        if self._direct:
-            return None  # a duty of 5 % says that the limit is told by ISO 15118
-        index = bisect_right(self._looks, when)
-        seen = self.evse.pilot[index - 1] if index else None
-        return seen if seen is not None and seen.state is not None else None
-
-    def _demand_before(self, start: float, limit: ExpectedLimit) -> str:
-        """Say how demand above the limit was proven just before it began; empty where it was not."""
-        earlier = self._between(start - _BEFORE_S, start)
-        if earlier:
-            drew = self._drawn(earlier[-1])
-            if drew >= self._per_phase(limit.limit, limit.unit, phases_in_use(earlier[-1])) + 1:
-                return f"exercised: drew {drew:.2f} A just before"
-        pilot, limit_a = self._pilot_at(start), self._per_phase(limit.limit, limit.unit, self._most_phases)
-        wanted = (pilot.ev_wants_a or 0.0) if pilot is not None and pilot.state in ("B", "C", "D") else 0.0
-        if pilot is not None and self._drew and wanted >= limit_a + 1:
-            return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
-        return ""
-
-    def _demand_at_limit(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
-        """Say how a settled reading close below the limit proves demand; empty where none does."""
-        for sample in settled:
-            current, limit_a = self._drawn(sample), self._per_phase(limit.limit, limit.unit, phases_in_use(sample))
-            if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self.rule.near_a:
-                return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
-        return ""
-
-    def _offered_above(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
-        """Say that the station offered more than the limit, though nobody took it; empty where it did not."""
-        in_use = [phases_in_use(one) for one in settled if max(one.current_a) > DRAWING_A]
-        limit_a = self._per_phase(limit.limit, limit.unit, max(in_use, default=self._most_phases))
-        for sample in settled:
-            pilot = self._pilot_around(sample)
-            if pilot is not None and pilot.offered_a > limit_a + _DUTY_TOLERANCE_A:
-                return f"the duty cycle offered {pilot.offered_a:.1f} A, above the limit of {limit_a:.1f} A, and nobody took it"
-        return ""
 
     def _missing(self, start: float, end: float, settled: Sequence[Sample]) -> str:
         """Say which span of a settled period has no reading; empty where all is covered."""

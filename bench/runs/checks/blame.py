@@ -1,0 +1,144 @@
+"""Whose fault is a current above the limit: the station's, which offered too much, or the EV's, which took more?
+
+The control pilot tells, where a witness sees it; else what the station itself says that it offers. With neither, a small excess
+convicts nobody, for it may be a car's habit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bench.domain.evidence import EvseFacts, RunFacts, Sample
+from bench.domain.oracle import ExpectedLimit
+from bench.domain.verdicts import Breach, CheckResult, Layer, PeriodResult, Verdict
+from bench.runs.checks.phases import DRAWING_A, phases_in_use
+from bench.runs.checks.pilot import Pilot, per_phase
+
+_DUTY_TOLERANCE_A: Final = 0.6
+"""One percentage point of duty: what IEC 61851-1 grants the generator."""
+_PILOT_MARGIN_A: Final = 0.1
+"""Duty cycles are read to about this much."""
+HABIT_SHARE: Final = 0.10
+HABIT_A: Final = 0.5
+"""Cars are seen to take so much more than is offered (5 to 8 % and up to 0.5 A); over-current supervision allows the same."""
+_NEITHER: Final = (Layer.STATION, Layer.EV)
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """One reading above what was allowed."""
+
+    sample: Sample
+    reading: float
+    allowed: float
+    unit: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the station said that it offers, A per phase, and when the bench heard of it."""
+
+    at: float
+    amps: float
+    seq: int
+
+
+def told_offers(facts: RunFacts, evse: EvseFacts) -> list[Offer]:
+    """Return each Current.Offered that the station reported for an EVSE, in order; it tells it per phase, so the most counts."""
+    return list(_told_offers(facts, evse))
+
+
+def _told_offers(facts: RunFacts, evse: EvseFacts) -> Iterator[Offer]:
+    transactions = {one.transaction.id for one in evse.transactions}
+    for call in facts.calls:
+        if not call.from_station or call.station != evse.station or call.response is None:
+            continue
+        if call.action == "MeterValues":
+            mine = call.request.get("evseId") == evse.evse_id
+        else:
+            mine = call.action == "TransactionEvent" and call.request["transactionInfo"]["transactionId"] in transactions
+        if not mine or call.request.get("offline"):
+            continue
+        values = [
+            one["value"] * 10 ** one.get("unitOfMeasure", {}).get("multiplier", 0)
+            for entry in call.request.get("meterValue", ())
+            for one in entry["sampledValue"]
+            if one.get("measurand") == "Current.Offered"
+        ]
+        if values:
+            yield Offer(call.asked, max(values), call.asked_seq)
+
+
+def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = ()) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    """Blame the station for an offer above the limit, the EV for a current above the offer; return layers and documents.
+
+    Only readings count between two looks at the pilot that agree; where there are none, those whose offer the station told
+    during the breach. Without either the evidence does not separate the two.
+    """
+    evse = pilot.evse
+    for one in sorted(run, key=lambda above: -above.reading):
+        seen = pilot.around(one.sample)
+        said = None if seen is not None or evse.pilot else _said(one, run, told)
+        if seen is not None:
+            offered_a, seq = seen.offered_a, seen.seq
+        elif said is not None:
+            offered_a, seq = said.amps, said.seq
+        else:
+            continue
+        current = max(one.sample.current_a)
+        blamed = []
+        if offered_a > per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample)) + _PILOT_MARGIN_A:
+            blamed.append(Layer.STATION)
+        if evse.current.known and current > offered_a + max(_PILOT_MARGIN_A, evse.current.expanded(current)):
+            blamed.append(Layer.EV)
+        if blamed:
+            return tuple(blamed), (seq,)
+    return _NEITHER, ()
+
+
+def _said(one: Above, run: Sequence[Above], told: Sequence[Offer]) -> Offer | None:
+    """Return what the station told last before a reading, and not before the breach; else what it told first after it."""
+    start, end = run[0].sample.requested, run[-1].sample.received
+    during = [offer for offer in told if start <= offer.at <= end]
+    before = [offer for offer in during if offer.at <= one.sample.received]
+    return before[-1] if before else during[0] if during else None
+
+
+def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
+    """Return a check's answer, INCONCLUSIVE instead of a conviction where an EV's habit explains all that was found.
+
+    That is where nothing separates station and EV and no excess is larger than what cars are known to take above their offer.
+    """
+    if result.verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL) or not result.breaches:
+        return result
+    if not all(_habitual(one, evse) for one in result.breaches):
+        return result
+    periods = tuple(_undecided(period) for period in result.periods)
+    first = f"{result.headline}; nothing shows what was offered, and cars are known to take so much more"
+    return replace(result, verdict=Verdict.INCONCLUSIVE, reasons=(first, *result.reasons[1:]), periods=periods)
+
+
+def _habitual(breach: Breach, evse: EvseFacts) -> bool:
+    constant = HABIT_A if breach.unit == "A" else HABIT_A * evse.supply.voltage_v * len(evse.phases)
+    small = breach.unit != "phases" and breach.limit > 0 and breach.excess <= breach.limit * HABIT_SHARE + constant
+    return small and breach.blamed == _NEITHER
+
+
+def _undecided(period: PeriodResult) -> PeriodResult:
+    if period.verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
+        return period
+    return replace(period, verdict=Verdict.INCONCLUSIVE, reason="above the limit, and nothing shows what was offered")
+
+
+def offered_above(pilot: Pilot, limit: ExpectedLimit, settled: Sequence[Sample], most_phases: int) -> str:
+    """Say that the station offered more than the limit, though nobody took it; empty where it did not."""
+    in_use = [phases_in_use(one) for one in settled if max(one.current_a) > DRAWING_A]
+    limit_a = per_phase(pilot.evse, limit.limit, limit.unit, max(in_use, default=most_phases))
+    for sample in settled:
+        seen = pilot.around(sample)
+        if seen is not None and seen.offered_a > limit_a + _DUTY_TOLERANCE_A:
+            return f"the duty cycle offered {seen.offered_a:.1f} A, above the limit of {limit_a:.1f} A, and nobody took it"
+    return ""

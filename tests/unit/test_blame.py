@@ -1,0 +1,79 @@
+"""Station or EV? A limit of 16 A, a car above it, and what the pilot or the station's own Current.Offered say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.domain.evidence import EvseFacts, RunFacts, Sample, TransactionSpan
+from bench.domain.exchange import Call
+from bench.domain.oracle import ExpectedLimit, Supply, Transaction
+from bench.domain.timeline import Timeline
+from bench.domain.tolerance import Accuracy, DecisionRule
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
+from bench.runs.checks.power import PowerRule, judge_power
+
+RULE = PowerRule(DecisionRule.SIMPLE, 15, "nominal", 1.5, 30, 1, 0)
+
+
+def told(at: float, value: float, **more: Any) -> Call:
+    """Return a TransactionEvent with this Current.Offered."""
+    sampled = {"value": value, "measurand": "Current.Offered", **more.pop("sample", {})}
+    request = {
+        "eventType": "Updated", "transactionInfo": {"transactionId": "tx"}, "meterValue": [{"sampledValue": [sampled]}], **more,
+    }  # fmt: skip
+    seq = 5000 + int(at)
+    return Call("CS", True, "TransactionEvent", request, at, seq, response={}, answered=at, answered_seq=seq + 1)
+
+
+def verdict_on(current_a: float, *calls: Call) -> CheckResult:
+    """Judge 100 s at this current, without a witness at the pilot."""
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
+    evse.samples += [Sample(at, at + 0.01, (current_a,) * 3, current_a * 690, 0.0, at) for at in range(100)]
+    evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
+    facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", list(calls), [], [evse])
+    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(16, "A", 16, 3, 1))], 100)
+    return judge_power(facts, evse, limits, RULE)
+
+
+def test_a_small_excess_that_nothing_separates_convicts_nobody() -> None:
+    """17.8 A of 16 A is what some cars do; the fact stands, and both stay suspects."""
+    result = verdict_on(17.8)
+    assert (result.verdict, result.blamed) == (Verdict.INCONCLUSIVE, (Layer.STATION, Layer.EV))
+    assert result.fault_class is FaultClass.OVER_LIMIT
+    assert "exceeded its limit of 16.0 A by 1.8 A" in result.headline
+    assert result.breaches
+
+
+def test_a_gross_excess_stays_a_conviction() -> None:
+    """19 A of 16 A is more than any car does by itself."""
+    result = verdict_on(19)
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION, Layer.EV))
+
+
+def test_a_station_that_says_it_offers_too_much_is_to_blame() -> None:
+    """Current.Offered lies above the limit."""
+    result = verdict_on(17.8, told(60, 18.3))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
+
+
+def test_an_ev_above_what_the_station_says_it_offers_is_to_blame() -> None:
+    """Current.Offered is the limit."""
+    result = verdict_on(17.8, told(60, 16))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.EV,))
+    assert 5060 in result.refs
+
+
+def test_what_was_told_before_the_breach_separates_nothing() -> None:
+    """At second 1 the limit was not yet due; another offer may have followed."""
+    assert verdict_on(17.8, told(1, 16)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_comes_from_the_queue_of_an_offline_station_separates_nothing() -> None:
+    """When it was true is not known to the bench."""
+    assert verdict_on(17.8, told(60, 16, offline=True)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_multiplier_counts() -> None:
+    """160 with a multiplier of -1 is 16 A."""
+    sample = {"unitOfMeasure": {"unit": "A", "multiplier": -1}}
+    assert verdict_on(17.8, told(60, 160, sample=sample)).blamed == (Layer.EV,)
