@@ -11,6 +11,7 @@ from bench.domain.profiles import Kind, Purpose
 from bench.domain.verdicts import CheckResult, FaultClass, Verdict, Warn
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.delivery import judge_delivery
 from bench.runs.checks.phases import DRAWING_A
 from bench.runs.expected import limits_over_run
 
@@ -65,7 +66,7 @@ def read(case: Case) -> Read:
     if not ({"power", "composite"} & set(case.scenario["checks"])):
         return Read(case)
     declared = _fits(case)
-    if all(declared):
+    if declared[0]:
         return Read(case)
     late = False
     for reading in _readings(case):
@@ -73,15 +74,16 @@ def read(case: Case) -> Read:
         fits = _fits(other)
         if all(fits):
             return Read(other, reading)
-        late = late or (fits[0] and not declared[0])
+        late = late or fits[0]
     return Read(case, late=late)
 
 
 def _fits(case: Case) -> tuple[bool, bool]:
-    """Say whether the plug, and whether the report, breaks nothing."""
+    """Say whether the plug, and whether the report, breaks nothing; too low an offer fits no reading either."""
     reported = "composite" in case.scenario["checks"]
     report = judge_composite(case.facts, case.evse, case.scene.history).verdict if reported else None
-    return case.power.verdict not in _BAD, report not in _BAD
+    plug = case.power.verdict not in _BAD and judge_delivery(case).verdict not in _BAD
+    return plug, report not in _BAD
 
 
 def _readings(case: Case) -> Iterator[Reading]:

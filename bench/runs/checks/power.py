@@ -71,7 +71,7 @@ def judge_power(
     if not evse.samples:
         silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
-    judged = _Judged(evse, limits, rule, told_offers(facts, evse))
+    judged = _Judged(evse, limits, rule, told_offers(facts, evse), _pending(facts, evse.station))
     if (unknown := judged.unknown()) is not None:
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (unknown,), (Layer.METER,))
     periods = judged.periods()
@@ -97,10 +97,21 @@ def judge_power(
     return unless_a_habit(result, evse)
 
 
+def _pending(facts: RunFacts, station: str) -> list[tuple[float, float]]:
+    """Return when changes of the store were under way: a station may act on one before its answer is there."""
+    return [
+        (one.asked, one.answered) for one in facts.calls
+        if one.station == station and not one.from_station and one.answered is not None and one.answered > one.asked + 1
+        and one.action in ("SetChargingProfile", "ClearChargingProfile", "RequestStartTransaction")
+    ]  # fmt: skip
+
+
 class _Judged:
     """The readings of one EVSE, compared one by one."""
 
-    def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer]) -> None:
+    def __init__(
+        self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer], pending: Sequence[tuple[float, float]]
+    ) -> None:
         self._told = told
         self.evse, self.limits, self.rule = evse, limits, rule
         self.breaches: list[tuple[Breach, Verdict]] = []
@@ -109,6 +120,8 @@ class _Judged:
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
         self._times = [sample.received for sample in evse.samples]
+        self._pending = pending
+        """From when to when each change of the store was asked for and not yet answered: either limit may hold."""
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
@@ -190,7 +203,9 @@ class _Judged:
     def _allowed(self, sample: Sample, unit: str) -> float | None:
         """Return the highest limit of the span before a reading, in `unit`; None where nothing limited."""
         shortest, longest = self.evse.latency_s
-        reach = self.limits.between(sample.requested - longest - self.rule.settle_s, sample.received - shortest)
+        until = sample.received - shortest
+        until = max([until, *(answered for asked, answered in self._pending if asked <= until < answered)])
+        reach = self.limits.between(sample.requested - longest - self.rule.settle_s, until)
         supply, highest = self.evse.supply, 0.0
         for limit in reach:
             if limit is None or (self._direct and limit.unit != unit):

@@ -82,9 +82,6 @@ def _once(identity: str, calls: Sequence[Call], found: _Findings) -> Iterator[Ca
         elif earlier.request != call.request:
             kinds = f"{earlier.request['eventType']} and {call.request['eventType']}"
             found.fail(f"transaction {identity}: seqNo {number} is told twice, with other content ({kinds})", earlier, call)
-        elif earlier.answered is not None:
-            text = f"transaction {identity}: seqNo {number} came again {call.asked - earlier.answered:.0f} s after its answer"
-            found.warn("repeated-event", text, earlier, call)
 
 
 def _numbers(facts: RunFacts, identity: str, events: Sequence[Call], found: _Findings) -> None:
