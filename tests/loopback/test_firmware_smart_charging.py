@@ -98,6 +98,8 @@ async def test_dc_counts_at_the_grid() -> None:
         await lab.clock.sleep(30)
         assert lab.power_w() == pytest.approx(6000, abs=1)
         assert currents(lab) == pytest.approx([6000 / 690] * 3, abs=0.01)
+        told = lab.csms.of("TransactionEvent")[-1]["meterValue"][0]["sampledValue"]
+        assert [one["value"] for one in told if one["measurand"] == "Power.Offered"] == [pytest.approx(6000, abs=1)]
         answer = await lab.csms.ask("GetCompositeSchedule", {"duration": 60, "evseId": 1, "chargingRateUnit": "W"})
         assert answer["schedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 6000}]
 

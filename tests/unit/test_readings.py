@@ -53,6 +53,15 @@ def test_an_event_without_a_charging_state_closes_nothing() -> None:
     assert with_power_path(Transaction("t", T0), event(None, 5), T0).power_path_closed is None
 
 
+@pytest.mark.parametrize(
+    ("offset", "offline", "counts"), [(9, False, 9), (7210, False, 10), (-7190, False, 10), (-7190, True, -7190)]
+)
+def test_a_time_stamp_that_cannot_be_so_does_not_count(offset: float, offline: bool, counts: float) -> None:
+    """Right; two hours off, as with a false Z; that old, and from an outage. It came at second 10."""
+    told = event("Charging", offset) | {"offline": offline}
+    assert with_power_path(Transaction("t", T0), told, T0 + 10).power_path_closed == T0 + counts
+
+
 def test_a_profile_knows_when_it_was_accepted() -> None:
     """A replacement is received anew."""
     store = Store()

@@ -15,7 +15,7 @@ from bench.domain.reference import Between, Reference
 from bench.domain.station_values import ENERGY, UNIT_OF, StationValue, station_values
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict, Warn
 from bench.runs.checks.case import Case
-from bench.runs.station_times import happened
+from bench.runs.station_times import LATE_S, happened
 
 BEFORE_S: Final = 5.0
 """A station may report a value that it measured so long before its time stamp."""
@@ -235,12 +235,12 @@ def _step(case: Case, before: Told, after: Told, reference: Reference) -> Iterat
 
 
 def _offered(case: Case, told: Sequence[Told]) -> Iterator[_Wrong | None]:
-    """Yield for each Offered that could be compared what is above all limits of the settling time before it."""
+    """Yield for each Offered that could be compared what is above all limits around it: settling, and a clock's difference."""
     for one in told:
         value = one.value
         if not value.measurand.endswith("Offered") or value.location != "Outlet" or value.unit != UNIT_OF.get(value.measurand):
             continue
-        limits = case.limits.between(one.start - case.rule.settle_s - BEFORE_S, one.end + AFTER_S)
+        limits = case.limits.between(one.start - case.rule.settle_s - BEFORE_S, one.end + LATE_S)
         known = [limit for limit in limits if limit is not None]
         if not known or len(known) < len(limits):
             continue
