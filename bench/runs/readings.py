@@ -120,7 +120,7 @@ def _reported_shifts(case: Case, profiles: Sequence[ChargingProfile]) -> list[fl
     steps = {period.start_s for one in profiles for period in one.schedule.periods if period.start_s}
     edges = [at + case.evse.clock_offset_s for _, one in _reports(case) for at in one.limits.starts[1:]]
     starts = [span.transaction.start for span in case.evse.transactions]
-    shifts = {round(edge - start - step) for edge in edges for start in starts for step in steps}
+    shifts = {float(round(edge - start - step)) for edge in edges for start in starts for step in steps}
     return sorted((one for one in shifts if 0 < abs(one) <= _FARTHEST_S), key=abs)[:_MOST_SHIFTS]
 
 
