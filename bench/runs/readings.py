@@ -95,7 +95,7 @@ def _readings(case: Case) -> Iterator[Reading]:
         for anchor in anchors:
             if anchor != evse.options.relative_anchor:
                 yield Reading("", "", replace(evse, options=replace(evse.options, relative_anchor=anchor)))
-        for shift in _reported_shifts(case, [one.profile for one in installed if one.profile.kind is Kind.RELATIVE]):
+        for shift in _shifts(case, [one.profile for one in installed if one.profile.kind is Kind.RELATIVE]):
             text = (
                 f"Relative profiles count from {abs(shift):.0f} s {'after' if shift > 0 else 'before'} the transaction's start, "
                 "in report and plug alike; the text recommends the moment in which energy can flow"
@@ -115,12 +115,16 @@ def _readings(case: Case) -> Iterator[Reading]:
         yield Reading("", text, later, decides=False)
 
 
-def _reported_shifts(case: Case, profiles: Sequence[ChargingProfile]) -> list[float]:
-    """Return by how many seconds Relative profiles would have to be late for a reported step to be one of theirs."""
-    steps = {period.start_s for one in profiles for period in one.schedule.periods if period.start_s}
-    edges = [at + case.evse.clock_offset_s for _, one in _reports(case) for at in one.limits.starts[1:]]
-    starts = [span.transaction.start for span in case.evse.transactions]
-    shifts = {float(round(edge - start - step)) for edge in edges for start in starts for step in steps}
+def _shifts(case: Case, profiles: Sequence[ChargingProfile]) -> list[float]:
+    """Return by how many seconds Relative profiles may be late: so that a reported step is one of theirs, or from the plug."""
+    evse, station = case.evse, case.scene.station
+    steps = {period.start_s for one in profiles for period in one.schedule.periods}
+    moments = [at - step for _, one in _reports(case) for at in one.limits.starts[1:] for step in steps]
+    for one in case.facts.actions:
+        if (one.station, one.action, one.arguments.get("evse_id")) == (station, "plug", evse.evse_id):
+            moments.append(one.at)
+    starts = [span.transaction.start - evse.clock_offset_s for span in evse.transactions]
+    shifts = {float(round(moment - start)) for moment in moments for start in starts}
     return sorted((one for one in shifts if 0 < abs(one) <= _FARTHEST_S), key=abs)[:_MOST_SHIFTS]
 
 
