@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from bench.domain.evidence import EvseFacts, TransactionSpan
-from bench.domain.profiles import Kind, Purpose
+from bench.domain.evidence import EvseFacts
+from bench.domain.exchange import Call
+from bench.domain.profiles import ChargingProfile, Kind, Purpose
+from bench.domain.timeline import Window
 from bench.domain.verdicts import CheckResult, FaultClass, Verdict, Warn
 from bench.runs.checks.case import Case
-from bench.runs.checks.composite import judge_composite
+from bench.runs.checks.composite import Reported, judge_composite, reported_schedule
 from bench.runs.checks.delivery import judge_delivery
-from bench.runs.checks.phases import DRAWING_A
-from bench.runs.expected import limits_over_run
+from bench.runs.expected import limits_ahead, limits_over_run
 
 Anchor = Literal["received", "power_path_closed", "transaction_start"]
 _BAD: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
+_FARTHEST_S: Final = 3600.0
+"""Between plugging in and the first energy of a session lies less than an hour, or its steps are taken for others."""
+_MOST_SHIFTS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def read(case: Case) -> Read:
     if not ({"power", "composite"} & set(case.scenario["checks"])):
         return Read(case)
     declared = _fits(case)
-    if declared[0]:
+    if all(declared):
         return Read(case)
     late = False
     for reading in _readings(case):
@@ -74,7 +78,7 @@ def read(case: Case) -> Read:
         fits = _fits(other)
         if all(fits):
             return Read(other, reading)
-        late = late or fits[0]
+        late = late or (fits[0] and not declared[0])
     return Read(case, late=late)
 
 
@@ -94,38 +98,65 @@ def _readings(case: Case) -> Iterator[Reading]:
         for anchor in anchors:
             if anchor != evse.options.relative_anchor:
                 yield Reading("", "", replace(evse, options=replace(evse.options, relative_anchor=anchor)))
-        from_start = replace(evse.options, relative_anchor="transaction_start")
-        for what, spans in (("the plug", _from_plug(case)), ("the first energy", _from_energy(evse))):
-            text = f"Relative profiles count from {what}, in report and plug alike; the text recommends the transaction's start"
-            yield Reading("relative-anchor", text, replace(evse, options=from_start, transactions=spans))
+        for shift in _shifts(case, [one.profile for one in installed if one.profile.kind is Kind.RELATIVE]):
+            text = (
+                f"Relative profiles count from {abs(shift):.0f} s {'after' if shift > 0 else 'before'} the transaction's start, "
+                "in report and plug alike; the text recommends the moment in which energy can flow"
+            )
+            yield Reading("relative-anchor", text, _shifted(evse, shift))
     mid = [
         one for one in installed
         if one.profile.purpose is Purpose.TX_DEFAULT and one.received is not None
         and any(span.transaction.start < one.received for span in evse.transactions)
     ]  # fmt: skip
-    if mid and evse.options.default_taken_over == "at_once":
+    later = replace(evse, options=replace(evse.options, default_taken_over="next_transaction"))
+    breaks = case.power.verdict in _BAD
+    if mid and breaks and evse.options.default_taken_over == "at_once" and not _reports_at_once(case, later):
         text = (
             f"TxDefaultProfile {mid[0].profile.id} came during a transaction, and what was measured fits that it counts for the "
             "next one only; the target file does not say so (default_taken_over), so nothing is decided"
         )
-        later = replace(evse.options, default_taken_over="next_transaction")
-        yield Reading("", text, replace(evse, options=later), decides=False)
+        yield Reading("", text, later, decides=False)
 
 
-def _from_plug(case: Case) -> list[TransactionSpan]:
-    """Return the transactions as if each had begun when its EV was plugged in."""
-    plugs = [
-        one.at + case.evse.clock_offset_s for one in case.facts.actions
-        if one.station == case.scene.station and one.action == "plug" and one.arguments.get("evse_id") == case.evse.evse_id
-    ]  # fmt: skip
-    return [_begun(span, [one for one in plugs if one <= span.transaction.start][-1:]) for span in case.evse.transactions]
+def _shifts(case: Case, profiles: Sequence[ChargingProfile]) -> list[float]:
+    """Return by how many seconds Relative profiles may be late: so that a reported step is one of theirs, or from the plug."""
+    evse, station = case.evse, case.scene.station
+    steps = {period.start_s for one in profiles for period in one.schedule.periods}
+    moments = [at - step for _, one in _reports(case) for at in one.limits.starts[1:] for step in steps]
+    for one in case.facts.actions:
+        if (one.station, one.action, one.arguments.get("evse_id")) == (station, "plug", evse.evse_id):
+            moments.append(one.at)
+    starts = [span.transaction.start - evse.clock_offset_s for span in evse.transactions]
+    shifts = {float(round(moment - start)) for moment in moments for start in starts}
+    return sorted((one for one in shifts if 0 < abs(one) <= _FARTHEST_S), key=abs)[:_MOST_SHIFTS]
 
 
-def _from_energy(evse: EvseFacts) -> list[TransactionSpan]:
-    """Return the transactions as if each had begun with its first current."""
-    drawn = [one.received + evse.clock_offset_s for one in evse.samples if max(one.current_a) > DRAWING_A]
-    return [_begun(span, [at for at in drawn if at >= span.transaction.start][:1]) for span in evse.transactions]
+def _shifted(evse: EvseFacts, shift_s: float) -> EvseFacts:
+    """Return an EVSE's facts as if each transaction had begun so much later."""
+    spans = [
+        replace(span, transaction=replace(span.transaction, start=span.transaction.start + shift_s)) for span in evse.transactions
+    ]
+    return replace(evse, options=replace(evse.options, relative_anchor="transaction_start"), transactions=spans)
 
 
-def _begun(span: TransactionSpan, at: list[float]) -> TransactionSpan:
-    return replace(span, transaction=replace(span.transaction, start=at[0])) if at else span
+def _reports_at_once(case: Case, later: EvseFacts) -> bool:
+    """Say whether the station itself reported a default to be in force that counts for the next transaction only."""
+    history = case.scene.history
+    if judge_composite(case.facts, case.evse, history).verdict is not Verdict.PASS:
+        return False
+    for call, report in _reports(case):
+        window = Window(report.limits.start, report.limits.end)
+        now, then = (limits_ahead(one, call, window, history).values for one in (case.evse, later))
+        if {one and one.profile_id for one in now} != {one and one.profile_id for one in then}:
+            return True
+    return False
+
+
+def _reports(case: Case) -> Iterator[tuple[Call, Reported]]:
+    """Yield each composite schedule that the station reported for the EVSE."""
+    for call in case.scene.sent("GetCompositeSchedule"):
+        if call.request.get("evseId") == case.evse.evse_id and call.answered is not None:
+            report = reported_schedule(call, case.evse.clock_offset_s)
+            if not isinstance(report, str):
+                yield call, report
