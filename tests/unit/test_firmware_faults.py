@@ -87,5 +87,5 @@ def test_the_catalogue_says_what_can_be_seeded() -> None:
     found = {one["id"]: one for one in describe_faults()}
     only = found["station.ignores-limit"]
     assert (only["layer"], list(only["params"])) == ("station", ["limit", "unit"])
-    assert all(one["text"] and one["layer"] in ("station", "ev", "meter") for one in found.values())
+    assert all(one["text"] and one["layer"] in ("station", "ev", "EV", "meter", "network") for one in found.values())
     assert len(found) == len(faults.FAULTS)

@@ -109,10 +109,10 @@ def test_an_equal_profile_is_relayed() -> None:
         ("chargingSchedule.0.chargingSchedulePeriod.1.startPeriod", 901, "limit 4200 for 0 at second 900"),
     ],
 )
-def test_a_changed_profile_blames_the_csms(path: str, value: Any, reason: str) -> None:
+def test_a_changed_profile_blames_the_relay(path: str, value: Any, reason: str) -> None:
     """Whatever the relay changes is a failure between intent and sent."""
     result = judge_relay(facts([set_profile(changed(OCPP, path, value))], [put()]))
-    assert (result.verdict, result.blamed, result.pair) == (Verdict.FAIL, (Layer.CSMS,), "intent/sent")
+    assert (result.verdict, result.blamed, result.pair) == (Verdict.FAIL, (Layer.OCPI,), "intent/sent")
     assert reason in result.headline
 
 
