@@ -14,7 +14,7 @@ OUTAGE_ACTS: Final = ("cut_network", "power_cycle", "power", "reset", "disturb_l
 
 
 def judge_connectivity(scene: Scene) -> CheckResult:
-    """List the outages of the station's connection; those that nothing in the run had caused are flaps, a warning.
+    """List the outages of the station's connection; several that nothing in the run had caused are flaps, a warning.
 
     Limits across an outage are judged by power as everywhere: a profile rules offline too.
     """
@@ -27,7 +27,7 @@ def judge_connectivity(scene: Scene) -> CheckResult:
     flaps = [(start, end) for start, end in outages if not any(at <= start <= at + CAUSED_S for at in causes)]
     refs = tuple(one.seq for one in links)
     warnings: tuple[Warn, ...] = ()
-    if flaps:
+    if len(flaps) > 1:
         when = ", ".join(clock_text(start) for start, _ in flaps[:5])
         text = f"the connection ended {len(flaps)} times without a cause in the run: {when}"
         warnings = (Warn("connection-flaps", text, (Layer.NETWORK, Layer.STATION), refs),)

@@ -177,7 +177,8 @@ class _Judged:
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
-        offered = offered_above(self._pilot, limit, settled, self._demand.most_phases)
+        decided = [sample for sample in settled if not self._is_pending(sample)]
+        offered = offered_above(self._pilot, limit, decided, self._demand.most_phases)
         if offered and verdict is Verdict.PASS:
             verdict, reason = Verdict.INCONCLUSIVE, offered
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
@@ -204,7 +205,7 @@ class _Judged:
         """Return the highest limit of the span before a reading, in `unit`; None where nothing limited."""
         shortest, longest = self.evse.latency_s
         until = sample.received - shortest
-        until = max([until, *(answered for asked, answered in self._pending if asked <= until < answered)])
+        until = max([until, *(answered for asked, answered in self._pending if asked <= until <= answered)])
         reach = self.limits.between(sample.requested - longest - self.rule.settle_s, until)
         supply, highest = self.evse.supply, 0.0
         for limit in reach:
@@ -214,6 +215,9 @@ class _Judged:
             highest = max(highest, limit.limit if limit.unit == unit else in_unit)
         reached_back = sample.requested - longest - self.rule.settle_s >= self.limits.start
         return highest if reach and reached_back else None
+
+    def _is_pending(self, sample: Sample) -> bool:
+        return any(asked <= sample.received and sample.requested <= answered for asked, answered in self._pending)
 
     def _uncertainty(self, reading: float, unit: str, channels: int) -> float:
         evse = self.evse
