@@ -208,7 +208,8 @@ def test_a_report_is_marked_wrongly(fault_id: str, tbc: bool | None, request_id:
 
 
 def test_every_fault_of_the_catalogue_is_shown_somewhere() -> None:
-    """A fault that no test of the emulator names is worth nothing."""
+    """A fault that no test of the emulator and no field bug names is worth nothing."""
     tests = Path(__file__).parent.parent
-    sources = "".join(one.read_text(encoding="utf-8") for one in sorted(tests.glob("*/test_*.py")))
+    files = [*tests.glob("*/test_*.py"), *(tests.parent / "config/faults").glob("*.toml")]
+    sources = "".join(one.read_text(encoding="utf-8") for one in sorted(files))
     assert [one for one in FAULTS if f'"{one}"' not in sources and f'"{one.removeprefix("station.")}"' not in sources] == []
