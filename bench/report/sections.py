@@ -110,7 +110,7 @@ def proven_section(judgement: Judgement, documents: Sequence[Document], start: D
     held = [period for check in run.checks for period in check.periods if not period.exercised]
     if held:
         not_proven.append(f"Obedience in {len(held)} of the periods below: they were held, not exercised.")
-    if scenario["proof"] == "none":
+    if scenario.get("proof") in (None, "none"):
         not_proven.append(
             "That the meter reads right: it was not proven before the run, its accuracy is taken from the rig file."
         )

@@ -213,20 +213,7 @@ class LongPhaseSwitch:
         return self._pause_s
 
 
-class PlansWithoutLatePeriods:
-    """A profile that was not in force when the schedule was planned never is (K08)."""
-
-    ID: ClassVar = "station.plans-without-late-periods"
-    LAYER: ClassVar = "station"
-    TEXT: ClassVar = "a profile that begins later than it is received never rules at the plug"
-    PARAMS: ClassVar[dict[str, str]] = {}
-
-    def applied(self, now: Situation, seen: list[Profile]) -> list[Profile]:
-        """Leave out what had not begun when it came."""
-        return [one for one in seen if one.start is None or one.received_at is None or one.start <= one.received_at + 1]
-
-
 HABIT_FAULTS: Final[tuple[Any, ...]] = (
     AcceptsEndedTransaction, SkipsLastPeriod, RelativeAnchor, KeepsExpired, UnorderedPeriods, SwapsStackAndPhases,
-    StaysOnOnePhase, RejectsUnit, LongPhaseSwitch, PlansWithoutLatePeriods,
+    StaysOnOnePhase, RejectsUnit, LongPhaseSwitch,
 )  # fmt: skip

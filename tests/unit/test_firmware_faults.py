@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -89,3 +91,10 @@ def test_the_catalogue_says_what_can_be_seeded() -> None:
     assert (only["layer"], list(only["params"])) == ("station", ["limit", "unit"])
     assert all(one["text"] and one["layer"] in ("station", "ev", "EV", "meter", "network") for one in found.values())
     assert len(found) == len(faults.FAULTS)
+
+
+def test_each_fault_has_an_id_of_its_own() -> None:
+    """Two classes with one id would hide one another."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path("firmware_sim/faults").glob("*.py"))
+    ids = re.findall(r'^    ID: ClassVar = "([^"]+)"', sources, flags=re.MULTILINE)
+    assert sorted(ids) == sorted(set(ids))

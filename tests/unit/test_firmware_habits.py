@@ -8,7 +8,6 @@ import pytest
 
 from firmware_sim.faults import FaultSeam
 from firmware_sim.limiter import Situation
-from firmware_sim.profiles import TX
 from firmware_sim.validation import Refusal
 from tests.unit.test_firmware_faults_seeded import OWN, amps, seeded
 from tests.unit.test_firmware_limiter import T, profile
@@ -73,11 +72,9 @@ def test_phases_follow_the_stack_level_or_never_come_back() -> None:
     assert [stuck.apply("lines", 1, 3, value=lines) for lines in ((0, 1, 2), (1,), (0, 1, 2))] == [(0, 1, 2), (1,), (1,)]
 
 
-def test_a_switch_takes_longer_and_a_later_profile_never_rules() -> None:
-    """Two minutes in place of ten seconds; what begins a minute after it was received is left out at the plug."""
-    late = profile((0, 8), start=T + 60, received_at=T, purpose=TX)
+def test_a_switch_takes_longer() -> None:
+    """Two minutes in place of ten seconds."""
     assert seeded("station.long-phase-switch", pause_s=110).apply("switch_pause", value=10.0) == 110
-    assert seeded("station.plans-without-late-periods").apply("applied", Situation(1, T), value=[late, UNORDERED]) == [UNORDERED]
 
 
 @pytest.mark.parametrize(
