@@ -82,6 +82,17 @@ def test_a_clearing_that_was_wanted_is_none_of_that() -> None:
     assert said(run.check("intent", end=60)) == (Verdict.PASS, (), None)
 
 
+def test_a_clearing_that_the_station_refused_releases_nothing() -> None:
+    """The limit holds on, and that is not the CSMS's."""
+    run = story()
+    want(run, tx_profile(limit=10))
+    run.set(tx_profile(limit=10))
+    run.at(20).journal.write(Kind.INTENT, {"station": STATION, "evse": None, "by": "operator", "action": "release",
+                                           "request": {"chargingProfileId": 5}})  # fmt: skip
+    run.clear(id=5, status="Unknown")
+    assert said(run.check("intent", end=60)) == (Verdict.PASS, (), None)
+
+
 def test_what_was_never_answered_and_nothing_heard_is_the_network_s() -> None:
     """Neither side is convicted."""
     run = story()
