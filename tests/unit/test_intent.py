@@ -121,6 +121,18 @@ def test_an_answer_after_the_time_out_is_a_warning() -> None:
     assert (result.verdict, [one.code for one in result.warnings]) == (Verdict.PASS, ["slow-response"])
 
 
+def test_a_raise_that_is_answered_late_may_rule_since_it_was_asked_for() -> None:
+    """The station is not convicted for what it took over before its answer arrived."""
+    run = story("power")
+    run.set(tx_profile(limit=8))
+    run.draw(30, evse1=lambda _: 8.0)
+    run._frame("out", [2, "slow", "SetChargingProfile", {"evseId": 1, "chargingProfile": tx_profile(limit=12)}])
+    run.draw(60, evse1=lambda _: 12.0)
+    run._frame("in", [3, "slow", {"status": "Accepted"}])
+    run.draw(90, evse1=lambda _: 12.0)
+    assert run.check("power").verdict is not Verdict.FAIL
+
+
 @pytest.mark.parametrize(("caused", "codes"), [(True, []), (False, ["connection-flaps"])])
 def test_an_outage_without_a_cause_is_a_flap(caused: bool, codes: list[str]) -> None:
     """What a step cut is none."""
