@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.exchange import Call
-from bench.domain.oracle import Transaction, expected_limit, expected_station_limit
+from bench.domain.oracle import ExpectedLimit, Transaction, expected_limit, expected_station_limit
 from bench.domain.profiles import (
     ChargingProfile,
     ChargingSchedule,
@@ -19,8 +19,11 @@ from bench.domain.profiles import (
     Purpose,
 )
 from bench.domain.timeline import Timeline, Window, joined
+from bench.runs.read_backs import read_backs, readable, settled
 
 T = TypeVar("T")
+SLOW_S: Final = 5.0
+"""Answers that take longer leave a span in which either store may rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class StoreChange:
     at: float
     seq: int
     installed: tuple[InstalledProfile, ...]
+    asked: float = float("inf")
+    """When it was asked for: until the answer nobody knows whether the old or the new store rules."""
 
 
 @dataclass(slots=True)
@@ -80,10 +85,12 @@ def store_history(facts: RunFacts, station: str, changes: Iterable[StoreStep] | 
     changes = told if changes is None else sorted(changes, key=lambda one: one[1])
     store = Store(_found(facts, station, next((seq for _, seq, one in told if not isinstance(one, ClearProfiles)), None)))
     history = [StoreChange(facts.start, -1, tuple(store.profiles))]
+    asked = {one.answered_seq: one.asked for one in facts.calls if one.station == station and one.answered_seq is not None}
+    asked |= {shown.asked_seq - 1: call.asked for call, shown in settled(facts, station)}
     for at, seq, change in changes:
         store.at = at + facts.clock_offset(station)
         change(store)
-        history.append(StoreChange(at, seq, tuple(store.profiles)))
+        history.append(StoreChange(at, seq, tuple(store.profiles), asked.get(seq, at)))
     return history
 
 
@@ -98,10 +105,8 @@ def changes_of(facts: RunFacts, station: str) -> Iterator[StoreStep]:
         change = change_by(call) if call.station == station else None
         if change is not None and call.answered is not None and call.answered_seq is not None:
             yield call.answered, call.answered_seq, change
-        elif call.station == station and call.action == "SetChargingProfile" and not call.from_station and call.answered is None:
-            shown = shown_later(facts, call)
-            if shown is not None:
-                yield shown.asked, shown.asked_seq - 1, SetProfile(call.request["evseId"], call.request["chargingProfile"])
+    for call, shown in settled(facts, station):
+        yield shown.asked, shown.asked_seq - 1, SetProfile(call.request["evseId"], call.request["chargingProfile"])
     yield from _external_limits(facts, station)
     for evse in facts.evses:
         if evse.station == station:
@@ -135,47 +140,9 @@ def _found(facts: RunFacts, station: str, before: int | None) -> list[InstalledP
     for asked, reports, complete in read_backs(facts, station):
         if complete and (before is None or asked.asked_seq < before):
             found = [(report.request, raw) for report in reports for raw in report.request["chargingProfile"]]
-            read = [_readable(said["evseId"], raw, said.get("chargingLimitSource")) for said, raw in found]
+            read = [readable(said["evseId"], raw, said.get("chargingLimitSource")) for said, raw in found]
             return [one for one in read if one is not None]
     return []
-
-
-def settled_by(facts: RunFacts, call: Call) -> tuple[Call, list[Call]] | None:
-    """Return the first complete read-back after a call that was never answered: it tells what became of it."""
-    later = (one for one in read_backs(facts, call.station) if one[0].asked_seq > call.asked_seq and one[2])
-    return next(((asked, reports) for asked, reports, _ in later), None)
-
-
-def shown_later(facts: RunFacts, call: Call) -> Call | None:
-    """Return the read-back that shows the profile of a SetChargingProfile that was never answered; None: none does."""
-    settled = settled_by(facts, call)
-    if settled is None:
-        return None
-    asked, reports = settled
-    wanted = _readable(call.request["evseId"], call.request["chargingProfile"], None)
-    found = [_readable(one.request["evseId"], raw, None) for one in reports for raw in one.request["chargingProfile"]]
-    return asked if wanted is not None and wanted in found else None
-
-
-def _readable(evse_id: int, raw: dict[str, object], source: str | None) -> InstalledProfile | None:
-    try:
-        return InstalledProfile(evse_id, ChargingProfile.from_ocpp(raw), source=source)
-    except ProfileError:
-        return None
-
-
-def read_backs(facts: RunFacts, station: str) -> Iterator[tuple[Call, list[Call], bool]]:
-    """Yield each GetChargingProfiles of the whole store with its reports, and whether they are complete."""
-    reports = [call for call in facts.calls if call.station == station and call.action == "ReportChargingProfiles"]
-    for call in facts.calls:
-        if call.station != station or call.from_station or call.action != "GetChargingProfiles" or call.response is None:
-            continue
-        if call.request.get("chargingProfile") or "evseId" in call.request:
-            continue
-        mine = [one for one in reports if one.response is not None and one.request["requestId"] == call.request["requestId"]]
-        mine = [one for one in mine if one.asked_seq > call.asked_seq]
-        complete = call.status == "NoProfiles" or bool(mine and not mine[-1].request.get("tbc", False))
-        yield call, mine, complete
 
 
 def change_by(call: Call) -> Change | None:
@@ -326,6 +293,7 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreCha
         {
             facts.start,
             *(change.at for change in changes),
+            *(change.asked for change in changes if _is_slow(change)),
             *(span.begun for span in evse.transactions),
             *(span.ended for span in evse.transactions if span.ended is not None),
         }
@@ -338,8 +306,29 @@ def limits_over_run(facts: RunFacts, evse: EvseFacts, history: Sequence[StoreCha
         installed = next(change.installed for change in reversed(changes) if change.at <= start)
         running = [span for span in evse.transactions if span.begun <= start and (span.ended is None or start < span.ended)]
         transaction = running[-1].transaction if running else None
-        parts.append(_expected(evse, installed, Window(start, end), transaction))
+        window = Window(start, end)
+        limits = _expected(evse, installed, window, transaction)
+        for change in changes:
+            if _is_slow(change) and change.asked <= start < change.at:
+                limits = _higher(limits, _expected(evse, change.installed, window, transaction))
+        parts.append(limits)
     return joined(parts, facts.end)
+
+
+def _is_slow(change: StoreChange) -> bool:
+    return change.at - change.asked > SLOW_S
+
+
+def _higher(one: Limits, other: Limits) -> Limits:
+    """Return at each moment the limit that allows more."""
+    edges = sorted({*one.starts, *other.starts})
+    values = [(at, one.at(at), other.at(at)) for at in edges]
+    pieces = [(at, None if mine is None or theirs is None else max(mine, theirs, key=_amperes)) for at, mine, theirs in values]
+    return Timeline(pieces, one.end)
+
+
+def _amperes(limit: ExpectedLimit) -> float:
+    return limit.limit_a
 
 
 def limits_ahead(evse: EvseFacts, asked: Call, window: Window, history: Sequence[StoreChange]) -> Limits:

@@ -11,7 +11,8 @@ from bench.domain.exchange import Call
 from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileError, Purpose
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import FaultClass, Layer, RequirementResult, Verdict
-from bench.runs.expected import StoreChange, read_backs, store_at
+from bench.runs.expected import StoreChange, store_at
+from bench.runs.read_backs import read_backs
 from bench.settings.target import TargetFeatures
 
 NOTICE_S: Final = 10.0

@@ -130,8 +130,7 @@ class ProfileSteps(Steps):
         async with self.step(name, **settings):
             if isinstance(profile.get("id"), int):
                 self.course.own_ids.add(profile["id"])
-            if not broken:
-                self.want_profile(evse_id, profile, of_running=of_running)
+            self.want_profile(evse_id, profile, of_running=of_running)
             return await self._status("SetChargingProfile", {"evseId": evse_id, "chargingProfile": profile}, broken)
 
     async def set_window(
@@ -178,8 +177,7 @@ class ProfileSteps(Steps):
         if criteria:
             request["chargingProfileCriteria"] = criteria
         async with self.step("clear", request=request, broken=broken):
-            if not broken:
-                self.want(evse_id, "release", request=request)
+            self.want(evse_id, "release", request=request)
             status = await self._status("ClearChargingProfile", request, broken)
         await self.read_back()
         return status

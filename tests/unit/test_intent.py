@@ -82,6 +82,17 @@ def test_a_clearing_that_was_wanted_is_none_of_that() -> None:
     assert said(run.check("intent", end=60)) == (Verdict.PASS, (), None)
 
 
+def test_a_clearing_that_the_station_refused_releases_nothing() -> None:
+    """The limit holds on, and that is not the CSMS's."""
+    run = story()
+    want(run, tx_profile(limit=10))
+    run.set(tx_profile(limit=10))
+    run.at(20).journal.write(Kind.INTENT, {"station": STATION, "evse": None, "by": "operator", "action": "release",
+                                           "request": {"chargingProfileId": 5}})  # fmt: skip
+    run.clear(id=5, status="Unknown")
+    assert said(run.check("intent", end=60)) == (Verdict.PASS, (), None)
+
+
 def test_what_was_never_answered_and_nothing_heard_is_the_network_s() -> None:
     """Neither side is convicted."""
     run = story()
@@ -108,6 +119,18 @@ def test_an_answer_after_the_time_out_is_a_warning() -> None:
     run.call("SetChargingProfile", request, {"status": "Accepted"}, takes=35)
     result = run.check("intent", end=100)
     assert (result.verdict, [one.code for one in result.warnings]) == (Verdict.PASS, ["slow-response"])
+
+
+def test_a_raise_that_is_answered_late_may_rule_since_it_was_asked_for() -> None:
+    """The station is not convicted for what it took over before its answer arrived."""
+    run = story("power")
+    run.set(tx_profile(limit=8))
+    run.draw(30, evse1=lambda _: 8.0)
+    run._frame("out", [2, "slow", "SetChargingProfile", {"evseId": 1, "chargingProfile": tx_profile(limit=12)}])
+    run.draw(60, evse1=lambda _: 12.0)
+    run._frame("in", [3, "slow", {"status": "Accepted"}])
+    run.draw(90, evse1=lambda _: 12.0)
+    assert run.check("power").verdict is not Verdict.FAIL
 
 
 @pytest.mark.parametrize(("caused", "codes"), [(True, []), (False, ["connection-flaps"])])

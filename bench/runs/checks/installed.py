@@ -9,7 +9,8 @@ from bench.domain.profiles import ChargingProfile, InstalledProfile, ProfileErro
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict, worst
 from bench.runs.conduct.answers import due_answer
-from bench.runs.expected import read_backs, settled_by, store_at
+from bench.runs.expected import store_at
+from bench.runs.read_backs import read_backs, settled_by
 from bench.runs.scene import Scene
 
 _EQUAL: Final = 1e-4
