@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
-from tests.support_conduct import Story, profile, stamp
+from tests.support_conduct import Story, profile, stamp, tx_profile
 
 POWER_W = 6900.0
 ENERGY = "Energy.Active.Import.Register"
@@ -300,7 +300,7 @@ def test_the_energy_of_a_period_is_bounded(drawn: float, verdict: Verdict) -> No
     story = Story(checks=["energy", "power"])
     story.transaction()
     story.draw(20, evse1=lambda _: 16.0)
-    story.set(profile(limit=10))
+    story.set(tx_profile(limit=10))
     story.draw(320, evse1=lambda second: 16.0 if second < 26 else drawn)
     result = story.check("energy", 321)
     assert result.verdict is verdict
