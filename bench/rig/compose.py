@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bench.adapters.guard import LocalGuard, open_guard
@@ -18,7 +17,6 @@ from bench.rig.actuators import open_actuators, open_held
 from bench.rig.earlier import left_running
 from bench.rig.meters import open_meters
 from bench.rig.seeding import origin
-from bench.runs.baseline import lead_s
 from bench.runs.bench import Bench
 from bench.settings.scenario import Fault, under_test
 
@@ -38,8 +36,7 @@ async def open_bench(order: Order, clock: Clock, journal: Journal, ids: IdSource
     async with AsyncExitStack() as stack:
         csms = Csms(clock, journal, ids, rig)
         if order.station_clock is not None:
-            begins = timedelta(seconds=lead_s(rig, scenario) if order.virtual else 0)
-            csms.shift_clock(under_test(rig, scenario)[0].id, order.station_clock - clock.now() - begins)
+            csms.shift_clock(under_test(rig, scenario)[0].id, order.station_clock - clock.now() - order.lead)
         stack.push_async_callback(csms.close)
         server = await stack.enter_async_context(
             open_ocpp_server(rig, csms.attach, csms.knock, virtual=order.virtual, folder=order.rig_path.parent)

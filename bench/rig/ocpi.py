@@ -84,7 +84,7 @@ async def open_ocpi(
     assert scenario.scsp is not None
     prices = scenario.scsp.prices
     curve = None if prices is None else load(PriceCurve, order.scenario_path.parent / prices)
-    began = clock.now()
+    began = clock.now() + order.lead
     if curve is not None and scenario.start is not None:
         curve = curve.model_copy(update={"start": curve.start + (began - scenario.start)})
     addresses = AddressBook()

@@ -92,6 +92,11 @@ class Order:
         return self.faults or (() if self.scenario.fault is None else (self.scenario.fault,))
 
     @property
+    def lead(self) -> timedelta:
+        """Return how long before its first second a run begins: in virtual time its meters are proven before."""
+        return timedelta(seconds=lead_s(self.rig, self.scenario) if self.virtual else 0)
+
+    @property
     def virtual(self) -> bool:
         """Say whether the run can be in virtual time: all of the rig is emulated inside the bench."""
         return self.rig.emulator is not None and self.rig.emulator.time == "virtual"
@@ -161,9 +166,8 @@ async def open_run(order: Order, abort: Abort | None = None) -> AsyncIterator[Op
     _check(order)
     folder = new_folder(order.out)
     records = proof_records(order.rig, order.rig_path)
-    lead = timedelta(seconds=lead_s(order.rig, order.scenario) if order.virtual else 0)
-    clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) - lead if order.virtual else wall_now())
-    begins = clock.monotonic() + lead.total_seconds()
+    clock = LoopClock((order.scenario.start or VIRTUAL_EPOCH) - order.lead if order.virtual else wall_now())
+    begins = clock.monotonic() + order.lead.total_seconds()
     ids: IdSource = SeededIds(order.seed, "bench") if order.virtual else SystemIds()
     key = f"{order.seed}/journal".encode() if order.virtual else os.urandom(32)
     host = host_facts(order)

@@ -40,7 +40,7 @@ def test_the_sound_station_passes(sound: Outcome) -> None:
     """Relayed, installed, reported and obeyed: each level and each lowering exercised, exit code 0."""
     verdict = sound.judgement.verdict
     assert (verdict.verdict, sound.exit_code) == (Verdict.PASS, 0)
-    assert [check.verdict for check in verdict.checks] == [Verdict.PASS] * 4
+    assert [check.verdict for check in verdict.checks] == [Verdict.PASS] * 5
     power = verdict.checks[-1]
     assert {period.limit for period in power.periods if period.exercised} == {0.0, 4200.0, 6900.0, 10000.0}
     assert all(period.exercised for period in power.periods)

@@ -100,11 +100,14 @@ def test_the_copy_for_a_customer_has_no_token_and_verifies(tmp_path: Path) -> No
 
 
 def test_an_expired_certificate_is_not_traceable(tmp_path: Path) -> None:
-    """In place of PASS the run is INCONCLUSIVE, by the run's own clock; the day it is due still counts."""
-    late = run_scenario(certified(tmp_path / "late", "2026-01-14")).judgement.verdict
+    """In place of PASS the run is INCONCLUSIVE, by the run's own clock; the day it is due still counts.
+
+    The run begins on 14 January, with the proof of its meter.
+    """
+    late = run_scenario(certified(tmp_path / "late", "2026-01-13")).judgement.verdict
     assert late.verdict is Verdict.INCONCLUSIVE
-    assert late.headline == "not traceable: certificate C-1 of meter evse1 expired on 2026-01-14"
-    assert run_scenario(certified(tmp_path / "due", "2026-01-15")).judgement.verdict.verdict is Verdict.PASS
+    assert late.headline == "not traceable: certificate C-1 of meter evse1 expired on 2026-01-13"
+    assert run_scenario(certified(tmp_path / "due", "2026-01-14")).judgement.verdict.verdict is Verdict.PASS
 
 
 def test_another_item_than_the_jobs_is_not_traceable(tmp_path: Path) -> None:
