@@ -24,6 +24,7 @@ class Sample:
     power_w: float | None
     energy_wh: float | None
     seq: int
+    voltage_v: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

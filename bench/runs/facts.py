@@ -159,6 +159,7 @@ def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:
         data["power_w"],
         data["energy_import_wh"],
         document.seq,
+        tuple(data["voltage_v"][phase - 1] for phase in phases),
     )
 
 

@@ -13,6 +13,7 @@ from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
 from bench.runs.checks.relay import judge_relay
+from bench.runs.checks.supply import judge_supply
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
@@ -43,6 +44,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "composite": lambda case: judge_composite(case.facts, case.evse, case.scene.history),
     "power": lambda case: case.power,
     "station_power": lambda case: case.station_power,
+    "supply": judge_supply,
     "conduct": _conduct,
 }
 """Each check by the name that a scenario calls it."""

@@ -15,7 +15,7 @@ from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 from bench.settings.steps import AnyStep, SetProfile
 
-Check = Literal["relay", "installed", "composite", "power", "station_power", "conduct"]
+Check = Literal["relay", "installed", "composite", "power", "station_power", "supply", "conduct"]
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
 
