@@ -13,13 +13,13 @@ from bench.settings.base import check
 from bench.settings.rig import RigSettings
 
 
-def run_at(volts: float, out: Path) -> RunVerdict:
+def run_at(volts: float, out: Path, *steps: tuple[float, float]) -> RunVerdict:
     """Run the lowered limit on the emulated rig at this voltage, with the check of the supply."""
     scenario_path, scenario = find_scenario("lowered-limit")
     scenario = scenario.model_copy(update={"checks": (*scenario.checks, "supply")})
     rig_path, rig = find_rig("emulated")
     values = rig.model_dump(by_alias=True)
-    values["emulator"]["supply_voltage_v"] = volts
+    values["emulator"] |= {"supply_voltage_v": volts, "supply_steps": steps}
     order = Order(scenario, scenario_path, check(RigSettings, values, rig_path), rig_path, out)
     return run_scenario(order).judgement.verdict
 
@@ -36,3 +36,10 @@ def test_an_unfit_supply_decides_nothing(volts: float, tmp_path: Path) -> None:
     verdict = run_at(volts, tmp_path)
     assert (verdict.verdict, verdict.blamed) == (Verdict.INCONCLUSIVE, (Layer.BENCH,))
     assert [one.check for one in verdict.leading] == ["supply"]
+
+
+def test_a_dip_decides_nothing(tmp_path: Path) -> None:
+    """Two seconds at 190 V while the car charges leave the run INCONCLUSIVE."""
+    verdict = run_at(230, tmp_path, (20, 190), (22, 230))
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert "dipped to 190.0 V" in verdict.headline
