@@ -39,7 +39,7 @@ def test_an_unfit_supply_decides_nothing(volts: float, tmp_path: Path) -> None:
 
 
 def test_a_dip_decides_nothing(tmp_path: Path) -> None:
-    """Two seconds at 190 V while the car charges leave the run INCONCLUSIVE."""
-    verdict = run_at(230, tmp_path, (20, 190), (22, 230))
+    """A supply that falls to 190 V during the run leaves it INCONCLUSIVE."""
+    verdict = run_at(230, tmp_path, (50, 190))
     assert verdict.verdict is Verdict.INCONCLUSIVE
     assert "dipped to 190.0 V" in verdict.headline
