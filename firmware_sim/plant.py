@@ -131,6 +131,11 @@ class EvsePlant:
         self._physics.advance(self._clock.monotonic())
         return self._physics.contactor_closed
 
+    def supply(self, voltage_v: float) -> None:
+        """Let the supply have another voltage from now on."""
+        self._physics.supply(self._clock.monotonic(), voltage_v)
+        self._happened()
+
     def plug(self) -> None:
         """Connect the EV's cable."""
         self._physics.plug(self._clock.monotonic())

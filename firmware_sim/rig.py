@@ -161,6 +161,8 @@ def _plants(rig: RigSpec, station: StationSpec, clock: Clock, faults: FaultSeam,
         )
         plants[evse.id] = EvsePlant(physics, clock)
         stack.callback(plants[evse.id].close)
+        for at_s, step_v in rig.emulator.supply_steps:
+            stack.callback(asyncio.get_running_loop().call_later(at_s, plants[evse.id].supply, step_v).cancel)
     return plants
 
 

@@ -109,6 +109,8 @@ class EmulatorSpec:
     """What holds for all stations."""
 
     supply_voltage_v: float = 230.0
+    supply_steps: tuple[tuple[float, float], ...] = ()
+    """Another voltage of the supply: seconds from the start on, V."""
     meter_values_interval_s: int = 300
     pwm_delay_s: float = 1.0
     phase_switch_pause_s: float = 10.0
@@ -155,7 +157,7 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
     `register_map`, `unit_id`, `port`, `line`, `distortion`), `lines` (by name: see
     `LineSpec`), `relays` and `instruments` (by name, see
     `relay.RelaySpec`, `scpi.InstrumentSpec`),
-    `host`, and `emulator` (`supply_voltage_v`, `meter_values_interval_s`, `pwm_delay_s`,
+    `host`, and `emulator` (`supply_voltage_v`, `supply_steps`, `meter_values_interval_s`, `pwm_delay_s`,
     `phase_switch_pause_s`, `station_meter`, `tells_offered`, `ca_file`).
     """
     _only(data, "spec", "stations", "meters", "lines", "relays", "instruments", "emulator", "host")
@@ -262,6 +264,7 @@ def _emulator(entry: Mapping[str, Any]) -> EmulatorSpec:
     _only(values, "emulator", *EmulatorSpec.__slots__)
     values["station_meter"] = Distortion.from_spec(values.get("station_meter", {}), "emulator.station_meter")
     _number(values, "supply_voltage_v", "emulator", 1, 1000)
+    values["supply_steps"] = tuple((float(at_s), float(volts)) for at_s, volts in values.get("supply_steps", ()))
     _number(values, "meter_values_interval_s", "emulator", 0)
     _number(values, "house_load_w", "emulator", 0)
     _number(values, "pwm_delay_s", "emulator", 0, 600)

@@ -21,6 +21,7 @@ from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.proof import gated, judge_proof
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
+from bench.runs.checks.supply import judge_supply
 from bench.runs.checks.time import judge_time
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
@@ -65,6 +66,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "meter": judge_meter,
     "intent": lambda case: judge_intent(case.scene),
     "connectivity": lambda case: judge_connectivity(case.scene),
+    "supply": judge_supply,
     "conduct": _conduct,
     "meter_values": judge_meter_values,
     "transactions": judge_transactions,
@@ -87,6 +89,9 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     proof, meter = judge_proof(facts), judge_meter(found.case)
     if "meter" not in facts.scenario["checks"] and (meter.verdict is Verdict.INCONCLUSIVE or meter.warnings):
         checks.insert(0, meter)
+    supply = judge_supply(found.case)
+    if "supply" not in facts.scenario["checks"] and supply.verdict is Verdict.INCONCLUSIVE and supply.fault_class is not None:
+        checks.insert(0, supply)
     return [*([] if proof is None else [proof]), *(gated(one, proof) for one in checks)]
 
 

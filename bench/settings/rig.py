@@ -116,6 +116,8 @@ class EmulatorSettings(Settings):
 
     time: Literal["virtual", "real"] = "virtual"
     supply_voltage_v: float = Field(default=230, gt=0)
+    supply_steps: tuple[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=1, le=1000)]], ...] = ()
+    """Another voltage of the supply: seconds from the emulator's start on, V; such as [[30, 190], [32, 230]] for a dip."""
     meter_values_interval_s: int = Field(default=300, ge=1)
     pwm_delay_s: float = Field(default=1.0, ge=0)
     """From an accepted profile to the new duty cycle."""

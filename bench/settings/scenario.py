@@ -16,7 +16,8 @@ from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSet
 from bench.settings.steps import AnyStep, SetProfile
 
 Check = Literal[
-    "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
+    "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "supply",
+    "meter_values",
     "transactions", "status", "time", "energy", "intent", "connectivity",
 ]  # fmt: skip
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]

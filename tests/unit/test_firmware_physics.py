@@ -41,6 +41,18 @@ def test_energy_is_exact_over_a_ramp() -> None:
     assert after.energy_wh - before.energy_wh == pytest.approx(11 * 690 * 1.25 / 3600)
 
 
+def test_energy_counts_the_voltage_that_was_there() -> None:
+    """16 A for 10 s at 230 V and 10 s at 200 V; the second before the dip is still seen as it was."""
+    physics = charging()
+    before = physics.truth(200.0).energy_wh
+    physics.supply(210.0, 200.0)
+    after = physics.truth(220.0)
+    assert after.voltage_v[0] == 200.0
+    assert after.power_w == pytest.approx(16 * 600)
+    assert after.energy_wh - before == pytest.approx(16 * (690 + 600) * 10 / 3600)
+    assert physics.truth(209.0).voltage_v[0] == 230.0
+
+
 def test_reading_changes_nothing() -> None:
     """A thousand polls and none give the same truth afterwards, to the last bit."""
     polled, quiet = charging(), charging()
