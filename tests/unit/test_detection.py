@@ -6,8 +6,8 @@ import pytest
 
 from bench.domain.verdicts import FaultClass, Layer, Verdict
 from bench.report.detection import Detection, due_text
-from bench.rig.files import field_bugs, find_rig
-from bench.rig.matrix import Result, Trial, detection, tally, trials, varied
+from bench.rig.files import field_bugs, find_rig, find_scenario
+from bench.rig.matrix import Result, Trial, another_car, detection, tally, trials, varied
 from bench.settings.field_bug import Due, FieldBug
 
 DUE = Due.model_validate({"verdict": "FAIL", "check": "power", "blamed": ["station"], "class": "over limit"})
@@ -84,3 +84,12 @@ def test_a_seed_moves_meters_within_their_accuracy() -> None:
     assert all(abs(error.gain_percent) <= 0.2 for error in other.meter_errors.values())
     assert varied(rig, 7) == varied(rig, 7)
     assert varied(rig, 1) == rig
+
+
+def test_a_seed_brings_a_car_as_strong_that_behaves_otherwise() -> None:
+    """Another model of the same phases and current; a scenario that does not say which car it needs keeps its own."""
+    _, scenario = find_scenario("lowered-limit")
+    others = {another_car(scenario, seed).vehicle for seed in range(2, 12)}
+    assert {one.model for one in others if one is not None} == {"three-phase-11kw", "sluggish", "modest"}
+    assert another_car(scenario, 1) == scenario
+    assert another_car(scenario.model_copy(update={"vehicle": None}), 5).vehicle is None
