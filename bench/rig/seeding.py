@@ -8,6 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from bench.cso.faults import describe_own_faults
 from bench.errors import UsageError
 
 _ORIGINS: dict[str, dict[str, str]] = {}
@@ -18,7 +19,7 @@ def describe_faults() -> list[dict[str, Any]]:
     """Return id, layer, text and params (name to meaning) of each fault."""
     from bench.rig import emulated
 
-    return emulated.describe_faults()
+    return [*emulated.describe_faults(), *describe_own_faults()]
 
 
 def load_fault_module(path: Path) -> list[str]:
