@@ -87,7 +87,9 @@ def show(outcome: Outcome) -> None:
     verdict = outcome.judgement.verdict
     print(f"{verdict.verdict}: {verdict.headline}")
     for check in verdict.checks:
-        print(f"  {check.verdict:<14} {check.check:<10} {check.headline}")
+        print(f"  {check.verdict:<14} {check.check:<13} {check.headline}")
+    for one in verdict.warnings:
+        print(f"  finding        {one.code:<13} {one.text}")
     facts = outcome.judgement.facts
     if facts.not_as_found and facts.rig.get("emulator") is None:
         where = "" if outcome.folder.parent == Path("runs") else f" --run {outcome.folder}"

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from bench.domain.evidence import Judgement
 from bench.domain.quantities import moment
-from bench.domain.verdicts import CheckResult, Layer, RunState, RunVerdict, Verdict, leading
+from bench.domain.verdicts import CheckResult, RunState, RunVerdict, Verdict, leading
 
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped; a peer may well send some."""
@@ -24,8 +24,8 @@ def write_junit(path: Path, judgement: Judgement, scenario_name: str) -> None:
     """Write one test suite for the run with one test case per check.
 
     FAIL, CONDITIONAL_FAIL and INCONCLUSIVE are failures, ERROR and ABORTED errors, NOT_APPLICABLE is skipped. A run that was
-    not judged is one test case, `run`, with an error. Verdict, state, judge and blamed layers are properties of the suite, and so
-    is the verdict on each requirement: `requirement.K01.FR.16`.
+    not judged is one test case, `run`, with an error. Verdict, state, judge, blamed layers, class and findings are properties
+    of the suite, and so is the verdict on each requirement: `requirement.K01.FR.16`.
     """
     run, facts = judgement.verdict, judgement.facts
     suite = ET.Element("testsuite", name=clean(scenario_name), timestamp=moment(facts.start).strftime("%Y-%m-%dT%H:%M:%S"),
@@ -53,9 +53,10 @@ def _cases(run: RunVerdict) -> tuple[CheckResult, ...]:
 
 
 def _properties(suite: ET.Element, run: RunVerdict) -> None:
-    blamed = [layer for layer in Layer if any(layer in check.blamed for check in run.checks)]
+    codes = sorted({one.code for one in run.warnings})
     properties = ET.SubElement(suite, "properties")
-    told = [("verdict", run.verdict), ("state", run.state), ("judge", run.judge), ("blamed", ", ".join(blamed))]
+    told = [("verdict", run.verdict), ("state", run.state), ("judge", run.judge),
+            ("blamed", ", ".join(run.blamed)), ("class", run.fault_class or ""), ("warnings", ", ".join(codes))]  # fmt: skip
     told += [(f"requirement.{name}", one.verdict) for check in run.checks for name, one in leading(check.requirements).items()]
     for name, value in told:
         ET.SubElement(properties, "property", name=name, value=clean(value))

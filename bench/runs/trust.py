@@ -14,8 +14,8 @@ T = TypeVar("T")
 _IMPLAUSIBLE_A: Final = 200.0
 """No EVSE carries more per phase; more than five times the EVSE's own limit is implausible as well."""
 _IMPLAUSIBLE_V: Final = 500.0
-_STEP_WH: Final = 10.0
-"""The coarsest step of an energy register that is taken for granted where the readings show none."""
+_STEP_WH: Final = 100.0
+"""The coarsest step that an energy register is believed to have where the readings show none."""
 _LASTS_S: Final = 5.0
 """How long P and V x I have to disagree before the wiring is doubted: on a ramp they may."""
 _STILL_S: Final = 10.0

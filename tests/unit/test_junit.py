@@ -52,7 +52,8 @@ def test_the_suite_counts_and_names(tmp_path: Path) -> None:
     suite = suite_of(judge(Day(disobedient=True).documents()), tmp_path)
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("4", "1", "0", "0")
     properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
-    assert properties == {"verdict": "FAIL", "state": "completed", "judge": BASE.verdict.judge, "blamed": "station"}
+    assert properties == {"verdict": "FAIL", "state": "completed", "judge": BASE.verdict.judge, "blamed": "station",
+                          "class": "over limit", "warnings": ""}  # fmt: skip
 
 
 def test_a_run_that_was_not_judged_is_an_error(tmp_path: Path) -> None:
