@@ -29,8 +29,7 @@ def judge_station_power(facts: RunFacts, evses: Sequence[EvseFacts], limits: Lim
 
     Args: limits: what binds the sum, in A per grid phase or W in total.
     """
-    whole = evses[0].station
-    title = f"Measured power at {whole} as a whole obeys the station's limit"
+    title = f"Measured power at {evses[0].station} as a whole obeys the station's limit"
     if all(one is None for one in limits.values):
         return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, ("no limit of the whole station was in force",))
     for one in evses:
@@ -39,11 +38,23 @@ def judge_station_power(facts: RunFacts, evses: Sequence[EvseFacts], limits: Lim
         if not one.samples:
             silent = f"meter {one.meter} of {one.name} gave no reading, so the sum is not known"
             return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
-    result = judge_power(facts, summed(evses, rule.longest_gap_s), limits, rule, check=CHECK, requirement="K04.FR.05")
+    whole = summed(evses, rule.longest_gap_s)
+    whole.samples = _settled(whole, evses, rule.settle_s)
+    result = judge_power(facts, whole, limits, rule, check=CHECK, requirement="K04.FR.05")
     periods = tuple(_with_enough_cars(period, evses) for period in result.periods)
     breaches = [(breach, result.verdict) for breach in result.breaches]
     verdict, reasons = conclude(summed(evses, rule.longest_gap_s, readings=False), periods, breaches, 1, 0)
     return replace(result, title=title, verdict=verdict, reasons=reasons, periods=periods)
+
+
+def _settled(whole: EvseFacts, evses: Sequence[EvseFacts], settle_s: float) -> list[Sample]:
+    """Return the sums without those while a car has just come: the others need the time of a lower limit to make room for it.
+
+    IEC 61851-1 gives the EVSE and the EV that time, and the limit of the station itself has not changed.
+    """
+    came = sorted(span.begun for one in evses for span in one.transactions)
+    until = settle_s + whole.latency_s[1]
+    return [one for one in whole.samples if not any(begun <= one.received < begun + until for begun in came)]
 
 
 def _with_enough_cars(period: PeriodResult, evses: Sequence[EvseFacts]) -> PeriodResult:
