@@ -28,6 +28,7 @@ schema = 1
 name = "charges"
 title = "Charges for a while"
 duration_s = 60
+proof = "none"
 checks = ["power"]
 [[step]]
 at_s = 0
