@@ -59,7 +59,8 @@ def test_a_car_that_takes_little_does_not_acquit_a_station_that_ignores_limits(t
     steps = [*steps[:3], *small, *steps[3:]]
     verdict = verdict_of(tmp_path / "run", "field-proportional", faults=deaf, step=steps, checks=["installed", "power"])
     assert verdict.verdict is Verdict.INCONCLUSIVE
-    assert [period.exercised for period in next(one for one in verdict.checks if one.check == "power").periods] == [False, False, False]
+    power = next(one for one in verdict.checks if one.check == "power")
+    assert [period.exercised for period in power.periods] == [False, False, False]
 
 
 def test_a_station_that_holds_back_is_convicted_of_under_delivery(tmp_path: Path) -> None:
