@@ -56,13 +56,22 @@ def _demanded(judgement: Judgement, check: CheckResult, shown: set[int]) -> Mark
     if breach is None:
         asked = f" (requirement {check.requirement} of OCPP 2.0.1)" if check.requirement else ""
         return text(f"{check.title}{asked}.")
-    limit = f"At most {quantity(breach.limit, breach.unit)} from {clock_text(breach.start)} to {clock_text(breach.end)}"
+    span = next((one for one in check.periods if one.evse_id == breach.evse_id and one.start <= breach.start < one.end), None)
+    start, end = (breach.start, breach.end) if span is None else (span.start, span.end)
+    limit = f"At most {quantity(breach.limit, breach.unit)} from {clock_text(start)} to {clock_text(end)}"
     by = _set_by(judgement, check, breach)
     if by is None:
         return text(f"{limit}.")
     profile = by.request["chargingProfile"]
-    who = f", by profile {profile['id']} ({profile['chargingProfilePurpose']}, stack level {profile['stackLevel']}), accepted "
-    return text(f"{limit}{who}{clock_text(by.answered or by.asked)} ", *links(by.refs, shown))
+    who = f", wanted by the {_wanted_by(judgement, by)}, set by profile {profile['id']} ({profile['chargingProfilePurpose']}, "
+    told = f"stack level {profile['stackLevel']}), which the station accepted {clock_text(by.answered or by.asked)} "
+    return text(f"{limit}{who}{told}", *links(by.refs, shown))
+
+
+def _wanted_by(judgement: Judgement, call: Call) -> str:
+    """Return who wanted a profile: the last one who said so before it was sent."""
+    said = [str(one.data.get("by")) for one in judgement.facts.intents if one.at <= call.asked]
+    return said[-1] if said else "operator"
 
 
 def _set_by(judgement: Judgement, check: CheckResult, breach: Breach) -> Call | None:
