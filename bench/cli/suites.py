@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
@@ -101,7 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     lease = leased(rig, f"bench run --suite {suite.name}", expected_s=sum(one.duration_s for one in plans))
     with lease if rig.emulator is None else nullcontext():
-        outcome = run_suite(suite, base, resume=arguments.resume, told=(lambda _: None) if arguments.json else _tell)
+        outcome = run_suite(
+            suite, base, resume=arguments.resume, told=(lambda _: None) if arguments.json else _tell,
+            begins=(lambda _: None) if quiet else lambda name: print(f"{name} …", file=sys.stderr, flush=True),
+        )  # fmt: skip
     code = outcome.exit_code(strict=arguments.strict)
     if arguments.json:
         print((folder / "summary.json").read_text())

@@ -94,8 +94,9 @@ def _code(entry: Entry, *, strict: bool) -> int:
 
 
 def run_suite(
-    suite: SuiteSettings, base: Order, *, resume: bool = False, told: Callable[[Entry], None] = lambda _: None
-) -> SuiteOutcome:
+    suite: SuiteSettings, base: Order, *, resume: bool = False, told: Callable[[Entry], None] = lambda _: None,
+    begins: Callable[[str], None] = lambda _: None,
+) -> SuiteOutcome:  # fmt: skip
     """Run what has no valid verdict yet, and sum up.
 
     A scenario without a verdict is tried again after the station was recovered; what fails twice is ERROR, and the suite goes
@@ -104,10 +105,11 @@ def run_suite(
     Args:
         base: rig, seed, job and key of every run; `out` is the suite's folder, which has to be new unless it is resumed.
         told: called with each entry as it is done.
+        begins: called with the name of each scenario that is about to be run.
     Raises: UsageError before anything is run.
     """
     scenarios = [find_scenario(name) for name in suite.scenarios]
-    before = _resumed(suite, base.out) if resume else {}
+    before = _resumed(suite, base) if resume else {}
     if not resume and base.out.exists() and any(base.out.iterdir()):
         raise UsageError(f"{base.out}: is not empty; --resume goes on with a suite, another --out begins one")
     base.out.mkdir(parents=True, exist_ok=True)
@@ -116,6 +118,7 @@ def run_suite(
     for path, scenario in scenarios:
         done = before.get(scenario.name, Entry(scenario.name, scenario.title, ()))
         if not aborted and not any(one.valid for one in done.attempts):
+            begins(scenario.name)
             done = _attempts(suite, replace(base, scenario=scenario, scenario_path=path), done)
             aborted = bool(done.attempts) and done.attempts[-1].state is RunState.ABORTED
         entries.append(done)
@@ -191,17 +194,28 @@ def _free(out: Path, name: str) -> Path:
 
 def _write(folder: Path, suite: SuiteSettings, base: Order, entries: Sequence[Entry]) -> None:
     """Write down how far the suite is: after each scenario, so that one that dies can be resumed."""
-    content = {"schema": 1, "suite": suite.name, "rig": base.rig.name, "entries": entries,
+    content = {"schema": 1, "suite": suite.name, **_common(base), "entries": entries,
                "verdicts": {one.scenario: one.verdict for one in entries}}  # fmt: skip
     write_result(folder / SUMMARY, content)
 
 
-def _resumed(suite: SuiteSettings, folder: Path) -> dict[str, Entry]:
-    """Return the entries of an earlier beginning. Raises UsageError where there is none of this suite."""
+def _common(base: Order) -> dict[str, Any]:
+    """Return what the runs of a suite have in common, as it is written down."""
+    faults = [{"id": one.id, "params": one.params} for one in base.faults]
+    return {"rig": base.rig.name, "seed": base.seed, "job": base.job and base.job.number, "faults": faults}
+
+
+def _resumed(suite: SuiteSettings, base: Order) -> dict[str, Entry]:
+    """Return the entries of an earlier beginning. Raises UsageError where there is none, or one under other circumstances."""
+    folder = base.out
     try:
         content: dict[str, Any] = json.loads((folder / SUMMARY).read_bytes())
         if content["suite"] != suite.name:
             raise UsageError(f"{folder}: is of suite {content['suite']}, not of {suite.name}")
+        for name, value in _common(base).items():
+            if content.get(name) != value:
+                text = f"{folder}: was begun with {name} = {content.get(name)}, not {value}: what is resumed goes on as it began"
+                raise UsageError(text)
         return {one["scenario"]: _entry(one) for one in content["entries"]}
     except OSError as error:
         raise UsageError(f"{folder / SUMMARY}: {error.strerror}: there is nothing to resume") from None

@@ -29,6 +29,10 @@ class Verification:
     recorded: dict[str, Any] | None
     """The content of `result.json`; None for a run that was cut off."""
     recomputed: dict[str, Any] | None
+    signed_by: str = ""
+    """Fingerprint of the key that has signed it; empty where nobody has. Whether rightly, only that key can tell."""
+    checked_key: bool = False
+    """The signature was held against the laboratory's key."""
     exported_from: str = ""
     """Head of the journal that this is a customer's copy of; empty for an original."""
 
@@ -41,6 +45,10 @@ class Verification:
         """Return it in words, the worst first."""
         lines = [f"finding: {finding}" for finding in self.findings]
         lines.append(f"chain:   {self.documents} documents, head {self.head}")
+        if self.signed_by and self.checked_key:
+            lines.append(f"signed:  by key {self.signed_by}" + ("" if self.sound else ", not confirmed"))
+        elif self.signed_by:
+            lines.append(f"signed:  it says by key {self.signed_by}; --key FILE.pub checks that")
         if self.exported_from:
             lines.append(f"copy:    exported without tokens and names, from the journal with head {self.exported_from}")
         if not self.judged:
@@ -97,7 +105,10 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
         findings.append("the journal does not begin with a run.start document")
     judged = first is None or bool(first.data.get("judged", True))
     exported = "" if first is None else str((first.data.get("exported") or {}).get("from", ""))
-    return Verification(len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, exported)
+    signer = str((_object(folder / signature.FILE, []) or {}).get("key", ""))
+    return Verification(
+        len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, exported
+    )  # fmt: skip
 
 
 def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:

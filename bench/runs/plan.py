@@ -45,7 +45,7 @@ class Plan:
     by_hand: tuple[str, ...]
     """What the operator has to do: when, and what."""
     energy_wh: float
-    """What the EV can draw at most, limits left aside."""
+    """What the EV can draw at most, limits left aside: until its battery is full."""
     contactor_cycles: int
     """How often the station's contactors close and open, at most."""
     profile_writes: int
@@ -61,12 +61,15 @@ def plan_of(rig: RigSettings, scenario: ScenarioSettings) -> Plan:
     starts = [step for step in scenario.step if isinstance(step, Authorise | RequestStart)]
     seconds = scenario.duration_s - starts[0].at_s if starts else 0.0
     places = len({step.evse or scenario.evse for step in starts})
+    energy_wh = volts * phases * amperes * seconds / 3600
+    if scenario.vehicle is not None:
+        energy_wh = min(energy_wh, scenario.vehicle.battery_wh * (1 - scenario.vehicle.soc_percent / 100))
     by_hand = [f"{step.at_s:g} s: {_BY_HAND[type(step)]}" for step in scenario.step if type(step) in _BY_HAND]
     return Plan(
         scenario.name,
         scenario.duration_s + _SET_UP_S,
         tuple(by_hand) if rig.operator is not None else (),
-        volts * phases * amperes * seconds / 3600 * max(1, places),
+        energy_wh * max(1, places),
         sum(_cycles(step) for step in scenario.step) + (1 if rig.has_power_switch(under_test(rig, scenario)[0].id) else 0),
         sum(_writes(step) for step in scenario.step) + (2 if rig.floor_wanted(under_test(rig, scenario)[0].id) else 0),
     )

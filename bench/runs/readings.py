@@ -78,7 +78,7 @@ def read(case: Case) -> Read:
         fits = _fits(other)
         if all(fits):
             return Read(other, reading)
-        late = late or (case.power.verdict in _BAD and other.power.verdict not in _BAD)
+        late = late or (reading.decides and case.power.verdict in _BAD and other.power.verdict not in _BAD)
     return Read(case, late=late)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,11 @@ def test_the_command_refuses_what_makes_no_sense(capsys: pytest.CaptureFixture[s
     assert main(["run", "lowered-limit", "--suite", "first-twelve"]) == 2
     assert main(["run", "--suite", "nowhere"]) == 2
     assert "no suite 'nowhere'" in capsys.readouterr().err
+
+
+def test_what_is_resumed_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs on one rig, or with one seed, are never summed up as those of another."""
+    monkeypatch.setattr(bench.rig.suite, "run_scenario", saying(Verdict.PASS, Verdict.ABORTED))
+    run_suite(SUITE, base(tmp_path / "suite"))
+    with pytest.raises(UsageError, match="was begun with seed = 1, not 2"):
+        run_suite(SUITE, replace(base(tmp_path / "suite"), seed=2), resume=True)
