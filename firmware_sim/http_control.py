@@ -45,6 +45,7 @@ def control_app(control: StationControl) -> Starlette:
         "external_limit": lambda limit, unit, source, periods: control.external_limit(
             limit, unit, source=source, periods=periods
         ),
+        "reference_load": control.reference_load,
         "renegotiate": control.renegotiate,
         "seed_fault": lambda id, params: control.seed_fault(id, params),  # noqa: A006  the names on the wire
     }

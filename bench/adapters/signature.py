@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 FILE: Final = "signature.json"
+FILES: Final = ("host.json", "report.html", "junit.xml")
+"""What is signed beside the journal; result.json follows from it."""
 _PURPOSE: Final = b"charge point bench run, version 1\n"
 """What is signed begins with this, so that a signature serves nothing else."""
 
@@ -30,11 +32,18 @@ class Statement:
     head: str
     """Hash of the journal's last line."""
     documents: int
-    host_sha256: str
+    files: Mapping[str, str]
+    """SHA-256 of each file beside the journal that people read: host facts, report, JUnit."""
+
+    @classmethod
+    def of(cls, folder: Path, head: str, documents: int) -> Statement:
+        """Return the statement on a run's folder as it is."""
+        there = [folder / name for name in FILES if (folder / name).is_file()]
+        return cls(head, documents, {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in there})
 
     def encoded(self) -> bytes:
         """Return the bytes that are signed."""
-        told = {"documents": self.documents, "head": self.head, "host_sha256": self.host_sha256}
+        told = {"documents": self.documents, "files": dict(self.files), "head": self.head}
         return _PURPOSE + orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
 
@@ -107,9 +116,18 @@ def sign(key: Ed25519PrivateKey, statement: Statement) -> dict[str, Any]:
         "key": fingerprint(key.public_key()),
         "head": statement.head,
         "documents": statement.documents,
-        "host_sha256": statement.host_sha256,
+        "files": dict(statement.files),
         "signature": base64.b64encode(key.sign(statement.encoded())).decode(),
     }
+
+
+def claimed(folder: Path) -> Mapping[str, Any]:
+    """Return the content of a run's `signature.json`; nothing where there is none that can be read."""
+    try:
+        content = json.loads((folder / FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[str]:
@@ -127,11 +145,13 @@ def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[
         return [f"{FILE} cannot be read: {error}"]
     if signer != fingerprint(key):
         return [f"{FILE} says that key {signer} has signed; yours is {fingerprint(key)}"]
+    told = content.get("files") if isinstance(content.get("files"), dict) else {}
+    changed = [f"{name} is not the one that was signed" for name in told if told[name] != statement.files.get(name)]
     try:
-        key.verify(signature, statement.encoded())
-    except InvalidSignature:
+        key.verify(signature, replace(statement, files=told).encoded())
+    except (InvalidSignature, TypeError):
         return [f"the signature of key {signer} is not on this journal: it was changed after it was signed, or forged"]
-    return []
+    return changed
 
 
 def _text(content: object, name: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import UsageError
+
 if TYPE_CHECKING:
     from bench.report.detection import Detection
     from bench.rig.matrix import Result
@@ -40,6 +42,8 @@ def faults(arguments: argparse.Namespace) -> int:
     from bench.rig.matrix import chosen
 
     bugs = chosen(arguments.id)
+    if arguments.write is not None and not arguments.matrix:
+        raise UsageError("--write goes with --matrix: it writes the page of what was found")
     if arguments.matrix:
         return _matrix(bugs, arguments)
     if arguments.json:

@@ -50,8 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.rig.session import Order, run_scenario
     from bench.settings.moments import parse_moment
 
-    for module in arguments.fault_module:
-        load_fault_module(module)
+    own = [identity for module in arguments.fault_module for identity in load_fault_module(module)]
+    if own and not arguments.fault:
+        raise UsageError(f"--fault-module seeds nothing by itself: name one with --fault: {', '.join(own)}")
     if (arguments.scenario is None) is (arguments.suite is None):
         raise UsageError("name either a scenario or --suite")
     if arguments.suite is not None:

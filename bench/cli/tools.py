@@ -92,7 +92,8 @@ def baseline(arguments: argparse.Namespace) -> int:
         record = make_record(rig, rig_path, arguments.out or run_folder("baseline"))
     for line in record.lines:
         print(line)
-    print(f"record: {record.file}")
+    if record.proven:
+        print(f"record: {record.file}")
     return 0 if record.proven else 1
 
 

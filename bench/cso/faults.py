@@ -257,4 +257,4 @@ def check_own_fault(fault_id: str, params: Mapping[str, Any]) -> None:
     except ValueError as error:
         known: Mapping[str, str] = OWN_FAULTS[fault_id].PARAMS if fault_id in OWN_FAULTS else {}
         meaning = "; ".join(f"{name}: {text}" for name, text in known.items())
-        raise UsageError(f"fault {error!s}{meaning and f' ({meaning})'}") from None
+        raise UsageError(f"{error!s}{meaning and f' ({meaning})'}") from None

@@ -15,6 +15,8 @@ _LEAST_A: Final = 0.1
 _LEAST_WH: Final = 20.0
 """Less energy than this is not compared with the power: registers count in steps of up to 10 Wh."""
 _ENERGY_SHARE: Final = 0.01
+_ALIKE: Final = 0.02
+"""Readings that are off by the same share within this are off by a factor."""
 _POWER_W: Final = 5.0
 """What P and the sum of V x I may differ by beside the meter's own uncertainty: power factor and noise of small loads."""
 
@@ -64,6 +66,11 @@ def objections(points: Sequence[Point], current: Accuracy, power: Accuracy, load
 
 
 def _currents(points: Sequence[Point], accuracy: Accuracy, load_percent: float) -> Iterator[Objection]:
+    ratios = [shown / wanted for one in points for wanted, shown in zip(one.set_a, one.shown_a, strict=True)
+              if shown is not None and wanted > _LEAST_A]  # fmt: skip
+    if ratios and max(ratios) - min(ratios) < _ALIKE and abs(ratios[0] - 1) > _ALIKE + (accuracy.percent + load_percent) / 50:
+        yield Objection(f"it shows {100 * sum(ratios) / len(ratios):.1f} % of each load", FaultClass.METERING)
+        return
     before: tuple[float, ...] = (0.0,) * len(points[0].set_a)
     for point in points:
         wrong = []

@@ -345,6 +345,9 @@ def evidence_section(head_hash: str, *, chain_ok: bool, documents: int) -> Marku
         element("p", "The chain shows tampering only if this hash is kept elsewhere, such as on paper: whoever can rewrite "
                 "the journal can compute a new chain. It does not prove who wrote it, nor when, nor that an instrument told the "
                 "truth."),
+        element("p", "Where a laboratory has signed the run, ", element("code", "signature.json"), " beside this report holds "
+                "its Ed25519 signature over head hash, report and JUnit; ", element("code", "bench verify DIR --key LAB.pub"),
+                " checks it."),
         element("p", "To check: ", element("code", "bench verify DIR"), " with the folder of the run. It checks the chain and "
                 "computes the verdict anew from the journal alone; compare the head hash that it prints with this one."),
         id_="evidence",

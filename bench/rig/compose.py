@@ -113,5 +113,5 @@ async def _seed(fault: Fault, csms: Csms, controls: Mapping[str, RigControl], jo
         for control in () if own else controls.values():
             await control.seed_fault(fault.id, fault.params)
     except ValueError as error:
-        raise UsageError(f"fault {error}") from None
+        raise UsageError(str(error)) from None
     journal.write(Kind.FAULT_SEEDED, {"id": fault.id, "params": fault.params, **origin(fault.id)})

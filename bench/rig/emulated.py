@@ -62,7 +62,7 @@ def check_fault(fault_id: str, params: Mapping[str, Any]) -> None:
     except ValueError as error:
         known: dict[str, str] = next((one["params"] for one in describe_faults() if one["id"] == fault_id), {})
         meaning = "; ".join(f"{name}: {text}" for name, text in known.items())
-        raise UsageError(f"fault {error!s}{meaning and f' ({meaning})'}") from None
+        raise UsageError(f"{error!s}{meaning and f' ({meaning})'}") from None
 
 
 @asynccontextmanager

@@ -86,7 +86,7 @@ def export_run(folder: Path, out: Path, key: Path | None = None) -> Exported:
     write_junit(out / "junit.xml", judgement, judgement.facts.scenario["name"])
     write_result(out / "result.json", result)
     if signer is not None:
-        write_result(out / FILE, sign(signer, Statement(head, len(copy.documents), result["host_sha256"])))
+        write_result(out / FILE, sign(signer, Statement.of(out, head, len(copy.documents))))
     if not (again := verify_run(out)).sound:
         raise UsageError(f"{out}: the copy is not judged as the original is: {again.findings[0]}")
     return Exported(out, len(names), head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -131,8 +132,9 @@ def _find(name: str, kind: str) -> Path:
         if found:
             return found[0]
         known += [one.stem for one in there]
-    named = ", ".join(dict.fromkeys(known)) or "none"
-    raise UsageError(f"no {kind} {name!r} in config/{group}; there: {named}")
+    near = get_close_matches(name, known, n=3)
+    named = ", ".join(near or dict.fromkeys(known)) or "none"
+    raise UsageError(f"no {kind} {name!r} in config/{group}; {'did you mean' if near else 'there'}: {named}")
 
 
 def listing() -> list[dict[str, str]]:
@@ -224,7 +226,7 @@ def new_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
-            raise UsageError(f"{path}: is not empty; evidence is never overwritten, choose another --out")
+            raise UsageError(f"{path}: is not empty; evidence is never overwritten: choose another folder")
     except OSError as error:
         raise UsageError(f"{path}: cannot be used for the run: {error.strerror}") from None
     return path

@@ -76,5 +76,7 @@ def make_record(rig: RigSettings, rig_path: Path, folder: Path) -> Record:
             if one.kind == Kind.PROOF:
                 records[one.data["meter"]] = {**one.data, "load_percent": rig.proof.load_percent}
     path = rig_path.parent / rig.proof.file
+    if not proven:
+        return Record(path, proven, (*lines, "nothing was written down: an earlier record stays as it is"))
     write_result(path, json.loads(encode({"schema": _SCHEMA, "rig": rig.name, "meters": records})))
     return Record(path, proven, tuple(lines))

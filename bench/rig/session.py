@@ -228,6 +228,10 @@ def _check(order: Order) -> None:
             "whose profiles come from the CSMS"
         )
     for fault in order.seeded:
+        meter = fault.params.get("meter", "*")
+        if meter != "*" and meter not in order.rig.meters:
+            there = ", ".join(sorted(order.rig.meters)) or "none"
+            raise UsageError(f"{fault.id}: meter = {meter!r}: rig {order.rig.name} has {there}; * is all of them")
         if is_own(fault.id):
             check_own_fault(fault.id, fault.params)
         elif order.rig.emulator is not None:
@@ -287,7 +291,7 @@ def _conclude(order: Order, folder: Path, journal: JournalFile, host: Mapping[st
     }
     write_result(folder / "result.json", result)
     if order.key is not None:
-        statement = Statement(head, journal.seq, result["host_sha256"])
+        statement = Statement.of(folder, head, journal.seq)
         write_result(folder / SIGNATURE, sign(load_private(order.key), statement))
     return Outcome(folder, judgement, code, head)
 

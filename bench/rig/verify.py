@@ -94,18 +94,19 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
     if recorded is not None:
         _compare_result(folder, reading, recorded, findings)
         recomputed = _recompute(reading, recorded, findings)
-    if key is not None:
-        host = folder / "host.json"
-        told = hashlib.sha256(host.read_bytes()).hexdigest() if host.is_file() else ""
-        findings += signature.findings(
-            signature.load_public(key), folder, signature.Statement(reading.head, len(reading.documents), told)
-        )
+    claimed = signature.claimed(folder)
+    if claimed and claimed.get("head") != reading.head:
+        what = f"{signature.FILE} is on a journal with head {claimed.get('head')}"
+        findings.append(f"{what}: this one was changed after it was signed, or forged")
+    elif key is not None:
+        statement = signature.Statement.of(folder, reading.head, len(reading.documents))
+        findings += signature.findings(signature.load_public(key), folder, statement)
     first = reading.documents[0] if reading.documents else None
     if first is None or first.kind != Kind.RUN_START:
         findings.append("the journal does not begin with a run.start document")
     judged = first is None or bool(first.data.get("judged", True))
     exported = "" if first is None else str((first.data.get("exported") or {}).get("from", ""))
-    signer = str((_object(folder / signature.FILE, []) or {}).get("key", ""))
+    signer = str(claimed.get("key", ""))
     return Verification(
         len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, exported
     )  # fmt: skip
@@ -134,7 +135,9 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
 def _read(folder: Path) -> JournalReading:
     path = folder / "journal.jsonl" if folder.is_dir() else folder
     if not path.is_file():
-        raise UsageError(f"{folder}: has no journal.jsonl, so it is no run")
+        inside = sorted(one.parent.name for one in folder.glob("*/journal.jsonl"))
+        more = f"; its folders {', '.join(inside[:3])}{' …' if len(inside) > 3 else ''} are runs" if inside else ""
+        raise UsageError(f"{folder}: has no journal.jsonl, so it is no run{more}")
     try:
         return read_journal(path)
     except EvidenceError as error:

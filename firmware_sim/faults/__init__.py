@@ -126,6 +126,17 @@ FAULTS: Final[dict[str, Any]] = {
 }
 
 
+LAYERS: Final = ("station", "EV", "meter", "network")
+POINTS: Final = frozenset((
+    "answers_after", "applied", "averaging_s", "clear_status", "composite", "composite_profiles", "composite_window",
+    "dead_spans", "encoded", "end_transaction", "ev_changes_at", "ev_current", "ev_goal", "ev_lines", "ev_plan",
+    "ev_schedule_check", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted", "on_clear",
+    "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "rate_changed", "refusals", "registers",
+    "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
+))  # fmt: skip
+"""The methods that a fault may have."""
+
+
 def register_fault(fault: Any) -> None:
     """Add a class from outside. Raises ValueError where it is no fault, or its id is taken."""
     name = getattr(fault, "__name__", repr(fault))
@@ -133,6 +144,15 @@ def register_fault(fault: Any) -> None:
         if not isinstance(getattr(fault, attribute, None), kind):
             what = "mapping of each parameter to its meaning" if kind is Mapping else "text"
             raise ValueError(f"{name}: {attribute} is missing or no {what}")  # noqa: TRY004  bad input, whatever its type
+    if fault.LAYER not in LAYERS:
+        raise ValueError(f"{name}: LAYER = {fault.LAYER!r}: must be one of {', '.join(LAYERS)}")
+    methods = [one for one in vars(fault) if callable(getattr(fault, one)) and not one.startswith("_")]
+    for one in methods:
+        if one not in POINTS:
+            near = ", ".join(get_close_matches(one, POINTS, n=3) or sorted(POINTS))
+            raise ValueError(f"{name}: {one}: nothing asks a fault for that; did you mean: {near}")
+    if not methods:
+        raise ValueError(f"{name}: has no method at any point, so it would change nothing; points: {', '.join(sorted(POINTS))}")
     if fault.ID in FAULTS:
         raise ValueError(f"{name}: ID = {fault.ID!r}: there is a fault with this id")
     FAULTS[fault.ID] = fault
@@ -153,8 +173,9 @@ class FaultSeam:
         """Seed one fault. Raises ValueError on an unknown id or a wrong parameter."""
         fault = FAULTS.get(fault_id)
         if fault is None:
-            near = get_close_matches(fault_id, FAULTS, n=3) or sorted(FAULTS)
-            raise ValueError(f"unknown fault {fault_id!r}; known: {', '.join(near)}")
+            near = get_close_matches(fault_id, FAULTS, n=3)
+            said = f"did you mean: {', '.join(near)}" if near else f"known: {', '.join(sorted(FAULTS))}"
+            raise ValueError(f"unknown fault {fault_id!r}; {said}")
         known: Mapping[str, str] = fault.PARAMS
         if wrong := [key for key in params if key not in known] + [key for key in known if key not in params]:
             raise ValueError(f"{fault_id}: params must be exactly {', '.join(known)}; wrong or missing: {', '.join(wrong)}")

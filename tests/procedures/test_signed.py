@@ -68,13 +68,26 @@ def test_the_first_document_names_the_job(tmp_path: Path) -> None:
 
 
 def test_a_forged_and_rechained_journal_fails_the_signature(tmp_path: Path) -> None:
-    """Without the key a forgery verifies; against the laboratory's key it does not."""
+    """Its signature tells another head; with the signature taken away or made to fit, only the laboratory's key tells."""
     public = new_key(tmp_path / "lab.pem")
     run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem"))
     assert verify_run(tmp_path / "run", public).sound
     forge(tmp_path / "run")
+    assert "changed after it was signed, or forged" in verify_run(tmp_path / "run").findings[0]
+    path = tmp_path / "run/signature.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"head": verify_run(tmp_path / "run").head}))
     assert verify_run(tmp_path / "run").sound
     assert "changed after it was signed, or forged" in verify_run(tmp_path / "run", public).findings[0]
+
+
+def test_a_changed_report_is_not_the_one_that_was_signed(tmp_path: Path) -> None:
+    """What the customer reads is signed too."""
+    public = new_key(tmp_path / "lab.pem")
+    run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem", pages=True))
+    report = tmp_path / "run/report.html"
+    assert verify_run(tmp_path / "run", public).sound
+    report.write_text(report.read_text().replace("PASS", "FAIL"))
+    assert verify_run(tmp_path / "run", public).findings == ("report.html is not the one that was signed",)
 
 
 def test_another_laboratorys_key_and_no_signature_are_findings(tmp_path: Path) -> None:

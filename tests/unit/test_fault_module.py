@@ -51,6 +51,9 @@ def test_a_module_adds_its_faults(tmp_path: Path) -> None:
         ("import nowhere_at_all", "ModuleNotFoundError"),
         ("class A:\n    ID = 'x.y'", "LAYER is missing or no text"),
         (SOUND.replace("EV.thirsty", "station.zero-resume"), "there is a fault with this id"),
+        (SOUND.replace("ev_current", "ev_curent"), "nothing asks a fault for that; did you mean: ev_current"),
+        (SOUND.replace('LAYER = "EV"', 'LAYER = "statoin"'), "must be one of station, EV, meter, network"),
+        (SOUND.partition("    def")[0], "has no method at any point"),
     ],
 )
 def test_a_wrong_module_is_refused(tmp_path: Path, text: str, reason: str) -> None:

@@ -44,7 +44,7 @@ def test_with_nothing_before_it_the_station_takes_its_own_maximum() -> None:
 @pytest.mark.parametrize(
     ("fault_id", "params", "reason"),
     [
-        ("station.unheard-of", {}, "unknown fault 'station.unheard-of'; known: station"),
+        ("station.unheard-of", {}, "unknown fault 'station.unheard-of'; did you mean: station"),
         ("station.ignores-limit", {"limit": 6}, "wrong or missing: unit"),
         ("station.ignores-limit", {"limit": 6, "unit": "A", "when": 1}, "wrong or missing: when"),
         ("station.ignores-limit", {"limit": "6", "unit": "A"}, "limit = '6'"),
