@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from bench.domain.evidence import Doubt, EvseFacts, RunFacts, Sample
 from bench.domain.quantities import clock_text
+from bench.domain.series import Series
 
 T = TypeVar("T")
 _IMPLAUSIBLE_A: Final = 200.0
@@ -55,7 +56,7 @@ def _sort_out(evse: EvseFacts) -> None:
               (evse.samples[one.first].seq, evse.samples[one.last].seq))
         for one in spans
     ]  # fmt: skip
-    evse.samples = [sample for index, sample in enumerate(evse.samples) if index not in out]
+    evse.samples = Series(sample for index, sample in enumerate(evse.samples) if index not in out)
     if evse.doubts:
         evse.gap_reason = evse.doubts[0].text
 
