@@ -111,8 +111,11 @@ class Series(Sequence[Sample]):
         self.extend(samples)
         return self
 
-    def taken(self, chosen: NDArray[Any]) -> Series:
-        """Return the readings of a mask, or at so many indices."""
+    def taken(self, chosen: NDArray[np.bool_]) -> Series:
+        """Return the readings that are chosen; they share the arrays where they follow one another."""
+        count, first = int(np.count_nonzero(chosen)), int(chosen.argmax()) if len(chosen) else 0
+        if chosen[first : first + count].all():
+            return self[first : first + count]
         series = Series()
         series._columns = _frozen(*(column[..., chosen] for column in self._settled()))
         return series
@@ -137,14 +140,24 @@ class Series(Sequence[Sample]):
             return self._rows[index]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        where = index % len(self)
-        return next(_rows(tuple(column[..., where : where + 1] for column in self._settled())))
+        requested, received, current, power, energy, seq, volts = self._settled()
+        return Sample(
+            requested.item(index), received.item(index), tuple(current[:, index].tolist()), _value(power.item(index)),
+            _value(energy.item(index)), seq.item(index), tuple(_value(one) for one in volts[:, index].tolist()),
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Sample]:
-        columns = self._settled()
-        if self._rows is None:
-            self._rows = list(_rows(columns))
-        return iter(self._rows)
+        if self._rows is not None and not self._pending:
+            yield from self._rows
+            return
+        columns, rows, size = self._settled(), list[Sample](), 16
+        while len(rows) < columns[1].size:  # who stops early pays for what it looked at
+            block = list(_rows(tuple(column[..., len(rows) : len(rows) + size] for column in columns)))
+            rows += block
+            yield from block
+            size = min(2 * size, 8192)
+        if columns is self._columns:
+            self._rows = rows
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Series | list | tuple):
@@ -192,6 +205,10 @@ def _rows(columns: tuple[NDArray[Any], ...]) -> Iterator[Sample]:
     amps = zip(*current.tolist(), strict=True) if len(current) else iter([()] * count)
     voltage = zip(*(_optional(phase) for phase in volts), strict=True) if len(volts) else iter([()] * count)
     return map(Sample, requested.tolist(), received.tolist(), amps, _optional(power), _optional(energy), seq.tolist(), voltage)
+
+
+def _value(number: float) -> float | None:
+    return None if number != number else number
 
 
 def _optional(column: Floats) -> list[float | None]:

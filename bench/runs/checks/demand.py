@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
+from bench.domain import power_columns
 from bench.domain.evidence import EvseFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A
+from bench.domain.series import Series
 from bench.runs.checks.phases import DRAWING_A, phases_in_use
 from bench.runs.checks.pilot import BEFORE_S, Pilot, drawn, per_phase
 
@@ -21,9 +24,10 @@ class Demand:
 
     def __init__(self, evse: EvseFacts, pilot: Pilot, near_a: float) -> None:
         self.evse, self.pilot, self._near_a = evse, pilot, near_a
-        self._times = [sample.received for sample in evse.samples]
-        self.most_phases = max(phases_in_use(sample) for sample in evse.samples)
-        self._drew = any(max(sample.current_a) > DRAWING_A for sample in evse.samples)
+        self._times = evse.samples.received
+        self._direct, self._nominal_v = evse.current_type == "DC", evse.supply.voltage_v
+        most = int(power_columns.phases_in_use(evse.samples).max())
+        self.most_phases, self._drew = max(1, most), most > 0
         """A meter that never showed a current proves no demand, whatever the EV asks for."""
 
     def before(self, start: float, limit: ExpectedLimit) -> str:
@@ -35,7 +39,7 @@ class Demand:
                 return f"exercised: drew {drew:.2f} A just before"
         return ""
 
-    def asked(self, start: float, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
+    def asked(self, start: float, limit: ExpectedLimit, settled: Series) -> str:
         """Say that the EV asked for more than the limit and was held by it; empty where it did not, or nothing shows that it was.
 
         A wish alone proves little: at 6 A and above the EV has to draw close to the limit, or to what the pilot offers below it,
@@ -43,10 +47,18 @@ class Demand:
         """
         pilot, limit_a = self.pilot.at(start), per_phase(self.evse, limit.limit, limit.unit, self.most_phases)
         wanted = (pilot.ev_wants_a or 0.0) if pilot is not None and pilot.state in ("B", "C", "D") else 0.0
-        held = limit_a < MINIMUM_CURRENT_A or any(self._held(limit, one) for one in settled)
-        if pilot is not None and self._drew and held and wanted >= limit_a + 1:
-            return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before"
-        return ""
+        if pilot is None or not self._drew or wanted < limit_a + 1:
+            return ""
+        held = limit_a < MINIMUM_CURRENT_A or any(self._held(limit, one) for one in self._perhaps_held(limit, settled))
+        return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before" if held else ""
+
+    def _perhaps_held(self, limit: ExpectedLimit, settled: Series) -> Series:
+        """Return the readings that are worth a closer look, by the offer seen before each alone."""
+        offered = self.pilot.offered_before(settled)
+        may = power_columns.per_phase(settled, limit.limit, limit.unit, self._nominal_v)
+        may = np.where(offered >= MINIMUM_CURRENT_A, np.minimum(may, offered), may)
+        current = power_columns.drawn(settled, self._nominal_v, direct=self._direct)
+        return settled.taken((current > DRAWING_A) & (current >= may - HELD_A))
 
     def _held(self, limit: ExpectedLimit, sample: Sample) -> bool:
         """Say whether the EV draws about all that it may."""
@@ -56,10 +68,13 @@ class Demand:
             may = min(may, seen.offered_a)
         return current > DRAWING_A and current >= may - HELD_A
 
-    def at_limit(self, limit: ExpectedLimit, settled: Sequence[Sample]) -> str:
+    def at_limit(self, limit: ExpectedLimit, settled: Series) -> str:
         """Say how a settled reading close below the limit proves demand; empty where none does."""
-        for sample in settled:
-            current, limit_a = drawn(self.evse, sample), per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
-            if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self._near_a:
-                return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
-        return ""
+        current = power_columns.drawn(settled, self._nominal_v, direct=self._direct)
+        limits_a = power_columns.per_phase(settled, limit.limit, limit.unit, self._nominal_v)
+        near = (current >= limits_a - self._near_a) & (limits_a >= MINIMUM_CURRENT_A)
+        if not near.any():
+            return ""
+        sample = settled[int(near.argmax())]
+        limit_a = per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
+        return f"exercised: drew {drawn(self.evse, sample):.2f} A of {limit_a:.2f} A per phase"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Final
 
+import numpy as np
+
 from bench.domain.evidence import EvseFacts, PilotSample, Sample
+from bench.domain.series import Floats, Series
 from bench.runs.checks.phases import phases_in_use
 
 BEFORE_S: Final = 60.0
@@ -18,7 +21,8 @@ class Pilot:
     def __init__(self, evse: EvseFacts) -> None:
         self.evse = evse
         self._looks = [look.at for look in evse.pilot]
-        self._times = [sample.received for sample in evse.samples]
+        self._offers = np.array([np.nan, *(np.nan if look.state is None else look.offered_a for look in evse.pilot)])
+        self._times = evse.samples.received
 
     def at(self, when: float) -> PilotSample | None:
         """Return what was seen last at a moment; None where nothing was."""
@@ -27,6 +31,13 @@ class Pilot:
         index = bisect_right(self._looks, when)
         seen = self.evse.pilot[index - 1] if index else None
         return seen if seen is not None and seen.state is not None else None
+
+    def offered_before(self, samples: Series) -> Floats:
+        """Return what was offered before each reading, in A; NaN where nothing was seen, as `around` would have nothing then."""
+        if not self._looks or self.evse.current_type == "DC":
+            return np.full(len(samples), np.nan)
+        index = np.searchsorted(self._looks, samples.requested - self.evse.latency_s[1], "right")
+        return self._offers[index]
 
     def around(self, sample: Sample) -> PilotSample | None:
         """Return what the witness saw before and after a reading; None where the two looks differ or saw nothing.
