@@ -6,7 +6,7 @@ Instead of finding the limit of each of many readings, the few moments at which 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,6 +26,9 @@ class Span(NamedTuple):
     last: int
     highest: float | None
     """In the unit of the limit; None where no reading has a value."""
+    requested: float
+    received: float
+    """Of its first reading."""
     settled: bool
     """Asked for once the limit in force was due."""
 
@@ -34,8 +37,8 @@ class PowerColumns:
     """The readings of one EVSE, split at each moment at which what binds them changes.
 
     Args:
-        settle_s, latency_s, pending: as the reading-wise comparison has them; `pending` spans, each (asked, answered), stretch
-            the end of what binds a reading.
+        settle_s, latency_s, longest_gap_s, pending: as the reading-wise comparison has them; `pending` spans, each (asked,
+            answered), stretch the end of what binds a reading.
         voltage_v: nominal, for W as the sum of the phase currents; None where W limits are judged by the meter's own power.
     """
 
@@ -45,13 +48,16 @@ class PowerColumns:
         limits: Timeline[Any],
         settle_s: float,
         latency_s: tuple[float, float],
+        longest_gap_s: float,
         pending: Sequence[tuple[float, float]] = (),
         voltage_v: float | None = None,
     ) -> None:
         self._series, self._voltage_v = series, voltage_v
         requested, received = series.requested, series.received
-        self.ordered = not (np.any(requested[1:] < requested[:-1]) or np.any(received[1:] < received[:-1]))
+        waits = np.diff(received)
+        self.ordered = bool(len(waits) == 0 or waits.min() >= 0) and not bool((requested[1:] < requested[:-1]).any())
         """Whether time never goes back; else the readings cannot be searched, and there are no spans."""
+        self._before_gap: list[int] = np.flatnonzero(waits > longest_gap_s).tolist()
         self._values: dict[str, Floats] = {}
         self._highest: dict[str, list[float]] = {}
         if not self.ordered or not len(series):
@@ -59,64 +65,102 @@ class PowerColumns:
         shortest, longest = latency_s
         starts = np.array(limits.starts, np.float64)
         bounds = np.append(starts, limits.end)
-        begin, plain = requested - longest - settle_s, received - shortest
-        until = plain.copy() if pending else plain
-        for asked, answered in pending:
-            under_way = slice(int(np.searchsorted(plain, asked)), int(np.searchsorted(plain, answered, "right")))
-            np.maximum(until[under_way], answered, out=until[under_way])
-        settled = np.minimum(bounds[1:], starts + settle_s + longest)
         cuts = (
-            np.searchsorted(begin, bounds), np.searchsorted(until, bounds), np.searchsorted(received, bounds),
-            np.searchsorted(requested, settled),
+            first_at(requested, bounds, longest, settle_s), self._until(bounds, shortest, pending), received.searchsorted(bounds),
+            requested.searchsorted(np.minimum(bounds[1:], starts + settle_s + longest)),
         )  # fmt: skip
         edges = np.unique(np.concatenate(((0,), *cuts)))
         self._edges = edges[edges < len(series)]
         self._firsts: list[int] = self._edges.tolist()
+        self._requested: list[float] = requested[self._edges].tolist()
+        self._received: list[float] = received[self._edges].tolist()
 
-    def values(self, unit: str) -> Floats:
+    def _until(self, bounds: Floats, shortest: float, pending: Sequence[tuple[float, float]]) -> NDArray[np.int64]:
+        """Return the index of the first reading that each bound binds, and of those around changes that were under way."""
+        received = self._series.received
+        if not pending:
+            return first_at(received, bounds, shortest)
+        until = received - shortest
+        plain = until.copy()
+        for asked, answered in pending:
+            under_way = slice(int(plain.searchsorted(asked)), int(plain.searchsorted(answered, "right")))
+            np.maximum(until[under_way], answered, out=until[under_way])
+        found: NDArray[np.int64] = until.searchsorted(bounds)
+        return found
+
+    def since(self, first: int, last: int, moment: float) -> Series:
+        """Return those of the readings first to last that were asked for at a moment or later."""
+        if self.ordered:
+            return self._series[max(first, int(self._series.requested.searchsorted(moment))) : last]
+        part = self._series[first:last]
+        return part.taken(part.requested >= moment)
+
+    def values(self, unit: str, part: Series) -> Floats:
         """Return each reading in the unit of a limit; NaN where there is none, as with power that counts backwards."""
+        where = part.range_in(self._series)
+        return self._in_unit(unit, part) if where is None else self._all(unit)[where]
+
+    def _all(self, unit: str) -> Floats:
         if unit not in self._values:
-            self._values[unit] = self._in_unit(unit)
+            self._values[unit] = self._in_unit(unit, self._series)
         return self._values[unit]
 
-    def _in_unit(self, unit: str) -> Floats:
-        current = self._series.current_a
-        if unit != "A" and self._voltage_v is not None:
-            total: Floats = current[0].copy()
-            for phase in current[1:]:
-                total += phase
-            total *= self._voltage_v
-            return total
-        highest = _over_phases(np.maximum, current)
+    def _in_unit(self, unit: str, part: Series) -> Floats:
         if unit == "A":
-            return highest
-        power = self._series.power_w
-        return np.where((power < 0) & (highest > DRAWING_A), np.nan, power)
+            return part.highest_a
+        if self._voltage_v is None:
+            power = part.power_w
+            return np.where((power < 0) & (part.highest_a > DRAWING_A), np.nan, power)
+        total: Floats = part.current_a[0].copy()
+        for phase in part.current_a[1:]:
+            total += phase
+        total *= self._voltage_v
+        return total
 
-    def spans(self, first: int, last: int, settled: int, unit: str) -> list[Span]:
-        """Return the spans of the readings of one segment; its readings from index `settled` on are settled."""
+    def has_gap(self, part: Series) -> bool:
+        """Say whether two neighbours are further apart than the longest gap; True where only a closer look can tell."""
+        where = part.range_in(self._series)
+        return where is None or bisect_left(self._before_gap, where.start) != bisect_left(self._before_gap, where.stop - 1)
+
+    def spans(self, first: int, last: int, settled_from: float, unit: str) -> list[Span]:
+        """Return the spans of the readings of one segment, first to last."""
         if unit not in self._highest:
-            self._highest[unit] = np.fmax.reduceat(self.values(unit), self._edges).tolist()
+            self._highest[unit] = np.fmax.reduceat(self._all(unit), self._edges).tolist()
         highest, firsts = self._highest[unit], self._firsts
         found = []
         for index in range(bisect_left(firsts, first), bisect_left(firsts, last)):
-            start, top = firsts[index], highest[index]
+            start, top, asked = firsts[index], highest[index], self._requested[index]
             end = firsts[index + 1] if index + 1 < len(firsts) else len(self._series)
-            found.append(Span(start, end, None if top != top else top, start >= settled))
+            found.append(Span(start, end, None if top != top else top, asked, self._received[index], asked >= settled_from))
         return found
 
 
-def _over_phases(reduce: Callable[..., Any], current: NDArray[Any]) -> Floats:
-    """Return what a function of two columns makes of all phases, one after another."""
-    column = current[0]
-    for phase in current[1:]:
-        column = reduce(column, phase)
-    return column
+def first_at(column: Floats, bounds: Floats, *less: float) -> NDArray[np.int64]:
+    """Return the first index of a column in order at which `value - less[0] - less[1] …` reaches each bound, to the last bit.
+
+    The bounds are searched instead of the differences, which would be a column of their own; where rounding makes a
+    difference the neighbours are tried.
+    """
+    found: NDArray[np.int64] = column.searchsorted(bounds + sum(less))
+
+    def reached(index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        value = column[index]
+        for one in less:
+            value = value - one
+        there: NDArray[np.bool_] = value >= bounds
+        return there
+
+    last = len(column) - 1
+    while (early := (found > 0) & reached(np.maximum(found - 1, 0))).any():
+        found = found - early
+    while (late := (found <= last) & ~reached(np.minimum(found, last))).any():
+        found = found + late
+    return found
 
 
-def phases_in_use(series: Series) -> NDArray[np.int64]:
+def phases_in_use(series: Series) -> NDArray[np.uint8]:
     """Return how many phases carry a current at each reading, 0 included."""
-    count = np.zeros(len(series), np.int64)
+    count = np.zeros(len(series), np.uint8)
     for phase in series.current_a:
         count += phase > DRAWING_A
     return count
@@ -125,11 +169,14 @@ def phases_in_use(series: Series) -> NDArray[np.int64]:
 def drawn(series: Series, nominal_v: float, *, direct: bool) -> Floats:
     """Return what was drawn per phase in use, in A at nominal voltage; on DC from the power."""
     if not direct:
-        return _over_phases(np.maximum, series.current_a)
+        return series.highest_a
     shared: Floats = np.nan_to_num(series.power_w, nan=0.0) / (nominal_v * np.maximum(1, phases_in_use(series)))
     return shared
 
 
 def per_phase(series: Series, limit: float, unit: str, nominal_v: float) -> Floats | float:
     """Return a limit in A per phase at each reading, W shared by the phases in use."""
-    return limit if unit == "A" else limit / (nominal_v * np.maximum(1, phases_in_use(series)))
+    if unit == "A":
+        return limit
+    shared: Floats = limit / (nominal_v * np.maximum(1, phases_in_use(series)))
+    return shared

@@ -7,7 +7,7 @@ reading by reading sees a sequence of `Sample`, made when it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, Final, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,14 @@ class Series(Sequence[Sample]):
     A slice with step 1 shares the arrays.
     """
 
-    __slots__ = ("_columns", "_pending", "_rows")
+    __slots__ = ("_columns", "_highest", "_part", "_pending", "_rows")
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
-        self._columns = _columns_of(())
+        self._columns = _EMPTY
+        self._part: slice | None = None
         self._pending: list[Sample] = list(samples)
         self._rows: list[Sample] | None = None
+        self._highest: Floats | None = None
 
     @classmethod
     def of_columns(
@@ -60,51 +62,69 @@ class Series(Sequence[Sample]):
     @property
     def requested(self) -> Floats:
         """Return when each reading was asked for."""
-        column: Floats = self._settled()[0]
+        column: Floats = self._column(0)
         return column
 
     @property
     def received(self) -> Floats:
         """Return when each reading was there."""
-        column: Floats = self._settled()[1]
+        column: Floats = self._column(1)
         return column
 
     @property
     def current_a(self) -> Floats:
         """Return the currents, one row for each phase of the EVSE."""
-        column: Floats = self._settled()[2]
+        column: Floats = self._column(2)
         return column
 
     @property
     def power_w(self) -> Floats:
         """Return the total power."""
-        column: Floats = self._settled()[3]
+        column: Floats = self._column(3)
         return column
 
     @property
     def energy_wh(self) -> Floats:
         """Return the energy register."""
-        column: Floats = self._settled()[4]
+        column: Floats = self._column(4)
         return column
 
     @property
     def seq(self) -> Ints:
         """Return the number of the document of each reading."""
-        column: Ints = self._settled()[5]
+        column: Ints = self._column(5)
         return column
 
     @property
     def voltage_v(self) -> Floats:
         """Return the voltages, one row for each phase of the EVSE."""
-        column: Floats = self._settled()[6]
+        column: Floats = self._column(6)
         return column
 
+    @property
+    def highest_a(self) -> Floats:
+        """Return the highest current of any phase, kept for all slices."""
+        if self._highest is None or self._pending:
+            current = self._settled()[2]
+            self._highest = current[0].copy() if len(current) else np.zeros(0)
+            for phase in current[1:]:
+                np.maximum(self._highest, phase, out=self._highest)
+        return self._highest if self._part is None else self._highest[self._part]
+
+    def range_in(self, whole: Series) -> slice | None:
+        """Return which indices of another series these readings have; None where they are no slice of it."""
+        if self._settled() is not whole._settled() or whole._part is not None:
+            return None
+        return slice(0, len(self)) if self._part is None else self._part
+
     def append(self, sample: Sample) -> None:
-        """Add a reading."""
-        self._pending.append(sample)
+        """Add a reading. Raises TypeError on a slice."""
+        self.extend((sample,))
 
     def extend(self, samples: Iterable[Sample]) -> None:
-        """Add readings."""
+        """Add readings. Raises TypeError on a slice."""
+        if self._part is not None:
+            raise TypeError("a slice of a series cannot grow")
         self._pending.extend(samples)
 
     def __iadd__(self, samples: Iterable[Sample]) -> Series:
@@ -117,10 +137,12 @@ class Series(Sequence[Sample]):
         if chosen[first : first + count].all():
             return self[first : first + count]
         series = Series()
-        series._columns = _frozen(*(column[..., chosen] for column in self._settled()))
+        series._columns = _frozen(*(self._column(number)[..., chosen] for number in range(len(self._settled()))))
         return series
 
     def __len__(self) -> int:
+        if self._part is not None:
+            return int(self._part.stop - self._part.start)
         return len(self._columns[1]) + len(self._pending)
 
     @overload
@@ -130,34 +152,42 @@ class Series(Sequence[Sample]):
     def __getitem__(self, index: slice) -> Series: ...
 
     def __getitem__(self, index: int | slice) -> Sample | Series:
+        columns = self._settled()
         if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
             series = Series()
-            series._columns = tuple(column[..., index] for column in self._settled())
+            if step != 1:
+                series._columns = tuple(self._column(number)[..., index] for number in range(len(columns)))
+                return series
+            begin = start if self._part is None else start + self._part.start
+            series._columns, series._part, series._highest = columns, slice(begin, begin + max(0, stop - start)), self._highest
             if self._rows is not None:
-                series._rows = self._rows[index]
+                series._rows = self._rows[start:stop]
             return series
-        if self._rows is not None and not self._pending:
-            return self._rows[index]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        requested, received, current, power, energy, seq, volts = self._settled()
+        if self._rows is not None:
+            return self._rows[index]
+        at = index % len(self) + (0 if self._part is None else self._part.start)
+        requested, received, current, power, energy, seq, volts = columns
         return Sample(
-            requested.item(index), received.item(index), tuple(current[:, index].tolist()), _value(power.item(index)),
-            _value(energy.item(index)), seq.item(index), tuple(_value(one) for one in volts[:, index].tolist()),
+            requested.item(at), received.item(at), tuple(current[:, at].tolist()), _value(power.item(at)),
+            _value(energy.item(at)), seq.item(at), tuple(_value(one) for one in volts[:, at].tolist()),
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Sample]:
-        if self._rows is not None and not self._pending:
+        columns = self._settled()
+        if self._rows is not None:
             yield from self._rows
             return
-        columns, rows, size = self._settled(), list[Sample](), 16
-        while len(rows) < columns[1].size:  # who stops early pays for what it looked at
-            block = list(_rows(tuple(column[..., len(rows) : len(rows) + size] for column in columns)))
+        rows, size, first = list[Sample](), 16, 0 if self._part is None else self._part.start
+        while len(rows) < len(self):  # who stops early pays for what it looked at
+            begin, size = first + len(rows), min(size, len(self) - len(rows))
+            block = list(_rows(tuple(column[..., begin : begin + size] for column in columns)))
             rows += block
             yield from block
             size = min(2 * size, 8192)
-        if columns is self._columns:
-            self._rows = rows
+        self._rows = rows
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Series | list | tuple):
@@ -170,13 +200,17 @@ class Series(Sequence[Sample]):
         return f"Series({len(self)} readings)"
 
     def _settled(self) -> tuple[NDArray[Any], ...]:
-        """Return the columns, what was added included."""
+        """Return the columns of all readings, what was added included."""
         if self._pending:
-            added, self._pending, self._rows = _columns_of(self._pending), [], None
+            added, self._pending, self._rows, self._highest = _columns_of(self._pending), [], None, None
             if len(self._columns[1]):
                 added = _frozen(*(np.concatenate(pair, axis=-1) for pair in zip(self._columns, added, strict=True)))
             self._columns = added
         return self._columns
+
+    def _column(self, number: int) -> NDArray[Any]:
+        column = self._settled()[number]
+        return column if self._part is None else column[..., self._part]
 
 
 def _frozen(*columns: Any) -> tuple[NDArray[Any], ...]:
@@ -190,9 +224,10 @@ def _frozen(*columns: Any) -> tuple[NDArray[Any], ...]:
     return arrays
 
 
+_EMPTY: Final = _frozen((), (), np.empty((0, 0)), (), (), (), np.empty((0, 0)))
+
+
 def _columns_of(samples: Sequence[Sample]) -> tuple[NDArray[Any], ...]:
-    if not samples:
-        return _frozen((), (), np.empty((0, 0)), (), (), (), np.empty((0, 0)))
     requested, received, current, power, energy, seq, volts = zip(*samples, strict=True)
     by_phase = np.array(volts, np.float64).reshape(len(samples), -1).T
     return _frozen(requested, received, np.array(current, np.float64).T, np.array(power, np.float64),

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-
 from bench.domain.evidence import EvseFacts, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.series import Series
@@ -139,7 +137,7 @@ def _undecided(period: PeriodResult) -> PeriodResult:
 def offered_above(pilot: Pilot, limit: ExpectedLimit, settled: Series, most_phases: int) -> str:
     """Say that the station offered more than the limit, though nobody took it; empty where it did not."""
     least_a = per_phase(pilot.evse, limit.limit, limit.unit, most_phases)
-    if not pilot.evse.pilot or not np.any(pilot.offered_before(settled) > least_a + _DUTY_TOLERANCE_A):
+    if not any(offered > least_a + _DUTY_TOLERANCE_A for _, offered in pilot.offered_before(settled)):
         return ""
     in_use = [phases_in_use(one) for one in settled if max(one.current_a) > DRAWING_A]
     limit_a = per_phase(pilot.evse, limit.limit, limit.unit, max(in_use, default=most_phases))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from bench.domain import power_columns
 from bench.domain.evidence import EvseFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A
-from bench.domain.series import Series
+from bench.domain.series import Floats, Series
 from bench.runs.checks.phases import DRAWING_A, phases_in_use
 from bench.runs.checks.pilot import BEFORE_S, Pilot, drawn, per_phase
 
@@ -52,13 +53,21 @@ class Demand:
         held = limit_a < MINIMUM_CURRENT_A or any(self._held(limit, one) for one in self._perhaps_held(limit, settled))
         return f"exercised: the EV asked for {pilot.ev_wants_a:g} A just before" if held else ""
 
-    def _perhaps_held(self, limit: ExpectedLimit, settled: Series) -> Series:
-        """Return the readings that are worth a closer look, by the offer seen before each alone."""
-        offered = self.pilot.offered_before(settled)
+    def _perhaps_held(self, limit: ExpectedLimit, settled: Series) -> Iterator[Sample]:
+        """Yield the readings that are worth a closer look, by the offer seen before each alone."""
+        current, may = self._columns(limit, settled)
+        least = np.broadcast_to(may, current.shape)
+        for where, offered in self.pilot.offered_before(settled):
+            if offered >= MINIMUM_CURRENT_A:
+                least = least if least.flags.writeable else least.copy()
+                least[where] = np.minimum(least[where], offered)
+        for index in np.flatnonzero((current > DRAWING_A) & (current >= least - HELD_A)):
+            yield settled[int(index)]
+
+    def _columns(self, limit: ExpectedLimit, settled: Series) -> tuple[Floats, Floats | float]:
+        """Return what was drawn and the limit at each reading, both in A per phase."""
         may = power_columns.per_phase(settled, limit.limit, limit.unit, self._nominal_v)
-        may = np.where(offered >= MINIMUM_CURRENT_A, np.minimum(may, offered), may)
-        current = power_columns.drawn(settled, self._nominal_v, direct=self._direct)
-        return settled.taken((current > DRAWING_A) & (current >= may - HELD_A))
+        return power_columns.drawn(settled, self._nominal_v, direct=self._direct), may
 
     def _held(self, limit: ExpectedLimit, sample: Sample) -> bool:
         """Say whether the EV draws about all that it may."""
@@ -70,8 +79,7 @@ class Demand:
 
     def at_limit(self, limit: ExpectedLimit, settled: Series) -> str:
         """Say how a settled reading close below the limit proves demand; empty where none does."""
-        current = power_columns.drawn(settled, self._nominal_v, direct=self._direct)
-        limits_a = power_columns.per_phase(settled, limit.limit, limit.unit, self._nominal_v)
+        current, limits_a = self._columns(limit, settled)
         near = (current >= limits_a - self._near_a) & (limits_a >= MINIMUM_CURRENT_A)
         if not near.any():
             return ""

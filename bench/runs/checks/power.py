@@ -13,9 +13,9 @@ import numpy as np
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
-from bench.domain.power_columns import PowerColumns
+from bench.domain.power_columns import PowerColumns, Span
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
-from bench.domain.series import Floats, Series
+from bench.domain.series import Series
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
@@ -125,14 +125,16 @@ class _Judged:
         self._run: list[Above] = []
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
-        self._times = evse.samples.received
+        self._times, self._channels = evse.samples.received, len(evse.samples.current_a)
         self._pending = pending
         """From when to when each change of the store was asked for and not yet answered: either limit may hold."""
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
         nominal_v = None if self._measured else evse.supply.voltage_v
-        self._columns = PowerColumns(evse.samples, limits, rule.settle_s, evse.latency_s, pending, nominal_v)
+        self._columns = PowerColumns(
+            evse.samples, limits, rule.settle_s, evse.latency_s, rule.longest_gap_s, pending, nominal_v
+        )
 
     def unknown(self) -> str | None:
         """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
@@ -167,8 +169,7 @@ class _Judged:
             )  # fmt: skip
         first, last = bisect_left(self._times, segment.start), bisect_left(self._times, segment.end)
         samples = self.evse.samples[first:last]
-        readings, due = self._columns.values(limit.unit)[first:last], samples.requested >= settled_from
-        settled = samples.taken(due)
+        settled = self._columns.since(first, last, settled_from)
         verdicts = self._judge(first, last, limit, settled_from)
         drew = self._demand.before(segment.start, limit)
         asked = drew or self._demand.asked(segment.start, limit, settled)
@@ -180,8 +181,10 @@ class _Judged:
             reason = "no settled reading could be judged"
         lowering = _lowers(limit, before, asked)
         verdict = worst(verdicts)
-        settled = samples.taken(due & ~np.isnan(readings))
-        highest = float(np.nanmax(readings[due])) if len(settled) else None
+        readings = self._columns.values(limit.unit, settled)
+        if self._measured:
+            settled = settled.taken(~np.isnan(readings))
+        highest = float(np.fmax.reduce(readings)) if len(settled) else None
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
@@ -191,7 +194,7 @@ class _Judged:
             verdict, reason = Verdict.INCONCLUSIVE, offered
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
-            self._measure_settling(segment.start, limit, samples, readings)
+            self._measure_settling(segment.start, limit, samples)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
             verdict, exercised, lowering, lowered, highest, len(settled), reason,
@@ -207,11 +210,12 @@ class _Judged:
             return None if backwards else sample.power_w  # current with negative power: a wire is the wrong way round
         return reduce(add, sample.current_a) * self.evse.supply.voltage_v
 
-    def _allowed(self, sample: Sample, unit: str) -> float | None:
+    def _allowed(self, sample: Sample | Span, unit: str) -> float | None:
         """Return the highest limit of the span before a reading, in `unit`; None where nothing limited."""
         shortest, longest = self.evse.latency_s
         until = sample.received - shortest
-        until = max([until, *(answered for asked, answered in self._pending if asked <= until <= answered)])
+        if self._pending:
+            until = max([until, *(answered for asked, answered in self._pending if asked <= until <= answered)])
         reach = self.limits.between(sample.requested - longest - self.rule.settle_s, until)
         supply, highest = self.evse.supply, 0.0
         for limit in reach:
@@ -239,13 +243,16 @@ class _Judged:
         if not self._columns.ordered:
             return self._compare(self.evse.samples[first:last], limit, settled_from)
         verdicts: list[Verdict] = []
-        settled = int(np.searchsorted(self.evse.samples.requested, settled_from))
-        for span in self._columns.spans(first, last, settled, limit.unit):
-            sample = self.evse.samples[span.first]
-            allowed = self._allowed(sample, limit.unit)
+        spans = self._columns.spans(first, last, settled_from, limit.unit)
+        if not self._run and not self._pending and self.evse.latency_s[0] == 0:  # each is bound by this limit at least
+            early = max((one.highest for one in spans if not one.settled and one.highest is not None), default=None)
+            if early is not None and self._decide(early, limit.limit, limit, self._channels) not in _ABOVE:
+                spans = [one for one in spans if one.settled]
+        for span in spans:
+            allowed = self._allowed(span, limit.unit)
             if allowed is None or span.highest is None:
                 continue
-            verdict = self._decide(span.highest, allowed, limit, len(sample.current_a))
+            verdict = self._decide(span.highest, allowed, limit, self._channels)
             if verdict in _ABOVE:
                 verdicts += self._compare(self.evse.samples[span.first : span.last], limit, settled_from)
                 continue
@@ -295,16 +302,21 @@ class _Judged:
         """Say which span of a settled period has no reading; empty where all is covered."""
         if end <= start:
             return ""
+        longest = self.rule.longest_gap_s
+        if len(settled) and not self._columns.has_gap(settled):
+            first, last = settled.received.item(0), settled.received.item(-1)
+            if first - start <= longest and end - last <= longest:
+                return ""
         edges = np.concatenate(((start,), settled.received, (end,)))
-        gaps = np.flatnonzero(np.diff(edges) > self.rule.longest_gap_s)
+        gaps = np.flatnonzero(np.diff(edges) > longest)
         if not len(gaps):
             return ""
         earlier, later = edges[gaps[0] : gaps[0] + 2].tolist()
         why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
         return f"{SILENT} from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
 
-    def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series, readings: Floats) -> None:
-        above = np.flatnonzero(readings > limit.limit)
+    def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series) -> None:
+        above = np.flatnonzero(self._columns.values(limit.unit, samples) > limit.limit)
         last_above = samples[int(above[-1])] if len(above) else None
         later = np.arange(len(samples)) if last_above is None else np.flatnonzero(samples.received > last_above.received)
         after = samples[int(later[0])] if len(later) else None
