@@ -106,9 +106,9 @@ class Series(Sequence[Sample]):
         """Return the highest current of any phase, kept for all slices."""
         if self._highest is None or self._pending:
             current = self._settled()[2]
-            self._highest = current[0].copy() if len(current) else np.zeros(0)
-            for phase in current[1:]:
-                np.maximum(self._highest, phase, out=self._highest)
+            self._highest = current[0] if len(current) else np.zeros(0)
+            for number, phase in enumerate(current[1:]):
+                self._highest = np.maximum(self._highest, phase, out=self._highest if number else None)
         return self._highest if self._part is None else self._highest[self._part]
 
     def range_in(self, whole: Series) -> slice | None:
@@ -152,9 +152,9 @@ class Series(Sequence[Sample]):
     def __getitem__(self, index: slice) -> Series: ...
 
     def __getitem__(self, index: int | slice) -> Sample | Series:
-        columns = self._settled()
+        columns, length = self._settled(), len(self)
         if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
+            start, stop, step = index.indices(length)
             series = Series()
             if step != 1:
                 series._columns = tuple(self._column(number)[..., index] for number in range(len(columns)))
@@ -164,15 +164,15 @@ class Series(Sequence[Sample]):
             if self._rows is not None:
                 series._rows = self._rows[start:stop]
             return series
-        if not -len(self) <= index < len(self):
+        if not -length <= index < length:
             raise IndexError(index)
         if self._rows is not None:
             return self._rows[index]
-        at = index % len(self) + (0 if self._part is None else self._part.start)
+        at = index % length + (0 if self._part is None else self._part.start)
         requested, received, current, power, energy, seq, volts = columns
         return Sample(
             requested.item(at), received.item(at), tuple(current[:, at].tolist()), _value(power.item(at)),
-            _value(energy.item(at)), seq.item(at), tuple(_value(one) for one in volts[:, at].tolist()),
+            _value(energy.item(at)), seq.item(at), tuple([None if one != one else one for one in volts[:, at].tolist()]),
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Sample]:

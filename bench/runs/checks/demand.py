@@ -33,10 +33,11 @@ class Demand:
 
     def before(self, start: float, limit: ExpectedLimit) -> str:
         """Say how demand above the limit was proven just before it began; empty where it was not."""
-        earlier = self.evse.samples[bisect_left(self._times, start - BEFORE_S) : bisect_left(self._times, start)]
-        if earlier:
-            drew = drawn(self.evse, earlier[-1])
-            if drew >= per_phase(self.evse, limit.limit, limit.unit, phases_in_use(earlier[-1])) + 1:
+        index = bisect_left(self._times, start)
+        earlier = self.evse.samples[index - 1] if index else None
+        if earlier is not None and earlier.received >= start - BEFORE_S:
+            drew = drawn(self.evse, earlier)
+            if drew >= per_phase(self.evse, limit.limit, limit.unit, phases_in_use(earlier)) + 1:
                 return f"exercised: drew {drew:.2f} A just before"
         return ""
 
@@ -80,9 +81,12 @@ class Demand:
     def at_limit(self, limit: ExpectedLimit, settled: Series) -> str:
         """Say how a settled reading close below the limit proves demand; empty where none does."""
         current, limits_a = self._columns(limit, settled)
-        near = (current >= limits_a - self._near_a) & (limits_a >= MINIMUM_CURRENT_A)
-        if not near.any():
+        if isinstance(limits_a, float) and limits_a < MINIMUM_CURRENT_A:
             return ""
-        sample = settled[int(near.argmax())]
+        near = (current >= limits_a - self._near_a) & (limits_a >= MINIMUM_CURRENT_A)
+        first = int(near.argmax()) if len(settled) else 0
+        if not len(settled) or not near[first]:
+            return ""
+        sample = settled[first]
         limit_a = per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
         return f"exercised: drew {drawn(self.evse, sample):.2f} A of {limit_a:.2f} A per phase"

@@ -172,14 +172,15 @@ class _Judged:
         settled = self._columns.since(first, last, settled_from)
         verdicts = self._judge(first, last, limit, settled_from)
         drew = self._demand.before(segment.start, limit)
-        asked = drew or self._demand.asked(segment.start, limit, settled)
-        shown = self._demand.at_limit(limit, settled) or asked
+        shown, lower = self._demand.at_limit(limit, settled), _lowers(limit, before, "asked")
+        asked = drew or (self._demand.asked(segment.start, limit, settled) if lower or not shown else "")
+        shown = shown or asked
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
         elif not verdicts:
             reason = "no settled reading could be judged"
-        lowering = _lowers(limit, before, asked)
+        lowering = lower and _lowers(limit, before, asked)
         verdict = worst(verdicts)
         readings = self._columns.values(limit.unit, settled)
         if self._measured:
