@@ -58,7 +58,6 @@ class PowerColumns:
         self.ordered = bool(len(waits) == 0 or waits.min() >= 0) and not bool((requested[1:] < requested[:-1]).any())
         """Whether time never goes back; else the readings cannot be searched, and there are no spans."""
         self._before_gap: list[int] = np.flatnonzero(waits > longest_gap_s).tolist()
-        self._values: dict[str, Floats] = {}
         self._highest: dict[str, list[float]] = {}
         if not self.ordered or not len(series):
             return
@@ -97,15 +96,6 @@ class PowerColumns:
 
     def values(self, unit: str, part: Series) -> Floats:
         """Return each reading in the unit of a limit; NaN where there is none, as with power that counts backwards."""
-        where = part.range_in(self._series)
-        return self._in_unit(unit, part) if where is None else self._all(unit)[where]
-
-    def _all(self, unit: str) -> Floats:
-        if unit not in self._values:
-            self._values[unit] = self._in_unit(unit, self._series)
-        return self._values[unit]
-
-    def _in_unit(self, unit: str, part: Series) -> Floats:
         if unit == "A":
             return part.highest_a
         if self._voltage_v is None:
@@ -117,6 +107,12 @@ class PowerColumns:
         total *= self._voltage_v
         return total
 
+    def _tops(self, unit: str) -> Floats:
+        """Return the highest reading of each span."""
+        if unit != "A":
+            return np.fmax.reduceat(self.values(unit, self._series), self._edges)
+        return np.max([np.maximum.reduceat(phase, self._edges) for phase in self._series.current_a], axis=0)
+
     def has_gap(self, part: Series) -> bool:
         """Say whether two neighbours are further apart than the longest gap; True where only a closer look can tell."""
         where = part.range_in(self._series)
@@ -125,7 +121,7 @@ class PowerColumns:
     def spans(self, first: int, last: int, settled_from: float, unit: str) -> list[Span]:
         """Return the spans of the readings of one segment, first to last."""
         if unit not in self._highest:
-            self._highest[unit] = np.fmax.reduceat(self._all(unit), self._edges).tolist()
+            self._highest[unit] = self._tops(unit).tolist()
         highest, firsts = self._highest[unit], self._firsts
         found = []
         for index in range(bisect_left(firsts, first), bisect_left(firsts, last)):

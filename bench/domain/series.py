@@ -36,14 +36,13 @@ class Series(Sequence[Sample]):
     A slice with step 1 shares the arrays.
     """
 
-    __slots__ = ("_columns", "_highest", "_part", "_pending", "_rows")
+    __slots__ = ("_columns", "_part", "_pending", "_rows")
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._columns = _EMPTY
         self._part: slice | None = None
         self._pending: list[Sample] = list(samples)
         self._rows: list[Sample] | None = None
-        self._highest: Floats | None = None
 
     @classmethod
     def of_columns(
@@ -103,13 +102,9 @@ class Series(Sequence[Sample]):
 
     @property
     def highest_a(self) -> Floats:
-        """Return the highest current of any phase, kept for all slices."""
-        if self._highest is None or self._pending:
-            current = self._settled()[2]
-            self._highest = current[0] if len(current) else np.zeros(0)
-            for number, phase in enumerate(current[1:]):
-                self._highest = np.maximum(self._highest, phase, out=self._highest if number else None)
-        return self._highest if self._part is None else self._highest[self._part]
+        """Return the highest current of any phase at each reading."""
+        current = self.current_a
+        return np.maximum.reduce(current) if len(current) else np.zeros(0)
 
     def range_in(self, whole: Series) -> slice | None:
         """Return which indices of another series these readings have; None where they are no slice of it."""
@@ -160,7 +155,7 @@ class Series(Sequence[Sample]):
                 series._columns = tuple(self._column(number)[..., index] for number in range(len(columns)))
                 return series
             begin = start if self._part is None else start + self._part.start
-            series._columns, series._part, series._highest = columns, slice(begin, begin + max(0, stop - start)), self._highest
+            series._columns, series._part = columns, slice(begin, begin + max(0, stop - start))
             if self._rows is not None:
                 series._rows = self._rows[start:stop]
             return series
@@ -202,7 +197,7 @@ class Series(Sequence[Sample]):
     def _settled(self) -> tuple[NDArray[Any], ...]:
         """Return the columns of all readings, what was added included."""
         if self._pending:
-            added, self._pending, self._rows, self._highest = _columns_of(self._pending), [], None, None
+            added, self._pending, self._rows = _columns_of(self._pending), [], None
             if len(self._columns[1]):
                 added = _frozen(*(np.concatenate(pair, axis=-1) for pair in zip(self._columns, added, strict=True)))
             self._columns = added

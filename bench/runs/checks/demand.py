@@ -80,13 +80,17 @@ class Demand:
 
     def at_limit(self, limit: ExpectedLimit, settled: Series) -> str:
         """Say how a settled reading close below the limit proves demand; empty where none does."""
+        if not len(settled):
+            return ""
+        text = self._near(limit, settled[0])
+        if text or len(settled) == 1:
+            return text
         current, limits_a = self._columns(limit, settled)
-        if isinstance(limits_a, float) and limits_a < MINIMUM_CURRENT_A:
-            return ""
         near = (current >= limits_a - self._near_a) & (limits_a >= MINIMUM_CURRENT_A)
-        first = int(near.argmax()) if len(settled) else 0
-        if not len(settled) or not near[first]:
-            return ""
-        sample = settled[first]
-        limit_a = per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
-        return f"exercised: drew {drawn(self.evse, sample):.2f} A of {limit_a:.2f} A per phase"
+        return self._near(limit, settled[int(near.argmax())])
+
+    def _near(self, limit: ExpectedLimit, sample: Sample) -> str:
+        current, limit_a = drawn(self.evse, sample), per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
+        if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self._near_a:
+            return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
+        return ""

@@ -170,7 +170,7 @@ class _Judged:
         first, last = bisect_left(self._times, segment.start), bisect_left(self._times, segment.end)
         samples = self.evse.samples[first:last]
         settled = self._columns.since(first, last, settled_from)
-        verdicts = self._judge(first, last, limit, settled_from)
+        verdicts, highest = self._judge(first, last, limit, settled_from)
         drew = self._demand.before(segment.start, limit)
         shown, lower = self._demand.at_limit(limit, settled), _lowers(limit, before, "asked")
         asked = drew or (self._demand.asked(segment.start, limit, settled) if lower or not shown else "")
@@ -182,10 +182,8 @@ class _Judged:
             reason = "no settled reading could be judged"
         lowering = lower and _lowers(limit, before, asked)
         verdict = worst(verdicts)
-        readings = self._columns.values(limit.unit, settled)
         if self._measured:
-            settled = settled.taken(~np.isnan(readings))
-        highest = float(np.fmax.reduce(readings)) if len(settled) else None
+            settled = settled.taken(~np.isnan(self._columns.values(limit.unit, settled)))
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
@@ -239,12 +237,19 @@ class _Judged:
         voltage = evse.supply.voltage_v
         return evse.current.expanded(reading / voltage, channels) * voltage
 
-    def _judge(self, first: int, last: int, limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
-        """Return the verdicts of a segment: one for each span that nothing exceeds, one for each settled reading elsewhere."""
+    def _judge(self, first: int, last: int, limit: ExpectedLimit, settled_from: float) -> tuple[list[Verdict], float | None]:
+        """Return the verdicts of a segment and its highest settled reading.
+
+        One verdict for each span that nothing exceeds, one for each settled reading elsewhere.
+        """
         if not self._columns.ordered:
-            return self._compare(self.evse.samples[first:last], limit, settled_from)
+            samples = self.evse.samples[first:last]
+            readings = [self._reading(one, limit) for one in samples if one.requested >= settled_from]
+            highest = max((one for one in readings if one is not None), default=None)
+            return self._compare(samples, limit, settled_from), highest
         verdicts: list[Verdict] = []
         spans = self._columns.spans(first, last, settled_from, limit.unit)
+        highest = max((one.highest for one in spans if one.settled and one.highest is not None), default=None)
         if not self._run and not self._pending and self.evse.latency_s[0] == 0:  # each is bound by this limit at least
             early = max((one.highest for one in spans if not one.settled and one.highest is not None), default=None)
             if early is not None and self._decide(early, limit.limit, limit, self._channels) not in _ABOVE:
@@ -261,7 +266,7 @@ class _Judged:
                 verdicts.append(verdict)
             if self._run:
                 self._close()
-        return verdicts
+        return verdicts, highest
 
     def _decide(self, reading: float, allowed: float, limit: ExpectedLimit, channels: int) -> Verdict:
         """Return the verdict on one reading, or on the highest of several: what is lower is no worse."""
