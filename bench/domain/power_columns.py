@@ -64,10 +64,10 @@ class PowerColumns:
         shortest, longest = latency_s
         starts = np.array(limits.starts, np.float64)
         bounds = np.append(starts, limits.end)
-        cuts = (
-            first_at(requested, bounds, longest, settle_s), self._until(bounds, shortest, pending), received.searchsorted(bounds),
-            requested.searchsorted(np.minimum(bounds[1:], starts + settle_s + longest)),
-        )  # fmt: skip
+        parts, due = received.searchsorted(bounds), requested.searchsorted(np.minimum(bounds[1:], starts + settle_s + longest))
+        cuts = (first_at(requested, bounds, longest, settle_s), self._until(bounds, shortest, pending), parts, due)
+        ends = parts.tolist()
+        self._parts = dict(zip(limits.starts, zip(ends, ends[1:], due.tolist(), strict=False), strict=True))
         edges = np.unique(np.concatenate(((0,), *cuts)))
         self._edges = edges[edges < len(series)]
         self._firsts: list[int] = self._edges.tolist()
@@ -87,12 +87,14 @@ class PowerColumns:
         found: NDArray[np.int64] = until.searchsorted(bounds)
         return found
 
-    def since(self, first: int, last: int, moment: float) -> Series:
-        """Return those of the readings first to last that were asked for at a moment or later."""
+    def part(self, start: float, end: float, settled_from: float) -> tuple[Series, Series, int]:
+        """Return the readings of one segment of the limits, the settled ones among them, and the index of the first."""
         if self.ordered:
-            return self._series[max(first, int(self._series.requested.searchsorted(moment))) : last]
+            first, last, due = self._parts[start]
+            return self._series[first:last], self._series[max(first, due) : last], first
+        first, last = bisect_left(self._series.received, start), bisect_left(self._series.received, end)
         part = self._series[first:last]
-        return part.taken(part.requested >= moment)
+        return part, part.taken(part.requested >= settled_from), first
 
     def values(self, unit: str, part: Series) -> Floats:
         """Return each reading in the unit of a limit; NaN where there is none, as with power that counts backwards."""
@@ -101,7 +103,7 @@ class PowerColumns:
         if self._voltage_v is None:
             power = part.power_w
             return np.where((power < 0) & (part.highest_a > DRAWING_A), np.nan, power)
-        total: Floats = part.current_a[0].copy()
+        total: Floats = part.current_a[0] * 1.0
         for phase in part.current_a[1:]:
             total += phase
         total *= self._voltage_v
@@ -110,8 +112,10 @@ class PowerColumns:
     def _tops(self, unit: str) -> Floats:
         """Return the highest reading of each span."""
         if unit != "A":
-            return np.fmax.reduceat(self.values(unit, self._series), self._edges)
-        return np.max([np.maximum.reduceat(phase, self._edges) for phase in self._series.current_a], axis=0)
+            tops: Floats = np.fmax.reduceat(self.values(unit, self._series), self._edges)
+        else:
+            tops = np.max([np.maximum.reduceat(phase, self._edges) for phase in self._series.current_a], axis=0)
+        return tops
 
     def has_gap(self, part: Series) -> bool:
         """Say whether two neighbours are further apart than the longest gap; True where only a closer look can tell."""

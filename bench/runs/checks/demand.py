@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,15 +24,13 @@ class Demand:
 
     def __init__(self, evse: EvseFacts, pilot: Pilot, near_a: float) -> None:
         self.evse, self.pilot, self._near_a = evse, pilot, near_a
-        self._times = evse.samples.received
         self._direct, self._nominal_v = evse.current_type == "DC", evse.supply.voltage_v
         most = int(power_columns.phases_in_use(evse.samples).max())
         self.most_phases, self._drew = max(1, most), most > 0
         """A meter that never showed a current proves no demand, whatever the EV asks for."""
 
-    def before(self, start: float, limit: ExpectedLimit) -> str:
-        """Say how demand above the limit was proven just before it began; empty where it was not."""
-        index = bisect_left(self._times, start)
+    def before(self, start: float, limit: ExpectedLimit, index: int) -> str:
+        """Say how demand above the limit was proven just before it began, where reading `index` came first; empty where not."""
         earlier = self.evse.samples[index - 1] if index else None
         if earlier is not None and earlier.received >= start - BEFORE_S:
             drew = drawn(self.evse, earlier)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -125,7 +124,7 @@ class _Judged:
         self._run: list[Above] = []
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
-        self._times, self._channels = evse.samples.received, len(evse.samples.current_a)
+        self._channels = len(evse.samples.current_a)
         self._pending = pending
         """From when to when each change of the store was asked for and not yet answered: either limit may hold."""
         self._direct = evse.current_type == "DC"
@@ -167,11 +166,9 @@ class _Judged:
                 self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
                 None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
             )  # fmt: skip
-        first, last = bisect_left(self._times, segment.start), bisect_left(self._times, segment.end)
-        samples = self.evse.samples[first:last]
-        settled = self._columns.since(first, last, settled_from)
-        verdicts, highest = self._judge(first, last, limit, settled_from)
-        drew = self._demand.before(segment.start, limit)
+        samples, settled, first = self._columns.part(segment.start, segment.end, settled_from)
+        verdicts, highest = self._judge(first, samples, limit, settled_from)
+        drew = self._demand.before(segment.start, limit, first)
         shown, lower = self._demand.at_limit(limit, settled), _lowers(limit, before, "asked")
         asked = drew or (self._demand.asked(segment.start, limit, settled) if lower or not shown else "")
         shown = shown or asked
@@ -237,18 +234,19 @@ class _Judged:
         voltage = evse.supply.voltage_v
         return evse.current.expanded(reading / voltage, channels) * voltage
 
-    def _judge(self, first: int, last: int, limit: ExpectedLimit, settled_from: float) -> tuple[list[Verdict], float | None]:
+    def _judge(
+        self, first: int, samples: Series, limit: ExpectedLimit, settled_from: float
+    ) -> tuple[list[Verdict], float | None]:
         """Return the verdicts of a segment and its highest settled reading.
 
         One verdict for each span that nothing exceeds, one for each settled reading elsewhere.
         """
         if not self._columns.ordered:
-            samples = self.evse.samples[first:last]
             readings = [self._reading(one, limit) for one in samples if one.requested >= settled_from]
             highest = max((one for one in readings if one is not None), default=None)
             return self._compare(samples, limit, settled_from), highest
         verdicts: list[Verdict] = []
-        spans = self._columns.spans(first, last, settled_from, limit.unit)
+        spans = self._columns.spans(first, first + len(samples), settled_from, limit.unit)
         highest = max((one.highest for one in spans if one.settled and one.highest is not None), default=None)
         if not self._run and not self._pending and self.evse.latency_s[0] == 0:  # each is bound by this limit at least
             early = max((one.highest for one in spans if not one.settled and one.highest is not None), default=None)
@@ -324,8 +322,10 @@ class _Judged:
     def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series) -> None:
         above = np.flatnonzero(self._columns.values(limit.unit, samples) > limit.limit)
         last_above = samples[int(above[-1])] if len(above) else None
-        later = np.arange(len(samples)) if last_above is None else np.flatnonzero(samples.received > last_above.received)
-        after = samples[int(later[0])] if len(later) else None
+        index = 0 if last_above is None else int(above[-1]) + 1
+        while last_above is not None and index < len(samples) and samples[index].received <= last_above.received:
+            index += 1
+        after = samples[index] if index < len(samples) else None
         value: float | None = None
         if after is not None:
             value = max(0.0, after.received - start) if last_above else 0.0
