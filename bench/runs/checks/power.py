@@ -322,10 +322,10 @@ class _Judged:
     def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series) -> None:
         above = np.flatnonzero(self._columns.values(limit.unit, samples) > limit.limit)
         last_above = samples[int(above[-1])] if len(above) else None
-        index = 0 if last_above is None else int(above[-1]) + 1
-        while last_above is not None and index < len(samples) and samples[index].received <= last_above.received:
-            index += 1
-        after = samples[index] if index < len(samples) else None
+        index = int((samples.received > last_above.received).argmax()) if last_above is not None else 0
+        after = samples[index] if len(samples) else None
+        if after is not None and last_above is not None and after.received <= last_above.received:
+            after = None
         value: float | None = None
         if after is not None:
             value = max(0.0, after.received - start) if last_above else 0.0
