@@ -55,7 +55,7 @@ class PowerColumns:
         self._series, self._voltage_v = series, voltage_v
         requested, received = series.requested, series.received
         waits = np.diff(received)
-        self.ordered = bool(len(waits) == 0 or waits.min() >= 0) and not bool((requested[1:] < requested[:-1]).any())
+        self.ordered = in_order(waits, requested)
         """Whether time never goes back; else the readings cannot be searched, and there are no spans."""
         self._before_gap: list[int] = np.flatnonzero(waits > longest_gap_s).tolist()
         self._highest: dict[str, list[float]] = {}
@@ -133,6 +133,11 @@ class PowerColumns:
             end = firsts[index + 1] if index + 1 < len(firsts) else len(self._series)
             found.append(Span(start, end, None if top != top else top, asked, self._received[index], asked >= settled_from))
         return found
+
+
+def in_order(waits: Floats, requested: Floats) -> bool:
+    """Say whether neither the differences between neighbours nor the other column goes back."""
+    return bool(len(waits) == 0 or waits.min() >= 0) and not bool((requested[1:] < requested[:-1]).any())
 
 
 def first_at(column: Floats, bounds: Floats, *less: float) -> NDArray[np.int64]:
