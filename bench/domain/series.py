@@ -150,14 +150,14 @@ class Series(Sequence[Sample]):
         columns, length = self._settled(), len(self)
         if isinstance(index, slice):
             start, stop, step = index.indices(length)
-            series = Series()
             if step != 1:
+                series = Series()
                 series._columns = tuple(self._column(number)[..., index] for number in range(len(columns)))
                 return series
             begin = start if self._part is None else start + self._part.start
-            series._columns, series._part = columns, slice(begin, begin + max(0, stop - start))
-            if self._rows is not None:
-                series._rows = self._rows[start:stop]
+            series = Series.__new__(Series)
+            series._columns, series._part, series._pending = columns, slice(begin, begin + max(0, stop - start)), _NOTHING
+            series._rows = None if self._rows is None else self._rows[start:stop]
             return series
         if not -length <= index < length:
             raise IndexError(index)
@@ -219,6 +219,7 @@ def _frozen(*columns: Any) -> tuple[NDArray[Any], ...]:
     return arrays
 
 
+_NOTHING: Final[list[Sample]] = []
 _EMPTY: Final = _frozen((), (), np.empty((0, 0)), (), (), (), np.empty((0, 0)))
 
 

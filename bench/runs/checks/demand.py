@@ -34,7 +34,7 @@ class Demand:
         earlier = self.evse.samples[index - 1] if index else None
         if earlier is not None and earlier.received >= start - BEFORE_S:
             drew = drawn(self.evse, earlier)
-            if drew >= per_phase(self.evse, limit.limit, limit.unit, phases_in_use(earlier)) + 1:
+            if drew >= self._limit_a(limit, earlier) + 1:
                 return f"exercised: drew {drew:.2f} A just before"
         return ""
 
@@ -70,7 +70,7 @@ class Demand:
     def _held(self, limit: ExpectedLimit, sample: Sample) -> bool:
         """Say whether the EV draws about all that it may."""
         current, seen = drawn(self.evse, sample), self.pilot.around(sample)
-        may = per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
+        may = self._limit_a(limit, sample)
         if seen is not None and seen.offered_a >= MINIMUM_CURRENT_A:
             may = min(may, seen.offered_a)
         return current > DRAWING_A and current >= may - HELD_A
@@ -87,7 +87,10 @@ class Demand:
         return self._near(limit, settled[int(near.argmax())])
 
     def _near(self, limit: ExpectedLimit, sample: Sample) -> str:
-        current, limit_a = drawn(self.evse, sample), per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))
+        current, limit_a = drawn(self.evse, sample), self._limit_a(limit, sample)
         if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self._near_a:
             return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
         return ""
+
+    def _limit_a(self, limit: ExpectedLimit, sample: Sample) -> float:
+        return limit.limit if limit.unit == "A" else per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))

@@ -24,7 +24,7 @@ class Pilot:
         self.evse = evse
         self._looks = [look.at for look in evse.pilot]
         self._offers = [math.nan if look.state is None else look.offered_a for look in evse.pilot]
-        requested = evse.samples.requested
+        self._requested = requested = evse.samples.requested
         self._ordered = not bool((requested[1:] < requested[:-1]).any())
         looks, latency = np.array(self._looks, np.float64), evse.latency_s[1]
         self._from: list[int] = first_at(requested, looks, latency).tolist() if self._ordered and len(requested) else []
@@ -62,7 +62,7 @@ class Pilot:
         as old as the meter's latency.
         """
         index = bisect_left(self._times, sample.received) + 1
-        following = self.evse.samples[index].requested if index < len(self._times) else sample.received + BEFORE_S
+        following = self._requested.item(index) if index < len(self._times) else sample.received + BEFORE_S
         before, after = self.at(sample.requested - self.evse.latency_s[1]), self.at(following)
         if before is None or after is None or before.offered_a != after.offered_a:
             return None

@@ -137,7 +137,7 @@ class _Judged:
 
     def unknown(self) -> str | None:
         """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
-        units = {one.value.unit for one in self.limits.segments() if one.value is not None}
+        units = {one.unit for one in self.limits.values if one is not None}
         for unit in sorted(units):
             by_power = unit == "W" and self._measured
             if not (self.evse.power if by_power else self.evse.current).known:
