@@ -6,26 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import TEXT, ExpectedLimit, OracleOptions, Supply, Transaction
+from bench.domain.series import Sample as Sample
+from bench.domain.series import Series
 from bench.domain.timeline import Timeline
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import Measurement, RunState, RunVerdict
 
 Limits = Timeline[ExpectedLimit | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One reading of a meter, on the phases of one EVSE."""
-
-    requested: float
-    received: float
-    current_a: tuple[float, ...]
-    power_w: float | None
-    energy_wh: float | None
-    seq: int
-    voltage_v: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,7 @@ class EvseFacts:
     """How far the station's time is ahead of the bench's on purpose; its own error is not in it."""
     options: OracleOptions = TEXT
     """How the station reads the specification where that leaves a choice."""
-    samples: list[Sample] = field(default_factory=list)
+    samples: Series = field(default_factory=Series)
     gaps: list[float] = field(default_factory=list)
     gap_reason: str = ""
     """What the last outage of the meter was."""
@@ -142,11 +133,12 @@ class EvseFacts:
 
     def energy(self) -> Measurement:
         """Return the energy that the meter counted over the run, in Wh."""
-        readings = [(sample.energy_wh, sample.seq) for sample in self.samples if sample.energy_wh is not None]
-        if len(readings) < 2:
+        counted = np.flatnonzero(~np.isnan(self.samples.energy_wh))
+        if len(counted) < 2:
             return Measurement("energy", None, "Wh", f"meter {self.meter} gave no two readings of its energy register")
-        (first, first_seq), (last, last_seq) = readings[0], readings[-1]
-        return Measurement("energy", round(last - first, 1), "Wh", "counted by the meter over the run", (first_seq, last_seq))
+        first, last = self.samples[int(counted[0])], self.samples[int(counted[-1])]
+        gain = (last.energy_wh or 0.0) - (first.energy_wh or 0.0)
+        return Measurement("energy", round(gain, 1), "Wh", "counted by the meter over the run", (first.seq, last.seq))
 
 
 @dataclass(frozen=True, slots=True)

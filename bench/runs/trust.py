@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final, TypeAlias
 
-from bench.domain.evidence import Doubt, EvseFacts, RunFacts, Sample
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.domain.evidence import Doubt, EvseFacts, RunFacts
 from bench.domain.quantities import clock_text
+from bench.domain.series import Floats, Series
 
-T = TypeVar("T")
+Mask: TypeAlias = NDArray[np.bool_]
 _IMPLAUSIBLE_A: Final = 200.0
 """No EVSE carries more per phase; more than five times the EVSE's own limit is implausible as well."""
 _IMPLAUSIBLE_V: Final = 500.0
@@ -41,98 +44,97 @@ def trusted(facts: RunFacts) -> None:
 
 
 def _sort_out(evse: EvseFacts) -> None:
-    single = [index for index, sample in enumerate(evse.samples) if _implausible(evse, sample)]
-    single += [index for index in _wild_energy(evse) if index not in single]
-    spans = [*_frozen(evse.samples, evse), *_disagreeing(evse.samples)]
-    out = set(single)
+    samples = evse.samples
+    single = _implausible(evse) | _wild_energy(samples.energy_wh)
+    spans = [*_frozen(evse), *_disagreeing(samples)]
+    out = single.copy()
     for span in spans:
-        out |= set(range(span.first, span.last + 1))
-    if not out:
+        out[span.first : span.last + 1] = True
+    if not out.any():
         return
-    evse.discarded = [evse.samples[index].seq for index in sorted(single)]
+    evse.discarded = samples.seq[single].tolist()
     evse.doubts = [
-        Doubt(evse.samples[one.first].requested, evse.samples[one.last].received, one.code, one.text,
-              (evse.samples[one.first].seq, evse.samples[one.last].seq))
+        Doubt(samples[one.first].requested, samples[one.last].received, one.code, one.text,
+              (samples[one.first].seq, samples[one.last].seq))
         for one in spans
     ]  # fmt: skip
-    evse.samples = [sample for index, sample in enumerate(evse.samples) if index not in out]
+    evse.samples = samples.taken(~out)
     if evse.doubts:
         evse.gap_reason = evse.doubts[0].text
 
 
-def _implausible(evse: EvseFacts, sample: Sample) -> bool:
-    """Say whether a reading cannot be one: what a meter's registers hold while it boots, or a frame that slipped through."""
-    most = max(_IMPLAUSIBLE_A, 5 * evse.max_current_a)
-    currents = any(abs(one) > most for one in sample.current_a)
-    volts = any(one is not None and abs(one) > _IMPLAUSIBLE_V for one in sample.voltage_v)
-    power = sample.power_w is not None and abs(sample.power_w) > 3 * most * _IMPLAUSIBLE_V
-    return currents or volts or power
-
-
-def _wild_energy(evse: EvseFacts) -> list[int]:
-    """Return the readings whose energy lies off the way from the one before to the one after: a sentinel, not a counter."""
-    found = []
-    for index in range(1, len(evse.samples) - 1):
-        before, here, after = (evse.samples[one].energy_wh for one in (index - 1, index, index + 1))
-        if before is None or here is None or after is None or not before <= after:
-            continue
-        if not before - 1 <= here <= after + 1:
-            found.append(index)
+def _implausible(evse: EvseFacts) -> Mask:
+    """Return which readings cannot be: what a meter's registers hold while it boots, or a frame that slipped through."""
+    most, samples = max(_IMPLAUSIBLE_A, 5 * evse.max_current_a), evse.samples
+    found: Mask = np.abs(samples.power_w) > 3 * most * _IMPLAUSIBLE_V
+    for columns, highest in ((samples.current_a, most), (samples.voltage_v, _IMPLAUSIBLE_V)):
+        for phase in columns:
+            found |= np.abs(phase) > highest
     return found
 
 
-def _frozen(samples: Sequence[Sample], evse: EvseFacts) -> Iterator[_Span]:
+def _wild_energy(energy: Floats) -> Mask:
+    """Return the readings whose energy lies off the way from the one before to the one after: a sentinel, not a counter."""
+    found = np.zeros(len(energy), np.bool_)
+    before, here, after = energy[:-2], energy[1:-1], energy[2:]
+    found[1:-1] = (before <= after) & ((here < before - 1) | (here > after + 1))
+    return found
+
+
+def _frozen(evse: EvseFacts) -> Iterator[_Span]:
     """Yield runs of readings alike in every digit while energy had to be counted, during them or by what came after."""
-    energies = [one.energy_wh for one in samples if one.energy_wh is not None]
-    step = min((later - earlier for earlier, later in pairwise(energies) if later > earlier), default=_STEP_WH)
-    for first, last in _runs(samples, lambda one, other: _digits(one) == _digits(other)):
-        lasts, power = samples[last].received - samples[first].received, samples[first].power_w
-        if last - first < 3 or lasts < _STILL_S or power is None or samples[first].energy_wh is None:
+    samples = evse.samples
+    gains = np.diff(samples.energy_wh[~np.isnan(samples.energy_wh)])
+    step = float(np.min(gains, where=gains > 0, initial=np.inf)) if (gains > 0).any() else _STEP_WH
+    for first, last in _runs(_like_the_one_before(samples)):
+        if last - first < 3:
+            continue
+        begin, end = samples[first], samples[last]
+        lasts, power = end.received - begin.received, begin.power_w
+        if lasts < _STILL_S or power is None or begin.energy_wh is None:
             continue
         due = abs(power) * lasts / 3600
         jump = 0.0
-        if last + 1 < len(samples) and samples[last + 1].energy_wh is not None:
-            after = samples[last + 1]
-            most = max(abs(power), abs(after.power_w or 0.0)) * (after.received - samples[last].requested) / 3600
-            jump = (after.energy_wh or 0.0) - (samples[last].energy_wh or 0.0) - most
+        after = samples[last + 1] if last + 1 < len(samples) else None
+        if after is not None and after.energy_wh is not None:
+            most = max(abs(power), abs(after.power_w or 0.0)) * (after.received - end.requested) / 3600
+            jump = after.energy_wh - (end.energy_wh or 0.0) - most
         if due > 2 * max(step, 1.0) or jump > 5 * max(step, 1.0):
             text = (
-                f"meter {evse.meter} froze: from {clock_text(samples[first].received)} on the same digits for {lasts:.0f} s, "
+                f"meter {evse.meter} froze: from {clock_text(begin.received)} on the same digits for {lasts:.0f} s, "
                 "while energy flowed"
             )
             yield _Span(first, last, "frozen", text)
 
 
-def _digits(sample: Sample) -> tuple[object, ...]:
-    return sample.current_a, sample.power_w, sample.energy_wh, sample.voltage_v
+def _like_the_one_before(samples: Series) -> Mask:
+    """Return, for each reading but the first, whether it has the digits of the one before."""
+    alike = np.ones(max(0, len(samples) - 1), np.bool_)
+    for column in (*samples.current_a, samples.power_w, samples.energy_wh, *samples.voltage_v):
+        alike &= (column[1:] == column[:-1]) | (np.isnan(column[1:]) & np.isnan(column[:-1]))
+    return alike
 
 
-def _disagreeing(samples: Sequence[Sample]) -> Iterator[_Span]:
+def _disagreeing(samples: Series) -> Iterator[_Span]:
     """Yield runs of readings in which P and the sum of V x I do not agree: a wire or a sign is wrong."""
-    wrong = [_disagrees(one) for one in samples]
-    for first, last in _runs(range(len(samples)), lambda one, other: wrong[one] == wrong[other]):
+    apparent = np.zeros(len(samples))
+    for volts, amps in zip(samples.voltage_v, samples.current_a, strict=False):
+        apparent += np.nan_to_num(volts, nan=0.0) * amps
+    wrong = (apparent >= _APPARENT_W) & (np.abs(samples.power_w - apparent) > _DISAGREE * apparent)
+    if not wrong.any():
+        return
+    for first, last in _runs(wrong[1:] == wrong[:-1]):
         if wrong[first] and last > first + 1 and samples[last].received - samples[first].received >= _LASTS_S:
             one = samples[last]
             what = "power counts backwards" if (one.power_w or 0) < 0 else "P and V x I do not agree"
-            text = f"{what} from {clock_text(samples[first].received)} on ({one.power_w:.0f} W for {_apparent(one):.0f} VA)"
+            text = f"{what} from {clock_text(samples[first].received)} on ({one.power_w:.0f} W for {apparent[last]:.0f} VA)"
             yield _Span(first, last, "wiring", text)
 
 
-def _disagrees(sample: Sample) -> bool:
-    apparent = _apparent(sample)
-    if sample.power_w is None or apparent < _APPARENT_W:
-        return False
-    return abs(sample.power_w - apparent) > _DISAGREE * apparent
-
-
-def _apparent(sample: Sample) -> float:
-    return sum((volts or 0.0) * amps for volts, amps in zip(sample.voltage_v, sample.current_a, strict=False))
-
-
-def _runs(items: Sequence[T], alike: Callable[[T, T], bool]) -> Iterator[tuple[int, int]]:
-    """Yield first and last index of each run of neighbours that are alike."""
+def _runs(alike: Mask) -> Iterator[tuple[int, int]]:
+    """Yield first and last index of each run of readings that are alike; `alike` says it of each and the one before it."""
+    ends = [*np.flatnonzero(~alike).tolist(), len(alike)]
     first = 0
-    for index in range(1, len(items) + 1):
-        if index == len(items) or not alike(items[index - 1], items[index]):
-            yield first, index - 1
-            first = index
+    for last in ends:
+        yield first, last
+        first = last + 1

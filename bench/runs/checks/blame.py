@@ -12,6 +12,7 @@ from typing import Final
 
 from bench.domain.evidence import EvseFacts, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
+from bench.domain.series import Series
 from bench.domain.verdicts import Breach, CheckResult, Layer, PeriodResult, Verdict
 from bench.runs.checks.phases import DRAWING_A, phases_in_use
 from bench.runs.checks.pilot import Pilot, per_phase
@@ -133,8 +134,11 @@ def _undecided(period: PeriodResult) -> PeriodResult:
     return replace(period, verdict=Verdict.INCONCLUSIVE, reason="above the limit, and nothing shows what was offered")
 
 
-def offered_above(pilot: Pilot, limit: ExpectedLimit, settled: Sequence[Sample], most_phases: int) -> str:
+def offered_above(pilot: Pilot, limit: ExpectedLimit, settled: Series, most_phases: int) -> str:
     """Say that the station offered more than the limit, though nobody took it; empty where it did not."""
+    least_a = per_phase(pilot.evse, limit.limit, limit.unit, most_phases)
+    if not any(offered > least_a + _DUTY_TOLERANCE_A for _, offered in pilot.offered_before(settled)):
+        return ""
     in_use = [phases_in_use(one) for one in settled if max(one.current_a) > DRAWING_A]
     limit_a = per_phase(pilot.evse, limit.limit, limit.unit, max(in_use, default=most_phases))
     for sample in settled:

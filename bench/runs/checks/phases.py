@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from bench.domain.evidence import EvseFacts, Limits, Sample
+from bench.domain.power_columns import DRAWING_A as DRAWING_A
+from bench.domain.power_columns import phases_in_use as phases_at_each
 from bench.domain.verdicts import Breach, Layer
 
-DRAWING_A: Final = 0.5
-"""A phase that carries more is in use."""
 PHASE_SWITCH_S: Final = 30.0
 """How much longer than a lower duty cycle another number of phases may take: the EV stops, contactors open and close."""
 
@@ -27,15 +29,20 @@ def phase_breaches(evse: EvseFacts, limits: Limits, settle_s: float) -> list[Bre
     """
     if evse.current_type == "DC" or evse.evse_id == 0:
         return []  # the sum of several EVSEs may well use more phases than any of them
+    fewest = min((one.number_phases for one in limits.values if one is not None and one.unit == "A"), default=len(evse.phases))
+    if fewest >= len(evse.phases):
+        return []
     found: list[Breach] = []
     run: list[Sample] = []
-    allowed_in_run = 0
-    for sample in evse.samples:
+    allowed_in_run, before = 0, -1
+    for index in np.flatnonzero(phases_at_each(evse.samples) > fewest).tolist():  # the others use no more than any limit allows
+        sample = evse.samples[index]
         allowed = _phases_allowed(evse, limits, sample, settle_s)
         above = allowed is not None and sum(one > DRAWING_A for one in sample.current_a) > allowed
-        if run and (not above or allowed != allowed_in_run):
+        if run and (not above or allowed != allowed_in_run or index != before + 1):
             found.append(_breach(evse, run, allowed_in_run))
             run = []
+        before = index
         if above and allowed is not None:
             run.append(sample)
             allowed_in_run = allowed

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import reduce
+from operator import add
 from typing import Any, Final
+
+import numpy as np
 
 from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
+from bench.domain.power_columns import PowerColumns, Span
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
+from bench.domain.series import Series
 from bench.domain.timeline import Segment
 from bench.domain.tolerance import DecisionRule, decide
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
@@ -22,6 +26,7 @@ from bench.runs.checks.words import SHORT, conclude
 
 SILENT: Final = "no reading"
 """How the reason of a period begins that has a gap in its readings."""
+_ABOVE: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
 
 
@@ -119,16 +124,20 @@ class _Judged:
         self._run: list[Above] = []
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
-        self._times = [sample.received for sample in evse.samples]
+        self._channels = len(evse.samples.current_a)
         self._pending = pending
         """From when to when each change of the store was asked for and not yet answered: either limit may hold."""
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
+        nominal_v = None if self._measured else evse.supply.voltage_v
+        self._columns = PowerColumns(
+            evse.samples, limits, rule.settle_s, evse.latency_s, rule.longest_gap_s, pending, nominal_v
+        )
 
     def unknown(self) -> str | None:
         """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
-        units = {one.value.unit for one in self.limits.segments() if one.value is not None}
+        units = {one.unit for one in self.limits.values if one is not None}
         for unit in sorted(units):
             by_power = unit == "W" and self._measured
             if not (self.evse.power if by_power else self.evse.current).known:
@@ -148,9 +157,6 @@ class _Judged:
             self._close()
         return results
 
-    def _between(self, start: float, end: float) -> Sequence[Sample]:
-        return self.evse.samples[bisect_left(self._times, start) : bisect_left(self._times, end)]
-
     def _period(
         self, segment: Segment[ExpectedLimit | None], limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None
     ) -> PeriodResult:
@@ -160,32 +166,31 @@ class _Judged:
                 self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
                 None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
             )  # fmt: skip
-        samples = self._between(segment.start, segment.end)
-        settled = [sample for sample in samples if sample.requested >= settled_from]
-        verdicts = self._compare(samples, limit, settled_from)
-        drew = self._demand.before(segment.start, limit)
-        asked = drew or self._demand.asked(segment.start, limit, settled)
-        shown = self._demand.at_limit(limit, settled) or asked
+        samples, settled, first = self._columns.part(segment.start, segment.end, settled_from)
+        verdicts, highest = self._judge(first, samples, limit, settled_from)
+        drew = self._demand.before(segment.start, limit, first)
+        shown, lower = self._demand.at_limit(limit, settled), _lowers(limit, before, "asked")
+        asked = drew or (self._demand.asked(segment.start, limit, settled) if lower or not shown else "")
+        shown = shown or asked
         exercised, reason = bool(shown), shown or "held, not exercised: no demand above the limit was shown"
         if segment.end <= settled_from:
             exercised, reason = False, SHORT
         elif not verdicts:
             reason = "no settled reading could be judged"
-        lowering = _lowers(limit, before, asked)
+        lowering = lower and _lowers(limit, before, asked)
         verdict = worst(verdicts)
-        settled = [sample for sample in settled if self._reading(sample, limit) is not None]
+        if self._measured:
+            settled = settled.taken(~np.isnan(self._columns.values(limit.unit, settled)))
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
-        decided = [sample for sample in settled if not self._is_pending(sample)]
+        decided = Series(one for one in settled if not self._is_pending(one)) if self._pending else settled
         offered = offered_above(self._pilot, limit, decided, self._demand.most_phases)
         if offered and verdict is Verdict.PASS:
             verdict, reason = Verdict.INCONCLUSIVE, offered
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
             self._measure_settling(segment.start, limit, samples)
-        readings = [self._reading(sample, limit) for sample in settled]
-        highest = max((one for one in readings if one is not None), default=None)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
             verdict, exercised, lowering, lowered, highest, len(settled), reason,
@@ -199,13 +204,14 @@ class _Judged:
         if self._measured:
             backwards = sample.power_w is not None and sample.power_w < 0 and max(sample.current_a) > DRAWING_A
             return None if backwards else sample.power_w  # current with negative power: a wire is the wrong way round
-        return sum(sample.current_a) * self.evse.supply.voltage_v
+        return reduce(add, sample.current_a) * self.evse.supply.voltage_v
 
-    def _allowed(self, sample: Sample, unit: str) -> float | None:
+    def _allowed(self, sample: Sample | Span, unit: str) -> float | None:
         """Return the highest limit of the span before a reading, in `unit`; None where nothing limited."""
         shortest, longest = self.evse.latency_s
         until = sample.received - shortest
-        until = max([until, *(answered for asked, answered in self._pending if asked <= until <= answered)])
+        if self._pending:
+            until = max([until, *(answered for asked, answered in self._pending if asked <= until <= answered)])
         reach = self.limits.between(sample.requested - longest - self.rule.settle_s, until)
         supply, highest = self.evse.supply, 0.0
         for limit in reach:
@@ -228,6 +234,45 @@ class _Judged:
         voltage = evse.supply.voltage_v
         return evse.current.expanded(reading / voltage, channels) * voltage
 
+    def _judge(
+        self, first: int, samples: Series, limit: ExpectedLimit, settled_from: float
+    ) -> tuple[list[Verdict], float | None]:
+        """Return the verdicts of a segment and its highest settled reading.
+
+        One verdict for each span that nothing exceeds, one for each settled reading elsewhere.
+        """
+        if not self._columns.ordered:
+            readings = [self._reading(one, limit) for one in samples if one.requested >= settled_from]
+            highest = max((one for one in readings if one is not None), default=None)
+            return self._compare(samples, limit, settled_from), highest
+        verdicts: list[Verdict] = []
+        spans = self._columns.spans(first, first + len(samples), settled_from, limit.unit)
+        highest = max((one.highest for one in spans if one.settled and one.highest is not None), default=None)
+        if not self._run and not self._pending and self.evse.latency_s[0] == 0:  # each is bound by this limit at least
+            early = max((one.highest for one in spans if not one.settled and one.highest is not None), default=None)
+            if early is not None and self._decide(early, limit.limit, limit, self._channels) not in _ABOVE:
+                spans = [one for one in spans if one.settled]
+        for span in spans:
+            allowed = self._allowed(span, limit.unit)
+            if allowed is None or span.highest is None:
+                continue
+            verdict = self._decide(span.highest, allowed, limit, self._channels)
+            if verdict in _ABOVE:
+                verdicts += self._compare(self.evse.samples[span.first : span.last], limit, settled_from)
+                continue
+            if span.settled:
+                verdicts.append(verdict)
+            if self._run:
+                self._close()
+        return verdicts, highest
+
+    def _decide(self, reading: float, allowed: float, limit: ExpectedLimit, channels: int) -> Verdict:
+        """Return the verdict on one reading, or on the highest of several: what is lower is no worse."""
+        tolerance = self.evse.product_tolerance_a
+        if limit.unit == "W":
+            tolerance *= self.evse.supply.voltage_v * limit.number_phases
+        return decide(reading, allowed + tolerance, self._uncertainty(reading, limit.unit, channels), self.rule.rule)
+
     def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
         """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too."""
         verdicts: list[Verdict] = []
@@ -235,14 +280,10 @@ class _Judged:
             allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
             if allowed is None or reading is None:
                 continue
-            tolerance = self.evse.product_tolerance_a
-            if limit.unit == "W":
-                tolerance *= self.evse.supply.voltage_v * limit.number_phases
-            uncertainty = self._uncertainty(reading, limit.unit, len(sample.current_a))
-            verdict = decide(reading, allowed + tolerance, uncertainty, self.rule.rule)
+            verdict = self._decide(reading, allowed, limit, len(sample.current_a))
             if sample.requested >= settled_from:
                 verdicts.append(verdict)
-            above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
+            above = verdict in _ABOVE
             if self._run and (not above or self._run[-1].allowed != allowed):
                 self._close()
             if above:
@@ -261,24 +302,30 @@ class _Judged:
         )  # fmt: skip
         self.breaches.append((breach, worst(one.verdict for one in run)))
 
-    def _missing(self, start: float, end: float, settled: Sequence[Sample]) -> str:
+    def _missing(self, start: float, end: float, settled: Series) -> str:
         """Say which span of a settled period has no reading; empty where all is covered."""
         if end <= start:
             return ""
-        edges = [start, *(sample.received for sample in settled), end]
-        for earlier, later in pairwise(edges):
-            if later - earlier > self.rule.longest_gap_s:
-                why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
-                return f"{SILENT} from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
-        return ""
+        longest = self.rule.longest_gap_s
+        if len(settled) and not self._columns.has_gap(settled):
+            first, last = settled.received.item(0), settled.received.item(-1)
+            if first - start <= longest and end - last <= longest:
+                return ""
+        edges = np.concatenate(((start,), settled.received, (end,)))
+        gaps = np.flatnonzero(np.diff(edges) > longest)
+        if not len(gaps):
+            return ""
+        earlier, later = edges[gaps[0] : gaps[0] + 2].tolist()
+        why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
+        return f"{SILENT} from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
 
-    def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Sequence[Sample]) -> None:
-        last_above = None
-        for sample in samples:
-            reading = self._reading(sample, limit)
-            if reading is not None and reading > limit.limit:
-                last_above = sample
-        after = next((sample for sample in samples if last_above is None or sample.received > last_above.received), None)
+    def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series) -> None:
+        above = np.flatnonzero(self._columns.values(limit.unit, samples) > limit.limit)
+        last_above = samples[int(above[-1])] if len(above) else None
+        index = int((samples.received > last_above.received).argmax()) if last_above is not None else 0
+        after = samples[index] if len(samples) else None
+        if after is not None and last_above is not None and after.received <= last_above.received:
+            after = None
         value: float | None = None
         if after is not None:
             value = max(0.0, after.received - start) if last_above else 0.0
