@@ -163,6 +163,8 @@ class ChargingStation:
             self.outbox.put(_boot("Triggered"))
         elif requested_message == "Heartbeat":
             self.outbox.put(call.Heartbeat(), answered=self._heart_answered)
+        elif requested_message == "TransactionEvent" and not any(one.transaction for one in evses):
+            return call_result.TriggerMessage("Rejected", status_info("TxNotFound", "no transaction runs"))
         elif requested_message in ("StatusNotification", "MeterValues", "TransactionEvent"):
             for evse in evses:
                 if requested_message == "StatusNotification":

@@ -90,6 +90,8 @@ The EV and the meter:
         Then, for each quantity that is asked for: its 16-bit registers in the order of their addresses.
     reply(device, t, reply) -> reply
         Then, for each device on a Modbus line: the `instruments.modbus.Reply` on its way; an empty frame is silence.
+    adapter_gone(meter, t, gone_s) -> gone_s
+        At each request on a serial line, before its answer: for how many seconds from now on the line's adapter is gone.
     telegram(meter, raw) -> raw
         Each telegram of a P1 or SML meter before it is sent; empty: none.
 

@@ -8,6 +8,7 @@ import tty
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
 from firmware_sim.clock import Clock
@@ -36,21 +37,32 @@ class ModbusBus:
     def __init__(
         self, devices: Mapping[int, Device], framing: Framing, clock: Clock, faults: FaultSeam, wire: Wire | None = None
     ) -> None:
-        self._devices, self._framing, self._clock, self._faults = devices, framing, clock, faults
+        self._devices, self._framing, self.clock, self._faults = devices, framing, clock, faults
         self._wire = wire or Wire()
         self._free = asyncio.Lock()
 
-    async def serve(self, read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], None]) -> None:
-        """Answer until `read` returns b"". Raises ValueError on what is no Modbus at all."""
-        buffer, heard = bytearray(), self._clock.monotonic()
+    async def serve(
+        self, read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], None],
+        unplug: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
+        """Answer until `read` returns b"".
+
+        Args: unplug: takes the bench's adapter away for so many seconds; None where there is none.
+        Raises: ValueError on what is no Modbus at all.
+        """
+        buffer, heard = bytearray(), self.clock.monotonic()
         while data := await read():
-            if self._framing.rtu and self._clock.monotonic() - heard > FORGET_S:
+            if self._framing.rtu and self.clock.monotonic() - heard > FORGET_S:
                 buffer.clear()
             buffer += data
             while (request := self._framing.take(buffer)) is not None:
+                if unplug is not None and (gone_s := self._gone_s(request)) > 0:
+                    buffer.clear()
+                    await unplug(gone_s)
+                    break
                 async with self._free:
                     await self._serve(request, write)
-            heard = self._clock.monotonic()
+            heard = self.clock.monotonic()
 
     async def _serve(self, request: Request, write: Callable[[bytes], None]) -> None:
         await self._pause(request.size * self._wire.character_s + self._wire.turnaround_s)
@@ -63,6 +75,13 @@ class ModbusBus:
             await self._pause(reply.delay_s + len(reply.frame) * self._wire.character_s)
             write(reply.frame)
 
+    def _gone_s(self, request: Request) -> float:
+        device = self._devices.get(request.unit)
+        if device is None:
+            return 0.0
+        gone_s: float = self._faults.apply("adapter_gone", device.name, self.clock.monotonic(), value=0.0)
+        return gone_s
+
     def _reply(self, request: Request) -> Reply:
         device = self._devices.get(request.unit)
         if device is None:
@@ -70,12 +89,12 @@ class ModbusBus:
             return Reply(self._framing.frame(request, pdu) if pdu else b"")
         pdu = device.answer(request.pdu)
         reply = Reply(self._framing.frame(request, pdu) if pdu else b"", rtu=self._framing.rtu)
-        changed: Reply = self._faults.apply("reply", device.name, self._clock.monotonic(), value=reply)
+        changed: Reply = self._faults.apply("reply", device.name, self.clock.monotonic(), value=reply)
         return changed
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:
-            await self._clock.sleep(seconds)
+            await self.clock.sleep(seconds)
 
 
 @asynccontextmanager
@@ -108,56 +127,83 @@ async def open_tcp(bus: ModbusBus, *, host: str, port: int) -> AsyncIterator[int
         await asyncio.sleep(0)
 
 
-@asynccontextmanager
-async def open_pty(bus: ModbusBus, *, link: Path | None = None, in_flight: InFlight | None = None) -> AsyncIterator[str]:
-    """Serve a bus on a pseudo-terminal and yield the path of its device.
+class _Terminal:
+    """This end of a pseudo-terminal behind a symbolic link, which can be taken away and put back like a USB adapter."""
 
-    Args:
-        link: a symbolic link to make for it, and to yield in its place; it may not exist.
-        in_flight: is told of the bytes that this end reads and writes.
-    Raises: OSError where the link cannot be made.
-    """
-    own, device = os.openpty()
-    chunks: asyncio.Queue[bytes] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
+    def __init__(self, link: Path, clock: Clock, in_flight: InFlight | None) -> None:
+        self._link, self._clock, self._in_flight = link, clock, in_flight
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._ends: tuple[int, int] | None = None
+        self.read = self._chunks.get
 
-    def readable() -> None:
-        data = os.read(own, 1024)
-        if in_flight:
-            in_flight.read(len(data))
-        chunks.put_nowait(data)
-
-    def write(data: bytes) -> None:
-        with suppress(BlockingIOError):  # nobody reads: on a wire the bytes are lost as well
-            sent = os.write(own, data)
-            if in_flight:
-                in_flight.written(sent)
-
-    try:
-        for end in (own, device):
-            tty.setraw(end)
-        os.set_blocking(own, False)
-        path = os.ttyname(device)
-        if link is not None:
-            _link(link, path)
-        loop.add_reader(own, readable)
-        task = loop.create_task(bus.serve(chunks.get, write))
+    def plug(self) -> None:
+        """Make a new terminal. Raises OSError where the link cannot be made."""
+        own, device = os.openpty()
         try:
-            yield str(link or path)
-        finally:
-            loop.remove_reader(own)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            if link is not None:
-                _unlink(link)
-    finally:
+            for end in (own, device):
+                tty.setraw(end)
+            os.set_blocking(own, False)
+            self._link.symlink_to(os.ttyname(device))
+        except OSError:
+            os.close(own)
+            os.close(device)
+            raise
+        self._ends = own, device
+        self._loop.add_reader(own, self._readable, own)
+
+    def pull(self) -> None:
+        """Take it away: whoever has it open reads an error, and there is no device behind the link."""
+        if self._ends is None:
+            return
+        own, device = self._ends
+        self._ends = None
+        self._loop.remove_reader(own)
+        self._link.unlink(missing_ok=True)
         os.close(own)
         os.close(device)
 
+    async def unplug(self, gone_s: float) -> None:
+        """Take it away for so long."""
+        self.pull()
+        await self._clock.sleep(gone_s)
+        self.plug()
 
-def _link(link: Path, path: str) -> None:
-    link.symlink_to(path)
+    def write(self, data: bytes) -> None:
+        """Put bytes on the line."""
+        if self._ends is None:
+            return
+        with suppress(BlockingIOError):  # nobody reads: on a wire the bytes are lost as well
+            sent = os.write(self._ends[0], data)
+            if self._in_flight:
+                self._in_flight.written(sent)
+
+    def _readable(self, own: int) -> None:
+        data = os.read(own, 1024)
+        if self._in_flight:
+            self._in_flight.read(len(data))
+        self._chunks.put_nowait(data)
 
 
-def _unlink(link: Path) -> None:
-    link.unlink(missing_ok=True)
+@asynccontextmanager
+async def open_pty(bus: ModbusBus, *, link: Path | None = None, in_flight: InFlight | None = None) -> AsyncIterator[str]:
+    """Serve a bus on a pseudo-terminal and yield the path of a symbolic link to it.
+
+    Args:
+        link: the link, which may not exist; None makes one in a folder of its own.
+        in_flight: is told of the bytes that this end reads and writes.
+    Raises: OSError where the link cannot be made.
+    """
+    with TemporaryDirectory(prefix="line-") as folder:
+        path = link or Path(folder) / "bus"
+        terminal = _Terminal(path, bus.clock, in_flight)
+        try:
+            terminal.plug()
+            task = asyncio.create_task(bus.serve(terminal.read, terminal.write, terminal.unplug))
+            try:
+                yield str(path)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        finally:
+            terminal.pull()

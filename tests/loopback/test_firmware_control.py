@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,9 @@ import pytest
 
 from bench.adapters.clock import LoopClock
 from bench.adapters.http_control import open_http_control
+from bench.adapters.modbus_line import open_modbus_line
 from bench.errors import RigError
+from bench.settings.lines import TcpLine
 from firmware_sim.__main__ import main
 from firmware_sim.clock import RealClock
 from firmware_sim.http_control import MAX_BODY, open_control
@@ -198,3 +201,19 @@ async def test_external_limits_and_new_needs_come_through_the_control_port() -> 
         await control.vehicle(1, {"iso15118": 1, "ev_profile": "inside"})
         with pytest.raises(RigError, match="EVSE 1 has no agreed ISO 15118 session"):
             await control.renegotiate(1, {"energy_wh": 5000})
+
+
+@pytest.mark.virtual
+async def test_a_known_load_comes_through_the_control_port() -> None:
+    """What a baseline asks for, by the bench's own adapter: refused where it is none, else drawn behind the meter."""
+    async with (
+        open_lab() as lab,
+        open_control(lab.control, host="127.0.0.1", port=0) as port,
+        open_http_control(f"http://127.0.0.1:{port}") as control,
+        open_modbus_line("", TcpLine(kind="modbus-tcp", port=int(lab.rig.meter_ports["m1"])), lab.clock) as line,
+    ):
+        with pytest.raises(RigError, match="amperes = "):
+            await control.reference_load(1, [])
+        await control.reference_load(1, [6, 10, 16])
+        amperes = (await line.read(1, "input", 6, 6)).registers
+    assert struct.unpack(">3f", struct.pack(">6H", *amperes)) == (6.0, 10.0, 16.0)

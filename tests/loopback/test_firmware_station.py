@@ -266,6 +266,15 @@ async def test_messages_can_be_triggered(message: str) -> None:
         await lab.csms.until(message, count=before + 1)
 
 
+async def test_without_a_transaction_there_is_no_event_to_trigger() -> None:
+    """F06.FR.05: Rejected where the message will not be sent, so that nobody waits for it; also of an EVSE that is free."""
+    async with open_lab() as lab:
+        await lab.charge(1)
+        for evse, status in ((None, "Accepted"), (1, "Accepted"), (2, "Rejected")):
+            request = {"requestedMessage": "TransactionEvent"} | ({} if evse is None else {"evse": {"id": evse}})
+            assert (await lab.csms.ask("TriggerMessage", request))["status"] == status
+
+
 async def test_what_it_does_not_do_it_says() -> None:
     """CALLERROR NotImplemented for an action without handler, a TriggerMessage it does not know, and a broken payload."""
     async with open_lab() as lab:
