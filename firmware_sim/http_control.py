@@ -3,8 +3,8 @@
 POST `/plug`, `/unplug` {evse_id}; `/authorise` {evse_id, id_token}; `/demand` {evse_id, amperes}; `/vehicle` {evse_id, settings};
 `/reference_load` {evse_id, amperes}; `/power_cycle` {}; `/cut_network` {seconds}; `/contactor` {closed}; `/external_limit`
 {limit, unit, source, periods}; `/renegotiate` {evse_id, needs}; `/seed_fault` {id, params}. GET `/look?evse_id=1`, `/state`,
-`/faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413, a POST whose
-Content-Type is not application/json with 415: a page in somebody's browser cannot send that type to another site unasked.
+`/faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413, a POST
+whose Content-Type is not application/json with 415: a page in somebody's browser cannot send that type to another site unasked.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ def control_app(control: StationControl) -> Starlette:
         "external_limit": lambda limit, unit, source, periods: control.external_limit(
             limit, unit, source=source, periods=periods
         ),
-        "reference_load": control.reference_load,
         "renegotiate": control.renegotiate,
         "seed_fault": lambda id, params: control.seed_fault(id, params),  # noqa: A006  the names on the wire
     }

@@ -9,6 +9,7 @@ import pytest
 
 from bench.domain.evidence import EvseFacts, Sample
 from bench.domain.oracle import Supply
+from bench.domain.series import Series
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import Layer, Verdict
 from bench.runs.checks.supply import judge_supply
@@ -21,7 +22,7 @@ def case(*readings: tuple[Volts, ...], current_type: str = "AC", **more: Any) ->
     evse = EvseFacts(
         "CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2), current_type, **more
     )  # fmt: skip
-    evse.samples = [Sample(at, at + 0.1, (6.0,) * 3, 4140.0, 0.0, at, volts) for at, volts in enumerate(readings)]
+    evse.samples = Series(Sample(at, at + 0.1, (6.0,) * 3, 4140.0, 0.0, at, volts) for at, volts in enumerate(readings))
     scene = SimpleNamespace(evses=[evse])
     return SimpleNamespace(scene=scene, evse=evse, scenario={"checks": ("supply",)})
 

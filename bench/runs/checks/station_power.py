@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts, Sample
+from bench.domain.series import Series
 from bench.domain.tolerance import Accuracy
 from bench.domain.verdicts import CheckResult, Layer, PeriodResult, Verdict
 from bench.runs.checks.phases import DRAWING_A
@@ -39,7 +40,7 @@ def judge_station_power(facts: RunFacts, evses: Sequence[EvseFacts], limits: Lim
             silent = f"meter {one.meter} of {one.name} gave no reading, so the sum is not known"
             return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
     whole = summed(evses, rule.longest_gap_s)
-    whole.samples = _settled(whole, evses, rule.settle_s)
+    whole.samples = Series(_settled(whole, evses, rule.settle_s))
     result = judge_power(facts, whole, limits, rule, check=CHECK, requirement="K04.FR.05")
     periods = tuple(_with_enough_cars(period, evses) for period in result.periods)
     breaches = [(breach, result.verdict) for breach in result.breaches]
