@@ -9,7 +9,7 @@ from typing import Any
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import TEXT, ExpectedLimit, OracleOptions, Supply, Transaction
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import Measurement, RunState, RunVerdict
 
 Limits = Timeline[ExpectedLimit | None]

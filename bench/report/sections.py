@@ -9,7 +9,7 @@ from typing import Any, Final
 from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.domain.quantities import clock_text, seconds
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, Measurement, PeriodResult, RunState, Verdict, leading
 from bench.report.exchange import link
 from bench.report.markup import Markup, element, number, section, table, text

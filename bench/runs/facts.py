@@ -21,7 +21,7 @@ from bench.domain.evidence import (
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import OracleOptions, Supply, Transaction, options_of
 from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import RunState
 from bench.errors import EvidenceError
 from bench.wire.schemas import check_payload, known_actions

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from bench.domain.tolerance import DecisionRule
+from bench.domain.decision import DecisionRule
 from bench.errors import UsageError
 from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings

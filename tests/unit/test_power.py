@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy, DecisionRule
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
 from bench.runs.checks.power import PowerRule, judge_power
 
