@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import pairwise
 from math import inf, isinf, sqrt
 from statistics import NormalDist, fmean, median, stdev
@@ -140,11 +141,17 @@ def summed(meters: Sequence[Accuracy]) -> Accuracy:
     return Accuracy(0, 0, parts=tuple(replace(one, percent=worst) for one in meters))
 
 
-def accuracy_of(data: Mapping[str, Any] | None, quantity: str, unit: str) -> Accuracy:
-    """Return the accuracy of one quantity from what a METER_IDENTITY document or the rig file says.
+def certificate_number(meter: Mapping[str, Any]) -> str:
+    """Return the number of the certificate that a meter of the rig file claims; empty where it claims none."""
+    return str((meter.get("certificate") or {}).get("number") or (meter.get("accuracy") or {}).get("certificate") or "")
+
+
+def accuracy_of(data: Mapping[str, Any] | None, quantity: str, unit: str, on: date | None = None) -> Accuracy:
+    """Return the accuracy of one quantity from what a METER_IDENTITY document says, or the rig file in the same form.
 
     Args:
         quantity, unit: current and a, or power and w: as the keys begin and end.
+        on: day of the run, to which a meter has drifted from that of its calibration; None leaves drift aside.
     """
     data = data or {}
     percent, certified = data.get(f"{quantity}_percent"), data.get("certified") or {}
@@ -158,8 +165,13 @@ def accuracy_of(data: Mapping[str, Any] | None, quantity: str, unit: str) -> Acc
         offset=data.get(f"{quantity}_offset_{unit}", 0.0),
         noise=data.get(f"{quantity}_noise_{unit}", 0.0),
         certificate=certificate,
-        drift_percent=certified.get("drift_percent", 0.0),
+        drift_percent=0.0 if certificate is None or on is None else _drift(certified, on),
     )
+
+
+def _drift(certified: Mapping[str, Any], on: date) -> float:
+    days = (on - date.fromisoformat(certified["date"])).days
+    return float(certified.get("drift_percent_per_year", 0.0) * max(0, days) / 365.25)
 
 
 def repeatability_of(readings: Sequence[float]) -> float:

@@ -53,8 +53,8 @@ class _Period:
 def judge_energy(case: Case) -> CheckResult:
     """Judge the energy of each period against sum(limit x dt), and that of each session as the station tells it.
 
-    Where the step of the register is much of a short period's energy, power is integrated instead. A ramp down may last as long as `settle_s` and the
-    meter's latency. Whose fault too much energy is, the power check knows.
+    Where the step of the register is much of a short period's energy, power is integrated instead. A ramp
+    down may last as long as `settle_s` and the meter's latency. Whose fault too much energy is, the power check knows.
     """
     title = f"The energy at {case.evse.name} is within its limits"
     if not case.evse.samples or shared(case.facts, case.evse):
