@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import isinf
+from typing import Final
 
 from bench.domain.verdicts import Verdict
 
@@ -19,13 +20,17 @@ class DecisionRule(StrEnum):
     """Guard band w = U, non-binary (4.2.3): pass, conditional pass, conditional fail, fail."""
 
 
+GUARDS: Final = {DecisionRule.SIMPLE: 0.0, DecisionRule.GUARDED: -1.0, DecisionRule.FOUR_WAY: 1.0}
+"""Above limit + so many U a reading fails."""
+
+
 def decide(reading: float, limit: float, uncertainty: float, rule: DecisionRule) -> Verdict:
     """Return the verdict on a reading or a plateau against a maximum, all in one unit; INCONCLUSIVE where U is not known."""
     if isinf(uncertainty):
         return Verdict.INCONCLUSIVE
     if rule is DecisionRule.SIMPLE:
         return Verdict.PASS if reading <= limit else Verdict.FAIL
-    if reading <= limit - uncertainty:
+    if reading <= max(limit - uncertainty, 0.0):  # nothing flows below zero: it is the acceptance limit of a pause
         return Verdict.PASS
     if rule is DecisionRule.GUARDED or reading > limit + uncertainty:
         return Verdict.FAIL

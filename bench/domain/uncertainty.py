@@ -227,14 +227,16 @@ def false_accept(guard_u: float) -> float:
     return 1 - _NORMAL.cdf(guard_u)
 
 
-def detection_limit(limit: float, accuracy: Accuracy, channels: int = 1) -> float:
-    """Return the true value that is found above a limit with 95 % probability: limit + U + 1.645 u.
+def detection_limit(limit: float, uncertainty: float, guard: float = 1.0) -> float:
+    """Return the true value that is found above a limit with 95 % probability: limit + guard U + 1.645 u.
 
-    Its reading is above limit + U unless the meter errs by more than 1.645 u to the low side (as JCGM 106 9.4 for guarded
-    rejection). u is taken at the limit.
+    Its reading is above limit + U unless the meter errs by more than 1.645 u to the low side (JCGM 106 9.4, guarded rejection).
+
+    Args:
+        uncertainty: U = 2 u at the limit.
+        guard: above limit + guard U a reading fails, as the decision rule has it.
     """
-    u = accuracy.standard(limit, channels=channels)
-    return limit + accuracy.expanded(limit, channels) + ONE_SIDED * u
+    return limit + guard * uncertainty + ONE_SIDED * uncertainty / COVERAGE
 
 
 def test_uncertainty_ratio(tolerance: float, uncertainty: float) -> float:

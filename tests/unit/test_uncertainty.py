@@ -140,7 +140,7 @@ def test_16_a_with_a_class_b_meter(amperes: float, verdict: Verdict) -> None:
 
 def test_detection_limit_and_ratio() -> None:
     """16 A and class B: u = 0.1848 A, so 16 + 0.370 + 0.304 = 16.674 A; 0.6 A / 0.37 A = 1.6."""
-    assert u.detection_limit(16, Accuracy(2.0, 0.01)) == pytest.approx(16.6736, abs=1e-3)
+    assert u.detection_limit(16, Accuracy(2.0, 0.01).expanded(16)) == pytest.approx(16.6736, abs=1e-3)
     assert u.test_uncertainty_ratio(0.6, 0.37) == pytest.approx(1.62, abs=0.01)
     assert u.test_uncertainty_ratio(0.6, 0) == inf
 

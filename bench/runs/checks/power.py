@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import sqrt
 from typing import Any, Final
 
-from bench.domain.decision import DecisionRule, decide
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
@@ -18,6 +19,7 @@ from bench.runs.checks.blame import Above, Offer, blame, offered_above, told_off
 from bench.runs.checks.demand import Demand
 from bench.runs.checks.phases import DRAWING_A, phase_breaches
 from bench.runs.checks.pilot import Pilot
+from bench.runs.checks.plateaus import Seen, noise_share, verdicts_of
 from bench.runs.checks.words import SHORT, conclude
 
 SILENT: Final = "no reading"
@@ -125,6 +127,7 @@ class _Judged:
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
+        self._scatter = noise_share(evse.samples)
 
     def unknown(self) -> str | None:
         """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
@@ -171,6 +174,8 @@ class _Judged:
             exercised, reason = False, SHORT
         elif not verdicts:
             reason = "no settled reading could be judged"
+        elif Verdict.INCONCLUSIVE in verdicts:
+            reason = "a reading outside of the points of the meter's certificate, and no data sheet is known"
         lowering = _lowers(limit, before, asked)
         verdict = worst(verdicts)
         settled = [sample for sample in settled if self._reading(sample, limit) is not None]
@@ -219,35 +224,52 @@ class _Judged:
     def _is_pending(self, sample: Sample) -> bool:
         return any(asked <= sample.received and sample.requested <= answered for asked, answered in self._pending)
 
-    def _uncertainty(self, reading: float, unit: str, channels: int) -> float:
+    def _uncertainty(self, reading: float, unit: str, channels: int, repeatability: float = 0.0) -> float:
         evse = self.evse
         if unit == "A":
-            return evse.current.expanded(reading)
+            return evse.current.expanded(reading, repeatability=repeatability)
         if self._measured:
-            return evse.power.expanded(reading)
+            return evse.power.expanded(reading, repeatability=repeatability)
         voltage = evse.supply.voltage_v
-        return evse.current.expanded(reading / voltage, channels) * voltage
+        return evse.current.expanded(reading / voltage, channels, repeatability / voltage) * voltage
+
+    def _noise(self, reading: float, unit: str) -> float:
+        """Return the standard deviation of single readings: what the rig file says, or what was seen, if that is more."""
+        evse, voltage = self.evse, self.evse.supply.voltage_v
+        if unit == "A":
+            said = evse.current.noise
+        else:
+            said = evse.power.noise if self._measured else evse.current.noise * voltage * sqrt(len(evse.phases))
+        return max(said, self._scatter * abs(reading))
 
     def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
         """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too."""
-        verdicts: list[Verdict] = []
-        for sample in samples:
-            allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
-            if allowed is None or reading is None:
-                continue
-            tolerance = self.evse.product_tolerance_a
-            if limit.unit == "W":
-                tolerance *= self.evse.supply.voltage_v * limit.number_phases
-            uncertainty = self._uncertainty(reading, limit.unit, len(sample.current_a))
-            verdict = decide(reading, allowed + tolerance, uncertainty, self.rule.rule)
-            if sample.requested >= settled_from:
-                verdicts.append(verdict)
+        seen = list(self._seen(samples, limit, settled_from))
+        channels = len(self.evse.phases)
+        found = verdicts_of(
+            seen, lambda reading, repeatability: self._uncertainty(reading, limit.unit, channels, repeatability),
+            lambda reading: self._noise(reading, limit.unit), self.rule.rule,
+        )  # fmt: skip
+        for one, verdict in zip(seen, found, strict=True):
             above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
-            if self._run and (not above or self._run[-1].allowed != allowed):
+            if self._run and (not above or self._run[-1].allowed != one.allowed):
                 self._close()
             if above:
-                self._run.append(Above(sample, reading, allowed, limit.unit, verdict))
-        return verdicts
+                self._run.append(Above(one.sample, max(one.values), one.allowed, limit.unit, verdict))
+        return [verdict for one, verdict in zip(seen, found, strict=True) if one.settled]
+
+    def _seen(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> Iterator[Seen]:
+        tolerance = self._tolerance(limit)
+        for sample in samples:
+            allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
+            if allowed is not None and reading is not None:
+                values = sample.current_a if limit.unit == "A" else (reading,)
+                yield Seen(sample, values, allowed, allowed + tolerance, sample.requested >= settled_from)
+
+    def _tolerance(self, limit: ExpectedLimit) -> float:
+        """Return what the product may exceed the limit by, in the unit of the limit."""
+        watts = self.evse.supply.voltage_v * limit.number_phases if limit.unit == "W" else 1.0
+        return self.evse.product_tolerance_a * watts
 
     def _close(self) -> None:
         """End the span of breach that is open."""
