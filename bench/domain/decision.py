@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import isinf
-from typing import Final
 
 from bench.domain.verdicts import Verdict
 
@@ -18,10 +17,6 @@ class DecisionRule(StrEnum):
     """Guard band w = U (4.2.2): only what lies below limit - U passes; anything else fails."""
     FOUR_WAY = "four-way"
     """Guard band w = U, non-binary (4.2.3): pass, conditional pass, conditional fail, fail."""
-
-
-GUARDS: Final = {DecisionRule.SIMPLE: 0.0, DecisionRule.GUARDED: -1.0, DecisionRule.FOUR_WAY: 1.0}
-"""Above limit + so many U a reading fails."""
 
 
 def decide(reading: float, limit: float, uncertainty: float, rule: DecisionRule) -> Verdict:

@@ -95,6 +95,19 @@ class Accuracy:
         u = self.standard(reading, channels=channels, repeatability=repeatability)
         return COVERAGE * u + abs(self.error(reading))
 
+    def largest(self, reading: float) -> float:
+        """Return how far a reading without noise can be off at most: the bounds that `standard` spreads evenly, added up.
+
+        A certificate knows no bounds: U of its points counts as one.
+        """
+        if self.parts:
+            shared = sum(one.largest(reading / len(self.parts)) for one in self.parts)
+            return max(shared, *(one.largest(reading) for one in self.parts))
+        found = self.certificate.at(abs(reading)) if self.certificate is not None else None
+        if found is None or self.certificate is None:
+            return inf if isinf(self.percent) else self.percent / 100 * abs(reading) + self.offset + self.resolution / 2
+        return abs(found[0]) + self.certificate.k * found[1] + self.drift_percent / 100 * abs(reading) + self.resolution / 2
+
     def error(self, reading: float) -> float:
         """Return what the meter is known to show too much; 0 where no certificate says it."""
         if self.parts:
@@ -102,11 +115,14 @@ class Accuracy:
         found = self.certificate.at(abs(reading)) if self.certificate is not None else None
         return 0.0 if found is None else found[0]
 
-    def by_certificate(self, reading: float) -> bool:
-        """Say whether a certificate covers a reading; outside of its points the data sheet counts."""
+    def basis(self, reading: float) -> str:
+        """Say in words what u of a reading rests on; outside of the points of a certificate the data sheet counts."""
         if self.parts:
-            return all(one.by_certificate(reading / len(self.parts)) for one in self.parts)
-        return self.certificate is not None and self.certificate.at(abs(reading)) is not None
+            return " and ".join(dict.fromkeys(one.basis(reading / len(self.parts)) for one in self.parts))
+        if self.certificate is None:
+            return "by rig file or data sheet"
+        inside = self.certificate.at(abs(reading)) is not None
+        return "by certificate" if inside else "by rig file or data sheet: outside of the points of the certificate"
 
     def _parts(self, reading: float, channels: int) -> tuple[float, float]:
         """Return the systematic and the random part of u."""
@@ -227,16 +243,16 @@ def false_accept(guard_u: float) -> float:
     return 1 - _NORMAL.cdf(guard_u)
 
 
-def detection_limit(limit: float, uncertainty: float, guard: float = 1.0) -> float:
-    """Return the true value that is found above a limit with 95 % probability: limit + guard U + 1.645 u.
+def detection_limit(limit: float, guard: float, u: float) -> float:
+    """Return the true value that is found above a limit with 95 % probability: limit + w + 1.645 u, where w is U as a rule.
 
-    Its reading is above limit + U unless the meter errs by more than 1.645 u to the low side (JCGM 106 9.4, guarded rejection).
+    Its reading is above limit + w unless the meter errs by more than 1.645 u to the low side (JCGM 106 9.4, guarded rejection).
 
     Args:
-        uncertainty: U = 2 u at the limit.
-        guard: above limit + guard U a reading fails, as the decision rule has it.
+        guard: w; above limit + w a reading fails.
+        u: standard uncertainty at the limit.
     """
-    return limit + guard * uncertainty + ONE_SIDED * uncertainty / COVERAGE
+    return limit + guard + ONE_SIDED * u
 
 
 def test_uncertainty_ratio(tolerance: float, uncertainty: float) -> float:

@@ -121,7 +121,7 @@ class ScenarioSettings(Settings):
     """Id of the station; the rig's first where absent."""
     evse: int = Field(default=1, ge=1)
     checks: tuple[Check, ...] = Field(default=("installed", "composite", "power"), min_length=1)
-    decision_rule: DecisionRule = DecisionRule.SIMPLE
+    decision_rule: DecisionRule = DecisionRule.FOUR_WAY
     settle_s: float = Field(default=15, ge=0)
     w_limits: Literal["nominal", "measured"] = "nominal"
     near_a: float = Field(default=1.5, gt=0)

@@ -45,14 +45,14 @@ def test_certificate_between_its_points(reading: float, error: float, uncertaint
     accuracy = Accuracy(2.0, 0, certificate=CERTIFICATE)
     assert accuracy.error(reading) == pytest.approx(error)
     assert accuracy.expanded(reading) == pytest.approx(uncertainty + abs(error))
-    assert accuracy.by_certificate(reading)
+    assert accuracy.basis(reading) == "by certificate"
 
 
 @pytest.mark.parametrize("reading", [4.99, 20.01])
 def test_outside_of_the_certificate_the_data_sheet_counts(reading: float) -> None:
     """No point is stretched beyond what was calibrated."""
     accuracy = Accuracy(2.0, 0, certificate=CERTIFICATE)
-    assert not accuracy.by_certificate(reading)
+    assert "outside of the points" in accuracy.basis(reading)
     assert accuracy.expanded(reading) == pytest.approx(Accuracy(2.0, 0).expanded(reading))
 
 
@@ -140,7 +140,8 @@ def test_16_a_with_a_class_b_meter(amperes: float, verdict: Verdict) -> None:
 
 def test_detection_limit_and_ratio() -> None:
     """16 A and class B: u = 0.1848 A, so 16 + 0.370 + 0.304 = 16.674 A; 0.6 A / 0.37 A = 1.6."""
-    assert u.detection_limit(16, Accuracy(2.0, 0.01).expanded(16)) == pytest.approx(16.6736, abs=1e-3)
+    meter = Accuracy(2.0, 0.01)
+    assert u.detection_limit(16, meter.expanded(16), meter.standard(16)) == pytest.approx(16.6736, abs=1e-3)
     assert u.test_uncertainty_ratio(0.6, 0.37) == pytest.approx(1.62, abs=0.01)
     assert u.test_uncertainty_ratio(0.6, 0) == inf
 

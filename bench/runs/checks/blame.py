@@ -108,11 +108,11 @@ def _said(one: Above, run: Sequence[Above], told: Sequence[Offer]) -> Offer | No
 
 
 def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
-    """Return a check's answer, INCONCLUSIVE instead of a conviction where an EV's habit explains all that was found.
+    """Return a check's answer, INCONCLUSIVE instead of FAIL where an EV's habit explains all that was found.
 
     That is where nothing separates station and EV and no excess is larger than what cars are known to take above their offer.
     """
-    if result.verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL) or not result.breaches:
+    if result.verdict is not Verdict.FAIL or not result.breaches:
         return result
     if not all(_habitual(one, evse) for one in result.breaches):
         return result

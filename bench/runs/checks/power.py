@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import sqrt
 from typing import Any, Final
 
 from bench.domain.decision import DecisionRule
@@ -14,12 +13,13 @@ from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
-from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
+from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, Warn, worst
 from bench.runs.checks.blame import Above, Offer, blame, offered_above, told_offers, unless_a_habit
 from bench.runs.checks.demand import Demand
 from bench.runs.checks.phases import DRAWING_A, phase_breaches
 from bench.runs.checks.pilot import Pilot
-from bench.runs.checks.plateaus import Seen, noise_share, verdicts_of
+from bench.runs.checks.plateaus import Scale, Seen, noise_share, verdicts_of
+from bench.runs.checks.sureness import sureness
 from bench.runs.checks.words import SHORT, conclude
 
 SILENT: Final = "no reading"
@@ -82,6 +82,7 @@ def judge_power(
     breaches = tuple(breach for breach, _ in judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
     unseen = verdict is Verdict.INCONCLUSIVE and not evse.doubts and any(one.reason.startswith(SILENT) for one in periods)
+    sure, warnings = judged.sureness()
     result = CheckResult(
         check=check,
         title=title,
@@ -92,9 +93,10 @@ def judge_power(
         requirement=requirement,
         pair="installed/physical" if breaches else "",
         refs=tuple(ref for breach in breaches for ref in breach.refs),
-        measurements=tuple(judged.settling),
+        measurements=(*judged.settling, *sure),
         periods=tuple(periods),
         breaches=breaches,
+        warnings=warnings,
     )
     return unless_a_habit(result, evse)
 
@@ -119,6 +121,7 @@ class _Judged:
         self.breaches: list[tuple[Breach, Verdict]] = []
         self.settling: list[Measurement] = []
         self._run: list[Above] = []
+        self._judged: list[ExpectedLimit] = []
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
         self._times = [sample.received for sample in evse.samples]
@@ -151,6 +154,17 @@ class _Judged:
             self._close()
         return results
 
+    def sureness(self) -> tuple[tuple[Measurement, ...], tuple[Warn, ...]]:
+        """Return how sure the verdict is at the limit that was exceeded most, else at the highest one."""
+        told = [(one.limit, one.unit) for one in sorted((one for one, _ in self.breaches), key=lambda one: -one.excess)]
+        told += [(one.limit, one.unit) for one in sorted(self._judged, key=lambda one: -one.limit_a)]
+        found = next(((limit, unit) for limit, unit in told if unit in ("A", "W") and limit > 0), None)
+        if found is None:
+            return (), ()
+        limit, unit = found
+        tolerance = max(self._tolerance(one) for one in self._judged if one.unit == unit)
+        return sureness(limit, unit, tolerance, self._scale(unit), self.rule.rule)
+
     def _between(self, start: float, end: float) -> Sequence[Sample]:
         return self.evse.samples[bisect_left(self._times, start) : bisect_left(self._times, end)]
 
@@ -163,6 +177,7 @@ class _Judged:
                 self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
                 None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
             )  # fmt: skip
+        self._judged.append(limit)
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
         verdicts = self._compare(samples, limit, settled_from)
@@ -224,32 +239,18 @@ class _Judged:
     def _is_pending(self, sample: Sample) -> bool:
         return any(asked <= sample.received and sample.requested <= answered for asked, answered in self._pending)
 
-    def _uncertainty(self, reading: float, unit: str, channels: int, repeatability: float = 0.0) -> float:
-        evse = self.evse
+    def _scale(self, unit: str) -> Scale:
+        """Return how far readings in a unit can be trusted."""
         if unit == "A":
-            return evse.current.expanded(reading, repeatability=repeatability)
+            return Scale(self.evse.current, scatter=self._scatter)
         if self._measured:
-            return evse.power.expanded(reading, repeatability=repeatability)
-        voltage = evse.supply.voltage_v
-        return evse.current.expanded(reading / voltage, channels, repeatability / voltage) * voltage
-
-    def _noise(self, reading: float, unit: str) -> float:
-        """Return the standard deviation of single readings: what the rig file says, or what was seen, if that is more."""
-        evse, voltage = self.evse, self.evse.supply.voltage_v
-        if unit == "A":
-            said = evse.current.noise
-        else:
-            said = evse.power.noise if self._measured else evse.current.noise * voltage * sqrt(len(evse.phases))
-        return max(said, self._scatter * abs(reading))
+            return Scale(self.evse.power, scatter=self._scatter)
+        return Scale(self.evse.current, len(self.evse.phases), self.evse.supply.voltage_v, self._scatter)
 
     def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
         """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too."""
         seen = list(self._seen(samples, limit, settled_from))
-        channels = len(self.evse.phases)
-        found = verdicts_of(
-            seen, lambda reading, repeatability: self._uncertainty(reading, limit.unit, channels, repeatability),
-            lambda reading: self._noise(reading, limit.unit), self.rule.rule,
-        )  # fmt: skip
+        found = verdicts_of(seen, self._scale(limit.unit), self.rule.rule)
         for one, verdict in zip(seen, found, strict=True):
             above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
             if self._run and (not above or self._run[-1].allowed != one.allowed):
