@@ -194,7 +194,8 @@ def repeatability_of(readings: Sequence[float]) -> float:
     """Return u_rep of the mean of a plateau: s / sqrt n_eff (JCGM 100 4.2.3).
 
     n_eff = n (1 - r) / (1 + r) with the lag-1 autocorrelation r, where readings follow each other (4.2.7: s / sqrt n holds for
-    independent ones only). 0 for fewer than three readings: their scatter says nothing.
+    independent ones only); r counts from 2 / sqrt n on, below it is chance. 0 for fewer than three readings: their scatter says
+    nothing.
     """
     n = len(readings)
     if n < 3:
@@ -204,7 +205,7 @@ def repeatability_of(readings: Sequence[float]) -> float:
         return 0.0
     mean = fmean(readings)
     follows = sum((one - mean) * (other - mean) for one, other in pairwise(readings)) / ((n - 1) * spread**2)
-    r = min(max(0.0, follows), 1 - 2 / n)
+    r = min(follows, 1 - 2 / n) if follows > 2 / sqrt(n) else 0.0
     return spread / sqrt(max(1.0, n * (1 - r) / (1 + r)))
 
 

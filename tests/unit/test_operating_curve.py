@@ -57,7 +57,7 @@ def test_at_the_detection_limit_95_of_100_fail(name: str) -> None:
     draw, meter = Random(2), METERS[name]
     true = detectable(LIMIT_A, Scale(meter, scatter=NOISE_A / LIMIT_A), DecisionRule.FOUR_WAY)
     fails = sum(found(plateau(draw, true, draw.gauss(0, meter.standard(true))), meter) is Verdict.FAIL for _ in range(DRAWS))
-    assert fails / DRAWS >= 0.95 - (0 if DEEP else 0.02)
+    assert fails / DRAWS >= 0.95 - (0 if DEEP else 0.03)
 
 
 @pytest.mark.parametrize(("units_above", "words"), [(-2.5, 0), (-1.0, 1), (0.0, 1), (1.0, 2), (2.5, 3)])

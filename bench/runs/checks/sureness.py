@@ -14,6 +14,8 @@ LEAST_RATIO: Final = 3.0
 """Below it a good part of the tolerance is eaten up by what the meter cannot tell apart."""
 READINGS: Final = 20
 """Of a plateau; with fewer the noise counts for more."""
+_SPREAD: Final = sqrt((READINGS - 1) / (READINGS - 3))
+"""s of so few readings is itself uncertain: Student's t has this standard deviation (JCGM 101 6.4.9)."""
 _ROUNDS: Final = 6
 """Each comes closer by a factor of U / reading or better."""
 _GUARDS: Final = {DecisionRule.SIMPLE: "", DecisionRule.GUARDED: " - U", DecisionRule.FOUR_WAY: " + U"}
@@ -26,7 +28,7 @@ def detectable(border: float, scale: Scale, rule: DecisionRule) -> float:
     """
     found = fails = border
     for _ in range(_ROUNDS):
-        repeatability = scale.noise(fails) / sqrt(READINGS)
+        repeatability = scale.noise(fails) / sqrt(READINGS) * _SPREAD
         guards = {
             DecisionRule.SIMPLE: 0.0,
             DecisionRule.GUARDED: -scale.expanded(fails, repeatability),
