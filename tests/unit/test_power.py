@@ -11,7 +11,7 @@ from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
 from bench.domain.uncertainty import Accuracy
-from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.plateaus import Scale
 from bench.runs.checks.power import PowerRule, judge_power
 from bench.runs.checks.sureness import sureness
@@ -228,3 +228,29 @@ def test_a_poor_ratio_is_warned_of(tolerance: float, ratio: float, codes: list[s
     measured, warnings = sureness(16, "A", tolerance, Scale(Accuracy(2.0, 0.01)), DecisionRule.FOUR_WAY)
     assert measured[1].value == pytest.approx(ratio, abs=0.1)
     assert [one.code for one in warnings] == codes
+
+
+@pytest.mark.parametrize(
+    ("late_s", "verdict"), [(5, Verdict.PASS), (9, Verdict.PASS), (10, Verdict.INCONCLUSIVE), (12, Verdict.FAIL)]
+)
+def test_a_time_limit_is_judged_by_an_interval(late_s: int, verdict: Verdict) -> None:
+    """10 s are allowed, readings come each second with a latency up to 0.2 s: at 10 s nobody can say."""
+    draw = lambda s: 15.5 if s < 100 + late_s else 7.5 if s < 205 else 0.0  # noqa: E731
+    result = verdict_on(draw, pilot=offer, apply_within_s=10.0, limits=line((0, 16), (100, 8)))
+    assert result.verdict is verdict
+
+
+@pytest.mark.parametrize(("offered_until", "blamed"), [(103, Layer.EV), (113, Layer.STATION)])
+def test_who_was_late(offered_until: int, blamed: Layer) -> None:
+    """Within 15 s of settling, and later than 10 s: the station where its offer was late, the EV where it was there in time."""
+    pilot = lambda s: 16.0 if s < offered_until else 8.0  # noqa: E731
+    draw = lambda s: 15.5 if s < 113 else 7.5  # noqa: E731
+    result = verdict_on(draw, pilot=pilot, apply_within_s=10.0, limits=line((0, 16), (100, 8)))
+    assert (result.verdict, result.blamed, result.fault_class) == (Verdict.FAIL, (blamed,), FaultClass.TIMING)
+    assert "was reached between 11.8 s and 13.0 s later; 10 s are allowed" in result.headline
+
+
+def test_a_current_that_was_below_already_is_not_timed() -> None:
+    """Nothing was commanded: no time can be told."""
+    draw = lambda s: 7.5  # noqa: E731
+    assert "was reached" not in " ".join(verdict_on(draw, pilot=offer, apply_within_s=10.0).reasons)

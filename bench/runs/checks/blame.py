@@ -18,7 +18,7 @@ from bench.runs.checks.pilot import Pilot, per_phase
 
 _DUTY_TOLERANCE_A: Final = 0.6
 """One percentage point of duty: what IEC 61851-1 grants the generator."""
-_PILOT_MARGIN_A: Final = 0.1
+PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
 HABIT_SHARE: Final = 0.10
 HABIT_A: Final = 0.5
@@ -90,9 +90,9 @@ def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = ()) -> tup
             continue
         current = max(one.sample.current_a)
         blamed = []
-        if offered_a > per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample)) + _PILOT_MARGIN_A:
+        if offered_a > per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample)) + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
-        if evse.current.known and current > offered_a + max(_PILOT_MARGIN_A, evse.current.expanded(current)):
+        if evse.current.known and current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current)):
             blamed.append(Layer.EV)
         if blamed:
             return tuple(blamed), (seq,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,11 +14,12 @@ from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.timeline import Segment
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, Warn, worst
-from bench.runs.checks.blame import Above, Offer, blame, offered_above, told_offers, unless_a_habit
+from bench.runs.checks.applied import Applied, applied
+from bench.runs.checks.blame import PILOT_MARGIN_A, Above, Offer, blame, offered_above, told_offers, unless_a_habit
 from bench.runs.checks.demand import Demand
 from bench.runs.checks.phases import DRAWING_A, phase_breaches
 from bench.runs.checks.pilot import Pilot
-from bench.runs.checks.plateaus import Scale, Seen, noise_share, verdicts_of
+from bench.runs.checks.plateaus import SIGMAS, Scale, Seen, noise_share, verdicts_of
 from bench.runs.checks.sureness import sureness
 from bench.runs.checks.words import SHORT, conclude
 
@@ -42,6 +43,8 @@ class PowerRule:
     must_limits: int | None
     """How many non-zero limits must be exercised; None for all."""
     must_lowerings: int | None
+    apply_within_s: float | None = None
+    """How long the current may take to obey a lowered limit; None: only `settle_s` counts."""
 
     @classmethod
     def of(cls, scenario: dict[str, Any]) -> PowerRule:
@@ -55,6 +58,7 @@ class PowerRule:
             scenario["longest_gap_s"],
             None if must["limits"] == "all" else must["limits"],
             None if must["lowerings"] == "all" else must["lowerings"],
+            scenario.get("apply_within_s"),
         )
 
 
@@ -98,7 +102,7 @@ def judge_power(
         breaches=breaches,
         warnings=warnings,
     )
-    return unless_a_habit(result, evse)
+    return judged.in_time(unless_a_habit(result, evse))
 
 
 def _pending(facts: RunFacts, station: str) -> list[tuple[float, float]]:
@@ -122,6 +126,7 @@ class _Judged:
         self.settling: list[Measurement] = []
         self._run: list[Above] = []
         self._judged: list[ExpectedLimit] = []
+        self._applied: list[Applied] = []
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
         self._times = [sample.received for sample in evse.samples]
@@ -165,6 +170,43 @@ class _Judged:
         tolerance = max(self._tolerance(one) for one in self._judged if one.unit == unit)
         return sureness(limit, unit, tolerance, self._scale(unit), self.rule.rule)
 
+    def _time(self, start: float, limit: ExpectedLimit, samples: Sequence[Sample], within_s: float) -> None:
+        scale, border = self._scale(limit.unit), limit.limit + self._tolerance(limit)
+        read = [sample for sample in samples if self._reading(sample, limit) is not None]
+
+        def obeys(sample: Sample) -> bool:
+            reading = self._reading(sample, limit) or 0.0
+            return reading - SIGMAS * scale.noise(reading) <= border + scale.guard(reading)
+
+        found = applied(self.evse, start, read, obeys, within_s)
+        if found is not None:
+            self._applied.append(found)
+
+    def in_time(self, result: CheckResult) -> CheckResult:
+        """Return the answer with what a time limit for lowered limits adds to it."""
+        late = [one for one in self._applied if one.verdict is Verdict.FAIL]
+        unsure = [one for one in self._applied if one.verdict is Verdict.INCONCLUSIVE]
+        worse = late or unsure
+        if not worse or (not late and result.verdict not in (Verdict.PASS, Verdict.CONDITIONAL_PASS)):
+            return result
+        if result.verdict is Verdict.FAIL:
+            return replace(result, reasons=(*result.reasons, *(one.text for one in late)))
+        verdict = worse[0].verdict
+        blamed = tuple(dict.fromkeys(layer for one in worse for layer in self._late(one))) if late else (Layer.METER,)
+        return replace(
+            result, verdict=verdict, reasons=(*(one.text for one in worse), *result.reasons), blamed=blamed,
+            fault_class=FaultClass.TIMING, pair="installed/physical" if late else result.pair,
+            refs=(*result.refs, *(ref for one in worse for ref in one.refs)),
+        )  # fmt: skip
+
+    def _late(self, one: Applied) -> tuple[Layer, ...]:
+        """Blame the station where its offer came late, the EV where it had been there in time, both where nobody saw it."""
+        limit = self.limits.at(one.start)
+        seen = self._pilot.at(one.start + (self.rule.apply_within_s or 0.0))
+        if seen is None or limit is None:
+            return (Layer.STATION, Layer.EV)
+        return (Layer.STATION,) if seen.offered_a > limit.limit_a + PILOT_MARGIN_A else (Layer.EV,)
+
     def _between(self, start: float, end: float) -> Sequence[Sample]:
         return self.evse.samples[bisect_left(self._times, start) : bisect_left(self._times, end)]
 
@@ -204,6 +246,8 @@ class _Judged:
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
             self._measure_settling(segment.start, limit, samples)
+        if lowering and self.rule.apply_within_s is not None:
+            self._time(segment.start, limit, samples, self.rule.apply_within_s)
         readings = [self._reading(sample, limit) for sample in settled]
         highest = max((one for one in readings if one is not None), default=None)
         return PeriodResult(
