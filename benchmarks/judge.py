@@ -24,6 +24,7 @@ import orjson
 
 from bench.adapters.journal import encode
 from bench.adapters.journal_reader import read_journal
+from bench.domain.decision import DecisionRule
 from bench.domain.documents import FIRST_HASH, SCHEMA_VERSION, Kind, chain
 from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts
 from bench.domain.meter import MeterReading
@@ -31,7 +32,7 @@ from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.quantities import moment
 from bench.domain.series import Series
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy, DecisionRule
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import RunState, Verdict
 from bench.runs.checks.power import PowerRule, judge_power
 

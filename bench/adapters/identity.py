@@ -111,6 +111,10 @@ def identity_of(
         source = register_map.accuracy.source if register_map is not None and register_map.accuracy is not None else ""
         reason = "what the rig file says is another meter's" if differs else "the rig file says nothing of it"
         reason += f"; data sheet: {source}" if source else "; no data sheet is known"
+    if settings.certificate is not None and not differs:
+        certificate = settings.certificate.number
+        accuracy = {**(accuracy or {}), "certified": settings.certificate.model_dump(mode="json")}
+        reason = f"at the points of its certificate, elsewhere {reason}"
     doubts = []
     if differs:
         doubts += [f"it tells serial number {serial_number}, the rig file {wanted}: what that says holds for another meter"]
@@ -142,8 +146,7 @@ def bare_number(serial_number: str) -> str:
 def data_sheet(register_map: MeterMap | None) -> dict[str, Any] | None:
     """Return the data sheet's accuracy in the form of the rig file's; None where the map has none.
 
-    A share of the range is an error of the same size at each reading: it counts as a step of twice that size, whose half is
-    the largest error (JCGM 100 4.3.7). A quantity of which the data sheet says nothing is None.
+    A share of the range is an error of the same size at each reading. A quantity of which the data sheet says nothing is None.
     """
     if register_map is None or register_map.accuracy is None:
         return None
@@ -152,7 +155,9 @@ def data_sheet(register_map: MeterMap | None) -> dict[str, Any] | None:
     return {
         "current_percent": sheet.current_percent,
         "power_percent": power,
-        "current_resolution_a": register_map.resolution("current") + sheet.current_range_percent / 50 * sheet.current_range_a,
-        "power_resolution_w": register_map.resolution("power") + sheet.power_range_percent / 50 * sheet.power_range_w,
+        "current_resolution_a": register_map.resolution("current"),
+        "power_resolution_w": register_map.resolution("power"),
+        "current_offset_a": sheet.current_range_percent / 100 * sheet.current_range_a,
+        "power_offset_w": sheet.power_range_percent / 100 * sheet.power_range_w,
         "certificate": "",
     }

@@ -46,10 +46,15 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def _plans(rig: RigSettings, names: tuple[str, ...] | list[str]) -> list[Plan]:
+    """Return what the scenarios will take. Raises UsageError where the rig cannot show what one of them must find."""
     from bench.rig.files import find_scenario
+    from bench.runs.feasible import refuse_infeasible
     from bench.runs.plan import plan_of
 
-    return [plan_of(rig, find_scenario(name)[1]) for name in names]
+    scenarios = [find_scenario(name)[1] for name in names]
+    for one in scenarios:
+        refuse_infeasible(rig, one)
+    return [plan_of(rig, one) for one in scenarios]
 
 
 def _print_plans(rig: RigSettings, plans: list[Plan]) -> None:

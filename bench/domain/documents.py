@@ -51,8 +51,9 @@ class Kind(StrEnum):
     """`meter`, `requested`, `reason`: an outage, never a zero."""
     METER_IDENTITY = "meter.identity"
     """`meter`, `model`, `serial_number` (as the meter tells it), `certificate` (its number; empty where
-    there is none or where the serial number voids it), `accuracy` in force (as in the rig file; None: not known), `reason`,
-    `doubt` (what the report has to warn of; empty where the number on the certificate was found)."""
+    there is none or where the serial number voids it), `accuracy` in force (as in the rig file, with the certificate's table as
+    `certified`; None: not known), `reason`, `doubt` (what the report has to warn of; empty where the number on the certificate
+    was found)."""
     PROOF = "proof"
     """What a meter showed of known loads: `station`, `evse`, `meter`, `by` (run or file), `made` (when), `load_percent` (largest
     error of the load), `points` (each `at`, `set_a`, `requested`, `shown_a`, `voltage_v`, `power_w`, `energy_wh`), `failed`; of a

@@ -13,7 +13,7 @@ from bench.domain.oracle import TEXT, ExpectedLimit, OracleOptions, Supply, Tran
 from bench.domain.series import Sample as Sample
 from bench.domain.series import Series
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import Measurement, RunState, RunVerdict
 
 Limits = Timeline[ExpectedLimit | None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import FaultClass
 
 _LEAST_A: Final = 0.1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import isinf
 from typing import Any, Final
 
 from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.domain.quantities import clock_text, seconds
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, Measurement, PeriodResult, RunState, Verdict, leading
 from bench.report.exchange import link
 from bench.report.markup import Markup, element, number, section, table, text
@@ -266,7 +267,13 @@ def findings_section(documents: Sequence[Document], shown: set[int]) -> Markup:
 
 
 def _accuracy(one: Accuracy, unit: str) -> str:
-    return f"{one.percent:g} % of reading, {one.resolution:g} {unit}" if one.known else "not known"
+    if not one.known:
+        return "not known"
+    parts = [] if one.certificate is None else [f"certificate from {one.certificate.points[0].reading:g} to "
+                                                f"{one.certificate.points[-1].reading:g} {unit}"]  # fmt: skip
+    parts += [] if isinf(one.percent) else [f"{one.percent:g} % of reading"]
+    parts += [f"{one.offset:g} {unit} of its range"] if one.offset else []
+    return f"{', '.join(parts)}, {one.resolution:g} {unit}"
 
 
 def settings_section(judgement: Judgement, documents: Sequence[Document], host: Mapping[str, Any]) -> Markup:

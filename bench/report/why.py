@@ -99,7 +99,7 @@ def _sure(judgement: Judgement, check: CheckResult, documents: Sequence[Document
             certain = f"the reading is certain to {_fine(uncertainty, breach.unit)} (U, k = 2)"
             told.append(f"{excess}; {certain}: {breach.excess / uncertainty:.0f} times that.")
         told.append(f"It lasted {breach.end - breach.start:.0f} s.")
-    told += [f"{one.name.replace('_', ' ')}: {quantity(one.value, one.unit)} ({one.doc})."
+    told += [f"{one.name.replace('_', ' ')}: {_fine(one.value or 0.0, one.unit).strip()} ({one.doc})."
              for one in check.measurements if one.name in ("detection_limit", "test_uncertainty_ratio")][:2]  # fmt: skip
     certificates = [f"meter {one.data['meter']}: {one.data['certificate'] or 'no certificate'} ({one.data['reason']})"
                     for one in documents

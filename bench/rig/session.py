@@ -45,6 +45,7 @@ from bench.rig.files import new_folder
 from bench.rig.proof import proof_records
 from bench.runs.baseline import lead_s, proof_wanted
 from bench.runs.facts import facts_of
+from bench.runs.feasible import refuse_infeasible
 from bench.runs.floor import tests_defaults
 from bench.runs.hard_caps import refuse_above_caps
 from bench.runs.judge import JUDGE_VERSION, judge
@@ -216,6 +217,7 @@ def _check(order: Order) -> None:
         raise UsageError(f"{agreed}, and scenario {order.scenario.name} decides by {rule}")
     station = under_test(order.rig, order.scenario)[0].id
     refuse_above_caps(order.rig, order.scenario)
+    refuse_infeasible(order.rig, order.scenario)
     refuse_beyond_budget(order.rig, [plan_of(order.rig, order.scenario)])
     if order.rig.needs_the_floor(station) and tests_defaults(order.scenario):
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bench.domain.documents import Kind
 from bench.domain.quantities import seconds
 from bench.domain.settling import CurrentSample, plateau, settling_interval
+from bench.domain.uncertainty import accuracy_of
 from bench.errors import RigError, StationError
 from bench.ports import Meter
 from bench.runs.procedure import Procedure
@@ -113,12 +114,12 @@ class EvseWatch:
         await self._zero()
 
     def _settling(self, name: str, samples: list[CurrentSample], limit: float, accepted: float) -> None:
-        percent = self._accuracy.get("current_percent")
-        if percent is None:
+        accuracy = accuracy_of(self._accuracy, "current", "a")
+        if not accuracy.known:
             self._not(name, f"the accuracy of meter {self._meter.name} is not known: give it in the rig file")
             return
         final = plateau(samples, HOLD_S, SPREAD_A)
-        reach = TOLERANCE_A + percent / 100 * HIGH_A + self._accuracy["current_resolution_a"]
+        reach = TOLERANCE_A + accuracy.expanded(HIGH_A)
         if final is None:
             self._not(name, "the current did not come to rest")
         elif final > limit + reach:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 
 from bench.domain.documents import STATION_CLOCK, Document, Kind
@@ -20,8 +21,8 @@ from bench.domain.evidence import (
 )
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import OracleOptions, Supply, Transaction, options_of
-from bench.domain.quantities import offered_current_a, parse_time, seconds, time_or
-from bench.domain.tolerance import Accuracy
+from bench.domain.quantities import moment, offered_current_a, parse_time, seconds, time_or
+from bench.domain.uncertainty import accuracy_of
 from bench.domain.verdicts import RunState
 from bench.errors import EvidenceError
 from bench.wire.schemas import check_payload, known_actions
@@ -50,7 +51,7 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     facts = RunFacts(
         scenario, rig, begin.data["seed"], seconds(begin.t), seconds(last.t), None, "",
         [_checked(call) for call in paired_calls(tried) if _judgeable(call)], paired_http(tried),
-        [one for station in rig["station"] for one in _evses(station, rig)],
+        [one for station in rig["station"] for one in _evses(station, rig, moment(seconds(begin.t)).date())],
     )  # fmt: skip
     for document in tried:
         if document.kind == Kind.SETTING and document.data["what"] == STATION_CLOCK:
@@ -93,11 +94,11 @@ def _checked(call: Call) -> Call:
     return call
 
 
-def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
+def _evses(station: dict[str, Any], rig: dict[str, Any], on: date) -> Iterable[EvseFacts]:
     features = station["features"]
     for evse in station["evse"]:
         meter = rig["meters"].get(evse["meter"])
-        accuracy = meter["accuracy"] if meter else None
+        accuracy = {**(meter["accuracy"] or {}), "certified": meter.get("certificate")} if meter else None
         yield EvseFacts(
             station=station["id"],
             evse_id=evse["id"],
@@ -105,19 +106,13 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
             phases=tuple(evse["phases"]),
             supply=Supply(features["nominal_voltage_v"], features["supply_phases"]),
             product_tolerance_a=features["product_tolerance_a"],
-            current=_accuracy(accuracy, "current_percent", "current_resolution_a"),
-            power=_accuracy(accuracy, "power_percent", "power_resolution_w"),
+            current=accuracy_of(accuracy, "current", "a", on),
+            power=accuracy_of(accuracy, "power", "w", on),
             latency_s=tuple(meter["latency_s"]) if meter else (0.0, 0.0),
             current_type=features.get("current_type", "AC"),
             max_current_a=evse.get("max_current_a", 0.0),
             options=readings(features),
         )
-
-
-def _accuracy(data: Mapping[str, Any] | None, percent: str, resolution: str) -> Accuracy:
-    """Return the accuracy in force; a meter of which nobody said it is not known, whatever the rig file says."""
-    known = data is not None and data.get(percent) is not None
-    return Accuracy(data[percent], data.get(resolution, 0)) if known and data is not None else Accuracy(0, 0, known=False)
 
 
 def readings(features: Mapping[str, Any]) -> OracleOptions:
@@ -127,6 +122,7 @@ def readings(features: Mapping[str, Any]) -> OracleOptions:
 
 
 def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
+    on = moment(facts.start).date()
     by_meter: dict[str, list[EvseFacts]] = {}
     for one in facts.evses:
         by_meter.setdefault(one.meter, []).append(one)
@@ -134,8 +130,8 @@ def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
         data = document.data
         if document.kind == Kind.METER_IDENTITY:
             for one in by_meter.get(data["meter"], ()):
-                one.current = _accuracy(data["accuracy"], "current_percent", "current_resolution_a")
-                one.power = _accuracy(data["accuracy"], "power_percent", "power_resolution_w")
+                one.current = accuracy_of(data["accuracy"], "current", "a", on)
+                one.power = accuracy_of(data["accuracy"], "power", "w", on)
         elif document.kind == Kind.METER_SAMPLE:
             for one in by_meter.get(data["meter"], ()):
                 sample = _sample(document, one.phases)

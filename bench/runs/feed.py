@@ -18,6 +18,7 @@ from bench.domain.documents import Document, Kind
 from bench.domain.exchange import Call, Pairing
 from bench.domain.oracle import Supply
 from bench.domain.quantities import moment, seconds
+from bench.domain.uncertainty import certificate_number
 from bench.runs.facts import readings
 from bench.runs.live import LiveLimits
 
@@ -171,7 +172,7 @@ class Feed:
             accuracy = meter.get("accuracy") or {}
             yield self._meta_of(
                 name, model=str(meter.get("register_map", "")).rpartition("/")[2].removesuffix(".toml") or meter["kind"],
-                kind=meter["kind"], units=UNITS, accuracy=accuracy or None, certificate=accuracy.get("certificate", ""),
+                kind=meter["kind"], units=UNITS, accuracy=accuracy or None, certificate=certificate_number(meter),
                 serial_number=meter.get("serial_number", ""), wired=wired.get(name),
             )  # fmt: skip
         if self._home_assistant:

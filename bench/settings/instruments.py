@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.domain.meter import Quantity
 from bench.settings.base import Settings
@@ -20,10 +20,54 @@ class MeterAccuracy(Settings):
     power_percent: float = Field(ge=0, le=20)
     current_resolution_a: float = Field(default=0.001, ge=0)
     power_resolution_w: float = Field(default=0.1, ge=0)
+    current_offset_a: float = Field(default=0.0, ge=0)
+    """Largest error besides, of the same size at each reading: the data sheet's share of the range."""
+    power_offset_w: float = Field(default=0.0, ge=0)
+    current_noise_a: float = Field(default=0.0, ge=0)
+    """Standard deviation of single readings of a constant current, where somebody found it out."""
+    power_noise_w: float = Field(default=0.0, ge=0)
     certificate: str = ""
-    """Number of the calibration certificate; empty where the data sheet is all there is."""
-    certificate_due: date | None = None
+    """Number of the calibration certificate whose figures these are; empty where the data sheet is all there is, or where
+    `[meters.NAME.certificate]` has the points."""
+    certificate_due: dt.date | None = None
     """Last day on which the certificate counts; a run after it is not traceable."""
+
+
+Point = tuple[float, float, Annotated[float, Field(gt=0)]]
+"""Reading, its error (what the meter shows too much), and U of that error."""
+
+
+class MeterCertificate(Settings):
+    """What a calibration of this meter found, point by point; outside of the points its accuracy counts."""
+
+    number: str = Field(min_length=1)
+    date: dt.date
+    due: dt.date | None = None
+    """Last day on which it counts; a run after it is not traceable."""
+    k: float = Field(default=2.0, ge=1, le=4)
+    """Coverage factor of each U."""
+    drift_percent_per_year: float = Field(default=0.0, ge=0, le=20)
+    """Largest change since then, of the reading."""
+    current: tuple[Point, ...] = ()
+    """A."""
+    power: tuple[Point, ...] = ()
+    """W."""
+
+    @field_validator("current", "power")
+    @classmethod
+    def _ascending(cls, value: tuple[Point, ...]) -> tuple[Point, ...]:
+        readings = [one[0] for one in value]
+        if readings != sorted(set(readings)) or (readings and readings[0] < 0):
+            raise ValueError("readings must ascend from 0, each once: [[reading, error, U], ...]")
+        return value
+
+    @model_validator(mode="after")
+    def _is_one(self) -> MeterCertificate:
+        if not self.current and not self.power:
+            raise ValueError("needs points of current or power: [[reading, error, U], ...]")
+        if self.due is not None and self.due < self.date:
+            raise ValueError(f"due = {self.due} lies before date = {self.date}")
+        return self
 
 
 class _Meter(Settings):
@@ -31,10 +75,18 @@ class _Meter(Settings):
 
     accuracy: MeterAccuracy | None = None
     """Absent: the data sheet's, as the meter's map tells it."""
+    certificate: MeterCertificate | None = None
+    """Absent: there is none, or `accuracy` has its figures and number."""
     serial_number: str = ""
     """As on the certificate. A meter that tells another one voids the certificate."""
     latency_s: tuple[float, float] = (0.0, 1.0)
     """Shortest and longest time from a change of the current to its being seen in the registers."""
+
+    @model_validator(mode="after")
+    def _one_certificate(self) -> Self:
+        if self.certificate is not None and self.accuracy is not None and self.accuracy.certificate:
+            raise ValueError("accuracy.certificate and the certificate table both name one: keep one of them")
+        return self
 
     @field_validator("latency_s")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.domain.tolerance import DecisionRule
+from bench.domain.decision import DecisionRule
 from bench.settings.base import Settings
 
 

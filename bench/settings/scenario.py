@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from bench.domain.tolerance import DecisionRule
+from bench.domain.decision import DecisionRule
 from bench.errors import UsageError
 from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
@@ -122,7 +122,14 @@ class ScenarioSettings(Settings):
     """Id of the station; the rig's first where absent."""
     evse: int = Field(default=1, ge=1)
     checks: tuple[Check, ...] = Field(default=("installed", "composite", "power"), min_length=1)
-    decision_rule: DecisionRule = DecisionRule.SIMPLE
+    decision_rule: DecisionRule = DecisionRule.FOUR_WAY
+    must_find_a: float | None = Field(default=None, gt=0)
+    """The excess above a limit in A that the run has to find; a rig whose meter cannot find it is refused."""
+    must_find_w: float | None = Field(default=None, gt=0)
+    """Likewise above a limit in W."""
+    apply_within_s: float | None = Field(default=None, gt=0)
+    """How long the current may take to obey a lowered limit; absent: `settle_s` alone says when it is judged. A rig that cannot
+    tell the moment to a quarter of it is refused."""
     settle_s: float = Field(default=15, ge=0)
     w_limits: Literal["nominal", "measured"] = "nominal"
     near_a: float = Field(default=1.5, gt=0)

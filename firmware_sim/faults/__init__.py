@@ -130,11 +130,11 @@ FAULTS: Final[dict[str, Any]] = {
 
 LAYERS: Final = ("station", "EV", "meter", "network")
 POINTS: Final = frozenset((
-    "adapter_gone", "answers_after", "applied", "averaging_s", "clear_status", "composite", "composite_profiles", "composite_window",
-    "dead_spans", "encoded", "end_transaction", "ev_changes_at", "ev_current", "ev_goal", "ev_lines", "ev_plan",
-    "ev_schedule_check", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted", "on_clear",
-    "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "rate_changed", "refusals", "registers",
-    "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
+    "adapter_gone", "answers_after", "applied", "averaging_s", "clear_status", "composite", "composite_profiles",
+    "composite_window", "dead_spans", "encoded", "end_transaction", "ev_changes_at", "ev_current", "ev_goal", "ev_lines",
+    "ev_plan", "ev_schedule_check", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted",
+    "on_clear", "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "rate_changed", "refusals",
+    "registers", "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
 ))  # fmt: skip
 """The methods that a fault may have."""
 

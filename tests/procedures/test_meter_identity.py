@@ -70,10 +70,10 @@ def test_another_serial_number_voids_the_certificate(tmp_path: Path) -> None:
 
 
 def test_without_a_certificate_the_data_sheet_counts(tmp_path: Path) -> None:
-    """0.5 % of 100 A is an error of 0.5 A at each reading: a step of 1 A; the number stands in the journal."""
+    """0.5 % of 100 A is an error of 0.5 A at each reading; the number stands in the journal."""
     found = identity(run(tmp_path / "run", METERS / "sdm630.toml"))
     assert found["serial_number"] == ""
-    assert (found["accuracy"]["current_percent"], found["accuracy"]["current_resolution_a"]) == (0.0, 1.0)
+    assert (found["accuracy"]["current_percent"], found["accuracy"]["current_offset_a"]) == (0.0, 0.5)
     assert "SDM630-MBus V2" in found["reason"]
 
 

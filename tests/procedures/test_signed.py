@@ -19,6 +19,7 @@ from bench.rig.export import export_run
 from bench.rig.files import find_job, find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
 from bench.rig.verify import verify_run
+from bench.settings.instruments import MeterCertificate
 from bench.settings.job import JobSettings
 
 
@@ -34,13 +35,17 @@ def job(**changes: Any) -> JobSettings:
     return JobSettings.model_validate(find_job("example").model_dump(by_alias=True) | changes)
 
 
-def certified(out: Path, due: str) -> Order:
-    """Return the order with a certificate for the meter."""
+def certified(out: Path, due: str, *, points: bool = False) -> Order:
+    """Return the order with a certificate for the meter: by its points, or in its accuracy."""
     base = order(out)
     meter = base.rig.meters["evse1"]
     assert meter.accuracy is not None
+    table = MeterCertificate.model_validate({
+        "number": "C-1", "date": "2025-01-14", "due": due, "current": [[0, 0, 0.03], [32, 0, 0.03]],
+    })  # fmt: skip
     papers = type(meter.accuracy).model_validate(meter.accuracy.model_dump() | {"certificate": "C-1", "certificate_due": due})
-    meters = dict(base.rig.meters) | {"evse1": meter.model_copy(update={"accuracy": papers})}
+    changed = meter.model_copy(update={"certificate": table} if points else {"accuracy": papers})
+    meters = dict(base.rig.meters) | {"evse1": changed}
     return replace(base, rig=base.rig.model_copy(update={"meters": meters}))
 
 
@@ -112,15 +117,14 @@ def test_the_copy_for_a_customer_has_no_token_and_verifies(tmp_path: Path) -> No
     assert (checked.sound, checked.exported_from) == (True, outcome.head)
 
 
-def test_an_expired_certificate_is_not_traceable(tmp_path: Path) -> None:
-    """In place of PASS the run is INCONCLUSIVE, by the run's own clock; the day it is due still counts.
-
-    The run begins on 14 January, with the proof of its meter.
-    """
-    late = run_scenario(certified(tmp_path / "late", "2026-01-13")).judgement.verdict
+@pytest.mark.parametrize("points", [False, True])
+def test_an_expired_certificate_is_not_traceable(tmp_path: Path, points: bool) -> None:
+    """In place of PASS the run is INCONCLUSIVE, by the run's own clock (it begins just before midnight); its last day counts."""
+    late = run_scenario(certified(tmp_path / "late", "2026-01-13", points=points)).judgement.verdict
     assert late.verdict is Verdict.INCONCLUSIVE
     assert late.headline == "not traceable: certificate C-1 of meter evse1 expired on 2026-01-13"
-    assert run_scenario(certified(tmp_path / "due", "2026-01-14")).judgement.verdict.verdict is Verdict.PASS
+    due = run_scenario(certified(tmp_path / "due", "2026-01-14", points=points)).judgement.verdict
+    assert due.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS)
 
 
 def test_another_item_than_the_jobs_is_not_traceable(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit, Supply, Transaction
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy, DecisionRule
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.power import PowerRule, judge_power
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench.domain.evidence import EvseFacts, Limits, LinkChange, PilotSample, RunFacts, Sample, TransactionSpan
 from bench.domain.oracle import ExpectedLimit, Supply, Transaction
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.case import Case
 from bench.runs.checks.delivery import judge_delivery

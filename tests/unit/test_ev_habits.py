@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bench.domain.evidence import EvseFacts, PilotSample, Sample, TransactionSpan
 from bench.domain.oracle import Supply, Transaction
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.runs.checks.ev_habits import ev_habits
 
 Course = Callable[[int], float]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.domain.evidence import EvseFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.runs.checks.ev_response import ev_response, imbalance
 
 

@@ -11,7 +11,7 @@ from bench.domain.evidence import EvseFacts, RunFacts, TransactionSpan
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.quantities import moment
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.installed import judge_installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.identity import check_plausible, identity_of, read_serial_number
 from bench.adapters.mqtt_meter import MqttMeter
 from bench.domain.meter import MeterReading
+from bench.domain.uncertainty import accuracy_of
 from bench.errors import RigError
 from bench.settings.base import load
 from bench.settings.instruments import ModbusTcpMeter
@@ -47,6 +49,47 @@ def test_what_is_doubted(settings: dict[str, Any], told: str, certificate: str, 
     assert found["certificate"] == certificate
     assert doubt in found["doubt"] if doubt else found["doubt"] == ""
     assert (found["accuracy"] is None) == (certificate == "")
+
+
+TABLE = {"number": "K-9", "date": "2026-01-10", "due": "2027-01-10", "current": [[6, 0.01, 0.02], [16, 0.02, 0.03]]}
+
+
+def test_a_certificate_with_points_is_in_force() -> None:
+    """The document has its table beside what counts elsewhere; from it the judge takes U of a current, and none of power."""
+    found = identity("17", serial_number="17", certificate=TABLE)
+    assert (found["certificate"], found["doubt"]) == ("K-9", "")
+    assert accuracy_of(found["accuracy"], "current", "a").expanded(16) == pytest.approx(0.05)
+    assert not accuracy_of(found["accuracy"], "power", "w").known
+    assert identity("18", serial_number="17", certificate=TABLE)["accuracy"] is None
+
+
+def test_drift_counts_from_the_calibration_on() -> None:
+    """0.1 % a year of 10 A over one year: 0.01 A / sqrt 3 beside U / 2 = 0.012 A."""
+    found = identity("17", serial_number="17", certificate={**TABLE, "drift_percent_per_year": 0.1})
+    today = accuracy_of(found["accuracy"], "current", "a", date(2026, 1, 10))
+    later = accuracy_of(found["accuracy"], "current", "a", date(2027, 1, 10))
+    assert today.standard(10) == pytest.approx(0.012)
+    assert later.standard(10) == pytest.approx(0.01332, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"current": [[16, 0, 0.1], [6, 0, 0.1]]}, "readings must ascend"),
+        ({"current": []}, "needs points of current or power"),
+        ({"due": "2025-12-31"}, "due = 2025-12-31 lies before date = 2026-01-10"),
+    ],
+)
+def test_a_certificate_that_cannot_be(changes: dict[str, Any], reason: str) -> None:
+    """Points out of order, none at all, a due day before its date: told by key and reason."""
+    with pytest.raises(ValueError, match=reason):
+        identity("17", certificate={**TABLE, **changes})
+
+
+def test_one_certificate_only() -> None:
+    """Two numbers for one meter contradict each other."""
+    with pytest.raises(ValueError, match="keep one of them"):
+        identity("17", accuracy=CERTIFIED, certificate=TABLE)
 
 
 async def test_a_number_that_is_cut_short_is_asked_for_again() -> None:

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy, DecisionRule
-from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
+from bench.domain.uncertainty import Accuracy
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
+from bench.runs.checks.plateaus import Scale
 from bench.runs.checks.power import PowerRule, judge_power
+from bench.runs.checks.sureness import sureness
 
 RULE = PowerRule(DecisionRule.SIMPLE, 15, "nominal", 1.5, 30, 1, 1)
 
@@ -166,3 +169,88 @@ def test_a_wish_held_by_the_offer_exercises_the_limit() -> None:
     """A shared limit: 8 A are allowed, 6 are offered and taken, 16 are wanted."""
     result = verdict_on(lambda second: 15.5 if second < 90 else 5.5, pilot=lambda second: 16.0 if second < 88 else 6.0)
     assert result.periods[1].exercised
+
+
+def noisy(second: int, mean: float, spread: float = 0.02) -> float:
+    """Return a reading that scatters about a mean, the same in each run."""
+    return mean + spread * (((second * 7919) % 101) / 50 - 1)
+
+
+def test_noise_at_the_limit_convicts_nobody() -> None:
+    """Half of the readings lie above 8 A + U = 8.018 A, their mean does not: conditional, not FAIL."""
+    draw = lambda s: noisy(s, 15.5, 0.08) if s < 105 else noisy(s, 8.0, 0.04) if s < 205 else 0.0  # noqa: E731
+    result = verdict_on(draw, pilot=offer, rule=DecisionRule.FOUR_WAY)
+    assert result.verdict in (Verdict.CONDITIONAL_PASS, Verdict.CONDITIONAL_FAIL)
+
+
+def test_a_mean_above_the_limit_and_u_fails() -> None:
+    """8.05 A under 8 A: no single reading is outside of the noise, and the plateau is."""
+    draw = lambda s: noisy(s, 15.5, 0.04) if s < 105 else noisy(s, 8.05) if s < 205 else 0.0  # noqa: E731
+    result = verdict_on(draw, pilot=lambda _: 16, rule=DecisionRule.FOUR_WAY)
+    assert result.verdict is Verdict.FAIL
+
+
+def test_one_excursion_convicts() -> None:
+    """A single reading of 8.5 A in a quiet plateau is no noise, and the mean does not hide it."""
+    draw = lambda s: 15.5 if s < 105 else 8.5 if s == 150 else noisy(s, 7.5) if s < 205 else 0.0  # noqa: E731
+    result = verdict_on(draw, pilot=offer, rule=DecisionRule.FOUR_WAY)
+    assert (result.verdict, len(result.breaches)) == (Verdict.FAIL, 1)
+    assert result.breaches[0].start == pytest.approx(150.01)
+
+
+def test_a_part_of_a_period_is_not_hidden_by_the_rest() -> None:
+    """8.1 A for 20 s and 6 A for the rest: two plateaus, and the first fails."""
+    draw = lambda s: 15.5 if s < 105 else 8.1 if s < 140 else 6.0 if s < 205 else 0.0  # noqa: E731
+    assert verdict_on(draw, pilot=lambda s: 16, rule=DecisionRule.FOUR_WAY).verdict is Verdict.FAIL
+
+
+def test_nothing_at_all_passes_a_pause() -> None:
+    """0.000 A under a limit of 0 A is PASS, for nothing flows below zero; 0.2 A is FAIL."""
+    calm = verdict_on(obedient, pilot=offer, rule=DecisionRule.FOUR_WAY)
+    assert calm.periods[2].verdict is Verdict.PASS
+    leaking = verdict_on(lambda s: obedient(s) if s < 205 else 0.2, pilot=offer, rule=DecisionRule.FOUR_WAY)
+    assert leaking.verdict is Verdict.FAIL
+
+
+def test_how_sure_the_verdict_is() -> None:
+    """At 16 A and 0.2 %: U = 0.037 A, so what is above 16.068 A is found; without a tolerance there is no ratio."""
+    result = verdict_on(obedient, pilot=offer, rule=DecisionRule.FOUR_WAY)
+    found = next(one for one in result.measurements if one.name == "detection_limit")
+    assert found.unit == "A"
+    assert found.value == pytest.approx(16.068, abs=1e-3)
+    assert "test_uncertainty_ratio" not in [one.name for one in result.measurements]
+    assert not result.warnings
+
+
+@pytest.mark.parametrize(("tolerance", "ratio", "codes"), [(0.6, 1.6, ["low-tur"]), (1.2, 3.1, [])])
+def test_a_poor_ratio_is_warned_of(tolerance: float, ratio: float, codes: list[str]) -> None:
+    """Tolerance / U below 3: 0.6 A with a meter of 2 %."""
+    measured, warnings = sureness(16, "A", tolerance, Scale(Accuracy(2.0, 0.01)), DecisionRule.FOUR_WAY)
+    assert measured[1].value == pytest.approx(ratio, abs=0.1)
+    assert [one.code for one in warnings] == codes
+
+
+@pytest.mark.parametrize(
+    ("late_s", "verdict"), [(5, Verdict.PASS), (9, Verdict.PASS), (10, Verdict.INCONCLUSIVE), (12, Verdict.FAIL)]
+)
+def test_a_time_limit_is_judged_by_an_interval(late_s: int, verdict: Verdict) -> None:
+    """10 s are allowed, readings come each second with a latency up to 0.2 s: at 10 s nobody can say."""
+    draw = lambda s: 15.5 if s < 100 + late_s else 7.5 if s < 205 else 0.0  # noqa: E731
+    result = verdict_on(draw, pilot=offer, apply_within_s=10.0, limits=line((0, 16), (100, 8)))
+    assert result.verdict is verdict
+
+
+@pytest.mark.parametrize(("offered_until", "blamed"), [(103, Layer.EV), (113, Layer.STATION)])
+def test_who_was_late(offered_until: int, blamed: Layer) -> None:
+    """Within 15 s of settling, and later than 10 s: the station where its offer was late, the EV where it was there in time."""
+    pilot = lambda s: 16.0 if s < offered_until else 8.0  # noqa: E731
+    draw = lambda s: 15.5 if s < 113 else 7.5  # noqa: E731
+    result = verdict_on(draw, pilot=pilot, apply_within_s=10.0, limits=line((0, 16), (100, 8)))
+    assert (result.verdict, result.blamed, result.fault_class) == (Verdict.FAIL, (blamed,), FaultClass.TIMING)
+    assert "was reached between 11.8 s and 13.0 s later; 10 s are allowed" in result.headline
+
+
+def test_a_current_that_was_below_already_is_not_timed() -> None:
+    """Nothing was commanded: no time can be told."""
+    draw = lambda s: 7.5  # noqa: E731
+    assert "was reached" not in " ".join(verdict_on(draw, pilot=offer, apply_within_s=10.0).reasons)

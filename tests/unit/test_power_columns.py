@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.domain import power_columns
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy, DecisionRule
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, RunState
 from bench.runs.checks.power import PowerRule, judge_power
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bench.domain.proof import Point, objections
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import FaultClass
 
 LOADS = [(6.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 16.0), (16.0,) * 3, (16.0,) * 3, (0.0,) * 3, (10.0,) * 3]

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
-from bench.domain.tolerance import Accuracy, DecisionRule
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
 from bench.runs.checks.power import PowerRule
 from bench.runs.checks.station_power import judge_station_power, summed

@@ -10,7 +10,7 @@ import pytest
 from bench.domain.evidence import EvseFacts, Sample
 from bench.domain.oracle import Supply
 from bench.domain.series import Series
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import Layer, Verdict
 from bench.runs.checks.supply import judge_supply
 

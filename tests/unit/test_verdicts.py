@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench.domain.decision import DecisionRule, decide
 from bench.domain.quantities import clock_text, offered_current_a
-from bench.domain.tolerance import Accuracy, DecisionRule, decide
+from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import RunState, Verdict, exit_code, worst
 
 

@@ -19,7 +19,7 @@ from bench.runs.checks.pilot import Pilot, per_phase
 
 _DUTY_TOLERANCE_A: Final = 0.6
 """One percentage point of duty: what IEC 61851-1 grants the generator."""
-_PILOT_MARGIN_A: Final = 0.1
+PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
 HABIT_SHARE: Final = 0.10
 HABIT_A: Final = 0.5
@@ -91,9 +91,9 @@ def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = ()) -> tup
             continue
         current = max(one.sample.current_a)
         blamed = []
-        if offered_a > per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample)) + _PILOT_MARGIN_A:
+        if offered_a > per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample)) + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
-        if evse.current.known and current > offered_a + max(_PILOT_MARGIN_A, evse.current.expanded(current)):
+        if evse.current.known and current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current)):
             blamed.append(Layer.EV)
         if blamed:
             return tuple(blamed), (seq,)
@@ -109,11 +109,11 @@ def _said(one: Above, run: Sequence[Above], told: Sequence[Offer]) -> Offer | No
 
 
 def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
-    """Return a check's answer, INCONCLUSIVE instead of a conviction where an EV's habit explains all that was found.
+    """Return a check's answer, INCONCLUSIVE instead of FAIL where an EV's habit explains all that was found.
 
     That is where nothing separates station and EV and no excess is larger than what cars are known to take above their offer.
     """
-    if result.verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL) or not result.breaches:
+    if result.verdict is not Verdict.FAIL or not result.breaches:
         return result
     if not all(_habitual(one, evse) for one in result.breaches):
         return result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import sqrt
 from typing import Final
 
 from bench.domain.oracle import ExpectedLimit
@@ -12,6 +11,7 @@ from bench.domain.quantities import clock_text
 from bench.domain.reference import Reference
 from bench.domain.station_values import ENERGY
 from bench.domain.timeline import Segment
+from bench.domain.uncertainty import register_uncertainty
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict
 from bench.runs.checks.case import Case
 from bench.runs.checks.meter_values import AFTER_S, BEFORE_S, blind, margin, shared, values_of
@@ -53,9 +53,8 @@ class _Period:
 def judge_energy(case: Case) -> CheckResult:
     """Judge the energy of each period against sum(limit x dt), and that of each session as the station tells it.
 
-    U of a difference of two register values with step q is 2 q / sqrt 6 (JCGM 100 4.3.7: each half a step, spread evenly);
-    where that is much of a short period's energy, power is integrated instead. A ramp down may last as long as `settle_s` and the
-    meter's latency. Whose fault too much energy is, the power check knows.
+    Where the step of the register is much of a short period's energy, power is integrated instead. A ramp
+    down may last as long as `settle_s` and the meter's latency. Whose fault too much energy is, the power check knows.
     """
     title = f"The energy at {case.evse.name} is within its limits"
     if not case.evse.samples or shared(case.facts, case.evse):
@@ -101,7 +100,7 @@ def _period(
 ) -> _Period | None:
     start, end = segment.start, segment.end
     integral, register, step = reference.integral(start, end), reference.registered(start, end), reference.register_step()
-    rounding = 2 * step / sqrt(6)
+    rounding = register_uncertainty(step)
     if register is not None and integral is not None and rounding <= REGISTER_SHARE * register:
         measured, how = register, "register"
     elif integral is not None:

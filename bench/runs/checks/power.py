@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Final
 
 import numpy as np
 
+from bench.domain.decision import DecisionRule, decide
 from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.power_columns import PowerColumns, Span
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.series import Series
 from bench.domain.timeline import Segment
-from bench.domain.tolerance import DecisionRule, decide
-from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, worst
-from bench.runs.checks.blame import Above, Offer, blame, offered_above, told_offers, unless_a_habit
+from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, Warn, worst
+from bench.runs.checks.applied import Applied, applied
+from bench.runs.checks.blame import PILOT_MARGIN_A, Above, Offer, blame, offered_above, told_offers, unless_a_habit
 from bench.runs.checks.demand import Demand
 from bench.runs.checks.phases import DRAWING_A, phase_breaches
 from bench.runs.checks.pilot import Pilot
+from bench.runs.checks.plateaus import SIGMAS, Scale, Seen, noise_share, verdicts_of
+from bench.runs.checks.sureness import sureness
 from bench.runs.checks.words import SHORT, conclude
 
 SILENT: Final = "no reading"
@@ -45,6 +48,8 @@ class PowerRule:
     must_limits: int | None
     """How many non-zero limits must be exercised; None for all."""
     must_lowerings: int | None
+    apply_within_s: float | None = None
+    """How long the current may take to obey a lowered limit; None: only `settle_s` counts."""
 
     @classmethod
     def of(cls, scenario: dict[str, Any]) -> PowerRule:
@@ -58,6 +63,7 @@ class PowerRule:
             scenario["longest_gap_s"],
             None if must["limits"] == "all" else must["limits"],
             None if must["lowerings"] == "all" else must["lowerings"],
+            scenario.get("apply_within_s"),
         )
 
 
@@ -85,6 +91,7 @@ def judge_power(
     breaches = tuple(breach for breach, _ in judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
     unseen = verdict is Verdict.INCONCLUSIVE and not evse.doubts and any(one.reason.startswith(SILENT) for one in periods)
+    sure, warnings = judged.sureness()
     result = CheckResult(
         check=check,
         title=title,
@@ -95,11 +102,12 @@ def judge_power(
         requirement=requirement,
         pair="installed/physical" if breaches else "",
         refs=tuple(ref for breach in breaches for ref in breach.refs),
-        measurements=tuple(judged.settling),
+        measurements=(*judged.settling, *sure),
         periods=tuple(periods),
         breaches=breaches,
+        warnings=warnings,
     )
-    return unless_a_habit(result, evse)
+    return judged.in_time(unless_a_habit(result, evse))
 
 
 def _pending(facts: RunFacts, station: str) -> list[tuple[float, float]]:
@@ -122,6 +130,8 @@ class _Judged:
         self.breaches: list[tuple[Breach, Verdict]] = []
         self.settling: list[Measurement] = []
         self._run: list[Above] = []
+        self._judged: list[ExpectedLimit] = []
+        self._applied: list[Applied] = []
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
         self._channels = len(evse.samples.current_a)
@@ -134,6 +144,7 @@ class _Judged:
         self._columns = PowerColumns(
             evse.samples, limits, rule.settle_s, evse.latency_s, rule.longest_gap_s, pending, nominal_v
         )
+        self._scatter = noise_share(evse.samples)
 
     def unknown(self) -> str | None:
         """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
@@ -157,6 +168,54 @@ class _Judged:
             self._close()
         return results
 
+    def sureness(self) -> tuple[tuple[Measurement, ...], tuple[Warn, ...]]:
+        """Return how sure the verdict is at the limit that was exceeded most, else at the highest one."""
+        told = [(one.limit, one.unit) for one in sorted((one for one, _ in self.breaches), key=lambda one: -one.excess)]
+        told += [(one.limit, one.unit) for one in sorted(self._judged, key=lambda one: -one.limit_a)]
+        found = next(((limit, unit) for limit, unit in told if unit in ("A", "W") and limit > 0), None)
+        if found is None:
+            return (), ()
+        limit, unit = found
+        tolerance = max(self._tolerance(one) for one in self._judged if one.unit == unit)
+        return sureness(limit, unit, tolerance, self._scale(unit), self.rule.rule)
+
+    def _time(self, start: float, limit: ExpectedLimit, samples: Sequence[Sample], within_s: float) -> None:
+        scale, border = self._scale(limit.unit), limit.limit + self._tolerance(limit)
+        read = [sample for sample in samples if self._reading(sample, limit) is not None]
+
+        def obeys(sample: Sample) -> bool:
+            reading = self._reading(sample, limit) or 0.0
+            return reading - SIGMAS * scale.noise(reading) <= border + scale.guard(reading)
+
+        found = applied(self.evse, start, read, obeys, within_s)
+        if found is not None:
+            self._applied.append(found)
+
+    def in_time(self, result: CheckResult) -> CheckResult:
+        """Return the answer with what a time limit for lowered limits adds to it."""
+        late = [one for one in self._applied if one.verdict is Verdict.FAIL]
+        unsure = [one for one in self._applied if one.verdict is Verdict.INCONCLUSIVE]
+        worse = late or unsure
+        if not worse or (not late and result.verdict not in (Verdict.PASS, Verdict.CONDITIONAL_PASS)):
+            return result
+        if result.verdict is Verdict.FAIL:
+            return replace(result, reasons=(*result.reasons, *(one.text for one in late)))
+        verdict = worse[0].verdict
+        blamed = tuple(dict.fromkeys(layer for one in worse for layer in self._late(one))) if late else (Layer.METER,)
+        return replace(
+            result, verdict=verdict, reasons=(*(one.text for one in worse), *result.reasons), blamed=blamed,
+            fault_class=FaultClass.TIMING, pair="installed/physical" if late else result.pair,
+            refs=(*result.refs, *(ref for one in worse for ref in one.refs)),
+        )  # fmt: skip
+
+    def _late(self, one: Applied) -> tuple[Layer, ...]:
+        """Blame the station where its offer came late, the EV where it had been there in time, both where nobody saw it."""
+        limit = self.limits.at(one.start)
+        seen = self._pilot.at(one.start + (self.rule.apply_within_s or 0.0))
+        if seen is None or limit is None:
+            return (Layer.STATION, Layer.EV)
+        return (Layer.STATION,) if seen.offered_a > limit.limit_a + PILOT_MARGIN_A else (Layer.EV,)
+
     def _period(
         self, segment: Segment[ExpectedLimit | None], limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None
     ) -> PeriodResult:
@@ -166,6 +225,7 @@ class _Judged:
                 self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
                 None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
             )  # fmt: skip
+        self._judged.append(limit)
         samples, settled, first = self._columns.part(segment.start, segment.end, settled_from)
         verdicts, highest = self._judge(first, samples, limit, settled_from)
         drew = self._demand.before(segment.start, limit, first)
@@ -177,6 +237,8 @@ class _Judged:
             exercised, reason = False, SHORT
         elif not verdicts:
             reason = "no settled reading could be judged"
+        elif Verdict.INCONCLUSIVE in verdicts:
+            reason = "a reading outside of the points of the meter's certificate, and no data sheet is known"
         lowering = lower and _lowers(limit, before, asked)
         verdict = worst(verdicts)
         if self._measured:
@@ -191,6 +253,8 @@ class _Judged:
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
             self._measure_settling(segment.start, limit, samples)
+        if lowering and self.rule.apply_within_s is not None:
+            self._time(segment.start, limit, samples, self.rule.apply_within_s)
         return PeriodResult(
             self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit,
             verdict, exercised, lowering, lowered, highest, len(settled), reason,
@@ -225,70 +289,67 @@ class _Judged:
     def _is_pending(self, sample: Sample) -> bool:
         return any(asked <= sample.received and sample.requested <= answered for asked, answered in self._pending)
 
-    def _uncertainty(self, reading: float, unit: str, channels: int) -> float:
-        evse = self.evse
+    def _scale(self, unit: str) -> Scale:
+        """Return how far readings in a unit can be trusted."""
         if unit == "A":
-            return evse.current.expanded(reading)
+            return Scale(self.evse.current, scatter=self._scatter)
         if self._measured:
-            return evse.power.expanded(reading)
-        voltage = evse.supply.voltage_v
-        return evse.current.expanded(reading / voltage, channels) * voltage
+            return Scale(self.evse.power, scatter=self._scatter)
+        return Scale(self.evse.current, len(self.evse.phases), self.evse.supply.voltage_v, self._scatter)
 
     def _judge(
         self, first: int, samples: Series, limit: ExpectedLimit, settled_from: float
     ) -> tuple[list[Verdict], float | None]:
         """Return the verdicts of a segment and its highest settled reading.
 
-        One verdict for each span that nothing exceeds, one for each settled reading elsewhere.
+        One verdict for each span whose highest reading passes beyond doubt; a segment with another is judged reading by reading.
         """
         if not self._columns.ordered:
             readings = [self._reading(one, limit) for one in samples if one.requested >= settled_from]
             highest = max((one for one in readings if one is not None), default=None)
             return self._compare(samples, limit, settled_from), highest
-        verdicts: list[Verdict] = []
         spans = self._columns.spans(first, first + len(samples), settled_from, limit.unit)
         highest = max((one.highest for one in spans if one.settled and one.highest is not None), default=None)
-        if not self._run and not self._pending and self.evse.latency_s[0] == 0:  # each is bound by this limit at least
-            early = max((one.highest for one in spans if not one.settled and one.highest is not None), default=None)
-            if early is not None and self._decide(early, limit.limit, limit, self._channels) not in _ABOVE:
-                spans = [one for one in spans if one.settled]
+        scale, tolerance = self._scale(limit.unit), self._tolerance(limit)
+        verdicts: list[Verdict] = []
+        judged = False
         for span in spans:
             allowed = self._allowed(span, limit.unit)
             if allowed is None or span.highest is None:
                 continue
-            verdict = self._decide(span.highest, allowed, limit, self._channels)
-            if verdict in _ABOVE:
-                verdicts += self._compare(self.evse.samples[span.first : span.last], limit, settled_from)
-                continue
-            if span.settled:
-                verdicts.append(verdict)
-            if self._run:
-                self._close()
+            uncertainty = scale.expanded(span.highest, scale.noise(span.highest))
+            if decide(span.highest, allowed + tolerance, uncertainty, self.rule.rule) is not Verdict.PASS:
+                return self._compare(samples, limit, settled_from), highest
+            judged = True
+            verdicts += [Verdict.PASS] if span.settled else []
+        if judged and self._run:
+            self._close()
         return verdicts, highest
-
-    def _decide(self, reading: float, allowed: float, limit: ExpectedLimit, channels: int) -> Verdict:
-        """Return the verdict on one reading, or on the highest of several: what is lower is no worse."""
-        tolerance = self.evse.product_tolerance_a
-        if limit.unit == "W":
-            tolerance *= self.evse.supply.voltage_v * limit.number_phases
-        return decide(reading, allowed + tolerance, self._uncertainty(reading, limit.unit, channels), self.rule.rule)
 
     def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
         """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too."""
-        verdicts: list[Verdict] = []
-        for sample in samples:
-            allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
-            if allowed is None or reading is None:
-                continue
-            verdict = self._decide(reading, allowed, limit, len(sample.current_a))
-            if sample.requested >= settled_from:
-                verdicts.append(verdict)
-            above = verdict in _ABOVE
-            if self._run and (not above or self._run[-1].allowed != allowed):
+        seen = list(self._seen(samples, limit, settled_from))
+        found = verdicts_of(seen, self._scale(limit.unit), self.rule.rule)
+        for one, verdict in zip(seen, found, strict=True):
+            above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
+            if self._run and (not above or self._run[-1].allowed != one.allowed):
                 self._close()
             if above:
-                self._run.append(Above(sample, reading, allowed, limit.unit, verdict))
-        return verdicts
+                self._run.append(Above(one.sample, max(one.values), one.allowed, limit.unit, verdict))
+        return [verdict for one, verdict in zip(seen, found, strict=True) if one.settled]
+
+    def _seen(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> Iterator[Seen]:
+        tolerance = self._tolerance(limit)
+        for sample in samples:
+            allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
+            if allowed is not None and reading is not None:
+                values = sample.current_a if limit.unit == "A" else (reading,)
+                yield Seen(sample, values, allowed, allowed + tolerance, sample.requested >= settled_from)
+
+    def _tolerance(self, limit: ExpectedLimit) -> float:
+        """Return what the product may exceed the limit by, in the unit of the limit."""
+        watts = self.evse.supply.voltage_v * limit.number_phases if limit.unit == "W" else 1.0
+        return self.evse.product_tolerance_a * watts
 
     def _close(self) -> None:
         """End the span of breach that is open."""

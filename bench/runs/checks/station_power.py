@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts, Sample
 from bench.domain.series import Series
-from bench.domain.tolerance import Accuracy
+from bench.domain.uncertainty import summed as added
 from bench.domain.verdicts import CheckResult, Layer, PeriodResult, Verdict
 from bench.runs.checks.phases import DRAWING_A
 from bench.runs.checks.power import PowerRule, judge_power
@@ -81,7 +81,7 @@ def summed(evses: Sequence[EvseFacts], longest_gap_s: float, *, readings: bool =
     whole = EvseFacts(
         first.station, 0, ", ".join(one.meter for one in evses), (1, 2, 3), first.supply,
         sum(one.product_tolerance_a for one in evses),
-        _added([one.current for one in evses]), _added([one.power for one in evses]),
+        added([one.current for one in evses]), added([one.power for one in evses]),
         (min(one.latency_s[0] for one in evses), max(one.latency_s[1] for one in evses)),
         first.current_type,
     )  # fmt: skip
@@ -91,12 +91,6 @@ def summed(evses: Sequence[EvseFacts], longest_gap_s: float, *, readings: bool =
         whole.gaps.extend(sorted(gap for one in evses for gap in one.gaps))
         whole.gap_reason = next((one.gap_reason for one in evses if one.gap_reason), "")
     return whole
-
-
-def _added(meters: Sequence[Accuracy]) -> Accuracy:
-    """Return the accuracy of a sum whose parts err the same way at worst."""
-    known = all(one.known for one in meters)
-    return Accuracy(max(one.percent for one in meters), sum(one.resolution for one in meters), known)
 
 
 def _sums(evses: Sequence[EvseFacts], longest_gap_s: float) -> Iterator[Sample]:

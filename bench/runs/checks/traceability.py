@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bench.domain.evidence import RunFacts
 from bench.domain.quantities import moment
+from bench.domain.uncertainty import certificate_number
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 
 CHECK: Final = "traceability"
@@ -21,7 +22,7 @@ def judge_traceability(facts: RunFacts) -> CheckResult | None:
     INCONCLUSIVE in place of PASS or FAIL (ISO/IEC 17025:2017, 6.4.4 and 6.5). A meter for which no certificate is named is
     judged by its data sheet, and that is told in the report.
     """
-    claimed = {name: number for name, meter in _meters(facts).items() if (number := _certificate(meter))}
+    claimed = {name: number for name, meter in _meters(facts).items() if (number := certificate_number(meter))}
     item = (facts.job or {}).get("item", {})
     if not claimed and not any(item.get(key) for key, _, _ in _TOLD):
         return None
@@ -43,15 +44,12 @@ def _meters(facts: RunFacts) -> dict[str, dict[str, Any]]:
     return {name: facts.rig["meters"][name] for name in names if name in facts.rig["meters"]}
 
 
-def _certificate(meter: dict[str, Any]) -> str:
-    return str((meter.get("accuracy") or {}).get("certificate") or "")
-
-
 def _certificates(facts: RunFacts, claimed: dict[str, str]) -> Iterator[tuple[Layer, str, tuple[int, ...]]]:
     began = moment(facts.start).date()
     for name, number in claimed.items():
-        accuracy = facts.rig["meters"][name]["accuracy"]
-        due = accuracy.get("certificate_due")
+        meter = facts.rig["meters"][name]
+        table = meter.get("certificate")
+        due = table.get("due") if table else meter["accuracy"].get("certificate_due")
         if due is not None and date.fromisoformat(due) < began:
             yield Layer.METER, f"certificate {number} of meter {name} expired on {due}", ()
         seq, identity = facts.identities.get(name, (0, None))
