@@ -3,8 +3,8 @@
 POST `/plug`, `/unplug` {evse_id}; `/authorise` {evse_id, id_token}; `/demand` {evse_id, amperes}; `/vehicle` {evse_id, settings};
 `/reference_load` {evse_id, amperes}; `/power_cycle` {}; `/cut_network` {seconds}; `/contactor` {closed}; `/external_limit`
 {limit, unit, source, periods}; `/renegotiate` {evse_id, needs}; `/seed_fault` {id, params}. GET `/look?evse_id=1`, `/state`,
-`/faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413, a POST whose
-Content-Type is not application/json with 415: a page in somebody's browser cannot send that type to another site unasked.
+`/faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413, a POST
+whose Content-Type is not application/json with 415: a page in somebody's browser cannot send that type to another site unasked.
 """
 
 from __future__ import annotations
