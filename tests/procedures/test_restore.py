@@ -110,6 +110,7 @@ def station(folder: Path, *more: str) -> Iterator[Path]:
                 text = text.replace('kind = "http"', 'kind = "http"\ncontactor = false') + RELAY
             for old, new in zip(("9000", "9100", "9200", "9201", "9300"), (str(csms), *ports), strict=False):
                 text = text.replace(old, new)
+            text = text.replace('name = "two-processes"', f'name = "station-{csms}"')  # one run at a time on a rig
             (folder / "rig.toml").write_text(text)
             (folder / "scenario.toml").write_text(SCENARIO)
             yield folder / "rig.toml"
