@@ -6,7 +6,6 @@ Instead of finding the limit of each of many readings, the few moments at which 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -37,8 +36,7 @@ class PowerColumns:
     """The readings of one EVSE, split at each moment at which what binds them changes.
 
     Args:
-        settle_s, latency_s, longest_gap_s, pending: as the reading-wise comparison has them; `pending` spans, each (asked,
-            answered), stretch the end of what binds a reading.
+        settle_s, latency_s, longest_gap_s: as the reading-wise comparison has them.
         voltage_v: nominal, for W as the sum of the phase currents; None where W limits are judged by the meter's own power.
     """
 
@@ -49,7 +47,6 @@ class PowerColumns:
         settle_s: float,
         latency_s: tuple[float, float],
         longest_gap_s: float,
-        pending: Sequence[tuple[float, float]] = (),
         voltage_v: float | None = None,
     ) -> None:
         self._series, self._voltage_v = series, voltage_v
@@ -65,7 +62,7 @@ class PowerColumns:
         starts = np.array(limits.starts, np.float64)
         bounds = np.append(starts, limits.end)
         parts, due = received.searchsorted(bounds), requested.searchsorted(np.minimum(bounds[1:], starts + settle_s + longest))
-        cuts = (first_at(requested, bounds, longest, settle_s), self._until(bounds, shortest, pending), parts, due)
+        cuts = (first_at(requested, bounds, longest, settle_s), first_at(received, bounds, shortest), parts, due)
         ends = parts.tolist()
         self._parts = dict(zip(limits.starts, zip(ends, ends[1:], due.tolist(), strict=False), strict=True))
         edges = np.unique(np.concatenate(((0,), *cuts)))
@@ -73,19 +70,6 @@ class PowerColumns:
         self._firsts: list[int] = self._edges.tolist()
         self._requested: list[float] = requested[self._edges].tolist()
         self._received: list[float] = received[self._edges].tolist()
-
-    def _until(self, bounds: Floats, shortest: float, pending: Sequence[tuple[float, float]]) -> NDArray[np.int64]:
-        """Return the index of the first reading that each bound binds, and of those around changes that were under way."""
-        received = self._series.received
-        if not pending:
-            return first_at(received, bounds, shortest)
-        until = received - shortest
-        plain = until.copy()
-        for asked, answered in pending:
-            under_way = slice(int(plain.searchsorted(asked)), int(plain.searchsorted(answered, "right")))
-            np.maximum(until[under_way], answered, out=until[under_way])
-        found: NDArray[np.int64] = until.searchsorted(bounds)
-        return found
 
     def part(self, start: float, end: float, settled_from: float) -> tuple[Series, Series, int]:
         """Return the readings of one segment of the limits, the settled ones among them, and the index of the first."""

@@ -82,7 +82,7 @@ def judge_power(
     if not evse.samples:
         silent = f"meter {evse.meter} gave no reading: {evse.gap_reason or 'it was never asked'}"
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
-    judged = _Judged(evse, limits, rule, told_offers(facts, evse), _pending(facts, evse.station))
+    judged = _Judged(evse, limits, rule, told_offers(facts, evse))
     if (unknown := judged.unknown()) is not None:
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (unknown,), (Layer.METER,))
     periods = judged.periods()
@@ -110,21 +110,10 @@ def judge_power(
     return judged.in_time(unless_a_habit(result, evse))
 
 
-def _pending(facts: RunFacts, station: str) -> list[tuple[float, float]]:
-    """Return when changes of the store were under way: a station may act on one before its answer is there."""
-    return [
-        (one.asked, one.answered) for one in facts.calls
-        if one.station == station and not one.from_station and one.answered is not None and one.answered > one.asked + 1
-        and one.action in ("SetChargingProfile", "ClearChargingProfile", "RequestStartTransaction")
-    ]  # fmt: skip
-
-
 class _Judged:
     """The readings of one EVSE, compared one by one."""
 
-    def __init__(
-        self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer], pending: Sequence[tuple[float, float]]
-    ) -> None:
+    def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer]) -> None:
         self._told = told
         self.evse, self.limits, self.rule = evse, limits, rule
         self.breaches: list[tuple[Breach, Verdict]] = []
@@ -135,15 +124,11 @@ class _Judged:
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
         self._channels = len(evse.samples.current_a)
-        self._pending = pending
-        """From when to when each change of the store was asked for and not yet answered: either limit may hold."""
         self._direct = evse.current_type == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
         nominal_v = None if self._measured else evse.supply.voltage_v
-        self._columns = PowerColumns(
-            evse.samples, limits, rule.settle_s, evse.latency_s, rule.longest_gap_s, pending, nominal_v
-        )
+        self._columns = PowerColumns(evse.samples, limits, rule.settle_s, evse.latency_s, rule.longest_gap_s, nominal_v)
         self._scatter = noise_share(evse.samples)
 
     def unknown(self) -> str | None:
@@ -246,8 +231,7 @@ class _Judged:
         missing = self._missing(settled_from, segment.end, settled)
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
-        decided = Series(one for one in settled if not self._is_pending(one)) if self._pending else settled
-        offered = offered_above(self._pilot, limit, decided, self._demand.most_phases)
+        offered = offered_above(self._pilot, limit, settled, self._demand.most_phases)
         if offered and verdict is Verdict.PASS:
             verdict, reason = Verdict.INCONCLUSIVE, offered
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
@@ -273,10 +257,7 @@ class _Judged:
     def _allowed(self, sample: Sample | Span, unit: str) -> float | None:
         """Return the highest limit of the span before a reading, in `unit`; None where nothing limited."""
         shortest, longest = self.evse.latency_s
-        until = sample.received - shortest
-        if self._pending:
-            until = max([until, *(answered for asked, answered in self._pending if asked <= until <= answered)])
-        reach = self.limits.between(sample.requested - longest - self.rule.settle_s, until)
+        reach = self.limits.between(sample.requested - longest - self.rule.settle_s, sample.received - shortest)
         supply, highest = self.evse.supply, 0.0
         for limit in reach:
             if limit is None or (self._direct and limit.unit != unit):
@@ -285,9 +266,6 @@ class _Judged:
             highest = max(highest, limit.limit if limit.unit == unit else in_unit)
         reached_back = sample.requested - longest - self.rule.settle_s >= self.limits.start
         return highest if reach and reached_back else None
-
-    def _is_pending(self, sample: Sample) -> bool:
-        return any(asked <= sample.received and sample.requested <= answered for asked, answered in self._pending)
 
     def _scale(self, unit: str) -> Scale:
         """Return how far readings in a unit can be trusted."""
