@@ -52,6 +52,11 @@ class DcEvsePhysics(EvsePhysics):
         volts, current = self._ac_voltage_v, inside.power_w / (AC_LINES * self._ac_voltage_v)
         return Truth((volts, volts, volts), (current, current, current), inside.power_w, inside.energy_wh)
 
+    def supply(self, t: float, volts: float) -> None:
+        """Let the AC supply have another voltage: the converter takes the same power from it."""
+        self.advance(t)
+        self._ac_voltage_v = volts
+
     def visible_duty(self) -> float | None:
         """Return the duty cycle that a probe at the pilot sees."""
         return None if super().visible_duty() is None else DIGITAL_DUTY_PERCENT

@@ -50,6 +50,7 @@ class Segment:
     energy_wh: float
     lines: tuple[int, ...]
     """The EVSE's own phases that carry it: 0 for L1, 1 for L2, 2 for L3."""
+    voltage_v: float
 
     def current_at(self, t: float) -> float:
         """Return the current per phase at a time inside the segment."""
@@ -78,7 +79,7 @@ class EvsePhysics:
         self._goal_a = 0.0
         self.lines = tuple(range(phases))
         """The EVSE's own phases (0 to 2) that are switched through to the EV."""
-        self._now = Segment(t, _INF, 0.0, 0.0, 0.0, self.lines)
+        self._now = Segment(t, _INF, 0.0, 0.0, 0.0, self.lines, voltage_v)
         self._past: deque[Segment] = deque()
 
     @property
@@ -93,7 +94,7 @@ class EvsePhysics:
         if t < segment.start:
             segment = next((one for one in reversed(self._past) if one.start <= t), self._past[0] if self._past else segment)
             t = max(t, segment.start)
-        current, volts = segment.current_at(t), self.voltage_v
+        current, volts = segment.current_at(t), segment.voltage_v
         lines = segment.lines
         amps = (current, current, current)
         if len(lines) < 3:
@@ -208,6 +209,12 @@ class EvsePhysics:
             self._show_duty(t)
             self._replan(t)
 
+    def supply(self, t: float, volts: float) -> None:
+        """Let the supply have another voltage, phase to neutral; the EV goes on with the current that it takes."""
+        self.advance(t)
+        self.voltage_v = volts
+        self._replan(t)
+
     @property
     def load_closed(self) -> bool:
         """Tell whether the rig's contactor is closed."""
@@ -249,7 +256,7 @@ class EvsePhysics:
     def _energy_at(self, segment: Segment, t: float) -> float:
         elapsed = t - segment.start
         charge = (segment.current_a + 0.5 * segment.slope * elapsed) * elapsed
-        return segment.energy_wh + charge * self.voltage_v * len(segment.lines) / 3600
+        return segment.energy_wh + charge * segment.voltage_v * len(segment.lines) / 3600
 
     def _soc_at(self, t: float) -> float:
         stored = (self._energy_at(self._now, t) - self._soc_energy_wh) * self.ev.efficiency
@@ -275,7 +282,7 @@ class EvsePhysics:
             self._past.append(now)
             while len(self._past) > 1 and self._past[1].start < t - HISTORY_S:
                 self._past.popleft()
-        self._now = Segment(t, end, current, slope, energy, lines)
+        self._now = Segment(t, end, current, slope, energy, lines, self.voltage_v)
 
     def _follow(self, t: float, soc: float, current: float) -> float:
         """Move S2 and the contactor, set the goal, and return the current at this moment."""

@@ -173,6 +173,11 @@ class EvsePlant:
         self._physics.energise(self._clock.monotonic(), on)
         self._happened()
 
+    def supply(self, volts: float) -> None:
+        """Let the supply have another voltage, phase to neutral."""
+        self._physics.supply(self._clock.monotonic(), volts)
+        self._happened()
+
     @property
     def load_closed(self) -> bool:
         """Whether the rig's contactor is closed, whoever moved it."""

@@ -35,7 +35,7 @@ class Doubt:
     start: float
     end: float
     code: str
-    """frozen or wiring."""
+    """frozen, wiring or supply."""
     text: str
     refs: tuple[int, ...]
 

@@ -21,6 +21,7 @@ from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.proof import gated, judge_proof
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
+from bench.runs.checks.supply import judge_supply
 from bench.runs.checks.time import judge_time
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
@@ -63,6 +64,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "station_power": lambda case: case.station_power,
     "delivery": judge_delivery,
     "meter": judge_meter,
+    "supply": judge_supply,
     "intent": lambda case: judge_intent(case.scene),
     "connectivity": lambda case: judge_connectivity(case.scene),
     "conduct": _conduct,
@@ -87,6 +89,9 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     proof, meter = judge_proof(facts), judge_meter(found.case)
     if "meter" not in facts.scenario["checks"] and (meter.verdict is Verdict.INCONCLUSIVE or meter.warnings):
         checks.insert(0, meter)
+    supply = judge_supply(found.case)
+    if "supply" not in facts.scenario["checks"] and supply.verdict is Verdict.INCONCLUSIVE:
+        checks.insert(0, supply)
     return [*([] if proof is None else [proof]), *(gated(one, proof) for one in checks)]
 
 

@@ -348,6 +348,12 @@ async def _leave(procedure: Procedure, safe: SafeState, *, aborted: bool) -> boo
         except BenchError as error:
             data = {"source": "bench", "station": safe.station, "code": "external_limit_stays", "text": str(error), "refs": []}
             bench.journal.write(Kind.FINDING, data)
+    if course.supply_changed:
+        try:
+            await procedure.act("supply", volts=procedure.station.features.nominal_voltage_v)
+        except BenchError as error:
+            data = {"source": "bench", "station": safe.station, "code": "supply_stays", "text": str(error), "refs": []}
+            bench.journal.write(Kind.FINDING, data)
     restorer = Restorer(
         bench.csms, bench.clock, bench.journal, course.snapshot,
         keep_floor=aborted, own_ids=sorted(course.own_ids), availability=sorted(course.availability),

@@ -26,6 +26,7 @@ from bench.settings.steps import (
     SetProfile,
     SetVariable,
     SetWindow,
+    Supply,
     Unplug,
     VehicleStep,
 )
@@ -87,6 +88,8 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.set_variables({step.name: step.value})
         case PowerCycle():
             await procedure.power_cycle(wait=step.wait)
+        case Supply():
+            await procedure.supply(step.volts)
         case CutNetwork():
             await procedure.cut_network(step.seconds)
         case DisturbLink():

@@ -40,6 +40,8 @@ class Course:
     """Ids of all profiles that the run has sent."""
     availability: set[tuple[int, int]] = field(default_factory=set)
     """What ChangeAvailability was sent for: evseId and connectorId, 0 for all."""
+    supply_changed: bool = False
+    """The AC source is to give back the nominal voltage."""
     external_sources: set[str] = field(default_factory=set)
     """Whose external limits are in force."""
     heard: dict[tuple[int, str], int] = field(default_factory=dict)

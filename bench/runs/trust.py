@@ -14,6 +14,12 @@ T = TypeVar("T")
 _IMPLAUSIBLE_A: Final = 200.0
 """No EVSE carries more per phase; more than five times the EVSE's own limit is implausible as well."""
 _IMPLAUSIBLE_V: Final = 500.0
+SUPPLY: Final = "supply"
+"""Code of a doubt for which the meter is not to blame: the voltage that it saw."""
+_SOUND_SUPPLY: Final = (0.9, 1.1)
+"""Of the nominal voltage: 207 to 253 V (EN 50160)."""
+_OFF: Final = 0.1
+"""Below this part of the nominal voltage on all phases the supply is off, and nothing can be drawn."""
 _STEP_WH: Final = 10.0
 """The coarsest step of an energy register that is taken for granted where the readings show none."""
 _LASTS_S: Final = 5.0
@@ -43,7 +49,7 @@ def trusted(facts: RunFacts) -> None:
 def _sort_out(evse: EvseFacts) -> None:
     single = [index for index, sample in enumerate(evse.samples) if _implausible(evse, sample)]
     single += [index for index in _wild_energy(evse) if index not in single]
-    spans = [*_frozen(evse.samples, evse), *_disagreeing(evse.samples)]
+    spans = [*_frozen(evse.samples, evse), *_disagreeing(evse.samples), *_badly_supplied(evse)]
     out = set(single)
     for span in spans:
         out |= set(range(span.first, span.last + 1))
@@ -101,6 +107,20 @@ def _frozen(samples: Sequence[Sample], evse: EvseFacts) -> Iterator[_Span]:
                 "while energy flowed"
             )
             yield _Span(first, last, "frozen", text)
+
+
+def _badly_supplied(evse: EvseFacts) -> Iterator[_Span]:
+    """Yield runs of readings in which a phase lies outside of the sound range, save where the supply is off."""
+    samples, nominal = evse.samples, evse.supply.voltage_v
+    low, high = (round(part * nominal, 1) for part in _SOUND_SUPPLY)
+    seen = [[one for one in sample.voltage_v if one is not None and abs(one) <= _IMPLAUSIBLE_V] for sample in samples]
+    bad = [any(not low <= one <= high for one in volts) and max(volts) > _OFF * nominal for volts in seen]
+    for first, last in _runs(range(len(samples)), lambda one, other: bad[one] == bad[other]):
+        if bad[first]:
+            worst = max((one for volts in seen[first : last + 1] for one in volts), key=lambda volt: abs(volt - nominal))
+            since = clock_text(samples[first].received)
+            text = f"supply: {worst:.1f} V at meter {evse.meter} from {since} on; {low:g} to {high:g} V is sound"
+            yield _Span(first, last, SUPPLY, text)
 
 
 def _digits(sample: Sample) -> tuple[object, ...]:

@@ -212,6 +212,14 @@ class PowerCycle(Step):
     """Until it has booted again; false where nobody hears that."""
 
 
+class Supply(Step):
+    """Give the station another supply voltage; the end of the run gives back the nominal one."""
+
+    do: Literal["supply"]
+    volts: float = Field(gt=0, le=300)
+    """Phase to neutral."""
+
+
 class CutNetwork(Step):
     """Take the station's network away for a while."""
 
@@ -251,6 +259,7 @@ AnyStep = Annotated[
     | Composite
     | ReadBack
     | PowerCycle
+    | Supply
     | CutNetwork
     | Clear
     | Report
