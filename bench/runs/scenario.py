@@ -7,9 +7,11 @@ from bench.runs.procedure import Procedure
 from bench.settings.scenario import ScenarioSettings
 from bench.settings.steps import (
     AnyStep,
+    AskActive,
     AtEvse,
     Authorise,
     Clear,
+    ClearPlan,
     Composite,
     CutNetwork,
     Demand,
@@ -59,6 +61,10 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.vehicle(step.settings)
         case SendPlan():
             await procedure.scsp_plan(step.within_s)
+        case ClearPlan():
+            await procedure.scsp_clear(step.within_s)
+        case AskActive():
+            await procedure.scsp_active(step.duration_s, step.within_s)
         case SetProfile():
             await _set_profile(procedure, step)
         case SetWindow():

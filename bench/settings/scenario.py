@@ -160,8 +160,8 @@ class ScenarioSettings(Settings):
             raise ValueError(f"{last} lies after the end of the run at duration_s = {self.duration_s:g}")
         if self.scsp is not None and self.scsp.departure_s > self.duration_s:
             raise ValueError(f"scsp.departure_s = {self.scsp.departure_s:g} lies after duration_s = {self.duration_s:g}")
-        if self.scsp is None and any(step.do == "scsp_plan" for step in self.step):
-            raise ValueError("a scsp_plan step needs the [scsp] table")
+        if self.scsp is None and any(step.do.startswith("scsp_") for step in self.step):
+            raise ValueError("a scsp_ step needs the [scsp] table")
         return self
 
     def as_document(self) -> dict[str, Any]:

@@ -59,6 +59,21 @@ class SendPlan(Step):
     within_s: float = Field(default=60, gt=0)
 
 
+class ClearPlan(Step):
+    """Let the SCSP take back by OCPI (DELETE) the ChargingProfile that it has sent."""
+
+    do: Literal["scsp_clear"]
+    within_s: float = Field(default=60, gt=0)
+
+
+class AskActive(Step):
+    """Let the SCSP ask by OCPI (GET) what limits the running session: its ActiveChargingProfile."""
+
+    do: Literal["scsp_active"]
+    duration_s: int = Field(default=60, ge=1)
+    within_s: float = Field(default=60, gt=0)
+
+
 class VehicleStep(AtEvse):
     """Change properties of the EV while it stands there, as [vehicle] has them."""
 
@@ -254,6 +269,8 @@ AnyStep = Annotated[
     | Authorise
     | Demand
     | SendPlan
+    | ClearPlan
+    | AskActive
     | SetProfile
     | SetWindow
     | Composite
