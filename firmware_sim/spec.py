@@ -38,6 +38,9 @@ class FeatureSpec:
     ac_phase_switching: bool = False
     phases_3to1: bool = False
     external_limits: bool = False
+    failsafe_s: int = 0
+    """After so long without an external limit being set anew failsafe_w holds; 0: no failsafe."""
+    failsafe_w: float = 4200.0
     iso15118: bool = False
     local_limit: str = "filler"
     relative_anchor: str = "transaction_start"

@@ -55,8 +55,13 @@ class ChargingStation:
         self._variables = StationVariables(meter_values_interval_s=emulator.meter_values_interval_s)
         self.profiles = ProfileService(spec, charging, self.outbox, clock, faults)
         notices = Notices(self.outbox, faults)
-        self.external = ExternalLimits(charging, notices, self._variables, clock, voltage_v=voltage_v) if external else None
+        self.external: ExternalLimits | None = None
         """Limits from outside; None: the station has no input for them."""
+        if external:
+            failsafe = (float(spec.features.failsafe_s), spec.features.failsafe_w)
+            self.external = ExternalLimits(
+                charging, notices, self._variables, clock, voltage_v=voltage_v, failsafe=failsafe, faults=faults
+            )
         plants = {outlet.evse_id: outlet.plant for outlet in outlets}
         self.hlc: HighLevelCommunication | None = None
         """The ISO 15118 sessions; None: the station does not speak it."""
@@ -92,6 +97,8 @@ class ChargingStation:
             self._rebooting.cancel()
         if self.hlc:
             self.hlc.close()
+        if self.external:
+            self.external.close()
         self._charging.close()
         for evse in self.evses.values():
             evse.close()

@@ -12,6 +12,7 @@ from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.connectivity import judge_connectivity
 from bench.runs.checks.delivery import judge_delivery
+from bench.runs.checks.dimming import judge_dimming
 from bench.runs.checks.energy import judge_energy
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
@@ -65,6 +66,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "delivery": judge_delivery,
     "meter": judge_meter,
     "supply": judge_supply,
+    "dimming": judge_dimming,
     "intent": lambda case: judge_intent(case.scene),
     "connectivity": lambda case: judge_connectivity(case.scene),
     "conduct": _conduct,

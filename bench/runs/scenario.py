@@ -36,6 +36,8 @@ from bench.settings.steps import (
 
 async def take_steps(procedure: Procedure, scenario: ScenarioSettings) -> None:
     """Take each step at its time, then wait for the end of the scenario. Raises StationError, RigError, UsageError."""
+    if scenario.needs:
+        await procedure.needs(*scenario.needs)
     if scenario.vehicle is not None:
         await procedure.vehicle(scenario.vehicle.properties())
     for step in scenario.step:

@@ -184,9 +184,9 @@ class Steps:
 
     def _declares(self, feature: str) -> bool:
         declared = getattr(self.station.features, feature, None)
-        if not isinstance(declared, bool):
+        if not isinstance(declared, int):  # true, false, or a number that is 0 where there is none
             raise UsageError(f"{feature!r} is no feature of a target that is true or false")
-        return declared
+        return bool(declared)
 
     async def wait_until(self, at_s: float) -> None:
         """Wait until so many seconds after the run's begin."""

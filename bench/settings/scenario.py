@@ -17,7 +17,7 @@ from bench.settings.steps import AnyStep, SetProfile
 
 Check = Literal[
     "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
-    "transactions", "status", "time", "energy", "intent", "connectivity", "supply",
+    "transactions", "status", "time", "energy", "intent", "connectivity", "supply", "dimming",
 ]  # fmt: skip
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
@@ -127,11 +127,15 @@ class ScenarioSettings(Settings):
     near_a: float = Field(default=1.5, gt=0)
     resume_s: float = Field(default=60, gt=0)
     """How long an offer may stay below a limit that has risen; after it, and with proven demand, it is under-delivery."""
+    regulation_s: float = Field(default=300, gt=0)
+    """The time that a regulation gives for a lowered W limit to be kept; the check `dimming` judges by it."""
     longest_gap_s: float = Field(default=30, gt=0)
     proof: Literal["run", "file", "none"] | None = None
     """How the meter is proven: by known loads at the begin of the run, by a record of them, or not at all, which the report says.
     Absent: `run` where the rig has a known load, else `file`."""
     must_exercise: MustExercise = MustExercise()
+    needs: tuple[str, ...] = ()
+    """Features that the target has to declare (fields of the target file); without one the run is NOT APPLICABLE."""
     must_show: tuple[Requirement, ...] = ()
     """Requirements that the run has to put to the test; one that was not leaves the run INCONCLUSIVE."""
     tests_defaults: bool = False

@@ -34,6 +34,10 @@ class TargetFeatures(Settings):
     """SmartChargingCtrlr.Phases3to1: charging on three phases can go over to one and back."""
     external_limits: bool = False
     """An external system can limit the station, and the station tells so (K11 to K13)."""
+    failsafe_s: int = Field(default=0, ge=0)
+    """An external limit that is not set anew for so long gives way to `failsafe_w` until one is; 0: no failsafe."""
+    failsafe_w: float = Field(default=4200, ge=0)
+    """The failsafe limit of the whole station."""
     iso15118: bool = False
     """ISO15118Ctrlr.Available: an EV can tell its charging needs (K15 to K17)."""
     local_limit: Literal["filler", "cap"] = "filler"

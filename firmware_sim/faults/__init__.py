@@ -42,6 +42,8 @@ Messages:
     notice(payload) -> payload
         Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
         `ocpp.v201.call`; None sends nothing.
+    failsafe(seconds) -> seconds
+        Whenever an external limit is set: after how long a silence the failsafe limit holds; 0 for never.
     rate_changed(evse_id, told) -> told
         When the charging rate has changed significantly: whether a TransactionEvent says so.
     ev_schedule_check(evse_id, schedule, inside) -> inside
