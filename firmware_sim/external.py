@@ -82,7 +82,7 @@ class ExternalLimits:
     def _hold(self, source: str, content: dict[str, Any]) -> None:
         profile = profile_from(0, content, source=source)
         self._charging.store.install(profile)
-        self._charging.decide()
+        self._charging.act_at_once()
         if self._significant(self._told.get(source), profile):
             self._tell(source)
 
@@ -97,7 +97,7 @@ class ExternalLimits:
         if installed is None:
             return
         self._charging.store.delete([installed])
-        self._charging.decide()
+        self._charging.act_at_once()
         self._tell(source)
 
     def _tell(self, source: str) -> None:

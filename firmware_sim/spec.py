@@ -41,6 +41,8 @@ class FeatureSpec:
     failsafe_s: int = 0
     """After so long without an external limit being set anew failsafe_w holds; 0: no failsafe."""
     failsafe_w: float = 4200.0
+    random_delay: bool = False
+    """Starts and planned changes wait at random, at most as long as a variable says."""
     iso15118: bool = False
     local_limit: str = "filler"
     relative_anchor: str = "transaction_start"
@@ -141,7 +143,7 @@ class RigSpec:
     """EV emulators that speak SCPI, by name."""
 
 
-_NOT_OURS: Final = ("time", "product_tolerance_a", "preset", "station_meter_percent")
+_NOT_OURS: Final = ("time", "product_tolerance_a", "preset", "station_meter_percent", "random_delay_variable")
 """Keys of a rig that concern only who runs it."""
 P1_VERSIONS: Final = ("2.2", "4", "5", "fluvius", "luxembourg", "sweden")
 _WORDS: Final = {

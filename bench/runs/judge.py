@@ -20,6 +20,7 @@ from bench.runs.checks.intent import judge_intent
 from bench.runs.checks.meter import judge_meter
 from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.proof import gated, judge_proof
+from bench.runs.checks.random_delay import judge_random_delay
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
 from bench.runs.checks.supply import judge_supply
@@ -67,6 +68,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "meter": judge_meter,
     "supply": judge_supply,
     "dimming": judge_dimming,
+    "random_delay": judge_random_delay,
     "intent": lambda case: judge_intent(case.scene),
     "connectivity": lambda case: judge_connectivity(case.scene),
     "conduct": _conduct,

@@ -19,6 +19,7 @@ from bench.settings.steps import (
     ExternalLimit,
     Plug,
     PowerCycle,
+    RandomDelay,
     ReadBack,
     Report,
     RequestStart,
@@ -28,6 +29,7 @@ from bench.settings.steps import (
     SetProfile,
     SetVariable,
     SetWindow,
+    Starts,
     Supply,
     Unplug,
     VehicleStep,
@@ -92,6 +94,15 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.wait_for_transaction(step.within_s)
         case RequestStop():
             await procedure.stop()
+        case RandomDelay():
+            await procedure.needs("random_delay")
+            await procedure.set_variables({procedure.station.features.random_delay_variable: str(step.longest_s)})
+        case Starts():
+            for _ in range(step.times):
+                await procedure.authorise()
+                await procedure.wait(step.each_s)
+                await procedure.stop()
+                await procedure.wait(step.pause_s)
         case SetVariable():
             await procedure.set_variables({step.name: step.value})
         case PowerCycle():

@@ -210,6 +210,23 @@ class RequestStart(AtEvse):
     """A TxProfile that goes with it (K05)."""
 
 
+class RandomDelay(Step):
+    """Set how long the station may wait at random before it starts, or changes as planned; needs the feature random_delay."""
+
+    do: Literal["random_delay"]
+    longest_s: int = Field(ge=0, le=1800)
+
+
+class Starts(AtEvse):
+    """Start and stop so many transactions one after the other, each with a card of its own; the cable stays in."""
+
+    do: Literal["starts"]
+    times: int = Field(ge=1, le=100)
+    each_s: float = Field(gt=0)
+    """From the start of a transaction to its end."""
+    pause_s: float = Field(default=10, ge=0)
+
+
 class SetVariable(Step):
     """Set a variable of the device model; the end of the run sets it back."""
 
@@ -285,6 +302,8 @@ AnyStep = Annotated[
     | RequestStart
     | RequestStop
     | SetVariable
+    | RandomDelay
+    | Starts
     | DisturbLink
     | VehicleStep,
     Field(discriminator="do"),

@@ -11,6 +11,8 @@ Profiles and limits of the station (`now` is a `limiter.Situation`, profiles are
         the profiles or None, `max_a` the EVSE's own maximum, `amps` what a sound station would apply.
     lines(evse_id, phases, lines) -> lines
         Then, which of the EVSE's `phases` phases it charges on: a tuple of 0 to 2.
+    random_delay(longest, seconds) -> seconds
+        When a start or a planned change waits: how long.
     switch_pause(seconds) -> seconds
         When phases are switched: how long nothing is offered.
     share(total_a, wanted_a, given_a) -> given_a

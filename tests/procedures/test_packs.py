@@ -40,3 +40,30 @@ def test_no_failsafe_is_over_the_limit(tmp_path: Path) -> None:
 def test_no_box_no_failsafe(tmp_path: Path) -> None:
     """A station that nothing can limit from outside."""
     assert verdict_on(tmp_path, "lpc-failsafe").verdict is Verdict.NOT_APPLICABLE
+
+
+def test_a_random_delay_is_spread(tmp_path: Path) -> None:
+    """Twenty starts, ten changes and three long waits; none where it is switched off, overridden, or asked for by a demand."""
+    verdict = verdict_on(tmp_path, "random-delay")
+    assert (verdict.verdict, verdict.warnings) == (Verdict.PASS, ())
+    delays = [one.value for one in verdict.checks[0].measurements if one.name == "random_delay"]
+    assert len(delays) == 33
+    assert all(one is not None and one == round(one) for one in delays)
+
+
+@pytest.mark.parametrize(("fault", "params"), [("station.no-delay", {}), ("station.constant-delay", {"seconds": 300})])
+def test_a_delay_that_is_not_random(tmp_path: Path, fault: str, params: dict[str, Any]) -> None:
+    """A street of such stations would switch at once."""
+    verdict = verdict_on(tmp_path, "random-delay", "emulated", fault, **params)
+    assert (verdict.verdict, verdict.fault_class, verdict.blamed) == (Verdict.FAIL, FaultClass.TIMING, (Layer.STATION,))
+
+
+def test_a_delay_above_the_longest(tmp_path: Path) -> None:
+    """700 s where 600 s are the most."""
+    verdict = verdict_on(tmp_path, "random-delay", "emulated", "station.constant-delay", seconds=700)
+    assert "with one of at most 600 s" in verdict.headline
+
+
+def test_a_station_that_declares_no_delay(tmp_path: Path) -> None:
+    """Nothing is asked of it."""
+    assert verdict_on(tmp_path, "random-delay", "emulated-grid").verdict is Verdict.NOT_APPLICABLE
