@@ -59,6 +59,8 @@ class StationSpec:
     features: FeatureSpec = FeatureSpec()
     max_current_a: float | None = None
     """What its supply can carry, A per phase over all EVSEs (K04.FR.02); None: as much as the EVSEs take."""
+    own_draw_w: float = 0.0
+    """What it takes itself, as a meter in its supply sees it."""
 
     @property
     def dc(self) -> bool:
@@ -107,6 +109,8 @@ class MeterSpec:
     """Of a P1 port: 2.2, 4, 5, fluvius, luxembourg or sweden."""
     baud: int = 9600
     """Of an SML port."""
+    supplies: str = ""
+    """Id of the station whose whole supply it sits in; empty: it sees the EVSEs that name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,9 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
             if evse.meter and evse.meter not in meters:
                 known = ", ".join(meters) or "none"
                 raise ValueError(f"EVSE {evse.id} of {station.id}: unknown meter {evse.meter!r}; known: {known}")
+    for name, meter in meters.items():
+        if meter.supplies and meter.supplies not in [one.id for one in stations]:
+            raise ValueError(f"meters.{name}.supplies = {meter.supplies!r}: there is no such station")
     if len({station.id for station in stations}) != len(stations):
         raise ValueError("stations: ids must be unique")
     relays = {name: RelaySpec.from_data(entry, f"relays.{name}") for name, entry in data.get("relays", {}).items()}
@@ -186,7 +193,8 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
 
 
 def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
-    _only(entry, where, "id", "password", "evses", "features", "max_current_a")
+    _only(entry, where, "id", "password", "evses", "features", "max_current_a", "own_draw_w")
+    _number(entry, "own_draw_w", where, 0)
     max_current_a = entry.get("max_current_a")
     if max_current_a is not None:
         _number(entry, "max_current_a", where, 6)
@@ -209,7 +217,8 @@ def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
                 raise ValueError(f"{where}.features.{key} = {value!r}: must be one of {', '.join(_WORDS[key])}")
         elif key != "rate_units":
             _number(features, key, f"{where}.features", 0)
-    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features), max_current_a)
+    own_draw_w = float(entry.get("own_draw_w", 0))
+    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features), max_current_a, own_draw_w)
 
 
 def _evse(entry: Mapping[str, Any], where: str) -> EvseSpec:
@@ -236,7 +245,7 @@ def _meter(entry: Mapping[str, Any], where: str) -> MeterSpec:
         raise ValueError(f"{where}.register_map is missing")
     register_map, baud = Path(entry.get("register_map", ".")), int(entry.get("baud", 9600))
     unit_id, port, line = int(entry.get("unit_id", 1)), int(entry.get("port", 0)), str(entry.get("line", ""))
-    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud)
+    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud, str(entry.get("supplies", "")))
 
 
 def _line(entry: Mapping[str, Any], where: str) -> LineSpec:

@@ -174,6 +174,8 @@ class RunFacts:
     calls: list[Call]
     http: list[HttpExchange]
     evses: list[EvseFacts]
+    supplies: dict[str, EvseFacts] = field(default_factory=dict)
+    """What the meter in a station's supply saw, by station id, as if it were an EVSE with the number 0."""
     actions: list[RigAction] = field(default_factory=list)
     intents: list[Wanted] = field(default_factory=list)
     disturbed: list[float] = field(default_factory=list)

@@ -57,6 +57,7 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
             for one in facts.evses:
                 if one.station == document.data["value"]["station"]:
                     one.clock_offset_s = document.data["value"]["offset_s"]
+    facts.supplies.update(_supplies(rig))
     _fold_measurements(tried, facts)
     _fold_circumstances(tried, facts)
     _fold_transactions(facts)
@@ -114,6 +115,15 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
         )
 
 
+def _supplies(rig: dict[str, Any]) -> Iterable[tuple[str, EvseFacts]]:
+    """Yield what is known of the meter in the supply of each station that has one."""
+    for name, meter in rig["meters"].items():
+        if meter.get("role") == "supply":
+            station = next(one for one in rig["station"] if one["id"] == (meter["station"] or rig["station"][0]["id"]))
+            whole = {"id": 0, "meter": name, "phases": [1, 2, 3]}
+            yield from ((station["id"], one) for one in _evses({**station, "evse": [whole]}, rig))
+
+
 def _accuracy(data: Mapping[str, Any] | None, percent: str, resolution: str) -> Accuracy:
     """Return the accuracy in force; a meter of which nobody said it is not known, whatever the rig file says."""
     known = data is not None and data.get(percent) is not None
@@ -128,7 +138,7 @@ def readings(features: Mapping[str, Any]) -> OracleOptions:
 
 def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
     by_meter: dict[str, list[EvseFacts]] = {}
-    for one in facts.evses:
+    for one in (*facts.evses, *facts.supplies.values()):
         by_meter.setdefault(one.meter, []).append(one)
     for document in documents:
         data = document.data

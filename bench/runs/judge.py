@@ -24,6 +24,7 @@ from bench.runs.checks.random_delay import judge_random_delay
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
 from bench.runs.checks.supply import judge_supply
+from bench.runs.checks.supply_sum import judge_supply_sum
 from bench.runs.checks.time import judge_time
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
@@ -67,6 +68,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "delivery": judge_delivery,
     "meter": judge_meter,
     "supply": judge_supply,
+    "supply_sum": judge_supply_sum,
     "dimming": judge_dimming,
     "random_delay": judge_random_delay,
     "intent": lambda case: judge_intent(case.scene),
@@ -93,6 +95,8 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     proof, meter = judge_proof(facts), judge_meter(found.case)
     if "meter" not in facts.scenario["checks"] and (meter.verdict is Verdict.INCONCLUSIVE or meter.warnings):
         checks.insert(0, meter)
+    if "supply_sum" not in facts.scenario["checks"] and found.case.facts.supplies.get(station):
+        checks.append(judge_supply_sum(found.case))
     supply = judge_supply(found.case)
     if "supply" not in facts.scenario["checks"] and supply.verdict is Verdict.INCONCLUSIVE:
         checks.insert(0, supply)

@@ -260,7 +260,8 @@ def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]], ending: _Endi
     course.look_at = beside
     for unassigned in _unassigned(procedure):
         begin(unassigned, f"sampler of meter {unassigned.meter.name}")
-    if "station_power" in course.scenario.checks or bench.settings.safety.capped:
+    summed = course.station.id in bench.settings.supply_meters() or "station_power" in course.scenario.checks
+    if summed or bench.settings.safety.capped:
         for evse in course.station.evse:
             beside(evse.id)
     others = [one for one in bench.settings.station if one.id != course.station.id] if bench.settings.safety.capped else []

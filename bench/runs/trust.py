@@ -41,7 +41,7 @@ class _Span:
 
 def trusted(facts: RunFacts) -> None:
     """Take out of each EVSE's readings what cannot be trusted, and note why."""
-    for evse in facts.evses:
+    for evse in (*facts.evses, *facts.supplies.values()):
         if evse.meter and evse.samples:
             _sort_out(evse)
 
@@ -69,6 +69,8 @@ def _sort_out(evse: EvseFacts) -> None:
 def _implausible(evse: EvseFacts, sample: Sample) -> bool:
     """Say whether a reading cannot be one: what a meter's registers hold while it boots, or a frame that slipped through."""
     most = max(_IMPLAUSIBLE_A, 5 * evse.max_current_a)
+    if not evse.evse_id:
+        most *= 4  # a supply carries several EVSEs
     currents = any(abs(one) > most for one in sample.current_a)
     volts = any(one is not None and abs(one) > _IMPLAUSIBLE_V for one in sample.voltage_v)
     power = sample.power_w is not None and abs(sample.power_w) > 3 * most * _IMPLAUSIBLE_V

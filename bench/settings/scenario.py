@@ -17,7 +17,7 @@ from bench.settings.steps import AnyStep, SetProfile
 
 Check = Literal[
     "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
-    "transactions", "status", "time", "energy", "intent", "connectivity", "supply", "dimming", "random_delay",
+    "transactions", "status", "time", "energy", "intent", "connectivity", "supply", "supply_sum", "dimming", "random_delay",
 ]  # fmt: skip
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
