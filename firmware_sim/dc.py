@@ -52,6 +52,13 @@ class DcEvsePhysics(EvsePhysics):
         volts, current = self._ac_voltage_v, inside.power_w / (AC_LINES * self._ac_voltage_v)
         return Truth((volts, volts, volts), (current, current, current), inside.power_w, inside.energy_wh)
 
+    def output(self, t: float) -> Truth:
+        """Return what is there at `t` at the output, on L1."""
+        inside = super().truth(t)
+        amps = inside.current_a[0]
+        share = CONVERTER_EFFICIENCY
+        return Truth((BATTERY_V, 0.0, 0.0), (amps, 0.0, 0.0), BATTERY_V * amps, inside.energy_wh * share)
+
     def supply(self, t: float, volts: float) -> None:
         """Let the AC supply have another voltage: the converter takes the same power from it."""
         self.advance(t)

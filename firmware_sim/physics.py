@@ -101,6 +101,10 @@ class EvsePhysics:
             amps = (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0)
         return Truth((volts, volts, volts), amps, volts * current * len(lines), self._energy_at(segment, t))
 
+    def output(self, t: float) -> Truth:
+        """Return what flows to the EV; without a converter that is what flows in."""
+        return self.truth(t)
+
     def pilot_state(self) -> str:
         """Return A (no EV), B (EV there), C (EV wants energy), E (EVSE without supply) or F (EVSE unavailable)."""
         if not self.energised:

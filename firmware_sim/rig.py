@@ -92,7 +92,8 @@ async def open_rig(
                 continue
             registers = read_register_map(one.register_map)
             meter = EmulatedMeter(
-                    name, registers, one.distortion, _wired(rig, name, plants), faults, clock, beside_w=_own_draw_w(rig, one)
+                    name, registers, one.distortion, _wired(rig, name, plants), faults, clock, beside_w=_own_draw_w(rig, one),
+                    output=one.output,
                 )
             if one.line:
                 on_lines[one.line][one.unit_id] = meter

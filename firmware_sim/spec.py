@@ -109,6 +109,8 @@ class MeterSpec:
     """Of a P1 port: 2.2, 4, 5, fluvius, luxembourg or sweden."""
     baud: int = 9600
     """Of an SML port."""
+    output: bool = False
+    """It sits at the output of a DC EVSE and shows that on L1."""
     supplies: str = ""
     """Id of the station whose whole supply it sits in; empty: it sees the EVSEs that name it."""
 
@@ -241,11 +243,12 @@ def _meter(entry: Mapping[str, Any], where: str) -> MeterSpec:
     if version not in P1_VERSIONS:
         raise ValueError(f"{where}.version = {version!r}: must be one of {', '.join(P1_VERSIONS)}")
     _number(entry, "baud", where, 300)
+    output, supplies = entry.get("output", False) is True, str(entry.get("supplies", ""))
     if kind == "modbus" and "register_map" not in entry:
         raise ValueError(f"{where}.register_map is missing")
     register_map, baud = Path(entry.get("register_map", ".")), int(entry.get("baud", 9600))
     unit_id, port, line = int(entry.get("unit_id", 1)), int(entry.get("port", 0)), str(entry.get("line", ""))
-    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud, str(entry.get("supplies", "")))
+    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud, output, supplies)
 
 
 def _line(entry: Mapping[str, Any], where: str) -> LineSpec:

@@ -119,7 +119,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
         ],
         "lines": {name: _line(line) for name, line in rig.lines.items() if name in metered},
         "meters": {
-            name: _meter(name, meter, rig_path) | _errors(rig.emulator, name) | supplies.get(name, {})
+            name: _meter(name, meter, rig_path) | _errors(rig.emulator, name) | supplies.get(name, {}) | _side(meter)
             for name, meter in rig.meters.items()
             if name in seeing or not isinstance(meter, MqttMeter)  # one that sees no EVSE is there by itself
         },
@@ -131,6 +131,10 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
 def _errors(emulator: EmulatorSettings, meter: str) -> dict[str, Any]:
     error = emulator.meter_errors.get(meter)
     return {} if error is None else {"distortion": error.model_dump()}
+
+
+def _side(meter: AnyMeter) -> dict[str, Any]:
+    return {"output": True} if meter.side == "DC" else {}
 
 
 def _line(line: Line) -> dict[str, Any]:

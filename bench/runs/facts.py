@@ -112,6 +112,9 @@ def _evses(station: dict[str, Any], rig: dict[str, Any]) -> Iterable[EvseFacts]:
             current_type=features.get("current_type", "AC"),
             max_current_a=evse.get("max_current_a", 0.0),
             options=readings(features),
+            side=meter.get("side", "AC") if meter else "AC",
+            efficiency=tuple((one[0], one[1]) for one in station.get("efficiency", ())),
+            efficiency_uncertainty_percent=station.get("efficiency_uncertainty_percent", 0.0),
         )
 
 

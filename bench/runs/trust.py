@@ -72,8 +72,9 @@ def _implausible(evse: EvseFacts, sample: Sample) -> bool:
     if not evse.evse_id:
         most *= 4  # a supply carries several EVSEs
     currents = any(abs(one) > most for one in sample.current_a)
-    volts = any(one is not None and abs(one) > _IMPLAUSIBLE_V for one in sample.voltage_v)
-    power = sample.power_w is not None and abs(sample.power_w) > 3 * most * _IMPLAUSIBLE_V
+    highest = _IMPLAUSIBLE_V * (3 if evse.side == "DC" else 1)
+    volts = any(one is not None and abs(one) > highest for one in sample.voltage_v)
+    power = sample.power_w is not None and abs(sample.power_w) > 3 * most * highest
     return currents or volts or power
 
 
@@ -113,6 +114,8 @@ def _frozen(samples: Sequence[Sample], evse: EvseFacts) -> Iterator[_Span]:
 
 def _badly_supplied(evse: EvseFacts) -> Iterator[_Span]:
     """Yield runs of readings in which a phase lies outside of the sound range, save where the supply is off."""
+    if evse.side == "DC":
+        return  # it does not see the supply
     samples, nominal = evse.samples, evse.supply.voltage_v
     low, high = (round(part * nominal, 1) for part in _SOUND_SUPPLY)
     seen = [[one for one in sample.voltage_v if one is not None and abs(one) <= _IMPLAUSIBLE_V] for sample in samples]

@@ -55,7 +55,19 @@ class StationSettings(Settings):
     """What the station's supply can carry, A per phase over all its EVSEs; absent: as much as they take."""
     own_draw_w: float = Field(default=0, ge=0)
     """What the station itself takes, beside its EVSEs, as a meter in its supply sees it."""
+    efficiency: tuple[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=100)]], ...] = ()
+    """Of a DC converter, as measured: [W at the output, percent of what the supply gives], ascending. With it a limit in W, which
+    counts at the supply, can be judged by a meter at the output."""
+    efficiency_uncertainty_percent: float = Field(default=1, ge=0, le=20)
     evse: tuple[EvseSettings, ...] = Field(min_length=1)
+
+    @field_validator("efficiency")
+    @classmethod
+    def _ascending(cls, value: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        powers = [power for power, _ in value]
+        if powers != sorted(set(powers)):
+            raise ValueError("the powers must ascend, each once")
+        return value
 
     @field_validator("evse")
     @classmethod

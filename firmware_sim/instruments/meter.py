@@ -31,8 +31,13 @@ class EmulatedMeter:
         clock: Clock,
         *,
         beside_w: float = 0.0,
+        output: bool = False,
     ) -> None:
-        """`wired`: for each EVSE the meter's phases (1 to 3) that its own L1, L2, L3 hang on; `beside_w` flows on all alike."""
+        """`wired`: for each EVSE the meter's phases (1 to 3) that its own L1, L2, L3 hang on; `beside_w` flows on all alike.
+
+        `output`: it sits at the output of a DC EVSE.
+        """
+        self._output = output
         self._beside_w, self._since = beside_w, clock.monotonic()
         self.name = name
         self._map, self._distortion, self._wired, self._faults, self._clock = registers, distortion, wired, faults, clock
@@ -51,7 +56,7 @@ class EmulatedMeter:
         shown = dict.fromkeys(self._map.registers, 0.0)
         energy = total = 0.0
         for plant, phases in self._wired:
-            truth = plant.metered(self._distortion.latency_s + ago_s)
+            truth = plant.metered(self._distortion.latency_s + ago_s, output=self._output)
             energy += truth.energy_wh
             for index, phase in enumerate(phases):
                 power = self._distortion.power(truth, index)

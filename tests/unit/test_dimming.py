@@ -21,7 +21,7 @@ def judged(watts: Callable[[float], float], **scenario: Any) -> CheckResult:
     """Judge a reading each 2 s of a meter of 1 %."""
     wide, low = (SimpleNamespace(unit="W", limit=one, limit_a=one / 690) for one in (11_000.0, 4200.0))
     samples = [Sample(float(t), float(t), (0.0,), watts(t), None, t) for t in range(0, int(END), 2)]
-    evse = SimpleNamespace(name="CS EVSE 1", samples=samples, power=Accuracy(1, 0.1))
+    evse = SimpleNamespace(name="CS EVSE 1", samples=samples, power=Accuracy(1, 0.1), at_supply=lambda power: power)
     limits = Timeline([(0.0, wide), (DUE, low)], END)
     case: Any = SimpleNamespace(evse=evse, limits=limits, scenario={"regulation_s": 300.0, **scenario})
     return judge_dimming(case)

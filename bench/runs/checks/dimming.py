@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -28,11 +29,13 @@ def judge_dimming(case: Case) -> CheckResult:
     dimmed = list(_dimmed(case))
     if not dimmed:
         return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, ("no limit in W was lowered",))
-    if not evse.power.known or not any(one.power_w is not None for one in evse.samples):
+    seen = [replace(one, power_w=evse.at_supply(one.power_w)) for one in evse.samples if one.power_w is not None]
+    seen = [one for one in seen if one.power_w is not None]
+    if not evse.power.known or not seen:
         return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, ("no meter of known accuracy tells the power",), (Layer.METER,))
     verdicts, reasons, measurements, refs = [], [], [], []
     for segment, limit in dimmed:
-        readings = [one for one in evse.samples if segment.start <= one.received < segment.end and one.power_w is not None]
+        readings = [one for one in seen if segment.start <= one.received < segment.end]
         reached = _reached(readings, limit.limit + evse.power.expanded(limit.limit))
         took = None if reached is None else max(0.0, reached.received - segment.start)
         since = clock_text(segment.start)

@@ -23,6 +23,7 @@ from bench.runs.checks.words import SHORT, conclude
 SILENT: Final = "no reading"
 """How the reason of a period begins that has a gap in its readings."""
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
+LOSSES_UNKNOWN: Final = "a limit in W counts at the supply, and the rig file has no efficiency to judge it at the output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class _Judged:
         self._times = [sample.received for sample in evse.samples]
         self._pending = pending
         """From when to when each change of the store was asked for and not yet answered: either limit may hold."""
-        self._direct = evse.current_type == "DC"
+        self._direct, self._output = evse.current_type == "DC", evse.side == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
 
@@ -155,10 +156,10 @@ class _Judged:
         self, segment: Segment[ExpectedLimit | None], limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None
     ) -> PeriodResult:
         settled_from = min(segment.end, segment.start + self.rule.settle_s + self.evse.latency_s[1])
-        if self._direct and limit.unit == "A":
+        if self._direct and (why := self._unseen(limit)):
             return PeriodResult(
                 self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
-                None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
+                None, 0, why, limit.profile_id, limit.number_phases,
             )  # fmt: skip
         samples = self._between(segment.start, segment.end)
         settled = [sample for sample in samples if sample.requested >= settled_from]
@@ -192,13 +193,21 @@ class _Judged:
             limit.profile_id, limit.number_phases,
         )  # fmt: skip
 
+    def _unseen(self, limit: ExpectedLimit) -> str:
+        """Say why the meter of a DC output cannot show a limit: in A it counts at the EV, in W at the supply."""
+        if limit.unit == "A":
+            return "" if self._output else DIRECT_CURRENT_A
+        return LOSSES_UNKNOWN if self._output and not self.evse.efficiency else ""
+
     def _reading(self, sample: Sample, limit: ExpectedLimit) -> float | None:
         """Return the reading in the unit of the limit."""
         if limit.unit == "A":
             return max(sample.current_a)
         if self._measured:
             backwards = sample.power_w is not None and sample.power_w < 0 and max(sample.current_a) > DRAWING_A
-            return None if backwards else sample.power_w  # current with negative power: a wire is the wrong way round
+            if backwards or sample.power_w is None:  # current with negative power: a wire is the wrong way round
+                return None
+            return self.evse.at_supply(sample.power_w)
         return sum(sample.current_a) * self.evse.supply.voltage_v
 
     def _allowed(self, sample: Sample, unit: str) -> float | None:
@@ -224,7 +233,8 @@ class _Judged:
         if unit == "A":
             return evse.current.expanded(reading)
         if self._measured:
-            return evse.power.expanded(reading)
+            curve = reading * evse.efficiency_uncertainty_percent / 100 if self._output else 0.0
+            return evse.power.expanded(reading) + curve
         voltage = evse.supply.voltage_v
         return evse.current.expanded(reading / voltage, channels) * voltage
 

@@ -18,7 +18,7 @@ def judge_supply(case: Case) -> CheckResult:
     Spans outside leave this check INCONCLUSIVE; their readings were taken out before any other check judged by them.
     """
     whole = "station_power" in case.scenario["checks"]
-    meters = [one for one in case.scene.evses if one.meter and (whole or one.evse_id == case.evse.evse_id)]
+    meters = [one for one in case.scene.evses if one.meter and one.side == "AC" and (whole or one.evse_id == case.evse.evse_id)]
     volts = [volt for one in meters for sample in one.samples for volt in sample.voltage_v if volt is not None]
     doubts = [doubt for one in meters for doubt in one.doubts if doubt.code == SUPPLY]
     title = "The supply voltage was sound"

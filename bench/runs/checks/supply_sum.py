@@ -72,8 +72,13 @@ def _apart(
     for evse, at in zip(evses, times, strict=True):
         first = bisect_left(at, sample.requested - supply.latency_s[1] - BEFORE_S)
         around = evse.samples[first : bisect_left(at, sample.received + AFTER_S)]
-        near = [one.power_w for one in around if one.power_w is not None]
+        powers = [evse.at_supply(one.power_w) for one in around if one.power_w is not None]
+        near = [one for one in powers if one is not None]
         if not near:
             return None
-        low, high, room = low + min(near), high + max(near), room + evse.power.expanded(max(near))
+        low, high, room = low + min(near), high + max(near), room + evse.power.expanded(max(near)) + _curve(evse, max(near))
     return max(0.0, sample.power_w - high - room) or min(0.0, sample.power_w - low + room)
+
+
+def _curve(evse: EvseFacts, watts: float) -> float:
+    return watts * evse.efficiency_uncertainty_percent / 100 if evse.side == "DC" else 0.0
