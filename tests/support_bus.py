@@ -26,7 +26,7 @@ TRUTH = Truth((229.87, 230.12, 231.49), (15.496, 7.123, 0.457), 5307.0, 1_234_56
 class ConstantPlant:
     """An EVSE on which nothing changes."""
 
-    def truth(self, ago_s: float = 0.0) -> Truth:
+    def metered(self, ago_s: float = 0.0) -> Truth:
         """Return what is always there."""
         return TRUTH
 

@@ -56,7 +56,8 @@ class EmulatedMeter:
         shown = dict.fromkeys(self._map.registers, 0.0)
         energy = total = 0.0
         for plant, phases in self._wired:
-            truth = plant.metered(self._distortion.latency_s + ago_s, output=self._output)
+            ago = self._distortion.latency_s + ago_s
+            truth = plant.metered(ago, output=True) if self._output else plant.metered(ago)
             energy += truth.energy_wh
             for index, phase in enumerate(phases):
                 power = self._distortion.power(truth, index)
