@@ -254,6 +254,10 @@ class RigControl(Protocol):
         """
         ...
 
+    async def supply(self, volts: float) -> None:
+        """Give the station another supply voltage, V phase to neutral. Raises NotApplicableError where there is no AC source."""
+        ...
+
     async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
         """Draw a known current behind the EVSE's meter and past the EVSE, A per phase of it; zeros switch it off.
 

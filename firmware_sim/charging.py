@@ -13,6 +13,7 @@ from firmware_sim.limiter import Limiter, Ruling, Situation, lowest, share
 from firmware_sim.outlet import Offer, Outlet, OutletDriver
 from firmware_sim.pilot import MIN_CURRENT_A
 from firmware_sim.profiles import Profile, ProfileStore
+from firmware_sim.random_delay import RandomDelay
 from firmware_sim.seam import Seam
 
 
@@ -57,12 +58,13 @@ class ChargingRules:
 class ChargingControl:
     """Holds the profile store of one station and drives its pilots. It wakes up only when a period begins or ends."""
 
-    def __init__(self, outlets: Sequence[Outlet], clock: Clock, faults: Seam, rules: ChargingRules) -> None:
+    def __init__(self, outlets: Sequence[Outlet], clock: Clock, faults: Seam, rules: ChargingRules, delay: RandomDelay) -> None:
         self.store = ProfileStore()
         self.limiter = rules.limiter
         self._outlets = {outlet.evse_id: outlet for outlet in outlets}
         self._clock, self._faults, self._rules = clock, faults, rules
         self._running: dict[int, Running] = {}
+        self.delay = delay
         self._drivers = {
             outlet.evse_id: OutletDriver(outlet, clock, pwm_delay_s=rules.pwm_delay_s, switch_pause_s=self._switch_pause_s)
             for outlet in outlets
@@ -78,8 +80,11 @@ class ChargingControl:
         """The running transaction's id by EVSE."""
         return {evse_id: running.transaction_id for evse_id, running in self._running.items()}
 
-    def begin(self, evse_id: int, transaction_id: str, start: float) -> None:
-        """Let an EVSE charge: its pilot now says how much it may draw (K02.FR.02)."""
+    def begin(self, evse_id: int, transaction_id: str, start: float, *, at_once: bool = False) -> None:
+        """Let an EVSE charge: its pilot now says how much it may draw (K02.FR.02). `at_once`: without a random delay."""
+        self.delay.end(evse_id)
+        if not at_once:
+            self.delay.draw(evse_id, seconds_of(self._clock.now()))
         self._running[evse_id] = Running(transaction_id, start)
         self.decide()
 
@@ -90,7 +95,13 @@ class ChargingControl:
             "end_transaction", transaction_id, value=self.store.of_transaction(transaction_id)
         )
         self.store.delete(gone)
+        self.delay.end(evse_id)
         self._drivers[evse_id].stop()
+        self.decide()
+
+    def act_at_once(self) -> None:
+        """Decide without any delay: what the CSMS or the driver asks for now overrides it."""
+        self.delay.end()
         self.decide()
 
     def offered_a(self, evse_id: int) -> float:
@@ -124,7 +135,13 @@ class ChargingControl:
             merged = lowest(ruling, cap)
             amps = self._faults.apply("limit_a", evse_id, t, merged, outlet.max_current_a, value=amps)
             lines = self._faults.apply("lines", evse_id, outlet.phases, value=self._rules.lines(outlet, merged))
-            self._drivers[evse_id].decide(Offer(min(amps, outlet.max_current_a), lines))
+            offer = Offer(min(amps, outlet.max_current_a), lines)
+            if due != -math.inf and self._drivers[evse_id].would_change(offer):
+                self.delay.draw(evse_id, t)
+            changes.append(self.delay.due(evse_id, t))
+            if not self.delay.waits(evse_id, t):
+                self._drivers[evse_id].decide(offer)
+                self.delay.end(evse_id)
         self._arm(min(changes))
         if due == -math.inf:
             for watcher in self.watchers:

@@ -91,6 +91,12 @@ class StationControl:
         """Tell how the rig's contactor stands."""
         return all(plant.load_closed for plant in self._plants.values())
 
+    async def supply(self, volts: float) -> None:
+        """Give the station another supply voltage, V phase to neutral, as an AC source does."""
+        checked = _number("volts", volts, 1, 400)
+        for plant in self._plants.values():
+            plant.supply(checked)
+
     async def external_limit(
         self, limit: float | None, unit: str = "A", *, source: str = "EMS", periods: Sequence[tuple[int, float]] = ()
     ) -> None:

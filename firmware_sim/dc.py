@@ -52,10 +52,17 @@ class DcEvsePhysics(EvsePhysics):
         volts, current = self._ac_voltage_v, inside.power_w / (AC_LINES * self._ac_voltage_v)
         return Truth((volts, volts, volts), (current, current, current), inside.power_w, inside.energy_wh)
 
-    def supply(self, t: float, voltage_v: float) -> None:
-        """Let the supply have another voltage from `t` on; what flows stays the same power."""
+    def output(self, t: float) -> Truth:
+        """Return what is there at `t` at the output, on L1."""
+        inside = super().truth(t)
+        amps = inside.current_a[0]
+        share = CONVERTER_EFFICIENCY
+        return Truth((BATTERY_V, 0.0, 0.0), (amps, 0.0, 0.0), BATTERY_V * amps, inside.energy_wh * share)
+
+    def supply(self, t: float, volts: float) -> None:
+        """Let the AC supply have another voltage: the converter takes the same power from it."""
         self.advance(t)
-        self._ac_voltage_v = voltage_v
+        self._ac_voltage_v = volts
 
     def visible_duty(self) -> float | None:
         """Return the duty cycle that a probe at the pilot sees."""

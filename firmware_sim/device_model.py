@@ -43,6 +43,8 @@ class StationVariables:
     back_off_wait_s: int = 1
     back_off_repeats: int = 3
     offline_threshold_s: int = 60
+    random_delay_s: int = 0
+    """Starts and planned changes wait for at most so long."""
 
 
 def changed_by_more(before: float, now: float, percent: float) -> bool:

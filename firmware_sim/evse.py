@@ -198,7 +198,7 @@ class EvseController:
         if who.profile:
             received = {**who.profile.received, "transaction_id": transaction.id}
             self._parts.charging.store.install(replace(who.profile, transaction_id=transaction.id, received=received))
-        self._parts.charging.begin(self.evse_id, transaction.id, seconds_of(clock.now()))
+        self._parts.charging.begin(self.evse_id, transaction.id, seconds_of(clock.now()), at_once=who.profile is not None)
         self._after("asking", SUSPENDED_EV_AFTER_S, self._tell_state)
         self._arm_meter_values(1)
 

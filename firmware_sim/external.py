@@ -6,6 +6,7 @@ Part 2, K11, K12, K13 with errata 2025-01 and 2025-06 (a new limit replaces the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -18,6 +19,7 @@ from firmware_sim.device_model import StationVariables, changed_by_more
 from firmware_sim.limiter import DEFAULT_PHASES
 from firmware_sim.notices import Notices
 from firmware_sim.profiles import EXTERNAL, Criteria, Profile, profile_from
+from firmware_sim.seam import Seam, Sound
 
 IDS: Final = {"EMS": -1, "SO": -2, "Other": -3}
 """Profile id by ChargingLimitSourceEnumType; negative, as K11.FR.06 recommends. CSO is the CSMS's own (K11.FR.05)."""
@@ -30,10 +32,15 @@ class ExternalLimits:
     """The external limits of one station."""
 
     def __init__(
-        self, charging: ChargingControl, notices: Notices, variables: StationVariables, clock: Clock, *, voltage_v: float
-    ) -> None:
+        self, charging: ChargingControl, notices: Notices, variables: StationVariables, clock: Clock, *, voltage_v: float,
+        failsafe: tuple[float, float] = (0.0, 0.0), faults: Seam | None = None,
+    ) -> None:  # fmt: skip
+        """`failsafe`: after how many seconds of silence a limit gives way, and to how many W; 0 s for never."""
         self._charging, self._notices, self._variables, self._clock = charging, notices, variables, clock
         self._voltage_v = voltage_v
+        self._failsafe_s, self._failsafe_w = failsafe
+        self._faults = faults or Sound()
+        self._watches: dict[str, asyncio.TimerHandle] = {}
         self._told: dict[str, Profile] = {}
         """What the CSMS knows, by source: small steps add up against it."""
         self._untold: set[str] = set()
@@ -50,15 +57,32 @@ class ExternalLimits:
         """
         if not isinstance(source, str) or source not in IDS:
             raise ValueError(f"source = {source!r}: must be one of {', '.join(IDS)}")
+        if watch := self._watches.pop(source, None):
+            watch.cancel()
         if limit is None and not periods:
             self._release(source)
             return
         content = self._content(source, unit, _steps(limit, unit, periods))
         if not self._variables.external_signals:
             return
+        after_s = self._faults.apply("failsafe", value=self._failsafe_s)
+        if after_s:
+            self._watches[source] = asyncio.get_running_loop().call_later(after_s, self._fail_safe, source)
+        self._hold(source, content)
+
+    def close(self) -> None:
+        """Let nothing happen by itself any more."""
+        for watch in self._watches.values():
+            watch.cancel()
+
+    def _fail_safe(self, source: str) -> None:
+        """Nothing was heard of the source for too long (EEBUS LPC: 120 s): the failsafe limit holds until it sets one anew."""
+        self._hold(source, self._content(source, "W", [(0, self._failsafe_w)]))
+
+    def _hold(self, source: str, content: dict[str, Any]) -> None:
         profile = profile_from(0, content, source=source)
         self._charging.store.install(profile)
-        self._charging.decide()
+        self._charging.act_at_once()
         if self._significant(self._told.get(source), profile):
             self._tell(source)
 
@@ -73,7 +97,7 @@ class ExternalLimits:
         if installed is None:
             return
         self._charging.store.delete([installed])
-        self._charging.decide()
+        self._charging.act_at_once()
         self._tell(source)
 
     def _tell(self, source: str) -> None:

@@ -1,8 +1,9 @@
 """The control port of the standalone emulator: HTTP and JSON on one address, one station behind it.
 
 POST `/plug`, `/unplug` {evse_id}; `/authorise` {evse_id, id_token}; `/demand` {evse_id, amperes}; `/vehicle` {evse_id, settings};
-`/reference_load` {evse_id, amperes}; `/power_cycle` {}; `/cut_network` {seconds}; `/contactor` {closed}; `/external_limit`
-{limit, unit, source, periods}; `/renegotiate` {evse_id, needs}; `/seed_fault` {id, params}. GET `/look?evse_id=1`, `/state`,
+`/reference_load` {evse_id, amperes}; `/power_cycle` {}; `/cut_network` {seconds}; `/contactor` {closed}; `/supply` {volts};
+`/external_limit` {limit, unit, source, periods}; `/renegotiate` {evse_id, needs}; `/seed_fault` {id, params}. GET
+`/look?evse_id=1`, `/state`,
 `/faults`. Bad input is answered with 400 and {"error"}, an unknown path with 404, a body over MAX_BODY bytes with 413, a POST
 whose Content-Type is not application/json with 415: a page in somebody's browser cannot send that type to another site unasked.
 """
@@ -43,6 +44,7 @@ def control_app(control: StationControl) -> Starlette:
         "power_cycle": control.power_cycle,
         "cut_network": control.cut_network,
         "contactor": control.contactor,
+        "supply": control.supply,
         "external_limit": lambda limit, unit, source, periods: control.external_limit(
             limit, unit, source=source, periods=periods
         ),

@@ -68,6 +68,10 @@ class OutletDriver:
         if self._timer is None:
             self._apply(-math.inf)
 
+    def would_change(self, offer: Offer) -> bool:
+        """Say whether this is another offer than the one that was decided before."""
+        return self._decided != offer
+
     def stop(self) -> None:
         """Stop the PWM at once and forget what was decided."""
         self.close()

@@ -101,6 +101,10 @@ class EvsePhysics:
             amps = (current if 0 in lines else 0.0, current if 1 in lines else 0.0, current if 2 in lines else 0.0)
         return Truth((volts, volts, volts), amps, volts * current * len(lines), self._energy_at(segment, t))
 
+    def output(self, t: float) -> Truth:
+        """Return what flows to the EV; without a converter that is what flows in."""
+        return self.truth(t)
+
     def pilot_state(self) -> str:
         """Return A (no EV), B (EV there), C (EV wants energy), E (EVSE without supply) or F (EVSE unavailable)."""
         if not self.energised:
@@ -209,6 +213,12 @@ class EvsePhysics:
             self._show_duty(t)
             self._replan(t)
 
+    def supply(self, t: float, volts: float) -> None:
+        """Let the supply have another voltage, phase to neutral; the EV goes on with the current that it takes."""
+        self.advance(t)
+        self.voltage_v = volts
+        self._replan(t)
+
     @property
     def load_closed(self) -> bool:
         """Tell whether the rig's contactor is closed."""
@@ -234,12 +244,6 @@ class EvsePhysics:
         self._seen_duty, self._s2_closed, self.contactor_closed = None, False, False
         self._underway.clear()
         self._forced_open_at = _INF
-        self._replan(t)
-
-    def supply(self, t: float, voltage_v: float) -> None:
-        """Let the supply have another voltage from `t` on; what flows stays the same current."""
-        self.advance(t)
-        self.voltage_v = voltage_v
         self._replan(t)
 
     def _show_duty(self, t: float) -> None:

@@ -81,9 +81,10 @@ class EvsePlant:
         """Return what is, or was so many seconds ago, physically there."""
         return self._physics.truth(self._clock.monotonic() - ago_s)
 
-    def metered(self, ago_s: float = 0.0) -> Truth:
-        """Return what an independent meter sees: the EVSE, and the reference load beside it."""
-        truth, at = self.truth(ago_s), self._clock.monotonic() - ago_s
+    def metered(self, ago_s: float = 0.0, *, output: bool = False) -> Truth:
+        """Return what an independent meter sees: the EVSE, or its output, and the reference load beside it."""
+        at = self._clock.monotonic() - ago_s
+        truth = self._physics.output(at) if output else self._physics.truth(at)
         one = next(one for one in reversed(self._reference) if one.since <= at)
         if len(self._reference) == 1:
             return truth

@@ -62,7 +62,7 @@ class ProfileService:
         installed: Profile | None = self._faults.apply("on_set_profile", evse_id, value=profile)
         if installed is not None:
             self._charging.store.install(installed)
-            self._charging.decide()
+            self._charging.act_at_once()
         return call_result.SetChargingProfile("Accepted")
 
     def start_profile(self, evse_id: int, content: Json) -> Profile | Refusal | None:
@@ -103,7 +103,7 @@ class ProfileService:
         gone: list[Profile] = self._faults.apply("on_clear", list(self._charging.store), value=found)
         self._charging.store.delete(gone)
         if gone:
-            self._charging.decide()
+            self._charging.act_at_once()
         status: str = self._faults.apply("clear_status", value="Accepted" if gone else "Unknown")
         return call_result.ClearChargingProfile(status)
 

@@ -91,7 +91,10 @@ async def open_rig(
                 devices[name] = await stack.enter_async_context(open_serial_meter(serial_meter, clock))
                 continue
             registers = read_register_map(one.register_map)
-            meter = EmulatedMeter(name, registers, one.distortion, _wired(rig, name, plants), faults, clock)
+            meter = EmulatedMeter(
+                    name, registers, one.distortion, _wired(rig, name, plants), faults, clock, beside_w=_own_draw_w(rig, one),
+                    output=one.output,
+                )
             if one.line:
                 on_lines[one.line][one.unit_id] = meter
             else:
@@ -175,8 +178,12 @@ def _wired(rig: RigSpec, meter: str, plants: Mapping[str, Mapping[int, EvsePlant
         (plants[station.id][evse.id], evse.phases[: station.phases_of(evse)])
         for station in rig.stations
         for evse in station.evses
-        if evse.meter == meter
+        if evse.meter == meter or rig.meters[meter].supplies == station.id
     ]
+
+
+def _own_draw_w(rig: RigSpec, meter: MeterSpec) -> float:
+    return sum(station.own_draw_w for station in rig.stations if station.id == meter.supplies)
 
 
 def _serial_meter(
@@ -184,8 +191,8 @@ def _serial_meter(
     in_flight: InFlight | None,
 ) -> SerialMeter:  # fmt: skip
     """Return a P1 or SML meter. One that no EVSE names is the building's: it sees every EVSE, and the house."""
-    wired, beside_w = _wired(rig, name, plants), 0.0
-    if not any(evse.meter == name for station in rig.stations for evse in station.evses):
+    wired, beside_w = _wired(rig, name, plants), _own_draw_w(rig, spec)
+    if not spec.supplies and not any(evse.meter == name for station in rig.stations for evse in station.evses):
         beside_w = rig.emulator.house_load_w
         wired = [
             (plants[station.id][evse.id], evse.phases[: station.phases_of(evse)])

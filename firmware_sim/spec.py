@@ -38,6 +38,11 @@ class FeatureSpec:
     ac_phase_switching: bool = False
     phases_3to1: bool = False
     external_limits: bool = False
+    failsafe_s: int = 0
+    """After so long without an external limit being set anew failsafe_w holds; 0: no failsafe."""
+    failsafe_w: float = 4200.0
+    random_delay: bool = False
+    """Starts and planned changes wait at random, at most as long as a variable says."""
     iso15118: bool = False
     local_limit: str = "filler"
     relative_anchor: str = "transaction_start"
@@ -54,6 +59,8 @@ class StationSpec:
     features: FeatureSpec = FeatureSpec()
     max_current_a: float | None = None
     """What its supply can carry, A per phase over all EVSEs (K04.FR.02); None: as much as the EVSEs take."""
+    own_draw_w: float = 0.0
+    """What it takes itself, as a meter in its supply sees it."""
 
     @property
     def dc(self) -> bool:
@@ -102,6 +109,10 @@ class MeterSpec:
     """Of a P1 port: 2.2, 4, 5, fluvius, luxembourg or sweden."""
     baud: int = 9600
     """Of an SML port."""
+    output: bool = False
+    """It sits at the output of a DC EVSE and shows that on L1."""
+    supplies: str = ""
+    """Id of the station whose whole supply it sits in; empty: it sees the EVSEs that name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,7 @@ class RigSpec:
     """EV emulators that speak SCPI, by name."""
 
 
-_NOT_OURS: Final = ("time", "product_tolerance_a", "preset", "station_meter_percent")
+_NOT_OURS: Final = ("time", "product_tolerance_a", "preset", "station_meter_percent", "random_delay_variable")
 """Keys of a rig that concern only who runs it."""
 P1_VERSIONS: Final = ("2.2", "4", "5", "fluvius", "luxembourg", "sweden")
 _WORDS: Final = {
@@ -170,6 +181,9 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
             if evse.meter and evse.meter not in meters:
                 known = ", ".join(meters) or "none"
                 raise ValueError(f"EVSE {evse.id} of {station.id}: unknown meter {evse.meter!r}; known: {known}")
+    for name, meter in meters.items():
+        if meter.supplies and meter.supplies not in [one.id for one in stations]:
+            raise ValueError(f"meters.{name}.supplies = {meter.supplies!r}: there is no such station")
     if len({station.id for station in stations}) != len(stations):
         raise ValueError("stations: ids must be unique")
     relays = {name: RelaySpec.from_data(entry, f"relays.{name}") for name, entry in data.get("relays", {}).items()}
@@ -183,7 +197,8 @@ def read_spec(data: Mapping[str, Any]) -> RigSpec:
 
 
 def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
-    _only(entry, where, "id", "password", "evses", "features", "max_current_a")
+    _only(entry, where, "id", "password", "evses", "features", "max_current_a", "own_draw_w")
+    _number(entry, "own_draw_w", where, 0)
     max_current_a = entry.get("max_current_a")
     if max_current_a is not None:
         _number(entry, "max_current_a", where, 6)
@@ -206,7 +221,8 @@ def _station(entry: Mapping[str, Any], where: str) -> StationSpec:
                 raise ValueError(f"{where}.features.{key} = {value!r}: must be one of {', '.join(_WORDS[key])}")
         elif key != "rate_units":
             _number(features, key, f"{where}.features", 0)
-    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features), max_current_a)
+    own_draw_w = float(entry.get("own_draw_w", 0))
+    return StationSpec(str(entry["id"]), evses, entry.get("password"), FeatureSpec(**features), max_current_a, own_draw_w)
 
 
 def _evse(entry: Mapping[str, Any], where: str) -> EvseSpec:
@@ -229,11 +245,12 @@ def _meter(entry: Mapping[str, Any], where: str) -> MeterSpec:
     if version not in P1_VERSIONS:
         raise ValueError(f"{where}.version = {version!r}: must be one of {', '.join(P1_VERSIONS)}")
     _number(entry, "baud", where, 300)
+    output, supplies = entry.get("output", False) is True, str(entry.get("supplies", ""))
     if kind == "modbus" and "register_map" not in entry:
         raise ValueError(f"{where}.register_map is missing")
     register_map, baud = Path(entry.get("register_map", ".")), int(entry.get("baud", 9600))
     unit_id, port, line = int(entry.get("unit_id", 1)), int(entry.get("port", 0)), str(entry.get("line", ""))
-    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud)
+    return MeterSpec(register_map, unit_id, port, line, distortion, kind, version, baud, output, supplies)
 
 
 def _line(entry: Mapping[str, Any], where: str) -> LineSpec:

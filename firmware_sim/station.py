@@ -25,6 +25,7 @@ from firmware_sim.outbox import Outbox
 from firmware_sim.outlet import Outlet
 from firmware_sim.profile_service import ProfileService, status_info
 from firmware_sim.profiles import Profile
+from firmware_sim.random_delay import RandomDelay
 from firmware_sim.seam import Seam
 from firmware_sim.spec import EmulatorSpec, StationSpec
 from firmware_sim.station_meter import StationMeter
@@ -50,13 +51,19 @@ class ChargingStation:
         self._faults = faults
         self.outbox = Outbox(faults)
         voltage_v = spec.grid_w_per_a
-        charging = ChargingControl(outlets, clock, faults, charging_rules(spec, emulator))
-        self._charging = charging
         self._variables = StationVariables(meter_values_interval_s=emulator.meter_values_interval_s)
+        delay = RandomDelay(seed, spec.id, self._variables, faults)
+        charging = ChargingControl(outlets, clock, faults, charging_rules(spec, emulator), delay)
+        self._charging = charging
         self.profiles = ProfileService(spec, charging, self.outbox, clock, faults)
         notices = Notices(self.outbox, faults)
-        self.external = ExternalLimits(charging, notices, self._variables, clock, voltage_v=voltage_v) if external else None
+        self.external: ExternalLimits | None = None
         """Limits from outside; None: the station has no input for them."""
+        if external:
+            failsafe = (float(spec.features.failsafe_s), spec.features.failsafe_w)
+            self.external = ExternalLimits(
+                charging, notices, self._variables, clock, voltage_v=voltage_v, failsafe=failsafe, faults=faults
+            )
         plants = {outlet.evse_id: outlet.plant for outlet in outlets}
         self.hlc: HighLevelCommunication | None = None
         """The ISO 15118 sessions; None: the station does not speak it."""
@@ -92,6 +99,8 @@ class ChargingStation:
             self._rebooting.cancel()
         if self.hlc:
             self.hlc.close()
+        if self.external:
+            self.external.close()
         self._charging.close()
         for evse in self.evses.values():
             evse.close()
@@ -136,11 +145,13 @@ class ChargingStation:
 
     def set_variables(self, asked: Sequence[Json]) -> list[Json]:
         """B05."""
-        before = self._variables.meter_values_interval_s
+        before, longest = self._variables.meter_values_interval_s, self._variables.random_delay_s
         results = self._model.set(asked)
         if self._variables.meter_values_interval_s != before:
             for evse in self.evses.values():
                 evse.restart_meter_values()
+        if self._variables.random_delay_s < longest:
+            self._charging.act_at_once()
         return results
 
     def base_report(self, request_id: int, base: str) -> Any:

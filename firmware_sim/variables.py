@@ -23,6 +23,7 @@ from firmware_sim.device_model import (
     whole_number,
 )
 from firmware_sim.evse import EvseController
+from firmware_sim.random_delay import MOST_S, VARIABLE
 from firmware_sim.spec import StationSpec
 
 MODEL: Final = "firmware_sim"
@@ -125,6 +126,8 @@ def _charging(spec: StationSpec, own: _Writable, installed: Callable[[], int], a
         "ACPhaseSwitchingSupported": fixed(features.ac_phase_switching, "boolean"),
         "LimitChangeSignificance": own.percent("limit_change_significance"),
     })  # fmt: skip
+    if features.random_delay:
+        add("SmartChargingCtrlr", {VARIABLE: own.seconds("random_delay_s", 0, MOST_S)})
     if features.external_limits:
         add("SmartChargingCtrlr", {
             "ExternalControlSignalsEnabled": own.flag("external_signals"),

@@ -57,6 +57,10 @@ class HttpControl:
         """Limit the whole station from outside, past the CSMS; None releases it."""
         await self._post("external_limit", limit=limit, unit=unit, source=source, periods=[list(one) for one in periods])
 
+    async def supply(self, volts: float) -> None:
+        """Give the station another supply voltage, V phase to neutral."""
+        await self._post("supply", volts=volts)
+
     async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
         """Draw a known current behind the EVSE's meter."""
         await self._post("reference_load", evse_id=evse_id, amperes=list(amperes))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol
 
 from bench.domain.documents import Kind
-from bench.errors import PromptTimeoutError, RigError
+from bench.errors import NotApplicableError, PromptTimeoutError, RigError
 from bench.ports import Clock, Journal
 
 CANNOT: Final = ("n", "no", "skip")
@@ -155,6 +155,10 @@ class PromptControl:
         else:
             what = "release its limit" if limit is None else f"set a limit of {limit:g} {unit}"
         await self._ask(f"Let the external system ({source}) of {self._station} {what}")
+
+    async def supply(self, volts: float) -> None:
+        """Nobody turns the mains by hand. Raises NotApplicableError."""
+        raise NotApplicableError(f"{self._station}: no actuator has the role supply, and nobody can be asked for {volts:g} V")
 
     async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
         """A person is no known load. Raises RigError."""

@@ -114,6 +114,17 @@ class InstrumentLimit:
             await self._instrument.do("limit", limit=limit, unit=unit, source=source)
 
 
+class InstrumentSupply:
+    """The supply's part of RigControl: an AC source."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+
+    async def supply(self, volts: float) -> None:
+        """Set the voltage, V phase to neutral."""
+        await self._instrument.do("volts", volts=volts)
+
+
 class InstrumentPilot:
     """Fits Witness."""
 

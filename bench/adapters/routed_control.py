@@ -29,6 +29,12 @@ class ExternalLimit(Protocol):
     ) -> None: ...
 
 
+class Supply(Protocol):
+    """The supply's part of RigControl."""
+
+    async def supply(self, volts: float) -> None: ...
+
+
 class RoutedControl:
     """Fits RigControl: the actuator with the role, else the default; RigError where neither is there."""
 
@@ -42,12 +48,13 @@ class RoutedControl:
         limit: ExternalLimit | None = None,
         switch: PowerSwitch | None = None,
         load: Load | None = None,
+        supply: Supply | None = None,
         cycles: bool = True,
     ) -> None:
         """`cycles`: the switch is in the supply of the whole station, and so can restart it."""
         self._station, self._clock, self._default = station, clock, default
         self._ev, self._limit, self._switch, self._load = ev, limit, switch, load
-        self._cycles = cycles
+        self._cycles, self._supply = cycles, supply
 
     async def reference_load(self, evse_id: int, amperes: Sequence[float]) -> None:
         """Draw a known current behind the EVSE's meter."""
@@ -113,6 +120,13 @@ class RoutedControl:
         if way is None:
             raise NotApplicableError(f"{self._station}: no actuator has the role external_limit, and nobody can be asked")
         await way.external_limit(limit, unit, source=source, periods=periods)
+
+    async def supply(self, volts: float) -> None:
+        """Give the station another supply voltage. Raises NotApplicableError where there is no AC source."""
+        way = self._supply or self._default
+        if way is None:
+            raise NotApplicableError(f"{self._station}: no actuator has the role supply")
+        await way.supply(volts)
 
     async def renegotiate(self, evse_id: int, needs: Mapping[str, float | str]) -> None:
         """Let the ISO 15118 EV ask for another schedule."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import Measurement, RunState, RunVerdict
 
 Limits = Timeline[ExpectedLimit | None]
+_DC_LOSS: Final = 0.2
+"""The most that a converter loses of what its supply gives, where nobody measured it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Doubt:
     start: float
     end: float
     code: str
-    """frozen or wiring."""
+    """frozen, wiring or supply."""
     text: str
     refs: tuple[int, ...]
 
@@ -108,6 +110,11 @@ class EvseFacts:
     latency_s: tuple[float, float]
     current_type: str = "AC"
     """AC or DC: what flows to the EV."""
+    side: str = "AC"
+    """AC or DC: what flows through its meter."""
+    efficiency: tuple[tuple[float, float], ...] = ()
+    """Of its DC converter, as measured: W at the output and percent, ascending; empty where nobody measured it."""
+    efficiency_uncertainty_percent: float = 0.0
     max_current_a: float = 0.0
     """The EVSE's own limit per phase; 0 where nobody said."""
     clock_offset_s: float = 0.0
@@ -130,6 +137,25 @@ class EvseFacts:
     def name(self) -> str:
         """Return what a report calls it."""
         return f"{self.station} EVSE {self.evse_id}" if self.evse_id else f"{self.station} as a whole"
+
+    @property
+    def conversion(self) -> tuple[float, float]:
+        """Return between which parts of what its meter shows a station's own value may lie, for the losses of a converter."""
+        if self.current_type != "DC":
+            return 1.0, 1.0
+        return (1.0, 1 / (1 - _DC_LOSS)) if self.side == "DC" else (1 - _DC_LOSS, 1.0)
+
+    def at_supply(self, power_w: float) -> float | None:
+        """Return what a power at its meter is in the AC supply, in W; None for a DC output whose losses nobody measured."""
+        if self.side != "DC" or power_w <= 0:
+            return power_w
+        curve = self.efficiency
+        if not curve:
+            return None
+        later = next((index for index, (power, _) in enumerate(curve) if power >= power_w), len(curve) - 1)
+        (low, first), (high, last) = curve[max(0, later - 1)], curve[later]
+        part = 0.0 if high == low else min(1.0, max(0.0, (power_w - low) / (high - low)))
+        return power_w * 100 / (first + part * (last - first))
 
     def energy(self) -> Measurement:
         """Return the energy that the meter counted over the run, in Wh."""
@@ -166,6 +192,8 @@ class RunFacts:
     calls: list[Call]
     http: list[HttpExchange]
     evses: list[EvseFacts]
+    supplies: dict[str, EvseFacts] = field(default_factory=dict)
+    """What the meter in a station's supply saw, by station id, as if it were an EVSE with the number 0."""
     actions: list[RigAction] = field(default_factory=list)
     intents: list[Wanted] = field(default_factory=list)
     disturbed: list[float] = field(default_factory=list)
@@ -211,6 +239,7 @@ class RunFacts:
                 spans.append((lost, one.at))
             lost = None if one.connected else one.at
         return spans if lost is None else [*spans, (lost, self.end)]
+
     def evse(self, station: str, evse_id: int) -> EvseFacts | None:
         """Return the facts of one EVSE."""
         return next((one for one in self.evses if (one.station, one.evse_id) == (station, evse_id)), None)

@@ -12,7 +12,15 @@ from bench.adapters.modbus_line import ModbusLine, open_modbus_line
 from bench.adapters.pilot_log import PilotFile
 from bench.adapters.prompt import Asker, JournalledAsker, PromptControl, open_console
 from bench.adapters.relay import ContactLimit, open_register_limit, open_relay_switch
-from bench.adapters.roles import Instrument, InstrumentEv, InstrumentLimit, InstrumentLoad, InstrumentPilot, InstrumentSwitch
+from bench.adapters.roles import (
+    Instrument,
+    InstrumentEv,
+    InstrumentLimit,
+    InstrumentLoad,
+    InstrumentPilot,
+    InstrumentSupply,
+    InstrumentSwitch,
+)
 from bench.adapters.routed_control import Ev, ExternalLimit, RoutedControl
 from bench.adapters.scpi import open_scpi
 from bench.adapters.shell_hook import Hook
@@ -129,12 +137,12 @@ async def open_actuators(
             default = base.get(station)
             if default is None and rig.operator is not None:
                 default = PromptControl(await opening.asker(), station, rig.operator.timeout_s)
-            ev, limit = await opening.ev(station), await opening.limit(station)
+            ev, limit, supply = await opening.ev(station), await opening.limit(station), await opening.supply(station)
             load = loads.get(station) or await opening.asked_load(station)
             switch, cycles = switches.get(station), station not in base  # the emulator restarts the station's electronics
-            if ev or limit or load or (switch and cycles):
+            if ev or limit or load or supply or (switch and cycles):
                 controls[station] = RoutedControl(
-                    station, clock, default, ev=ev, limit=limit, switch=switch, load=load, cycles=cycles
+                    station, clock, default, ev=ev, limit=limit, switch=switch, load=load, supply=supply, cycles=cycles
                 )
             elif default:
                 controls[station] = default
@@ -183,6 +191,10 @@ class _Opening:
                 return await self._stack.enter_async_context(served)
             case name, settings:
                 return InstrumentLimit(await self._instrument(name, settings))
+
+    async def supply(self, station: str) -> InstrumentSupply | None:
+        found = actuator_of(self._rig, station, "supply")
+        return None if found is None else InstrumentSupply(await self._instrument(*found))
 
     async def pilot(self, station: str) -> Witness | None:
         match actuator_of(self._rig, station, "pilot"):

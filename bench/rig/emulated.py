@@ -98,6 +98,7 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
             raise RigError(f"{station.id}: default_taken_over: the emulated station takes a TxDefaultProfile over at once")
     emulator = rig.emulator.model_dump(exclude={"contactor", "meter_errors", "witness"})
     seeing = {evse.meter for station in rig.station for evse in station.evse}
+    supplies = {name: {"supplies": station} for station, name in rig.supply_meters().items()}
     metered = {meter.line for meter in rig.meters.values() if isinstance(meter, BusMeter)}
     if rig.csms.certificate is not None:
         emulator["ca_file"] = str(rig_path.parent / rig.csms.certificate)
@@ -112,12 +113,13 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
                 ],
                 "features": station.features.model_dump(exclude={"default_taken_over"}),
                 "max_current_a": station.max_current_a,
+                "own_draw_w": station.own_draw_w,
             }
             for station in rig.station
         ],
         "lines": {name: _line(line) for name, line in rig.lines.items() if name in metered},
         "meters": {
-            name: _meter(name, meter, rig_path) | _errors(rig.emulator, name)
+            name: _meter(name, meter, rig_path) | _errors(rig.emulator, name) | supplies.get(name, {}) | _side(meter)
             for name, meter in rig.meters.items()
             if name in seeing or not isinstance(meter, MqttMeter)  # one that sees no EVSE is there by itself
         },
@@ -129,6 +131,10 @@ def _specification(rig: RigSettings, rig_path: Path) -> dict[str, Any]:
 def _errors(emulator: EmulatorSettings, meter: str) -> dict[str, Any]:
     error = emulator.meter_errors.get(meter)
     return {} if error is None else {"distortion": error.model_dump()}
+
+
+def _side(meter: AnyMeter) -> dict[str, Any]:
+    return {"output": True} if meter.side == "DC" else {}
 
 
 def _line(line: Line) -> dict[str, Any]:

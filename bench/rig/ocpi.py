@@ -16,6 +16,7 @@ from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.peers.plan import plan_day_ahead
 from bench.peers.scsp import ACCEPTED, MockScsp, open_scsp
+from bench.peers.scsp_inbox import SentOrder
 from bench.ports import Clock, IdSource, Journal
 from bench.rig.cpo import open_cpo
 from bench.settings.base import load
@@ -40,17 +41,38 @@ class DayAheadScsp:
     async def send_plan(self, within_s: float) -> str:
         """Plan for the running session, send the ChargingProfile, return the result's word. Raises PeerError, UsageError."""
         try:
-            session = await self._scsp.wait_session(lambda one: one.get("evse_uid") == self._evse, within_s)
+            session = await self._session(within_s)
             profile = self._profile(session)
             said = {"station": self._place[0], "evse": self._place[1], "by": "SCSP", "action": "limit", "profile_id": None}
             self._journal.write(Kind.INTENT, {**said, "purpose": "TxProfile", "profile": profile, "session": session["id"]})
-            order = await self._scsp.send_plan(session["id"], profile)
-            word = str(order.answer.get("result", "no answer"))
-            if word == ACCEPTED:
-                word = str((await self._scsp.wait_result(order.response_id, within_s)).get("result", "no result"))
+            return await self._result(await self._scsp.send_plan(session["id"], profile), within_s)
         finally:
             self.tell_findings()
-        return word
+
+    async def clear_plan(self, within_s: float) -> str:
+        """Take the plan back by OCPI, return the result's word. Raises PeerError."""
+        try:
+            session = await self._session(within_s)
+            said = {"station": self._place[0], "evse": self._place[1], "by": "SCSP", "action": "release", "request": {}}
+            self._journal.write(Kind.INTENT, {**said, "session": session["id"]})
+            return await self._result(await self._scsp.delete(session["id"]), within_s)
+        finally:
+            self.tell_findings()
+
+    async def ask_active(self, duration_s: int, within_s: float) -> str:
+        """Ask for the ActiveChargingProfile, return the result's word. Raises PeerError."""
+        try:
+            session = await self._session(within_s)
+            return await self._result(await self._scsp.get_active(session["id"], duration_s), within_s)
+        finally:
+            self.tell_findings()
+
+    async def _session(self, within_s: float) -> dict[str, Any]:
+        return await self._scsp.wait_session(lambda one: one.get("evse_uid") == self._evse, within_s)
+
+    async def _result(self, order: SentOrder, within_s: float) -> str:
+        word = str(order.answer.get("result", "no answer"))
+        return word if word != ACCEPTED else str((await self._scsp.wait_result(order.response_id, within_s)).get("result"))
 
     def tell_findings(self) -> None:
         """Write what the SCSP found wrong with the CSO since the last time."""

@@ -19,6 +19,14 @@ class PlanSender(Protocol):
         """Build the plan for the running session, send it by OCPI and return the asynchronous result's word."""
         ...
 
+    async def clear_plan(self, within_s: float) -> str:
+        """Take back the plan of the running session by OCPI and return the asynchronous result's word."""
+        ...
+
+    async def ask_active(self, duration_s: int, within_s: float) -> str:
+        """Ask by OCPI what limits the running session and return the asynchronous result's word."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Bench:

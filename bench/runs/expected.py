@@ -124,7 +124,20 @@ def _external_limits(facts: RunFacts, station: str) -> Iterator[tuple[float, int
         source = str(one.arguments.get("source", "EMS"))
         if source not in sources:
             sources.append(source)
-        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at + facts.clock_offset(station), one.arguments)
+        arguments = _with_failsafe(facts, station, one.arguments)
+        yield one.at, one.seq, ExternalLimit(-1 - sources.index(source), one.at + facts.clock_offset(station), arguments)
+
+
+def _with_failsafe(facts: RunFacts, station: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an external limit that gives way to the failsafe limit unless it is set anew in time (EEBUS LPC)."""
+    features, periods = facts.features(station), external_periods(arguments)
+    after_s = features.get("failsafe_s", 0)
+    if not after_s or not periods:
+        return arguments
+    per_ampere = features["nominal_voltage_v"] * features["supply_phases"]
+    failsafe = features["failsafe_w"] / (per_ampere if arguments.get("unit", "A") == "A" else 1)
+    kept = [list(one) for one in periods if one[0] < after_s]
+    return {**arguments, "limit": None, "periods": [*kept, [after_s, failsafe]]}
 
 
 def external_periods(arguments: Mapping[str, Any]) -> list[tuple[int, float]]:

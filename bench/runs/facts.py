@@ -48,16 +48,18 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     until = next(stops, len(documents))
     tried = documents[:until]
     last = documents[min(until, len(documents) - 1)]
+    on = moment(seconds(begin.t)).date()
     facts = RunFacts(
         scenario, rig, begin.data["seed"], seconds(begin.t), seconds(last.t), None, "",
         [_checked(call) for call in paired_calls(tried) if _judgeable(call)], paired_http(tried),
-        [one for station in rig["station"] for one in _evses(station, rig, moment(seconds(begin.t)).date())],
+        [one for station in rig["station"] for one in _evses(station, rig, on)],
     )  # fmt: skip
     for document in tried:
         if document.kind == Kind.SETTING and document.data["what"] == STATION_CLOCK:
             for one in facts.evses:
                 if one.station == document.data["value"]["station"]:
                     one.clock_offset_s = document.data["value"]["offset_s"]
+    facts.supplies.update(_supplies(rig, on))
     _fold_measurements(tried, facts)
     _fold_circumstances(tried, facts)
     _fold_transactions(facts)
@@ -112,7 +114,19 @@ def _evses(station: dict[str, Any], rig: dict[str, Any], on: date) -> Iterable[E
             current_type=features.get("current_type", "AC"),
             max_current_a=evse.get("max_current_a", 0.0),
             options=readings(features),
+            side=meter.get("side", "AC") if meter else "AC",
+            efficiency=tuple((one[0], one[1]) for one in station.get("efficiency", ())),
+            efficiency_uncertainty_percent=station.get("efficiency_uncertainty_percent", 0.0),
         )
+
+
+def _supplies(rig: dict[str, Any], on: date) -> Iterable[tuple[str, EvseFacts]]:
+    """Yield what is known of the meter in the supply of each station that has one."""
+    for name, meter in rig["meters"].items():
+        if meter.get("role") == "supply":
+            station = next(one for one in rig["station"] if one["id"] == (meter["station"] or rig["station"][0]["id"]))
+            whole = {"id": 0, "meter": name, "phases": [1, 2, 3]}
+            yield from ((station["id"], one) for one in _evses({**station, "evse": [whole]}, rig, on))
 
 
 def readings(features: Mapping[str, Any]) -> OracleOptions:
@@ -124,7 +138,7 @@ def readings(features: Mapping[str, Any]) -> OracleOptions:
 def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
     on = moment(facts.start).date()
     by_meter: dict[str, list[EvseFacts]] = {}
-    for one in facts.evses:
+    for one in (*facts.evses, *facts.supplies.values()):
         by_meter.setdefault(one.meter, []).append(one)
     for document in documents:
         data = document.data

@@ -12,6 +12,7 @@ from bench.runs.checks.case import Case
 from bench.runs.checks.composite import judge_composite
 from bench.runs.checks.connectivity import judge_connectivity
 from bench.runs.checks.delivery import judge_delivery
+from bench.runs.checks.dimming import judge_dimming
 from bench.runs.checks.energy import judge_energy
 from bench.runs.checks.features import judge_features
 from bench.runs.checks.installed import judge_installed
@@ -19,9 +20,11 @@ from bench.runs.checks.intent import judge_intent
 from bench.runs.checks.meter import judge_meter
 from bench.runs.checks.meter_values import judge_meter_values
 from bench.runs.checks.proof import gated, judge_proof
+from bench.runs.checks.random_delay import judge_random_delay
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
 from bench.runs.checks.supply import judge_supply
+from bench.runs.checks.supply_sum import judge_supply_sum
 from bench.runs.checks.time import judge_time
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
@@ -64,6 +67,9 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "station_power": lambda case: case.station_power,
     "delivery": judge_delivery,
     "meter": judge_meter,
+    "supply_sum": judge_supply_sum,
+    "dimming": judge_dimming,
+    "random_delay": judge_random_delay,
     "intent": lambda case: judge_intent(case.scene),
     "connectivity": lambda case: judge_connectivity(case.scene),
     "supply": judge_supply,
@@ -89,8 +95,10 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     proof, meter = judge_proof(facts), judge_meter(found.case)
     if "meter" not in facts.scenario["checks"] and (meter.verdict is Verdict.INCONCLUSIVE or meter.warnings):
         checks.insert(0, meter)
+    if "supply_sum" not in facts.scenario["checks"] and found.case.facts.supplies.get(station):
+        checks.append(judge_supply_sum(found.case))
     supply = judge_supply(found.case)
-    if "supply" not in facts.scenario["checks"] and supply.verdict is Verdict.INCONCLUSIVE and supply.fault_class is not None:
+    if "supply" not in facts.scenario["checks"] and supply.verdict is Verdict.INCONCLUSIVE:
         checks.insert(0, supply)
     return [*([] if proof is None else [proof]), *(gated(one, proof) for one in checks)]
 

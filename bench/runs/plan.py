@@ -22,13 +22,14 @@ from bench.settings.steps import (
     Reset,
     SendPlan,
     SetProfile,
+    Starts,
     Unplug,
     VehicleStep,
 )
 
 _BY_HAND: Final = {
     Plug: "plug in", Unplug: "unplug", Authorise: "present a card", Demand: "set the car's current",
-    VehicleStep: "change the car",
+    VehicleStep: "change the car", Starts: "present a card for each start",
     PowerCycle: "switch the station off and on", CutNetwork: "cut the network", ExternalLimit: "set the external limit",
 }  # fmt: skip
 """Steps that a person takes where no instrument does, in words."""
@@ -58,7 +59,7 @@ def plan_of(rig: RigSettings, scenario: ScenarioSettings) -> Plan:
     phases = len(evse.phases) if scenario.vehicle is None else min(len(evse.phases), scenario.vehicle.phases)
     amperes = evse.max_current_a if scenario.vehicle is None else min(evse.max_current_a, scenario.vehicle.max_current_a)
     volts = under_test(rig, scenario)[0].features.nominal_voltage_v
-    starts = [step for step in scenario.step if isinstance(step, Authorise | RequestStart)]
+    starts = [step for step in scenario.step if isinstance(step, Authorise | RequestStart | Starts)]
     seconds = scenario.duration_s - starts[0].at_s if starts else 0.0
     places = len({step.evse or scenario.evse for step in starts})
     energy_wh = volts * phases * amperes * seconds / 3600
@@ -77,6 +78,8 @@ def plan_of(rig: RigSettings, scenario: ScenarioSettings) -> Plan:
 
 def _cycles(step: AnyStep) -> int:
     """Return how often a step lets a contactor close and open: a start, a restart, and each pause that a profile asks for."""
+    if isinstance(step, Starts):
+        return step.times
     if isinstance(step, Authorise | RequestStart | PowerCycle | Reset):
         return 1
     if isinstance(step, SetProfile):

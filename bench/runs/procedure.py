@@ -260,7 +260,8 @@ def _sample(procedure: Procedure, tasks: list[asyncio.Task[None]], ending: _Endi
     course.look_at = beside
     for unassigned in _unassigned(procedure):
         begin(unassigned, f"sampler of meter {unassigned.meter.name}")
-    if "station_power" in course.scenario.checks or bench.settings.safety.capped:
+    summed = course.station.id in bench.settings.supply_meters() or "station_power" in course.scenario.checks
+    if summed or bench.settings.safety.capped:
         for evse in course.station.evse:
             beside(evse.id)
     others = [one for one in bench.settings.station if one.id != course.station.id] if bench.settings.safety.capped else []
@@ -347,6 +348,12 @@ async def _leave(procedure: Procedure, safe: SafeState, *, aborted: bool) -> boo
             await procedure.act("external_limit", limit=None, source=source)
         except BenchError as error:
             data = {"source": "bench", "station": safe.station, "code": "external_limit_stays", "text": str(error), "refs": []}
+            bench.journal.write(Kind.FINDING, data)
+    if course.supply_changed:
+        try:
+            await procedure.act("supply", volts=procedure.station.features.nominal_voltage_v)
+        except BenchError as error:
+            data = {"source": "bench", "station": safe.station, "code": "supply_stays", "text": str(error), "refs": []}
             bench.journal.write(Kind.FINDING, data)
     restorer = Restorer(
         bench.csms, bench.clock, bench.journal, course.snapshot,

@@ -7,9 +7,11 @@ from bench.runs.procedure import Procedure
 from bench.settings.scenario import ScenarioSettings
 from bench.settings.steps import (
     AnyStep,
+    AskActive,
     AtEvse,
     Authorise,
     Clear,
+    ClearPlan,
     Composite,
     CutNetwork,
     Demand,
@@ -17,6 +19,7 @@ from bench.settings.steps import (
     ExternalLimit,
     Plug,
     PowerCycle,
+    RandomDelay,
     ReadBack,
     Report,
     RequestStart,
@@ -26,6 +29,8 @@ from bench.settings.steps import (
     SetProfile,
     SetVariable,
     SetWindow,
+    Starts,
+    Supply,
     Unplug,
     VehicleStep,
 )
@@ -33,6 +38,8 @@ from bench.settings.steps import (
 
 async def take_steps(procedure: Procedure, scenario: ScenarioSettings) -> None:
     """Take each step at its time, then wait for the end of the scenario. Raises StationError, RigError, UsageError."""
+    if scenario.needs:
+        await procedure.needs(*scenario.needs)
     if scenario.vehicle is not None:
         await procedure.vehicle(scenario.vehicle.properties())
     for step in scenario.step:
@@ -58,6 +65,10 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.vehicle(step.settings)
         case SendPlan():
             await procedure.scsp_plan(step.within_s)
+        case ClearPlan():
+            await procedure.scsp_clear(step.within_s)
+        case AskActive():
+            await procedure.scsp_active(step.duration_s, step.within_s)
         case SetProfile():
             await _set_profile(procedure, step)
         case SetWindow():
@@ -83,10 +94,21 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.wait_for_transaction(step.within_s)
         case RequestStop():
             await procedure.stop()
+        case RandomDelay():
+            await procedure.needs("random_delay")
+            await procedure.set_variables({procedure.station.features.random_delay_variable: str(step.longest_s)})
+        case Starts():
+            for _ in range(step.times):
+                await procedure.authorise()
+                await procedure.wait(step.each_s)
+                await procedure.stop()
+                await procedure.wait(step.pause_s)
         case SetVariable():
             await procedure.set_variables({step.name: step.value})
         case PowerCycle():
             await procedure.power_cycle(wait=step.wait)
+        case Supply():
+            await procedure.supply(step.volts)
         case CutNetwork():
             await procedure.cut_network(step.seconds)
         case DisturbLink():

@@ -40,6 +40,8 @@ class Course:
     """Ids of all profiles that the run has sent."""
     availability: set[tuple[int, int]] = field(default_factory=set)
     """What ChangeAvailability was sent for: evseId and connectorId, 0 for all."""
+    supply_changed: bool = False
+    """The AC source is to give back the nominal voltage."""
     external_sources: set[str] = field(default_factory=set)
     """Whose external limits are in force."""
     heard: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -182,9 +184,9 @@ class Steps:
 
     def _declares(self, feature: str) -> bool:
         declared = getattr(self.station.features, feature, None)
-        if not isinstance(declared, bool):
+        if not isinstance(declared, int):  # true, false, or a number that is 0 where there is none
             raise UsageError(f"{feature!r} is no feature of a target that is true or false")
-        return declared
+        return bool(declared)
 
     async def wait_until(self, at_s: float) -> None:
         """Wait until so many seconds after the run's begin."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.cso.local_hours import LocalWindow
 from bench.errors import CallRejectedError, InvalidAnswerError, StationError, UsageError
+from bench.runs.bench import PlanSender
 from bench.runs.steps import Steps
 
 STATION_PURPOSES = ("ChargingStationMaxProfile",)
@@ -227,11 +228,26 @@ class ProfileSteps(Steps):
     async def scsp_plan(self, within_s: float = 60) -> str:
         """Let the SCSP send its ChargingProfile by OCPI; return the result's word, ACCEPTED or another."""
         async with self.step("scsp_plan"):
-            if self.bench.scsp is None:
-                raise UsageError("this bench has no SCSP: the scenario needs the [scsp] table")
-            result = await self.bench.scsp.send_plan(within_s)
+            result = await self._scsp().send_plan(within_s)
         await self.read_back()
         return result
+
+    async def scsp_clear(self, within_s: float = 60) -> str:
+        """Let the SCSP take its ChargingProfile back by OCPI; return the result's word."""
+        async with self.step("scsp_clear"):
+            result = await self._scsp().clear_plan(within_s)
+        await self.read_back()
+        return result
+
+    async def scsp_active(self, duration_s: int, within_s: float = 60) -> str:
+        """Let the SCSP ask by OCPI for the ActiveChargingProfile of so many seconds; return the result's word."""
+        async with self.step("scsp_active", duration_s=duration_s):
+            return await self._scsp().ask_active(duration_s, within_s)
+
+    def _scsp(self) -> PlanSender:
+        if self.bench.scsp is None:
+            raise UsageError("this bench has no SCSP: the scenario needs the [scsp] table")
+        return self.bench.scsp
 
     def _place(self, purpose: str, evse_id: int | None) -> int:
         if evse_id is not None:

@@ -25,6 +25,15 @@ class StationSteps(EvSteps):
                 await self._booted(before, within_s)
             return status
 
+    async def supply(self, volts: float) -> None:
+        """Give the station another supply voltage, V phase to neutral; the end of the run gives back the nominal one.
+
+        Raises: NotApplicableError where the rig has no AC source.
+        """
+        async with self.step("supply", volts=volts):
+            self.course.supply_changed = True
+            await self.act("supply", volts=volts)
+
     async def trigger(self, message: str, *, evse_id: int | None = None) -> str:
         """Send TriggerMessage and return the status (F06)."""
         async with self.step("trigger", message=message, evse=evse_id):

@@ -17,6 +17,12 @@ Mask: TypeAlias = NDArray[np.bool_]
 _IMPLAUSIBLE_A: Final = 200.0
 """No EVSE carries more per phase; more than five times the EVSE's own limit is implausible as well."""
 _IMPLAUSIBLE_V: Final = 500.0
+SUPPLY: Final = "supply"
+"""Code of a doubt for which the meter is not to blame: the voltage that it saw."""
+_SOUND_SUPPLY: Final = (0.9, 1.1)
+"""Of the nominal voltage: 207 to 253 V (EN 50160)."""
+_OFF: Final = 0.1
+"""Below this part of the nominal voltage on all phases the supply is off, and nothing can be drawn."""
 _STEP_WH: Final = 100.0
 """The coarsest step that an energy register is believed to have where the readings show none."""
 _LASTS_S: Final = 5.0
@@ -38,7 +44,7 @@ class _Span:
 
 def trusted(facts: RunFacts) -> None:
     """Take out of each EVSE's readings what cannot be trusted, and note why."""
-    for evse in facts.evses:
+    for evse in (*facts.evses, *facts.supplies.values()):
         if evse.meter and evse.samples:
             _sort_out(evse)
 
@@ -46,7 +52,7 @@ def trusted(facts: RunFacts) -> None:
 def _sort_out(evse: EvseFacts) -> None:
     samples = evse.samples
     single = _implausible(evse) | _wild_energy(samples.energy_wh)
-    spans = [*_frozen(evse), *_disagreeing(samples)]
+    spans = [*_frozen(evse), *_disagreeing(samples), *_badly_supplied(evse)]
     out = single.copy()
     for span in spans:
         out[span.first : span.last + 1] = True
@@ -66,8 +72,11 @@ def _sort_out(evse: EvseFacts) -> None:
 def _implausible(evse: EvseFacts) -> Mask:
     """Return which readings cannot be: what a meter's registers hold while it boots, or a frame that slipped through."""
     most, samples = max(_IMPLAUSIBLE_A, 5 * evse.max_current_a), evse.samples
-    found: Mask = np.abs(samples.power_w) > 3 * most * _IMPLAUSIBLE_V
-    for columns, highest in ((samples.current_a, most), (samples.voltage_v, _IMPLAUSIBLE_V)):
+    if not evse.evse_id:
+        most *= 4  # a supply carries several EVSEs
+    volts = _IMPLAUSIBLE_V * (3 if evse.side == "DC" else 1)
+    found: Mask = np.abs(samples.power_w) > 3 * most * volts
+    for columns, highest in ((samples.current_a, most), (samples.voltage_v, volts)):
         for phase in columns:
             found |= np.abs(phase) > highest
     return found
@@ -113,6 +122,27 @@ def _like_the_one_before(samples: Series) -> Mask:
     for column in (*samples.current_a, samples.power_w, samples.energy_wh, *samples.voltage_v):
         alike &= (column[1:] == column[:-1]) | (np.isnan(column[1:]) & np.isnan(column[:-1]))
     return alike
+
+
+def _badly_supplied(evse: EvseFacts) -> Iterator[_Span]:
+    """Yield runs of readings in which a phase lies outside of the sound range, save where the supply is off."""
+    samples, nominal = evse.samples, evse.supply.voltage_v
+    if evse.side == "DC" or not len(samples.voltage_v):
+        return  # it does not see the supply
+    low, high = (round(part * nominal, 1) for part in _SOUND_SUPPLY)
+    volts = np.where(np.abs(samples.voltage_v) <= _IMPLAUSIBLE_V, samples.voltage_v, np.nan)
+    outside = ((volts < low) | (volts > high)).any(axis=0)
+    bad = outside & (np.nan_to_num(volts, nan=0.0).max(axis=0) > _OFF * nominal)
+    if not bad.any():
+        return
+    for first, last in _runs(bad[1:] == bad[:-1]):
+        if bad[first]:
+            there = volts[:, first : last + 1]
+            there = there[~np.isnan(there)]
+            worst = float(there[np.abs(there - nominal).argmax()])
+            since = clock_text(samples[first].received)
+            text = f"supply: {worst:.1f} V at meter {evse.meter} from {since} on; {low:g} to {high:g} V is sound"
+            yield _Span(first, last, SUPPLY, text)
 
 
 def _disagreeing(samples: Series) -> Iterator[_Span]:

@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 
 from bench.settings.base import Settings
 
-Role = Literal["power_switch", "load", "ev", "external_limit", "pilot"]
+Role = Literal["power_switch", "load", "ev", "external_limit", "pilot", "supply"]
 """power_switch: the contactor in the station's supply; load: what draws power where no EV does; ev: an EV or its emulator;
-external_limit: the station's input for a limit past the CSMS; pilot: sees the control pilot."""
+external_limit: the station's input for a limit past the CSMS; pilot: sees the control pilot; supply: sets the voltage that
+the station is supplied with, as an AC source does."""
 
 
 class _Actuator(Settings):

@@ -16,6 +16,7 @@ ACTIONS: Final = {
     "close": (), "open": (),
     "draw": ("evse_id", "amperes"), "stop": ("evse_id",),
     "plug": ("evse_id",), "unplug": ("evse_id",),
+    "volts": ("volts",),
     "limit": ("limit", "unit", "source"), "release": ("source",),
 }  # fmt: skip
 """What an instrument can be told, with what may stand in braces in its commands. `set_KEY` with {evse_id} and {value} takes a
@@ -23,7 +24,7 @@ property of the vehicle, such as set_phases, set_soc_percent or set_state."""
 QUERIES: Final = ("is_closed", "drawn", "state", "duty_percent", "ev_wants_a")
 NEEDS: Final[dict[Role, tuple[str, ...]]] = {
     "power_switch": ("close", "open"), "load": ("draw",), "ev": ("plug", "unplug", "draw"),
-    "external_limit": ("limit", "release"), "pilot": ("state",),
+    "external_limit": ("limit", "release"), "pilot": ("state",), "supply": ("volts",),
 }  # fmt: skip
 """Actions and queries that a role needs."""
 

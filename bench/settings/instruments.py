@@ -77,6 +77,13 @@ class _Meter(Settings):
     """Absent: the data sheet's, as the meter's map tells it."""
     certificate: MeterCertificate | None = None
     """Absent: there is none, or `accuracy` has its figures and number."""
+    role: Literal["", "evse", "supply", "building"] = ""
+    """What it sees: the EVSE that names it, a station's whole supply, or the building. Absent: evse where an EVSE names it, else
+    building."""
+    station: str = ""
+    """With the role supply: whose supply it sits in; absent: the rig's first station's."""
+    side: Literal["AC", "DC"] = "AC"
+    """What flows through it. DC: an EVSE's meter at the output of its converter, its current on L1."""
     serial_number: str = ""
     """As on the certificate. A meter that tells another one voids the certificate."""
     latency_s: tuple[float, float] = (0.0, 1.0)

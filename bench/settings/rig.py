@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -52,7 +53,21 @@ class StationSettings(Settings):
     features: TargetFeatures = TargetFeatures()
     max_current_a: float | None = Field(default=None, ge=6)
     """What the station's supply can carry, A per phase over all its EVSEs; absent: as much as they take."""
+    own_draw_w: float = Field(default=0, ge=0)
+    """What the station itself takes, beside its EVSEs, as a meter in its supply sees it."""
+    efficiency: tuple[tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0, le=100)]], ...] = ()
+    """Of a DC converter, as measured: [W at the output, percent of what the supply gives], ascending. With it a limit in W, which
+    counts at the supply, can be judged by a meter at the output."""
+    efficiency_uncertainty_percent: float = Field(default=1, ge=0, le=20)
     evse: tuple[EvseSettings, ...] = Field(min_length=1)
+
+    @field_validator("efficiency")
+    @classmethod
+    def _ascending(cls, value: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        powers = [power for power, _ in value]
+        if powers != sorted(set(powers)):
+            raise ValueError("the powers must ascend, each once")
+        return value
 
     @field_validator("evse")
     @classmethod
@@ -66,6 +81,24 @@ class StationSettings(Settings):
         if self.target is not None and "features" in self.model_fields_set:
             raise ValueError("target and features exclude one another: the target file has the features")
         return self
+
+
+def check_roles(meters: Mapping[str, AnyMeter], first: str, stations: Mapping[str, StationSettings]) -> None:
+    """Raise ValueError for a meter whose role does not fit what names it."""
+    named = {evse.meter: station for station in stations.values() for evse in station.evse}
+    supplied: dict[str, str] = {}
+    for name, one in meters.items():
+        where = f"meters.{name}"
+        if one.role in ("supply", "building") and name in named:
+            raise ValueError(f"{where}.role = {one.role!r}: an EVSE of {named[name].id} names it as its own")
+        if one.role == "evse" and name not in named:
+            raise ValueError(f"{where}.role = 'evse': no EVSE names it")
+        if one.station and (one.role != "supply" or one.station not in stations):
+            raise ValueError(f"{where}.station = {one.station!r}: goes with the role supply; stations: {', '.join(stations)}")
+        if one.role == "supply" and (other := supplied.setdefault(one.station or first, name)) != name:
+            raise ValueError(f"{where} and meters.{other} both sit in the supply of {one.station or first}")
+        if one.side == "DC" and (name not in named or named[name].features.current_type != "DC"):
+            raise ValueError(f"{where}.side = 'DC': only an EVSE of a DC station has an output of DC")
 
 
 class CsmsSettings(Settings):
@@ -190,6 +223,7 @@ class RigSettings(Settings):
             if name == other:
                 raise ValueError(f"meter {name!r} is named by {first} and by {second}: each EVSE needs its own")
         self._check_meters()
+        check_roles(self.meters, self.station[0].id, {one.id: one for one in self.station})
         for name in self.emulator.meter_errors if self.emulator is not None else ():
             if name not in self.meters:
                 there = ", ".join(sorted(self.meters)) or "none"
@@ -209,6 +243,11 @@ class RigSettings(Settings):
         if self.csms.security_profile and any(station.password is None for station in self.station):
             raise ValueError("with a security profile each station needs a password")
         return self
+
+    def supply_meters(self) -> dict[str, str]:
+        """Return the meter in the supply of each station that has one, by station id."""
+        first = self.station[0].id
+        return {one.station or first: name for name, one in self.meters.items() if one.role == "supply"}
 
     def has_power_switch(self, station: str) -> bool:
         """Say whether the bench can open a contactor in a station's supply."""

@@ -16,9 +16,8 @@ from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSet
 from bench.settings.steps import AnyStep, SetProfile
 
 Check = Literal[
-    "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "supply",
-    "meter_values",
-    "transactions", "status", "time", "energy", "intent", "connectivity",
+    "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
+    "transactions", "status", "time", "energy", "intent", "connectivity", "supply", "supply_sum", "dimming", "random_delay",
 ]  # fmt: skip
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
@@ -135,11 +134,15 @@ class ScenarioSettings(Settings):
     near_a: float = Field(default=1.5, gt=0)
     resume_s: float = Field(default=60, gt=0)
     """How long an offer may stay below a limit that has risen; after it, and with proven demand, it is under-delivery."""
+    regulation_s: float = Field(default=300, gt=0)
+    """The time that a regulation gives for a lowered W limit to be kept; the check `dimming` judges by it."""
     longest_gap_s: float = Field(default=30, gt=0)
     proof: Literal["run", "file", "none"] | None = None
     """How the meter is proven: by known loads at the begin of the run, by a record of them, or not at all, which the report says.
     Absent: `run` where the rig has a known load, else `file`."""
     must_exercise: MustExercise = MustExercise()
+    needs: tuple[str, ...] = ()
+    """Features that the target has to declare (fields of the target file); without one the run is NOT APPLICABLE."""
     must_show: tuple[Requirement, ...] = ()
     """Requirements that the run has to put to the test; one that was not leaves the run INCONCLUSIVE."""
     tests_defaults: bool = False
@@ -168,8 +171,8 @@ class ScenarioSettings(Settings):
             raise ValueError(f"{last} lies after the end of the run at duration_s = {self.duration_s:g}")
         if self.scsp is not None and self.scsp.departure_s > self.duration_s:
             raise ValueError(f"scsp.departure_s = {self.scsp.departure_s:g} lies after duration_s = {self.duration_s:g}")
-        if self.scsp is None and any(step.do == "scsp_plan" for step in self.step):
-            raise ValueError("a scsp_plan step needs the [scsp] table")
+        if self.scsp is None and any(step.do.startswith("scsp_") for step in self.step):
+            raise ValueError("a scsp_ step needs the [scsp] table")
         return self
 
     def as_document(self) -> dict[str, Any]:

@@ -59,6 +59,21 @@ class SendPlan(Step):
     within_s: float = Field(default=60, gt=0)
 
 
+class ClearPlan(Step):
+    """Let the SCSP take back by OCPI (DELETE) the ChargingProfile that it has sent."""
+
+    do: Literal["scsp_clear"]
+    within_s: float = Field(default=60, gt=0)
+
+
+class AskActive(Step):
+    """Let the SCSP ask by OCPI (GET) what limits the running session: its ActiveChargingProfile."""
+
+    do: Literal["scsp_active"]
+    duration_s: int = Field(default=60, ge=1)
+    within_s: float = Field(default=60, gt=0)
+
+
 class VehicleStep(AtEvse):
     """Change properties of the EV while it stands there, as [vehicle] has them."""
 
@@ -195,6 +210,23 @@ class RequestStart(AtEvse):
     """A TxProfile that goes with it (K05)."""
 
 
+class RandomDelay(Step):
+    """Set how long the station may wait at random before it starts, or changes as planned; needs the feature random_delay."""
+
+    do: Literal["random_delay"]
+    longest_s: int = Field(ge=0, le=1800)
+
+
+class Starts(AtEvse):
+    """Start and stop so many transactions one after the other, each with a card of its own; the cable stays in."""
+
+    do: Literal["starts"]
+    times: int = Field(ge=1, le=100)
+    each_s: float = Field(gt=0)
+    """From the start of a transaction to its end."""
+    pause_s: float = Field(default=10, ge=0)
+
+
 class SetVariable(Step):
     """Set a variable of the device model; the end of the run sets it back."""
 
@@ -210,6 +242,14 @@ class PowerCycle(Step):
     do: Literal["power_cycle"]
     wait: bool = True
     """Until it has booted again; false where nobody hears that."""
+
+
+class Supply(Step):
+    """Give the station another supply voltage; the end of the run gives back the nominal one."""
+
+    do: Literal["supply"]
+    volts: float = Field(gt=0, le=300)
+    """Phase to neutral."""
 
 
 class CutNetwork(Step):
@@ -246,11 +286,14 @@ AnyStep = Annotated[
     | Authorise
     | Demand
     | SendPlan
+    | ClearPlan
+    | AskActive
     | SetProfile
     | SetWindow
     | Composite
     | ReadBack
     | PowerCycle
+    | Supply
     | CutNetwork
     | Clear
     | Report
@@ -259,6 +302,8 @@ AnyStep = Annotated[
     | RequestStart
     | RequestStop
     | SetVariable
+    | RandomDelay
+    | Starts
     | DisturbLink
     | VehicleStep,
     Field(discriminator="do"),

@@ -34,6 +34,14 @@ class TargetFeatures(Settings):
     """SmartChargingCtrlr.Phases3to1: charging on three phases can go over to one and back."""
     external_limits: bool = False
     """An external system can limit the station, and the station tells so (K11 to K13)."""
+    failsafe_s: int = Field(default=0, ge=0)
+    """An external limit that is not set anew for so long gives way to `failsafe_w` until one is; 0: no failsafe."""
+    failsafe_w: float = Field(default=4200, ge=0)
+    """The failsafe limit of the whole station."""
+    random_delay: bool = False
+    """Starts and planned changes of the limit wait for a random time, as the UK's rules for smart charge points ask for."""
+    random_delay_variable: str = Field(default="SmartChargingCtrlr.RandomisedDelay", pattern=r"^[^.@]+\.[^.]+$")
+    """The variable that holds the longest delay in s; OCPP 2.0.1 has no name for it."""
     iso15118: bool = False
     """ISO15118Ctrlr.Available: an EV can tell its charging needs (K15 to K17)."""
     local_limit: Literal["filler", "cap"] = "filler"

@@ -11,6 +11,8 @@ Profiles and limits of the station (`now` is a `limiter.Situation`, profiles are
         the profiles or None, `max_a` the EVSE's own maximum, `amps` what a sound station would apply.
     lines(evse_id, phases, lines) -> lines
         Then, which of the EVSE's `phases` phases it charges on: a tuple of 0 to 2.
+    random_delay(longest, seconds) -> seconds
+        When a start or a planned change waits: how long.
     switch_pause(seconds) -> seconds
         When phases are switched: how long nothing is offered.
     share(total_a, wanted_a, given_a) -> given_a
@@ -42,6 +44,8 @@ Messages:
     notice(payload) -> payload
         Before NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds or NotifyEVChargingSchedule: a request of
         `ocpp.v201.call`; None sends nothing.
+    failsafe(seconds) -> seconds
+        Whenever an external limit is set: after how long a silence the failsafe limit holds; 0 for never.
     rate_changed(evse_id, told) -> told
         When the charging rate has changed significantly: whether a TransactionEvent says so.
     ev_schedule_check(evse_id, schedule, inside) -> inside
@@ -132,9 +136,9 @@ LAYERS: Final = ("station", "EV", "meter", "network")
 POINTS: Final = frozenset((
     "adapter_gone", "answers_after", "applied", "averaging_s", "clear_status", "composite", "composite_profiles",
     "composite_window", "dead_spans", "encoded", "end_transaction", "ev_changes_at", "ev_current", "ev_goal", "ev_lines",
-    "ev_plan", "ev_schedule_check", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted",
-    "on_clear", "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "rate_changed", "refusals",
-    "registers", "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
+    "ev_plan", "ev_schedule_check", "failsafe", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted",
+    "on_clear", "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "random_delay", "rate_changed",
+    "refusals", "registers", "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
 ))  # fmt: skip
 """The methods that a fault may have."""
 

@@ -259,6 +259,17 @@ class EvScheduleUnchecked(_Plain):
         return amps if asked == math.inf else max(amps, asked)
 
 
+class NoFailsafe(_Plain):
+    """EEBUS LPC: the limit of before goes on although its source is gone."""
+
+    ID: ClassVar = "station.no-failsafe"
+    TEXT: ClassVar = "an external limit holds on when its source is silent: no failsafe limit"
+
+    def failsafe(self, after_s: float) -> float:
+        """Never wait for it."""
+        return 0.0
+
+
 class NeedsDuringCsmsRenegotiation(_Plain):
     """K16.FR.09: NotifyEVChargingNeeds although the CSMS began the renegotiation."""
 
@@ -286,5 +297,5 @@ EXTERNAL_FAULTS: Final[tuple[Any, ...]] = (
     IgnoresExternalLimit, SilentExternalLimit, ExternalSourceCso, NoClearedLimit, ExternalNotReported, ExternalClearable,
     ExternalStays, ForgetsExternalOffline, ExternalWithoutSchedule, NoRateChange, NoNeeds, NeedsBothParameters, NoEvSchedule,
     NeedsOnce, EvScheduleOnce, KeepsFirstSchedule, EvScheduleUnchecked, NeedsDuringCsmsRenegotiation,
-    EvExceedsSchedule,
+    EvExceedsSchedule, NoFailsafe,
 )  # fmt: skip

@@ -36,6 +36,37 @@ class IgnoresLimit:
         return amps
 
 
+class ConstantDelay:
+    """What the UK's rules want at random is always the same."""
+
+    ID: ClassVar = "station.constant-delay"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "starts and planned changes always wait equally long, where the wait is to be random"
+    PARAMS: ClassVar = {"seconds": "how long, a number from 0 to 3600"}
+
+    def __init__(self, *, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 3600:
+            raise ValueError(f"{self.ID}: seconds = {seconds!r}: must be a number from 0 to 3600")
+        self._seconds = float(seconds)
+
+    def random_delay(self, longest: int, seconds: float) -> float:
+        """Wait so long."""
+        return self._seconds
+
+
+class NoDelay:
+    """No random delay at all."""
+
+    ID: ClassVar = "station.no-delay"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "starts and planned changes never wait, where the wait is to be random"
+    PARAMS: ClassVar[dict[str, str]] = {}
+
+    def random_delay(self, longest: int, seconds: float) -> float:
+        """Do not wait."""
+        return 0.0
+
+
 class ZeroResume:
     """After a pause the first limit above it only lets the car charge again, at the EVSE's own maximum."""
 
@@ -194,5 +225,5 @@ class LowerOffline:
 
 LIMIT_FAULTS: Final[tuple[Any, ...]] = (
     IgnoresLimit, ZeroResume, JumpsOnRepeat, OffersMore, NeverPauses, SumsPhases, MaxPerEvse, IgnoresNumberPhases,
-    IgnoresPhaseToUse, LowerOffline,
+    IgnoresPhaseToUse, LowerOffline, ConstantDelay, NoDelay,
 )  # fmt: skip

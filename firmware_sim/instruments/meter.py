@@ -29,8 +29,16 @@ class EmulatedMeter:
         wired: Sequence[tuple[EvsePlant, Sequence[int]]],
         faults: FaultSeam,
         clock: Clock,
+        *,
+        beside_w: float = 0.0,
+        output: bool = False,
     ) -> None:
-        """`wired` gives for each EVSE the meter's phases (1 to 3) that its own L1, L2, L3 hang on."""
+        """`wired`: for each EVSE the meter's phases (1 to 3) that its own L1, L2, L3 hang on; `beside_w` flows on all alike.
+
+        `output`: it sits at the output of a DC EVSE.
+        """
+        self._output = output
+        self._beside_w, self._since = beside_w, clock.monotonic()
         self.name = name
         self._map, self._distortion, self._wired, self._faults, self._clock = registers, distortion, wired, faults, clock
 
@@ -48,7 +56,8 @@ class EmulatedMeter:
         shown = dict.fromkeys(self._map.registers, 0.0)
         energy = total = 0.0
         for plant, phases in self._wired:
-            truth = plant.metered(self._distortion.latency_s + ago_s)
+            ago = self._distortion.latency_s + ago_s
+            truth = plant.metered(ago, output=True) if self._output else plant.metered(ago)
             energy += truth.energy_wh
             for index, phase in enumerate(phases):
                 power = self._distortion.power(truth, index)
@@ -57,6 +66,13 @@ class EmulatedMeter:
                 shown[f"voltage_l{phase}"] = truth.voltage_v[index]
                 shown[f"current_l{phase}"] = shown.get(f"current_l{phase}", 0.0) + current
                 shown[f"power_l{phase}"] = shown.get(f"power_l{phase}", 0.0) + power
+        if self._beside_w:
+            total += self._beside_w
+            energy += self._beside_w * (self._clock.monotonic() - ago_s - self._since) / 3600
+            for phase in (1, 2, 3):
+                shown[f"power_l{phase}"] = shown.get(f"power_l{phase}", 0.0) + self._beside_w / 3
+                if volts := shown.get(f"voltage_l{phase}"):
+                    shown[f"current_l{phase}"] += self._beside_w / 3 / volts
         shown["power_total"] = total
         shown["frequency"] = FREQUENCY_HZ
         shown["energy_import"] = self._distortion.energy(energy)

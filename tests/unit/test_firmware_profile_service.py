@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from firmware_sim.charging import ChargingControl, ChargingRules
+from firmware_sim.device_model import StationVariables
 from firmware_sim.limiter import Limiter
 from firmware_sim.outbox import Outbox
 from firmware_sim.profile_service import ProfileService
 from firmware_sim.profiles import EXTERNAL, STATION_MAX, profile_from
+from firmware_sim.random_delay import RandomDelay
 from firmware_sim.seam import Sound
 from firmware_sim.spec import EvseSpec, StationSpec
 from tests.unit.test_firmware_validation import content
@@ -38,7 +40,8 @@ class Station:
         self.said: list[Any] = []
         self.outbox.put = lambda payload, **_: self.said.append(payload)  # type: ignore[method-assign]
         clock, spec = StillClock(), StationSpec("CS", (EvseSpec(1), EvseSpec(2)))
-        self.charging = ChargingControl([], clock, Sound(), ChargingRules(Limiter(230.0), 1.0))
+        delay = RandomDelay(0, "CS", StationVariables(), Sound())
+        self.charging = ChargingControl([], clock, Sound(), ChargingRules(Limiter(230.0), 1.0), delay)
         self.service = ProfileService(spec, self.charging, self.outbox, clock, Sound())
         for number, evse_id, purpose, source in (
             (1, 1, "TxDefaultProfile", "CSO"),

@@ -135,6 +135,15 @@ def test_an_accepted_profile_that_never_leaves_fails() -> None:
     assert judge_relay(facts([], [put()])).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(("cleared", "verdict"), [(True, Verdict.PASS), (False, Verdict.FAIL)])
+def test_an_accepted_delete_has_to_leave(cleared: bool, verdict: Verdict) -> None:
+    """DELETE over OCPI becomes ClearChargingProfile of the profile's id."""
+    url = "https://cso.test/ocpi/cpo/2.2.1/chargingprofiles/S-1?response_url=https%3A%2F%2Fscsp.test%2F1"
+    delete = HttpExchange("SCSP", "CSO", "DELETE", url, None, T0 + 60, 50, 200, {"data": {"result": "ACCEPTED", "timeout": 30}})
+    clear = Call("CS", False, "ClearChargingProfile", {"chargingProfileId": 5}, T0 + 61, 52)
+    assert judge_relay(facts([set_profile(), *([clear] if cleared else [])], [put(), delete])).verdict is verdict
+
+
 def test_a_rejected_profile_shows_nothing() -> None:
     """Where the CSO accepted nothing there is nothing to relay."""
     assert judge_relay(facts([], [put("REJECTED")])).verdict is Verdict.INCONCLUSIVE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from bench.domain.evidence import EvseFacts, Limits, RunFacts
 from bench.domain.verdicts import CheckResult
 from bench.runs.checks.power import PowerRule, judge_power
 from bench.runs.checks.station_power import judge_station_power
+from bench.runs.delays import longest_delay
 from bench.runs.scene import Scene
 
 
@@ -38,7 +39,8 @@ class Case:
     @cached_property
     def rule(self) -> PowerRule:
         """Return what the scenario declares about judging power."""
-        return PowerRule.of(self.scenario)
+        rule = PowerRule.of(self.scenario)
+        return replace(rule, settle_s=rule.settle_s + longest_delay(self.scene))
 
     @cached_property
     def power(self) -> CheckResult:

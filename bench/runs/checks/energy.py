@@ -142,8 +142,9 @@ def _sessions(case: Case, reference: Reference) -> tuple[list[Measurement], list
         measured.append(Measurement(f"session_{number}_station", round(rise, 1), "Wh", "by the station's register", refs))
         measured.append(Measurement(f"session_{number}_reference", round(counted.high, 1), "Wh", "by the reference meter", refs))
         inner = reference.energy(begun.end + AFTER_S, max(begun.end + AFTER_S, ended.start - BEFORE_S))
-        low = inner.low * (0.8 if case.evse.current_type == "DC" else 1) if inner else 0.0
+        lost, gained = case.evse.conversion
+        low = inner.low * lost if inner else 0.0
         allowance = margin(case, counted.high, "Wh")
-        if not low - allowance <= rise <= counted.high + allowance:
+        if not low - allowance <= rise <= counted.high * gained + allowance:
             wrong.append(f"session {number}: the station counted {rise:.1f} Wh, the reference {counted.high:.1f} Wh")
     return measured, wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.domain.evidence import EvseFacts
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict, Warn
 from bench.runs.checks.case import Case
+from bench.runs.trust import SUPPLY
 
 CHECK = "meter"
 
@@ -19,7 +20,7 @@ def judge_meter(case: Case) -> CheckResult:
     title = "The readings of the reference meter can be trusted"
     if not meters:
         return CheckResult(CHECK, title, Verdict.NOT_APPLICABLE, (f"no meter sees {case.evse.name}",))
-    doubts = [doubt for one in meters for doubt in one.doubts]
+    doubts = [doubt for one in meters for doubt in one.doubts if doubt.code != SUPPLY]
     warnings = tuple(_discarded(one) for one in meters if one.discarded)
     if doubts:
         refs = tuple(ref for one in doubts for ref in one.refs)

@@ -22,8 +22,6 @@ BEFORE_S: Final = 5.0
 AFTER_S: Final = 1.0
 _FLOOR: Final = {"A": 0.5, "W": 200.0, "Wh": 10.0}
 """What always may differ: standby, cables, steps of the station's register."""
-_DC_LOSS: Final = 0.2
-"""What is lost between the supply of a DC station, where the reference meter sits, and its outlet, as a share."""
 _MOST_TOLD: Final = 8
 CHARGING_W: Final = 500.0
 """Above this energy flows to an EV: far above the standby draw of any EVSE."""
@@ -151,8 +149,8 @@ def _moments(case: Case, told: Sequence[Told], reference: Reference) -> Iterator
         if seen is None:
             continue
         allowed = margin(case, seen.high, value.unit)
-        least = seen.low * (1 - _DC_LOSS) if case.evse.current_type == "DC" else seen.low
-        good = least - allowed <= value.value <= seen.high + allowed
+        least, most = case.evse.conversion
+        good = seen.low * least - allowed <= value.value <= seen.high * most + allowed
         text = f"where the reference meter showed {_span(seen, value.unit)}"
         yield None if good else _wrong(one, f"is {value.value:g} {value.unit} {text}")
 
@@ -226,8 +224,8 @@ def _step(case: Case, before: Told, after: Told, reference: Reference) -> Iterat
     if most is None or least is None:
         return
     allowed = margin(case, most.high, "Wh")
-    lowest = least.low * (1 - _DC_LOSS) if case.evse.current_type == "DC" else least.low
-    if lowest - allowed <= rise <= most.high + allowed:
+    lost, gained = case.evse.conversion
+    if least.low * lost - allowed <= rise <= most.high * gained + allowed:
         yield None
     else:
         shown = _span(Between(least.low, most.high), "Wh")

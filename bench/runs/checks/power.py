@@ -31,6 +31,7 @@ SILENT: Final = "no reading"
 """How the reason of a period begins that has a gap in its readings."""
 _ABOVE: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
+LOSSES_UNKNOWN: Final = "a limit in W counts at the supply, and the rig file has no efficiency to judge it at the output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class _Judged:
         self._pilot = Pilot(evse)
         self._demand = Demand(evse, self._pilot, rule.near_a)
         self._channels = len(evse.samples.current_a)
-        self._direct = evse.current_type == "DC"
+        self._direct, self._output = evse.current_type == "DC", evse.side == "DC"
         self._measured = self._direct or rule.w_limits == "measured"
         """W limits are judged by the meter's own W; on DC the currents on the AC side say nothing of the output's."""
         nominal_v = None if self._measured else evse.supply.voltage_v
@@ -205,10 +206,10 @@ class _Judged:
         self, segment: Segment[ExpectedLimit | None], limit: ExpectedLimit, before: Segment[ExpectedLimit | None] | None
     ) -> PeriodResult:
         settled_from = min(segment.end, segment.start + self.rule.settle_s + self.evse.latency_s[1])
-        if self._direct and limit.unit == "A":
+        if self._direct and (why := self._unseen(limit)):
             return PeriodResult(
                 self.evse.evse_id, segment.start, segment.end, limit.limit, limit.unit, Verdict.INCONCLUSIVE, False, False, False,
-                None, 0, DIRECT_CURRENT_A, limit.profile_id, limit.number_phases,
+                None, 0, why, limit.profile_id, limit.number_phases,
             )  # fmt: skip
         self._judged.append(limit)
         samples, settled, first = self._columns.part(segment.start, segment.end, settled_from)
@@ -245,13 +246,21 @@ class _Judged:
             limit.profile_id, limit.number_phases,
         )  # fmt: skip
 
+    def _unseen(self, limit: ExpectedLimit) -> str:
+        """Say why the meter of a DC output cannot show a limit: in A it counts at the EV, in W at the supply."""
+        if limit.unit == "A":
+            return "" if self._output else DIRECT_CURRENT_A
+        return LOSSES_UNKNOWN if self._output and not self.evse.efficiency else ""
+
     def _reading(self, sample: Sample, limit: ExpectedLimit) -> float | None:
         """Return the reading in the unit of the limit."""
         if limit.unit == "A":
             return max(sample.current_a)
         if self._measured:
             backwards = sample.power_w is not None and sample.power_w < 0 and max(sample.current_a) > DRAWING_A
-            return None if backwards else sample.power_w  # current with negative power: a wire is the wrong way round
+            if backwards or sample.power_w is None:  # current with negative power: a wire is the wrong way round
+                return None
+            return self.evse.at_supply(sample.power_w)
         return reduce(add, sample.current_a) * self.evse.supply.voltage_v
 
     def _allowed(self, sample: Sample | Span, unit: str) -> float | None:
@@ -272,7 +281,9 @@ class _Judged:
         if unit == "A":
             return Scale(self.evse.current, scatter=self._scatter)
         if self._measured:
-            return Scale(self.evse.power, scatter=self._scatter)
+            curve = self.evse.efficiency_uncertainty_percent if self._output else 0.0
+            power = self.evse.power
+            return Scale(replace(power, percent=power.percent + curve) if curve else power, scatter=self._scatter)
         return Scale(self.evse.current, len(self.evse.phases), self.evse.supply.voltage_v, self._scatter)
 
     def _judge(
@@ -282,7 +293,7 @@ class _Judged:
 
         One verdict for each span whose highest reading passes beyond doubt; a segment with another is judged reading by reading.
         """
-        if not self._columns.ordered:
+        if self._output or not self._columns.ordered:
             readings = [self._reading(one, limit) for one in samples if one.requested >= settled_from]
             highest = max((one for one in readings if one is not None), default=None)
             return self._compare(samples, limit, settled_from), highest

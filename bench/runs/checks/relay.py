@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from bench.domain.evidence import RunFacts
@@ -61,6 +62,11 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         refs += [*put.refs, *relayed.refs]
         delay, shown = round(relayed.asked - put.asked, 6), (put.asked_seq, relayed.asked_seq)
         measurements.append(Measurement("relay_delay", delay, "s", "from the OCPI request to the OCPP frame", shown))
+    for order, relayed in _releases(facts):
+        if relayed is None:
+            faults.append(FaultClass.UNDER_DELIVERY)
+            reasons.append(f"the DELETE accepted at {clock_text(order.asked)} never left as ClearChargingProfile")
+        refs += order.refs if relayed is None else (*order.refs, *relayed.refs)
     failed = bool(reasons)
     return CheckResult(
         "relay", title, Verdict.FAIL if failed else Verdict.PASS,
@@ -68,6 +74,16 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         (Layer.OCPI,) if failed else (), min(faults, key=list(FaultClass).index) if failed else None,
         pair="intent/sent" if failed else "", refs=tuple(refs), measurements=tuple(measurements),
     )  # fmt: skip
+
+
+def _releases(facts: RunFacts) -> Iterator[tuple[HttpExchange, Call | None]]:
+    """Yield each DELETE of a ChargingProfile that the CSO accepted, with the first ClearChargingProfile of one id after it."""
+    clearings = [one for one in facts.calls if one.action == "ClearChargingProfile" and "chargingProfileId" in one.request]
+    for one in facts.http:
+        data = one.answer.get("data") if isinstance(one.answer, dict) else None
+        accepted = isinstance(data, dict) and data.get("result") == "ACCEPTED"
+        if one.method == "DELETE" and "response_url=" in one.url and accepted:
+            yield one, next((call for call in clearings if call.asked_seq > one.asked_seq), None)
 
 
 def _target(facts: RunFacts, put: HttpExchange) -> str:

@@ -36,6 +36,8 @@ def judge_station_power(facts: RunFacts, evses: Sequence[EvseFacts], limits: Lim
     for one in evses:
         if not one.meter:
             return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, (f"no meter sees {one.name}, so the sum is not known",))
+        if one.side == "DC":
+            return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, (f"meter {one.meter} sees a DC output, not the supply",))
         if not one.samples:
             silent = f"meter {one.meter} of {one.name} gave no reading, so the sum is not known"
             return CheckResult(CHECK, title, Verdict.INCONCLUSIVE, (silent,), (Layer.METER,))
