@@ -109,6 +109,17 @@ class PowerColumns:
         total *= self._voltage_v
         return total
 
+    def last_above(self, first: int, part: Series, limit: float, unit: str) -> int | None:
+        """Return which of the readings of a segment, whose first has the index `first`, is the last one above a limit."""
+        begin, end = 0, len(part)
+        if self.ordered:
+            over = [one for one in self.spans(first, first + end, 0.0, unit) if one.highest is not None and one.highest > limit]
+            if not over:
+                return None
+            begin, end = over[-1].first - first, over[-1].last - first
+        above = np.flatnonzero(self.values(unit, part[begin:end]) > limit)
+        return begin + int(above[-1]) if len(above) else None
+
     def _tops(self, unit: str) -> Floats:
         """Return the highest reading of each span."""
         if unit != "A":
