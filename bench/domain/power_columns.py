@@ -126,7 +126,7 @@ class PowerColumns:
             tops: Floats = np.fmax.reduceat(self.values(unit, self._series), self._edges)
         else:
             tops = np.max([np.maximum.reduceat(phase, self._edges) for phase in self._series.current_a], axis=0)
-        return tops
+        return tops + 0.0  # no negative zero
 
     def has_gap(self, part: Series) -> bool:
         """Say whether two neighbours are further apart than the longest gap; True where only a closer look can tell."""
