@@ -93,13 +93,24 @@ class PowerColumns:
         total *= self._voltage_v
         return total
 
+    def last_above(self, first: int, part: Series, limit: float, unit: str) -> int | None:
+        """Return which of the readings of a segment, whose first has the index `first`, is the last one above a limit."""
+        begin, end = 0, len(part)
+        if self.ordered:
+            over = [one for one in self.spans(first, first + end, 0.0, unit) if one.highest is not None and one.highest > limit]
+            if not over:
+                return None
+            begin, end = over[-1].first - first, over[-1].last - first
+        above = np.flatnonzero(self.values(unit, part[begin:end]) > limit)
+        return begin + int(above[-1]) if len(above) else None
+
     def _tops(self, unit: str) -> Floats:
         """Return the highest reading of each span."""
         if unit != "A":
             tops: Floats = np.fmax.reduceat(self.values(unit, self._series), self._edges)
         else:
             tops = np.max([np.maximum.reduceat(phase, self._edges) for phase in self._series.current_a], axis=0)
-        return tops
+        return tops + 0.0  # no negative zero
 
     def has_gap(self, part: Series) -> bool:
         """Say whether two neighbours are further apart than the longest gap; True where only a closer look can tell."""

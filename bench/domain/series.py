@@ -135,6 +135,10 @@ class Series(Sequence[Sample]):
         series._columns = _frozen(*(self._column(number)[..., chosen] for number in range(len(self._settled()))))
         return series
 
+    def within(self, start: float, end: float) -> Series:
+        """Return the readings that were asked for at `start` or later and received before `end`."""
+        return self.taken((self.requested >= start) & (self.received < end))
+
     def __len__(self) -> int:
         if self._part is not None:
             return int(self._part.stop - self._part.start)

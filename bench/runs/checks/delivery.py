@@ -11,6 +11,7 @@ from typing import Final
 from bench.domain.evidence import EvseFacts, PilotSample, Sample
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
+from bench.domain.series import Series
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 from bench.runs.checks.case import Case
 from bench.runs.checks.demand import HELD_A
@@ -100,7 +101,7 @@ class _Delivery:
                 continue
             begin = max(span.begun, closed - self.evse.clock_offset_s)
             end = math.inf if span.ended is None else span.ended
-            samples = [one for one in self.evse.samples if begin <= one.requested and one.received < end]
+            samples = self.evse.samples.within(begin, end)
             found += [*self._runs(samples), *self._switched(samples)]
         return found
 
@@ -128,7 +129,7 @@ class _Delivery:
         if end - start >= patience:
             yield run
 
-    def _switched(self, samples: Sequence[Sample]) -> Iterator[list[Shortfall]]:
+    def _switched(self, samples: Series) -> Iterator[list[Shortfall]]:
         """Yield each long span on fewer phases than limit and EV allow, that the station began or ended by a pause of its offer.
 
         An EV that drops phases needs no pause, and one that pauses by itself is offered current all the while.
@@ -145,9 +146,9 @@ class _Delivery:
             if run and run[-1].sample.requested - run[0].sample.requested >= self._patience_s:
                 yield run
 
-    def _station_paused(self, samples: Sequence[Sample], last: Sample, first: Sample) -> bool:
+    def _station_paused(self, samples: Series, last: Sample, first: Sample) -> bool:
         """Say whether the station stopped its offer between two readings although it was due all the while."""
-        between = [one for one in samples if last.received <= one.requested < first.requested]
+        between = samples.taken((samples.requested >= last.received) & (samples.requested < first.requested))
         dues = [self._due_a(one) for one in (last, *between, first)]
         stopped = any(
             seen.offered_a < MINIMUM_CURRENT_A for one in between if (seen := self._pilot.at(one.requested)) and not seen.digital

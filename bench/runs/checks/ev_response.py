@@ -44,7 +44,8 @@ def _rises(evse: EvseFacts, limits: Limits) -> Iterator[Measurement]:
             continue
         paused = was < MINIMUM_CURRENT_A
         enough = DRAWING_A if paused else max(was, now - HELD_A)
-        there = [one for one in evse.samples if segment.start <= one.received < segment.end]
+        received = evse.samples.received
+        there = list(evse.samples.taken((received >= segment.start) & (received < segment.end)))
         reached = next((one for one in there if max(one.current_a) > enough), None)
         already = reached is not None and reached is there[0]
         doc = (

@@ -237,7 +237,7 @@ class _Judged:
             verdict, reason = Verdict.INCONCLUSIVE, offered
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
-            self._measure_settling(segment.start, limit, samples)
+            self._measure_settling(segment.start, limit, samples, first)
         if lowering and self.rule.apply_within_s is not None:
             self._time(segment.start, limit, samples, self.rule.apply_within_s)
         return PeriodResult(
@@ -369,13 +369,13 @@ class _Judged:
         why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
         return f"{SILENT} from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
 
-    def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series) -> None:
-        above = np.flatnonzero(self._columns.values(limit.unit, samples) > limit.limit)
-        last_above = samples[int(above[-1])] if len(above) else None
-        index = int((samples.received > last_above.received).argmax()) if last_above is not None else 0
-        after = samples[index] if len(samples) else None
-        if after is not None and last_above is not None and after.received <= last_above.received:
-            after = None
+    def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series, first: int) -> None:
+        above = self._columns.last_above(first, samples, limit.limit, limit.unit)
+        last_above = None if above is None else samples[above]
+        later = above + 1 if above is not None and self._columns.ordered else 0
+        while last_above is not None and later < len(samples) and samples[later].received <= last_above.received:
+            later += 1
+        after = samples[later] if later < len(samples) else None
         value: float | None = None
         if after is not None:
             value = max(0.0, after.received - start) if last_above else 0.0

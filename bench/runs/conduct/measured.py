@@ -51,7 +51,7 @@ class Judged:
     def settled(self) -> list[Sample]:
         """Return the readings of the settled part."""
         begin = self.period.start + self.settle_s
-        return [one for one in self.evse.samples if begin <= one.requested and one.received < self.period.end]
+        return list(self.evse.samples.within(begin, self.period.end))
 
     @property
     def before(self) -> ExpectedLimit | None:
