@@ -141,6 +141,8 @@ class Breach:
     highest: float
     blamed: tuple[Layer, ...]
     refs: tuple[int, ...]
+    verdict: Verdict = Verdict.FAIL
+    """The worst that its readings amount to under the decision rule."""
 
     @property
     def excess(self) -> float:

@@ -55,8 +55,11 @@ def judge(documents: Sequence[Document]) -> Judgement:
 
 
 def _conduct(case: Case) -> CheckResult:
-    station_power = case.station_power if case.capped or "station_power" in case.scenario["checks"] else None
-    return judge_conduct(case.scene, case.evse, case.power, station_power, case.scenario.get("must_show", ()))
+    proof = judge_proof(case.facts)
+    proven = proof is None or proof.verdict is Verdict.PASS
+    whole = proven and (case.capped or "station_power" in case.scenario["checks"])
+    power, station_power = case.power if proven else None, case.station_power if whole else None
+    return judge_conduct(case.scene, case.evse, power, station_power, case.scenario.get("must_show", ()))
 
 
 CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bench.domain.decision import DecisionRule
-from bench.domain.evidence import EvseFacts, RunFacts, Sample, TransactionSpan
+from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit, Supply, Transaction
 from bench.domain.timeline import Timeline
@@ -78,3 +79,15 @@ def test_the_multiplier_counts() -> None:
     """160 with a multiplier of -1 is 16 A."""
     sample = {"unitOfMeasure": {"unit": "A", "multiplier": -1}}
     assert verdict_on(17.8, told(60, 160, sample=sample)).blamed == (Layer.EV,)
+
+
+def test_a_station_that_ignores_a_higher_voltage_is_to_blame() -> None:
+    """At 253 V the 16 A of 11.04 kW at nominal voltage are 12.1 kW; where W are measured, the offer was too much."""
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
+    evse.samples += [Sample(at, at + 0.01, (16.0,) * 3, 12144.0, 0.0, at, (253.0,) * 3) for at in range(100)]
+    evse.pilot += [PilotSample(at - 0.1, "C", 16.0, 32.0, 1000 + at) for at in range(101)]
+    evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
+    facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", [], [], [evse])
+    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(11040, "W", 16, 3, 1))], 100)
+    result = judge_power(facts, evse, limits, replace(RULE, w_limits="measured"))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))

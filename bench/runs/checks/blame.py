@@ -73,11 +73,15 @@ def _told_offers(facts: RunFacts, evse: EvseFacts) -> Iterator[Offer]:
             yield Offer(call.asked, max(values), call.asked_seq)
 
 
-def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = ()) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+def blame(
+    pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = (), measured: bool = False
+) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
     """Blame the station for an offer above the limit, the EV for a current above the offer; return layers and documents.
 
     Only readings count between two looks at the pilot that agree; where there are none, those whose offer the station told
     during the breach. Without either the evidence does not separate the two.
+
+    Args: measured: limits in W are held against measured power, so that a higher voltage leaves less current to offer.
     """
     evse = pilot.evse
     for one in sorted(run, key=lambda above: -above.reading):
@@ -91,13 +95,23 @@ def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = ()) -> tup
             continue
         current = max(one.sample.current_a)
         blamed = []
-        if offered_a > per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample)) + PILOT_MARGIN_A:
+        limit_a = per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample))
+        if measured and one.unit == "W":
+            limit_a *= evse.supply.voltage_v / _mean_voltage(one.sample, evse.supply.voltage_v)
+        if offered_a > limit_a + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
         if evse.current.known and current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current)):
             blamed.append(Layer.EV)
         if blamed:
             return tuple(blamed), (seq,)
     return _NEITHER, ()
+
+
+def _mean_voltage(sample: Sample, nominal_v: float) -> float:
+    """Return the mean voltage of the phases in use; the nominal one where the meter does not tell."""
+    pairs = zip(sample.current_a, sample.voltage_v, strict=False)
+    seen = [volts for amps, volts in pairs if amps > DRAWING_A and volts]
+    return sum(seen) / len(seen) if seen else nominal_v
 
 
 def _said(one: Above, run: Sequence[Above], told: Sequence[Offer]) -> Offer | None:
@@ -118,8 +132,9 @@ def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
     if not all(_habitual(one, evse) for one in result.breaches):
         return result
     periods = tuple(_undecided(period) for period in result.periods)
+    breaches = tuple(replace(one, verdict=Verdict.INCONCLUSIVE) for one in result.breaches)
     first = f"{result.headline}; nothing shows what was offered, and cars are known to take so much more"
-    return replace(result, verdict=Verdict.INCONCLUSIVE, reasons=(first, *result.reasons[1:]), periods=periods)
+    return replace(result, verdict=Verdict.INCONCLUSIVE, reasons=(first, *result.reasons[1:]), periods=periods, breaches=breaches)
 
 
 def _habitual(breach: Breach, evse: EvseFacts) -> bool:

@@ -87,9 +87,9 @@ def judge_power(
     if (unknown := judged.unknown()) is not None:
         return CheckResult(check, title, Verdict.INCONCLUSIVE, (unknown,), (Layer.METER,))
     periods = judged.periods()
-    judged.breaches += [(breach, Verdict.FAIL) for breach in phase_breaches(evse, limits, rule.settle_s)]
+    judged.breaches += phase_breaches(evse, limits, rule.settle_s)
     verdict, reasons = conclude(evse, periods, judged.breaches, rule.must_limits, rule.must_lowerings)
-    breaches = tuple(breach for breach, _ in judged.breaches)
+    breaches = tuple(judged.breaches)
     blamed = tuple(layer for layer in Layer if any(layer in breach.blamed for breach in breaches))
     unseen = verdict is Verdict.INCONCLUSIVE and not evse.doubts and any(one.reason.startswith(SILENT) for one in periods)
     sure, warnings = judged.sureness()
@@ -117,7 +117,7 @@ class _Judged:
     def __init__(self, evse: EvseFacts, limits: Limits, rule: PowerRule, told: Sequence[Offer]) -> None:
         self._told = told
         self.evse, self.limits, self.rule = evse, limits, rule
-        self.breaches: list[tuple[Breach, Verdict]] = []
+        self.breaches: list[Breach] = []
         self.settling: list[Measurement] = []
         self._run: list[Above] = []
         self._judged: list[ExpectedLimit] = []
@@ -156,7 +156,7 @@ class _Judged:
 
     def sureness(self) -> tuple[tuple[Measurement, ...], tuple[Warn, ...]]:
         """Return how sure the verdict is at the limit that was exceeded most, else at the highest one."""
-        told = [(one.limit, one.unit) for one in sorted((one for one, _ in self.breaches), key=lambda one: -one.excess)]
+        told = [(one.limit, one.unit) for one in sorted(self.breaches, key=lambda one: -one.excess)]
         told += [(one.limit, one.unit) for one in sorted(self._judged, key=lambda one: -one.limit_a)]
         found = next(((limit, unit) for limit, unit in told if unit in ("A", "W") and limit > 0), None)
         if found is None:
@@ -233,7 +233,7 @@ class _Judged:
         if missing and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE):
             verdict, reason = Verdict.INCONCLUSIVE, missing
         offered = offered_above(self._pilot, limit, settled, self._demand.most_phases)
-        if offered and verdict is Verdict.PASS:
+        if offered and verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS):
             verdict, reason = Verdict.INCONCLUSIVE, offered
         lowered = lowering and exercised and bool(asked if limit.limit_a >= MINIMUM_CURRENT_A else drew)
         if lowering:
@@ -344,13 +344,13 @@ class _Judged:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref = blame(self._pilot, run, self._told)
+        blamed, pilot_ref = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
         refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
         breach = Breach(
             self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
-            tuple(dict.fromkeys(refs)),
+            tuple(dict.fromkeys(refs)), worst(one.verdict for one in run),
         )  # fmt: skip
-        self.breaches.append((breach, worst(one.verdict for one in run)))
+        self.breaches.append(breach)
 
     def _missing(self, start: float, end: float, settled: Series) -> str:
         """Say which span of a settled period has no reading; empty where all is covered."""

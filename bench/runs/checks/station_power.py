@@ -45,8 +45,7 @@ def judge_station_power(facts: RunFacts, evses: Sequence[EvseFacts], limits: Lim
     whole.samples = Series(_settled(whole, evses, rule.settle_s))
     result = judge_power(facts, whole, limits, rule, check=CHECK, requirement="K04.FR.05")
     periods = tuple(_with_enough_cars(period, evses) for period in result.periods)
-    breaches = [(breach, result.verdict) for breach in result.breaches]
-    verdict, reasons = conclude(summed(evses, rule.longest_gap_s, readings=False), periods, breaches, 1, 0)
+    verdict, reasons = conclude(summed(evses, rule.longest_gap_s, readings=False), periods, result.breaches, 1, 0)
     return replace(result, title=title, verdict=verdict, reasons=reasons, periods=periods)
 
 

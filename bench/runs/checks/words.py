@@ -14,7 +14,7 @@ SHORT = "held, not exercised: shorter than the settling time"
 def conclude(
     evse: EvseFacts,
     periods: Sequence[PeriodResult],
-    breaches: Sequence[tuple[Breach, Verdict]],
+    breaches: Sequence[Breach],
     must_limits: int | None,
     must_lowerings: int | None,
 ) -> tuple[Verdict, tuple[str, ...]]:
@@ -23,9 +23,9 @@ def conclude(
     Args:
         must_limits, must_lowerings: how many of them must be exercised; None for all.
     """
-    told = sorted((breach for breach, _ in breaches), key=lambda one: -one.excess / (one.limit or 1))
+    told = sorted(breaches, key=lambda one: -one.excess / (one.limit or 1))
     reasons = [breach_text(evse, one) for one in told]
-    verdict = worst([*(one for _, one in breaches), *(period.verdict for period in periods)])
+    verdict = worst([*(one.verdict for one in breaches), *(period.verdict for period in periods)])
     if verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
         return verdict, tuple(reasons)
     undecided = [period for period in periods if period.verdict is Verdict.INCONCLUSIVE and period.reason]

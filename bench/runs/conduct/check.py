@@ -34,12 +34,14 @@ _DECIDED: Final = (Verdict.PASS, Verdict.CONDITIONAL_PASS, Verdict.CONDITIONAL_F
 
 
 def judge_conduct(
-    scene: Scene, evse: EvseFacts, power: CheckResult, station_power: CheckResult | None, must_show: Sequence[str]
+    scene: Scene, evse: EvseFacts, power: CheckResult | None, station_power: CheckResult | None, must_show: Sequence[str]
 ) -> CheckResult:
     """Judge block K requirement by requirement: messages, reports and meter.
 
     Each requirement that was put to the test counts, listed or not. One of `must_show` that was not leaves the check
     INCONCLUSIVE; one that only turned out not to apply makes it NOT_APPLICABLE, unless something failed.
+
+    Args: power, station_power: what the meters show; None where they are not proven, or nothing is to be said of them.
     """
     title = f"{scene.station} keeps what was put to the test of block K of OCPP 2.0.1"
     found = list(_all(scene, evse, power, station_power))
@@ -57,10 +59,11 @@ def judge_conduct(
     )  # fmt: skip
 
 
-def _all(scene: Scene, evse: EvseFacts, power: CheckResult, station_power: CheckResult | None) -> Iterator[Shown]:
+def _all(scene: Scene, evse: EvseFacts, power: CheckResult | None, station_power: CheckResult | None) -> Iterator[Shown]:
     for family in _FAMILIES:
         yield from family(scene)
-    yield from judge_measured(scene, evse, power)
+    if power is not None:
+        yield from judge_measured(scene, evse, power)
     if station_power is not None:
         yield from judge_station_measured(scene, station_power)
 

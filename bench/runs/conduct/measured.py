@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,7 +70,7 @@ def judge_measured(scene: Scene, evse: EvseFacts, power: CheckResult) -> Iterato
         lead = next((one for one in held if one.profile.id == period.profile_id), None)
         judged = Judged(scene, evse, limits, period, breaches, lead, _span(evse, period.start), settle_s)
         yield from _asked_phase(judged)
-        broken = [one for one in breaches if Layer.STATION in one.blamed]
+        broken = _broken(breaches)
         good = period.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS) and not breaches
         if not broken and not (good and period.exercised):
             continue
@@ -78,6 +78,11 @@ def judge_measured(scene: Scene, evse: EvseFacts, power: CheckResult) -> Iterato
             yield _said(requirement, judged, broken)
     yield from _freed(scene, evse, settle_s)
     yield from _unlimited_offline(scene, evse)
+
+
+def _broken(breaches: Iterable[Breach]) -> list[Breach]:
+    """Return what convicts the station: not what the uncertainty leaves open, nor what a car's habit explains."""
+    return [one for one in breaches if Layer.STATION in one.blamed and one.verdict is Verdict.FAIL]
 
 
 def _said(requirement: str, judged: Judged, broken: list[Breach]) -> Shown:
@@ -347,7 +352,7 @@ def judge_station_measured(scene: Scene, power: CheckResult) -> Iterator[Shown]:
     """K04.FR.05, K12.FR.01: all EVSEs together stay within the station's limit, whoever set it."""
     for period in power.periods:
         breaches = [one for one in power.breaches if one.start < period.end and period.start <= one.end]
-        broken = [one for one in breaches if Layer.STATION in one.blamed]
+        broken = _broken(breaches)
         good = period.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS) and period.exercised and not breaches
         if not broken and not good:
             continue
