@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.domain.evidence import Doubt, EvseFacts, RunFacts
+from bench.domain.evidence import Doubt, EvseFacts, RunFacts, Sample
 from bench.domain.quantities import clock_text
 from bench.domain.series import Floats, Series
 
@@ -28,6 +28,7 @@ _STEP_WH: Final = 100.0
 _LASTS_S: Final = 5.0
 """How long P and V x I have to disagree before the wiring is doubted: on a ramp they may."""
 _STILL_S: Final = 10.0
+_FLOWS_A: Final = 1.0
 _DISAGREE: Final = 0.2
 _APPARENT_W: Final = 500.0
 
@@ -100,7 +101,14 @@ def _frozen(evse: EvseFacts) -> Iterator[_Span]:
             continue
         begin, end = samples[first], samples[last]
         lasts, power = end.received - begin.received, begin.power_w
-        if lasts < _STILL_S or power is None or begin.energy_wh is None:
+        if lasts < _STILL_S or power is None:
+            continue
+        if begin.energy_wh is None:
+            if (fell := _offer_fell(evse, begin, end)) is not None:
+                since = clock_text(begin.received)
+                still = f"meter {evse.meter} stayed on the same digits from {since} on, though the offer fell to {fell:.1f} A"
+                text = f"{still}, and it counts no energy that could tell whether it froze"
+                yield _Span(first, last, "frozen", text)
             continue
         due = abs(power) * lasts / 3600
         jump = 0.0
@@ -114,6 +122,14 @@ def _frozen(evse: EvseFacts) -> Iterator[_Span]:
                 "while energy flowed"
             )
             yield _Span(first, last, "frozen", text)
+
+
+def _offer_fell(evse: EvseFacts, begin: Sample, end: Sample) -> float | None:
+    """Return to how many A the offer fell below what the meter showed while it stood still; None where it did not."""
+    shown = max(begin.current_a)
+    looks = [one for one in evse.pilot if begin.requested <= one.at <= end.received - _STILL_S and one.state is not None]
+    offers = [one.offered_a for one in looks]
+    return next((one for one in offers if shown > _FLOWS_A and one < shown - _FLOWS_A), None)
 
 
 def _like_the_one_before(samples: Series) -> Mask:

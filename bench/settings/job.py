@@ -17,9 +17,9 @@ class Item(Settings):
     vendor: str = ""
     model: str = ""
     serial_number: str = ""
-    """From its rating plate; a station that tells another one by BootNotification is not the item."""
+    """From its rating plate; a station that tells another one, or none, by BootNotification is not shown to be the item."""
     firmware: str = ""
-    """A station that tells another version by BootNotification is not the item."""
+    """As for the serial number."""
     condition: str = ""
     """As it was received: new, repaired, sealed …"""
     received: date | None = None

@@ -169,6 +169,8 @@ class ScenarioSettings(Settings):
         if self.step and self.step[-1].at_s > self.duration_s:
             last = f"step[{len(self.step) - 1}].at_s = {self.step[-1].at_s:g}"
             raise ValueError(f"{last} lies after the end of the run at duration_s = {self.duration_s:g}")
+        if self.must_show and "conduct" not in self.checks:
+            raise ValueError('must_show needs the check "conduct" among `checks`, which is what judges by requirement')
         if self.scsp is not None and self.scsp.departure_s > self.duration_s:
             raise ValueError(f"scsp.departure_s = {self.scsp.departure_s:g} lies after duration_s = {self.duration_s:g}")
         if self.scsp is None and any(step.do.startswith("scsp_") for step in self.step):

@@ -134,6 +134,13 @@ def test_another_item_than_the_jobs_is_not_traceable(tmp_path: Path) -> None:
     assert "the job has 9.9" in verdict.headline
 
 
+def test_a_station_that_tells_no_serial_number_is_not_shown_to_be_the_item(tmp_path: Path) -> None:
+    """The emulated station has none to tell; what nobody told is not confirmed."""
+    verdict = run_scenario(order(tmp_path / "run", job=job(item={"serial_number": "SN-9"}))).judgement.verdict
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert verdict.headline == "not traceable: the station tells no serial number, the job has SN-9"
+
+
 def test_another_decision_rule_than_agreed_is_refused(tmp_path: Path) -> None:
     """The rule is agreed before the test: the run does not begin with another."""
     scenario = find_scenario("lowered-limit")[1]

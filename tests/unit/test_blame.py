@@ -91,3 +91,26 @@ def test_a_station_that_ignores_a_higher_voltage_is_to_blame() -> None:
     limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(11040, "W", 16, 3, 1))], 100)
     result = judge_power(facts, evse, limits, replace(RULE, w_limits="measured"))
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
+
+
+def test_an_ev_has_its_time_to_follow_before_it_is_to_blame() -> None:
+    """The offer fell from 18 A, above the limit, to 6 A two seconds before the last readings: the station alone is to blame."""
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
+    evse.samples += [Sample(at, at + 0.01, (18.0 + at / 1000,) * 3, 12420.0, 0.0, at) for at in range(100)]
+    evse.pilot += [PilotSample(-1, "C", 18.2, 32.0, 1000), PilotSample(97.5, "C", 6.0, 32.0, 1001)]
+    evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
+    facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", [], [], [evse])
+    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(16, "A", 16, 3, 1))], 100)
+    result = judge_power(facts, evse, limits, RULE)
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
+
+
+def test_an_ev_that_goes_on_above_its_offer_is_to_blame() -> None:
+    """18 A for half a minute under an offer of 16 A."""
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
+    evse.samples += [Sample(at, at + 0.01, (18.0,) * 3, 12420.0, 0.0, at) for at in range(100)]
+    evse.pilot += [PilotSample(-1, "C", 18.2, 32.0, 1000), PilotSample(1, "C", 16.0, 32.0, 1001)]
+    evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
+    facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", [], [], [evse])
+    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(16, "A", 16, 3, 1))], 100)
+    assert judge_power(facts, evse, limits, RULE).blamed == (Layer.EV,)

@@ -21,6 +21,8 @@ _DUTY_TOLERANCE_A: Final = 0.6
 """One percentage point of duty: what IEC 61851-1 grants the generator."""
 PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
+REACTION_S: Final = 5.0
+"""The time that IEC 61851-1 gives an EV to follow a duty cycle: until then it may take what was offered before."""
 HABIT_SHARE: Final = 0.10
 HABIT_A: Final = 0.5
 """Cars are seen to take so much more than is offered (5 to 8 % and up to 0.5 A); over-current supervision allows the same."""
@@ -100,7 +102,8 @@ def blame(
             limit_a *= evse.supply.voltage_v / _mean_voltage(one.sample, evse.supply.voltage_v)
         if offered_a > limit_a + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
-        if evse.current.known and current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current)):
+        above = current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current))
+        if evse.current.known and above and (seen is None or pilot.stood_s(one.sample) > REACTION_S):
             blamed.append(Layer.EV)
         if blamed:
             return tuple(blamed), (seq,)

@@ -55,6 +55,14 @@ class Pilot:
                 found.append((slice(begin, end), self._offers[index]))
         return found
 
+    def stood_s(self, sample: Sample) -> float:
+        """Return for how long the offer had stood, as the pilot was seen, when the meter took a reading; infinity: always."""
+        taken = sample.requested - self.evse.latency_s[1]
+        index = bisect_right(self._looks, taken) - 1
+        while index > 0 and self._offers[index - 1] == self._offers[index]:
+            index -= 1
+        return taken - self._looks[index] if index > 0 else math.inf
+
     def around(self, sample: Sample) -> PilotSample | None:
         """Return what the witness saw before and after a reading; None where the two looks differ or saw nothing.
 

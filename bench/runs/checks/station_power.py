@@ -10,7 +10,7 @@ from typing import Final
 from bench.domain.evidence import EvseFacts, Limits, PilotSample, RunFacts, Sample
 from bench.domain.series import Series
 from bench.domain.uncertainty import summed as added
-from bench.domain.verdicts import CheckResult, Layer, PeriodResult, Verdict
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, PeriodResult, Verdict
 from bench.runs.checks.phases import DRAWING_A
 from bench.runs.checks.power import PowerRule, judge_power
 from bench.runs.checks.words import conclude
@@ -46,6 +46,8 @@ def judge_station_power(facts: RunFacts, evses: Sequence[EvseFacts], limits: Lim
     result = judge_power(facts, whole, limits, rule, check=CHECK, requirement="K04.FR.05")
     periods = tuple(_with_enough_cars(period, evses) for period in result.periods)
     verdict, reasons = conclude(summed(evses, rule.longest_gap_s, readings=False), periods, result.breaches, 1, 0)
+    if result.fault_class is FaultClass.TIMING and result.verdict is Verdict.FAIL:  # a limit that was obeyed too late
+        return replace(result, title=title, periods=periods)
     return replace(result, title=title, verdict=verdict, reasons=reasons, periods=periods)
 
 

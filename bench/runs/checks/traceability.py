@@ -30,7 +30,8 @@ def judge_traceability(facts: RunFacts) -> CheckResult | None:
     title = "Meters and item are those that the papers name"
     if not broken:
         told = [f"certificate {number} of meter {name} is in force" for name, number in claimed.items()]
-        return CheckResult(CHECK, title, Verdict.PASS, tuple(told) or ("the station is the item that was ordered",))
+        told += [f"the station tells {what} {item[key]}, as the job has" for key, _, what in _TOLD if item.get(key)]
+        return CheckResult(CHECK, title, Verdict.PASS, tuple(told))
     blamed = tuple(dict.fromkeys(layer for layer, _, _ in broken))
     reasons = tuple(f"not traceable: {reason}" for _, reason, _ in broken)
     refs = tuple(ref for _, _, refs in broken for ref in refs)
@@ -61,11 +62,13 @@ def _item(facts: RunFacts, item: dict[str, Any]) -> Iterator[tuple[Layer, str, t
     boots = facts.boots(facts.scenario["station"]) or [
         one for one in facts.calls if one.station == facts.scenario["station"] and one.action == "BootNotification"
     ]
-    for call in boots[:1]:
-        told = call.request.get("chargingStation", {})
-        for key, field, what in _TOLD:
-            wanted, said = item.get(key), told.get(field)
-            if wanted and said is not None and said.strip() != wanted.strip():
-                yield Layer.STATION, f"the station tells {what} {said}, the job has {wanted}", call.refs
+    told: dict[str, Any] = boots[0].request.get("chargingStation", {}) if boots else {}
+    refs = boots[0].refs if boots else ()
+    for key, field, what in _TOLD:
+        wanted, said = item.get(key, ""), told.get(field, "")
+        if wanted and not said:
+            yield Layer.STATION, f"the station tells no {what}, the job has {wanted}", refs
+        elif wanted and said.strip() != wanted.strip():
+            yield Layer.STATION, f"the station tells {what} {said}, the job has {wanted}", refs
 
 
