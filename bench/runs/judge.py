@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from bench.domain.documents import Document
@@ -95,6 +95,8 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     declared = Case(scene, trace.facts, trace.limits, caps)
     found = read(declared)  # a requirement is judged by the text, whatever else a station may have meant
     checks = [found.told(CHECKS[name](declared if name == "conduct" else found.case)) for name in facts.scenario["checks"]]
+    if "power" in facts.scenario["checks"] and found.case is declared and not found.late:
+        checks += [one for other in here if other is not trace for one in _beside(Case(scene, other.facts, other.limits, caps))]
     proof, meter = judge_proof(facts), judge_meter(found.case)
     if "meter" not in facts.scenario["checks"] and (meter.verdict is Verdict.INCONCLUSIVE or meter.warnings):
         checks.insert(0, meter)
@@ -104,6 +106,13 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     if "supply" not in facts.scenario["checks"] and supply.verdict is Verdict.INCONCLUSIVE:
         checks.insert(0, supply)
     return [*([] if proof is None else [proof]), *(gated(one, proof) for one in checks)]
+
+
+def _beside(case: Case) -> Iterator[CheckResult]:
+    """Yield the power at an EVSE that is not under test, where its meter shows it above its own limit."""
+    limited = case.evse.meter and any(one is not None for one in case.limits.values)
+    if limited and case.power.verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
+        yield gated(case.power, judge_proof(case.facts, [case.evse]))
 
 
 def _worst(checks: Sequence[CheckResult]) -> Verdict:

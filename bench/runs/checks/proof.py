@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,15 +17,16 @@ STATION_CHECKS: Final = ("power", "station_power", "delivery", "energy", "meter_
 _DAY_S: Final = 86_400.0
 
 
-def judge_proof(facts: RunFacts) -> CheckResult | None:
+def judge_proof(facts: RunFacts, evses: Sequence[EvseFacts] = ()) -> CheckResult | None:
     """Judge whether the meters that the run is judged by were proven; None where the scenario says that they need not be.
 
+    Args: evses: those whose meters count; by default the one under test, or all where the whole station is judged.
     Source: a measurement has to be shown to be fit for its purpose before it is used (ISO/IEC 17025:2017, 6.4.4, 7.2.2).
     """
     if facts.scenario.get("proof") in (None, "none"):
         return None
     title = "The meters show known loads as they are"
-    needed = _needed(facts)
+    needed = list(evses) or _needed(facts)
     if not needed:
         return None
     found: list[tuple[Objection, tuple[int, ...]]] = []
