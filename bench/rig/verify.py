@@ -6,15 +6,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.adapters import signature
 from bench.adapters.journal import encode
 from bench.adapters.journal_reader import JournalReading, read_journal
-from bench.domain.documents import Kind
+from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.errors import EvidenceError, UsageError
 from bench.runs.judge import JUDGE_VERSION, judge
+
+_MISFIT: Final = "the journal's documents do not fit their kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
     if first is None or first.kind != Kind.RUN_START:
         findings.append("the journal does not begin with a run.start document")
     judged = first is None or bool(first.data.get("judged", True))
-    exported = "" if first is None else str((first.data.get("exported") or {}).get("from", ""))
+    exported = "" if first is None else _exported_from(first, findings)
     signer = str(claimed.get("key", ""))
     return Verification(
         len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, exported
@@ -119,7 +121,7 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
     reading = _read(folder)
     chain_ok = reading.broken_at is None
     try:
-        judgement = judge(reading.documents)
+        judgement = _judged(reading)
     except EvidenceError as error:
         raise UsageError(f"{folder}: {error}") from None
     folder = folder if folder.is_dir() else folder.parent
@@ -129,6 +131,8 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
         write_report(path, reading.documents, judgement, head_hash=reading.head, host=host, chain_ok=chain_ok)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    except Exception as error:  # a forged journal can be wrong in any way
+        raise UsageError(f"{folder}: {_MISFIT}: {type(error).__name__}: {error}") from None
     return path, chain_ok
 
 
@@ -151,6 +155,18 @@ def _chain_findings(reading: JournalReading) -> list[str]:
     if reading.torn_tail:
         findings.append("torn tail: the last line is incomplete and was left out")
     return findings
+
+
+def _exported_from(start: Document, findings: list[str]) -> str:
+    """Return the head of the journal that this is a copy of; empty for an original, and where it cannot be read: a finding."""
+    exported = start.data.get("exported")
+    if exported is None:
+        return ""
+    origin = exported.get("from") if isinstance(exported, dict) else None
+    if not isinstance(origin, str):
+        findings.append("the journal cannot be read: exported in its first document does not tell the head of the original")
+        return ""
+    return origin
 
 
 def _result(folder: Path, findings: list[str]) -> dict[str, Any] | None:
@@ -207,11 +223,15 @@ def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list
 def _compare_with_journal(reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> None:
     """Compare result.json with the verdict that the run itself had written into the chain, whichever judge gave it."""
     written = [one.data for one in reading.documents if one.kind == Kind.VERDICT]
-    told = next((one["run"] | {"judge": one["judge"]} for one in reversed(written) if "run" in one), None)
+    last = next((one for one in reversed(written) if "run" in one), None)
     checks = [one["check"] for one in written if "check" in one]
-    if told is None:
+    if last is None:
         findings.append("the journal ends before its verdict, and result.json tells one")
         return
+    if not isinstance(last["run"], dict) or "judge" not in last:
+        findings.append("the verdict in the journal cannot be read: its run is no object, or its judge is missing")
+        return
+    told = last["run"] | {"judge": last["judge"]}
     differing = [key for key in ("judge", "state", "verdict", "headline") if recorded[key] != told.get(key)]
     differing += ["checks"] if recorded["checks"] != checks else []
     differing += ["documents"] if recorded.get("documents") != len(reading.documents) else []
@@ -225,4 +245,4 @@ def _judged(reading: JournalReading) -> Judgement:
     except EvidenceError:
         raise
     except Exception as error:  # a forged journal can be wrong in any way
-        raise EvidenceError(f"the journal's documents do not fit their kinds: {type(error).__name__}: {error}") from None
+        raise EvidenceError(f"{_MISFIT}: {type(error).__name__}: {error}") from None

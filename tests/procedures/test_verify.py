@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.adapters.journal import open_journal
-from bench.domain.documents import Kind
+from bench.adapters.journal import encode, open_journal
+from bench.domain.documents import FIRST_HASH, Kind, chain
 from bench.errors import UsageError
+from bench.rig.files import find_rig, find_scenario
+from bench.rig.session import Order, run_scenario
 from bench.rig.verify import rewrite_report, verify_run
 from tests.support import FakeClock
 
@@ -56,11 +60,6 @@ def test_a_served_journal_has_no_report(tmp_path: Path) -> None:
 
 def test_a_changed_result_is_found(tmp_path: Path) -> None:
     """Whatever result.json says of the checks has to follow from the journal."""
-    import json
-
-    from bench.rig.files import find_rig, find_scenario
-    from bench.rig.session import Order, run_scenario
-
     scenario_path, scenario = find_scenario("lowered-limit")
     rig_path, rig = find_rig("emulated")
     run_scenario(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run"))
@@ -79,3 +78,35 @@ def test_a_changed_result_is_found(tmp_path: Path) -> None:
     )
     path.unlink()
     assert verify_run(tmp_path / "run").findings == ("the run has ended, but result.json is missing",)
+
+
+@pytest.mark.parametrize("verdict", [{"run": "x", "judge": "1"}, {"run": None, "judge": "1"}, {"run": {}}])
+def test_what_cannot_be_read_in_a_chained_journal_is_a_finding(tmp_path: Path, verdict: dict[str, Any]) -> None:
+    """Whoever chains a journal anew can write anything into it; that is told, and ends nothing."""
+    with open_journal(tmp_path / "journal.jsonl", FakeClock(), b"key") as journal:
+        journal.write(Kind.RUN_START, {"scenario": {}, "rig": {}, "exported": "x"})
+        journal.write(Kind.VERDICT, verdict)
+    result = dict.fromkeys(("judge", "state", "verdict", "headline", "checks", "head"), "")
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    told = verify_run(tmp_path).findings
+    assert "the verdict in the journal cannot be read: its run is no object, or its judge is missing" in told
+    assert "the journal cannot be read: exported in its first document does not tell the head of the original" in told
+
+
+@pytest.mark.parametrize(("kind", "key"), [("pilot.sample", "evse"), ("step.start", "step")])
+def test_no_report_of_documents_that_do_not_fit(tmp_path: Path, kind: str, key: str) -> None:
+    """A document without a field of its kind is told as bad input."""
+    scenario_path, scenario = find_scenario("lowered-limit")
+    rig_path, rig = find_rig("emulated")
+    run_scenario(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run", pages=False))
+    path = tmp_path / "run/journal.jsonl"
+    head, lines = FIRST_HASH, []
+    for one in map(json.loads, path.read_bytes().splitlines()):
+        if one["kind"] == kind:
+            one["data"].pop(key, None)
+        body = encode({name: value for name, value in one.items() if name != "h"})
+        head = chain(head, body)
+        lines.append(b'%b,"h":"%b"}\n' % (body[:-1], head))
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(UsageError, match="do not fit their kinds: KeyError"):
+        rewrite_report(tmp_path / "run", None)
