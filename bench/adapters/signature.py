@@ -130,6 +130,12 @@ def claimed(folder: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def signed_files(folder: Path) -> Mapping[str, Any]:
+    """Return the files beside the journal that a run's `signature.json` names, each with the hash that it tells."""
+    files = claimed(folder).get("files")
+    return files if isinstance(files, dict) else {}
+
+
 def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[str]:
     """Return what is wrong with a run's signature; nothing where this key has signed exactly this run."""
     from cryptography.exceptions import InvalidSignature

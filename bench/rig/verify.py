@@ -115,18 +115,23 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
 
 
 def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
-    """Write the report from the journal alone; return its path and whether the chain is whole. Raises UsageError."""
+    """Write the report from the journal alone; return its path and whether the chain is whole.
+
+    Raises: UsageError for what cannot be reported, and where the report that a laboratory has signed would be overwritten.
+    """
     from bench.report.html import write_report
 
     reading = _read(folder)
+    beside = folder if folder.is_dir() else folder.parent
+    path = out or beside / "report.html"
+    if path.resolve() in [(beside / name).resolve() for name in signature.signed_files(beside)]:
+        raise UsageError(f"{path}: is signed ({signature.FILE}), and would not be the signed one any more: choose another --out")
     chain_ok = reading.broken_at is None
     try:
         judgement = _judged(reading)
     except EvidenceError as error:
         raise UsageError(f"{folder}: {error}") from None
-    folder = folder if folder.is_dir() else folder.parent
-    host = _object(folder / "host.json", []) or {}
-    path = out or folder / "report.html"
+    host = _object(beside / "host.json", []) or {}
     try:
         write_report(path, reading.documents, judgement, head_hash=reading.head, host=host, chain_ok=chain_ok)
     except OSError as error:

@@ -18,7 +18,7 @@ from bench.errors import UsageError
 from bench.rig.export import export_run
 from bench.rig.files import find_job, find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
-from bench.rig.verify import verify_run
+from bench.rig.verify import rewrite_report, verify_run
 from bench.settings.instruments import MeterCertificate
 from bench.settings.job import JobSettings
 
@@ -93,6 +93,17 @@ def test_a_changed_report_is_not_the_one_that_was_signed(tmp_path: Path) -> None
     assert verify_run(tmp_path / "run", public).sound
     report.write_text(report.read_text().replace("PASS", "FAIL"))
     assert verify_run(tmp_path / "run", public).findings == ("report.html is not the one that was signed",)
+
+
+def test_a_signed_report_is_not_overwritten(tmp_path: Path) -> None:
+    """The report is written again beside it, never over it."""
+    public = new_key(tmp_path / "lab.pem")
+    run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem", pages=True))
+    for out in (None, tmp_path / "run/../run/report.html"):
+        with pytest.raises(UsageError, match="choose another --out"):
+            rewrite_report(tmp_path / "run", out)
+    assert rewrite_report(tmp_path / "run", tmp_path / "again.html") == (tmp_path / "again.html", True)
+    assert verify_run(tmp_path / "run", public).sound
 
 
 def test_another_laboratorys_key_and_no_signature_are_findings(tmp_path: Path) -> None:
