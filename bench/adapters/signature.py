@@ -136,8 +136,17 @@ def signed_files(folder: Path) -> Mapping[str, Any]:
     return files if isinstance(files, dict) else {}
 
 
+def changed_files(folder: Path) -> list[str]:
+    """Return the files that are not those that `signature.json` names, as findings: it takes no key to see that."""
+    there = Statement.of(folder, "", 0).files
+    return [f"{name} is not the one that was signed" for name, told in signed_files(folder).items() if told != there.get(name)]
+
+
 def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[str]:
-    """Return what is wrong with a run's signature; nothing where this key has signed exactly this run."""
+    """Return what is wrong with a run's signature; nothing where this key has signed this run.
+
+    Whether the files are those that it names, `changed_files` says.
+    """
     from cryptography.exceptions import InvalidSignature
 
     path = folder / FILE
@@ -152,12 +161,11 @@ def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[
     if signer != fingerprint(key):
         return [f"{FILE} says that key {signer} has signed; yours is {fingerprint(key)}"]
     told = content.get("files") if isinstance(content.get("files"), dict) else {}
-    changed = [f"{name} is not the one that was signed" for name in told if told[name] != statement.files.get(name)]
     try:
         key.verify(signature, replace(statement, files=told).encoded())
     except (InvalidSignature, TypeError):
         return [f"the signature of key {signer} is not on this journal: it was changed after it was signed, or forged"]
-    return changed
+    return []
 
 
 def _text(content: object, name: str) -> str:

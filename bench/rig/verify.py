@@ -103,6 +103,7 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
     elif key is not None:
         statement = signature.Statement.of(folder, reading.head, len(reading.documents))
         findings += signature.findings(signature.load_public(key), folder, statement)
+    findings += signature.changed_files(folder)
     first = reading.documents[0] if reading.documents else None
     if first is None or first.kind != Kind.RUN_START:
         findings.append("the journal does not begin with a run.start document")

@@ -86,13 +86,16 @@ def test_a_forged_and_rechained_journal_fails_the_signature(tmp_path: Path) -> N
 
 
 def test_a_changed_report_is_not_the_one_that_was_signed(tmp_path: Path) -> None:
-    """What the customer reads is signed too."""
+    """What the customer reads is signed too, and a change of it is seen without the key as well."""
     public = new_key(tmp_path / "lab.pem")
     run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem", pages=True))
     report = tmp_path / "run/report.html"
     assert verify_run(tmp_path / "run", public).sound
     report.write_text(report.read_text().replace("PASS", "FAIL"))
-    assert verify_run(tmp_path / "run", public).findings == ("report.html is not the one that was signed",)
+    for key in (public, None):
+        assert verify_run(tmp_path / "run", key).findings == ("report.html is not the one that was signed",)
+    report.unlink()
+    assert verify_run(tmp_path / "run").findings == ("report.html is not the one that was signed",)
 
 
 def test_a_signed_report_is_not_overwritten(tmp_path: Path) -> None:
