@@ -35,6 +35,8 @@ class Verification:
     """Fingerprint of the key that has signed it; empty where nobody has. Whether rightly, only that key can tell."""
     checked_key: bool = False
     """The signature was held against the laboratory's key."""
+    not_covered: tuple[str, ...] = ()
+    """Files that people read beside a signed journal, and that the signature does not cover."""
     exported_from: str = ""
     """Head of the journal that this is a customer's copy of; empty for an original."""
 
@@ -48,7 +50,8 @@ class Verification:
         lines = [f"finding: {finding}" for finding in self.findings]
         lines.append(f"chain:   {self.documents} documents, head {self.head}")
         if self.signed_by and self.checked_key:
-            lines.append(f"signed:  by key {self.signed_by}" + ("" if self.sound else ", not confirmed"))
+            bare = f"; it does not cover {' and '.join(self.not_covered)}" if self.not_covered else ""
+            lines.append(f"signed:  by key {self.signed_by}{'' if self.sound else ', not confirmed'}{bare}")
         elif self.signed_by:
             lines.append(f"signed:  it says by key {self.signed_by}; --key FILE.pub checks that")
         if self.exported_from:
@@ -97,21 +100,17 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
         _compare_result(folder, reading, recorded, findings)
         recomputed = _recompute(reading, recorded, findings)
     claimed = signature.claimed(folder)
-    if claimed and claimed.get("head") != reading.head:
-        what = f"{signature.FILE} is on a journal with head {claimed.get('head')}"
-        findings.append(f"{what}: this one was changed after it was signed, or forged")
-    elif key is not None:
-        statement = signature.Statement.of(folder, reading.head, len(reading.documents))
-        findings += signature.findings(signature.load_public(key), folder, statement)
-    findings += signature.changed_files(folder)
+    findings += _signature_findings(folder, reading, key)
     first = reading.documents[0] if reading.documents else None
     if first is None or first.kind != Kind.RUN_START:
         findings.append("the journal does not begin with a run.start document")
     judged = first is None or bool(first.data.get("judged", True))
     exported = "" if first is None else _exported_from(first, findings)
     signer = str(claimed.get("key", ""))
+    bare = tuple(signature.not_covered(folder)) if claimed else ()
     return Verification(
-        len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, exported
+        len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, bare,
+        exported,
     )  # fmt: skip
 
 
@@ -125,7 +124,7 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
     reading = _read(folder)
     beside = folder if folder.is_dir() else folder.parent
     path = out or beside / "report.html"
-    if path.resolve() in [(beside / name).resolve() for name in signature.signed_files(beside)]:
+    if path.resolve() in [(beside / name).resolve() for name in signature.signed_files(signature.claimed(beside))]:
         raise UsageError(f"{path}: is signed ({signature.FILE}), and would not be the signed one any more: choose another --out")
     chain_ok = reading.broken_at is None
     try:
@@ -161,6 +160,20 @@ def _chain_findings(reading: JournalReading) -> list[str]:
     if reading.torn_tail:
         findings.append("torn tail: the last line is incomplete and was left out")
     return findings
+
+
+def _signature_findings(folder: Path, reading: JournalReading, key: Path | None) -> list[str]:
+    claimed = signature.claimed(folder)
+    if claimed and (unknown := signature.unknown_schema(claimed)):
+        return [unknown]
+    findings = []
+    if claimed and claimed.get("head") != reading.head:
+        what = f"{signature.FILE} is on a journal with head {claimed.get('head')}"
+        findings.append(f"{what}: this one was changed after it was signed, or forged")
+    elif key is not None:
+        statement = signature.Statement.of(folder, reading.head, len(reading.documents))
+        findings += signature.findings(signature.load_public(key), folder, statement)
+    return findings + signature.changed_files(folder)
 
 
 def _exported_from(start: Document, findings: list[str]) -> str:
