@@ -88,7 +88,7 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
 
     Args: key: the laboratory's public key; a run that it has not signed exactly as it is here is a finding.
     """
-    reading = _read(folder)
+    reading = _read(folder, "verify")
     folder = folder if folder.is_dir() else folder.parent
     findings = _chain_findings(reading)
     recorded = _result(folder, findings)
@@ -121,7 +121,7 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
     """
     from bench.report.html import write_report
 
-    reading = _read(folder)
+    reading = _read(folder, "report")
     beside = folder if folder.is_dir() else folder.parent
     path = out or beside / "report.html"
     if path.resolve() in [(beside / name).resolve() for name in signature.signed_files(signature.claimed(beside))]:
@@ -141,11 +141,12 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
     return path, chain_ok
 
 
-def _read(folder: Path) -> JournalReading:
+def _read(folder: Path, command: str) -> JournalReading:
     path = folder / "journal.jsonl" if folder.is_dir() else folder
     if not path.is_file():
-        inside = sorted(one.parent.name for one in folder.glob("*/journal.jsonl"))
-        more = f"; its folders {', '.join(inside[:3])}{' …' if len(inside) > 3 else ''} are runs" if inside else ""
+        inside = sorted(folder.glob("*/journal.jsonl")) or sorted(folder.glob("*/*/journal.jsonl"))
+        names = ", ".join(str(one.parent.relative_to(folder)) for one in inside[:3]) + (" …" if len(inside) > 3 else "")
+        more = f"; runs lie in its folders ({names}): name one, as `bench {command} {inside[0].parent}`" if inside else ""
         raise UsageError(f"{folder}: has no journal.jsonl, so it is no run{more}")
     try:
         return read_journal(path)

@@ -19,6 +19,7 @@ from tests.support import FakeClock
 
 def written(folder: Path, *, judged: bool) -> Path:
     """Write a journal of two documents."""
+    folder.mkdir(parents=True, exist_ok=True)
     with open_journal(folder / "journal.jsonl", FakeClock(), b"key") as journal:
         journal.write(Kind.RUN_START, {"scenario": {}, "rig": {}, "seed": 1, "bench": "0", "mode": "real", "judged": judged})
         journal.write(Kind.FINDING, {"source": "bench", "code": "x", "text": "y", "refs": []})
@@ -50,6 +51,16 @@ def test_what_is_no_run_is_bad_input(tmp_path: Path, name: str) -> None:
     """A folder without a journal is a usage error, not a finding."""
     with pytest.raises(UsageError, match=r"has no journal.jsonl"):
         verify_run(tmp_path / name)
+
+
+def test_a_suites_folder_tells_how_one_of_its_runs_is_verified(tmp_path: Path) -> None:
+    """Runs lie below it, or below the suites in it: the words name one that can be given."""
+    written(tmp_path / "suite/second", judged=True)
+    first = written(tmp_path / "suite/first", judged=True)
+    for folder, names in ((tmp_path / "suite", "first, second"), (tmp_path, "suite/first, suite/second")):
+        with pytest.raises(UsageError, match="runs lie in its folders") as caught:
+            verify_run(folder)
+        assert f"({names}): name one, as `bench verify {first}`" in str(caught.value)
 
 
 def test_a_served_journal_has_no_report(tmp_path: Path) -> None:
