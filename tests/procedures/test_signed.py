@@ -153,6 +153,13 @@ def test_the_copy_for_a_customer_has_no_token_and_verifies(tmp_path: Path) -> No
     assert (checked.sound, checked.exported_from) == (True, outcome.head)
 
 
+def test_a_copy_into_a_used_folder_is_refused_without_naming_an_option_that_is_none(tmp_path: Path) -> None:
+    """The folder is that of --customer; `bench export` has no --out."""
+    run_scenario(order(tmp_path / "run"))
+    with pytest.raises(UsageError, match="is not empty; evidence is never overwritten: choose another folder"):
+        export_run(tmp_path / "run", tmp_path / "run")
+
+
 @pytest.mark.parametrize("points", [False, True])
 def test_an_expired_certificate_is_not_traceable(tmp_path: Path, points: bool) -> None:
     """In place of PASS the run is INCONCLUSIVE, by the run's own clock (it begins just before midnight); its last day counts."""
