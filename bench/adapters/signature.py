@@ -1,4 +1,4 @@
-"""A laboratory's signature on a run: Ed25519 over the head of its journal and the hash of its host facts."""
+"""A laboratory's signature on a run: Ed25519 over the head of its journal and the hashes of the files that people read."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FILE: Final = "signature.json"
 FILES: Final = ("host.json", "report.html", "junit.xml")
 """What is signed beside the journal; result.json follows from it."""
+SCHEMA: Final = 2
+_EARLIER: Final = 1
+"""Signs the host facts alone beside the journal, as `host_sha256`. A version between the two wrote 1 and signed as 2 does."""
 _PURPOSE: Final = b"charge point bench run, version 1\n"
 """What is signed begins with this, so that a signature serves nothing else."""
 
@@ -41,9 +44,10 @@ class Statement:
         there = [folder / name for name in FILES if (folder / name).is_file()]
         return cls(head, documents, {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in there})
 
-    def encoded(self) -> bytes:
+    def encoded(self, schema: int = SCHEMA) -> bytes:
         """Return the bytes that are signed."""
-        told = {"documents": self.documents, "files": dict(self.files), "head": self.head}
+        told: dict[str, Any] = {"documents": self.documents, "head": self.head}
+        told |= {"host_sha256": self.files.get("host.json")} if schema == _EARLIER else {"files": dict(self.files)}
         return _PURPOSE + orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
 
@@ -111,7 +115,7 @@ def fingerprint(key: Ed25519PublicKey) -> str:
 def sign(key: Ed25519PrivateKey, statement: Statement) -> dict[str, Any]:
     """Return the content of `signature.json`."""
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "algorithm": "Ed25519",
         "key": fingerprint(key.public_key()),
         "head": statement.head,
@@ -130,8 +134,39 @@ def claimed(folder: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def unknown_schema(content: Mapping[str, Any]) -> str:
+    """Say that a signature's schema is none of those that this bench reads; empty where it is one."""
+    schema = content.get("schema")
+    return "" if schema in (_EARLIER, SCHEMA) else f"{FILE} has schema {schema}; this bench reads {_EARLIER} and {SCHEMA}"
+
+
+def signed_files(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the files beside the journal that the content of a `signature.json` names, each with the hash that it tells."""
+    if _rule(content) == _EARLIER:
+        return {"host.json": content.get("host_sha256")}
+    files = content.get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return the files that are not those that `signature.json` names, as findings: it takes no key to see that."""
+    there = Statement.of(folder, "", 0).files
+    told = signed_files(claimed(folder))
+    return [f"{name} is not the one that was signed" for name in told if told[name] != there.get(name)]
+
+
+def not_covered(folder: Path) -> list[str]:
+    """Return the files that people read and that the signature does not cover: of a run's folder, or by an earlier rule."""
+    content = claimed(folder)
+    there = [name for name in FILES if (folder / name).is_file() or _rule(content) == _EARLIER]
+    return [name for name in there if name not in signed_files(content)]
+
+
 def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[str]:
-    """Return what is wrong with a run's signature; nothing where this key has signed exactly this run."""
+    """Return what is wrong with a run's signature, by the rule of its schema; nothing where this key has signed this run.
+
+    Whether the files are those that it names, `changed_files` says.
+    """
     from cryptography.exceptions import InvalidSignature
 
     path = folder / FILE
@@ -143,15 +178,20 @@ def findings(key: Ed25519PublicKey, folder: Path, statement: Statement) -> list[
         signer = _text(content, "key")
     except (ValueError, RecursionError) as error:
         return [f"{FILE} cannot be read: {error}"]
+    if unknown := unknown_schema(content):
+        return [unknown]
     if signer != fingerprint(key):
         return [f"{FILE} says that key {signer} has signed; yours is {fingerprint(key)}"]
-    told = content.get("files") if isinstance(content.get("files"), dict) else {}
-    changed = [f"{name} is not the one that was signed" for name in told if told[name] != statement.files.get(name)]
     try:
-        key.verify(signature, replace(statement, files=told).encoded())
+        key.verify(signature, replace(statement, files=signed_files(content)).encoded(_rule(content)))
     except (InvalidSignature, TypeError):
         return [f"the signature of key {signer} is not on this journal: it was changed after it was signed, or forged"]
-    return changed
+    return []
+
+
+def _rule(content: Mapping[str, Any]) -> int:
+    """Return the schema whose rule a signature follows."""
+    return _EARLIER if content.get("schema") == _EARLIER and "files" not in content else SCHEMA
 
 
 def _text(content: object, name: str) -> str:

@@ -6,15 +6,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.adapters import signature
 from bench.adapters.journal import encode
 from bench.adapters.journal_reader import JournalReading, read_journal
-from bench.domain.documents import Kind
+from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.errors import EvidenceError, UsageError
 from bench.runs.judge import JUDGE_VERSION, judge
+
+_MISFIT: Final = "the journal's documents do not fit their kinds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Verification:
     """Fingerprint of the key that has signed it; empty where nobody has. Whether rightly, only that key can tell."""
     checked_key: bool = False
     """The signature was held against the laboratory's key."""
+    not_covered: tuple[str, ...] = ()
+    """Files that people read beside a signed journal, and that the signature does not cover."""
     exported_from: str = ""
     """Head of the journal that this is a customer's copy of; empty for an original."""
 
@@ -46,7 +50,8 @@ class Verification:
         lines = [f"finding: {finding}" for finding in self.findings]
         lines.append(f"chain:   {self.documents} documents, head {self.head}")
         if self.signed_by and self.checked_key:
-            lines.append(f"signed:  by key {self.signed_by}" + ("" if self.sound else ", not confirmed"))
+            bare = f"; it does not cover {' and '.join(self.not_covered)}" if self.not_covered else ""
+            lines.append(f"signed:  by key {self.signed_by}{'' if self.sound else ', not confirmed'}{bare}")
         elif self.signed_by:
             lines.append(f"signed:  it says by key {self.signed_by}; --key FILE.pub checks that")
         if self.exported_from:
@@ -83,7 +88,7 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
 
     Args: key: the laboratory's public key; a run that it has not signed exactly as it is here is a finding.
     """
-    reading = _read(folder)
+    reading = _read(folder, "verify")
     folder = folder if folder.is_dir() else folder.parent
     findings = _chain_findings(reading)
     recorded = _result(folder, findings)
@@ -95,48 +100,53 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
         _compare_result(folder, reading, recorded, findings)
         recomputed = _recompute(reading, recorded, findings)
     claimed = signature.claimed(folder)
-    if claimed and claimed.get("head") != reading.head:
-        what = f"{signature.FILE} is on a journal with head {claimed.get('head')}"
-        findings.append(f"{what}: this one was changed after it was signed, or forged")
-    elif key is not None:
-        statement = signature.Statement.of(folder, reading.head, len(reading.documents))
-        findings += signature.findings(signature.load_public(key), folder, statement)
+    findings += _signature_findings(folder, reading, key)
     first = reading.documents[0] if reading.documents else None
     if first is None or first.kind != Kind.RUN_START:
         findings.append("the journal does not begin with a run.start document")
     judged = first is None or bool(first.data.get("judged", True))
-    exported = "" if first is None else str((first.data.get("exported") or {}).get("from", ""))
+    exported = "" if first is None else _exported_from(first, findings)
     signer = str(claimed.get("key", ""))
+    bare = tuple(signature.not_covered(folder)) if claimed else ()
     return Verification(
-        len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, exported
+        len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, bare,
+        exported,
     )  # fmt: skip
 
 
 def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
-    """Write the report from the journal alone; return its path and whether the chain is whole. Raises UsageError."""
+    """Write the report from the journal alone; return its path and whether the chain is whole.
+
+    Raises: UsageError for what cannot be reported, and where the report that a laboratory has signed would be overwritten.
+    """
     from bench.report.html import write_report
 
-    reading = _read(folder)
+    reading = _read(folder, "report")
+    beside = folder if folder.is_dir() else folder.parent
+    path = out or beside / "report.html"
+    if path.resolve() in [(beside / name).resolve() for name in signature.signed_files(signature.claimed(beside))]:
+        raise UsageError(f"{path}: is signed ({signature.FILE}), and would not be the signed one any more: choose another --out")
     chain_ok = reading.broken_at is None
     try:
-        judgement = judge(reading.documents)
+        judgement = _judged(reading)
     except EvidenceError as error:
         raise UsageError(f"{folder}: {error}") from None
-    folder = folder if folder.is_dir() else folder.parent
-    host = _object(folder / "host.json", []) or {}
-    path = out or folder / "report.html"
+    host = _object(beside / "host.json", []) or {}
     try:
         write_report(path, reading.documents, judgement, head_hash=reading.head, host=host, chain_ok=chain_ok)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    except Exception as error:  # a forged journal can be wrong in any way
+        raise UsageError(f"{folder}: {_MISFIT}: {type(error).__name__}: {error}") from None
     return path, chain_ok
 
 
-def _read(folder: Path) -> JournalReading:
+def _read(folder: Path, command: str) -> JournalReading:
     path = folder / "journal.jsonl" if folder.is_dir() else folder
     if not path.is_file():
-        inside = sorted(one.parent.name for one in folder.glob("*/journal.jsonl"))
-        more = f"; its folders {', '.join(inside[:3])}{' …' if len(inside) > 3 else ''} are runs" if inside else ""
+        inside = sorted(folder.glob("*/journal.jsonl")) or sorted(folder.glob("*/*/journal.jsonl"))
+        names = ", ".join(str(one.parent.relative_to(folder)) for one in inside[:3]) + (" …" if len(inside) > 3 else "")
+        more = f"; runs lie in its folders ({names}): name one, as `bench {command} {inside[0].parent}`" if inside else ""
         raise UsageError(f"{folder}: has no journal.jsonl, so it is no run{more}")
     try:
         return read_journal(path)
@@ -151,6 +161,32 @@ def _chain_findings(reading: JournalReading) -> list[str]:
     if reading.torn_tail:
         findings.append("torn tail: the last line is incomplete and was left out")
     return findings
+
+
+def _signature_findings(folder: Path, reading: JournalReading, key: Path | None) -> list[str]:
+    claimed = signature.claimed(folder)
+    if claimed and (unknown := signature.unknown_schema(claimed)):
+        return [unknown]
+    findings = []
+    if claimed and claimed.get("head") != reading.head:
+        what = f"{signature.FILE} is on a journal with head {claimed.get('head')}"
+        findings.append(f"{what}: this one was changed after it was signed, or forged")
+    elif key is not None:
+        statement = signature.Statement.of(folder, reading.head, len(reading.documents))
+        findings += signature.findings(signature.load_public(key), folder, statement)
+    return findings + signature.changed_files(folder)
+
+
+def _exported_from(start: Document, findings: list[str]) -> str:
+    """Return the head of the journal that this is a copy of; empty for an original, and where it cannot be read: a finding."""
+    exported = start.data.get("exported")
+    if exported is None:
+        return ""
+    origin = exported.get("from") if isinstance(exported, dict) else None
+    if not isinstance(origin, str):
+        findings.append("the journal cannot be read: exported in its first document does not tell the head of the original")
+        return ""
+    return origin
 
 
 def _result(folder: Path, findings: list[str]) -> dict[str, Any] | None:
@@ -207,11 +243,15 @@ def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list
 def _compare_with_journal(reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> None:
     """Compare result.json with the verdict that the run itself had written into the chain, whichever judge gave it."""
     written = [one.data for one in reading.documents if one.kind == Kind.VERDICT]
-    told = next((one["run"] | {"judge": one["judge"]} for one in reversed(written) if "run" in one), None)
+    last = next((one for one in reversed(written) if "run" in one), None)
     checks = [one["check"] for one in written if "check" in one]
-    if told is None:
+    if last is None:
         findings.append("the journal ends before its verdict, and result.json tells one")
         return
+    if not isinstance(last["run"], dict) or "judge" not in last:
+        findings.append("the verdict in the journal cannot be read: its run is no object, or its judge is missing")
+        return
+    told = last["run"] | {"judge": last["judge"]}
     differing = [key for key in ("judge", "state", "verdict", "headline") if recorded[key] != told.get(key)]
     differing += ["checks"] if recorded["checks"] != checks else []
     differing += ["documents"] if recorded.get("documents") != len(reading.documents) else []
@@ -225,4 +265,4 @@ def _judged(reading: JournalReading) -> Judgement:
     except EvidenceError:
         raise
     except Exception as error:  # a forged journal can be wrong in any way
-        raise EvidenceError(f"the journal's documents do not fit their kinds: {type(error).__name__}: {error}") from None
+        raise EvidenceError(f"{_MISFIT}: {type(error).__name__}: {error}") from None

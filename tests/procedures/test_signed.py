@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,14 @@ import orjson
 import pytest
 
 from bench.adapters.journal import encode
-from bench.adapters.signature import new_key
+from bench.adapters.signature import load_private, new_key
 from bench.domain.documents import FIRST_HASH, chain
 from bench.domain.verdicts import Verdict
 from bench.errors import UsageError
 from bench.rig.export import export_run
 from bench.rig.files import find_job, find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
-from bench.rig.verify import verify_run
+from bench.rig.verify import rewrite_report, verify_run
 from bench.settings.instruments import MeterCertificate
 from bench.settings.job import JobSettings
 
@@ -86,13 +87,48 @@ def test_a_forged_and_rechained_journal_fails_the_signature(tmp_path: Path) -> N
 
 
 def test_a_changed_report_is_not_the_one_that_was_signed(tmp_path: Path) -> None:
-    """What the customer reads is signed too."""
+    """What the customer reads is signed too, and a change of it is seen without the key as well."""
     public = new_key(tmp_path / "lab.pem")
     run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem", pages=True))
     report = tmp_path / "run/report.html"
     assert verify_run(tmp_path / "run", public).sound
     report.write_text(report.read_text().replace("PASS", "FAIL"))
-    assert verify_run(tmp_path / "run", public).findings == ("report.html is not the one that was signed",)
+    for key in (public, None):
+        assert verify_run(tmp_path / "run", key).findings == ("report.html is not the one that was signed",)
+    report.unlink()
+    assert verify_run(tmp_path / "run").findings == ("report.html is not the one that was signed",)
+
+
+def test_a_signature_of_an_earlier_version_is_held_against_its_own_rule(tmp_path: Path) -> None:
+    """Schema 1 covers journal and host facts alone, which is said; a schema that nobody knows is a finding."""
+    public = new_key(tmp_path / "lab.pem")
+    run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem", pages=True))
+    path = tmp_path / "run/signature.json"
+    today = json.loads(path.read_text())
+    told = {"documents": today["documents"], "head": today["head"], "host_sha256": today["files"]["host.json"]}
+    signed = b"charge point bench run, version 1\n" + orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    text = base64.b64encode(load_private(tmp_path / "lab.pem").sign(signed)).decode()
+    earlier = told | {"schema": 1, "algorithm": "Ed25519", "key": today["key"], "signature": text}
+    for content, more in ((earlier, "; it does not cover report.html and junit.xml"), (today, ""), (today | {"schema": 1}, "")):
+        path.write_text(json.dumps(content))
+        checked = verify_run(tmp_path / "run", public)
+        assert (checked.findings, checked.lines()[1]) == ((), f"signed:  by key {today['key']}{more}")
+    path.write_text(json.dumps(earlier | {"host_sha256": "0" * 64}))
+    assert "changed after it was signed, or forged" in verify_run(tmp_path / "run", public).findings[0]
+    path.write_text(json.dumps(today | {"schema": 3}))
+    for key in (public, None):
+        assert verify_run(tmp_path / "run", key).findings == ("signature.json has schema 3; this bench reads 1 and 2",)
+
+
+def test_a_signed_report_is_not_overwritten(tmp_path: Path) -> None:
+    """The report is written again beside it, never over it."""
+    public = new_key(tmp_path / "lab.pem")
+    run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem", pages=True))
+    for out in (None, tmp_path / "run/../run/report.html"):
+        with pytest.raises(UsageError, match="choose another --out"):
+            rewrite_report(tmp_path / "run", out)
+    assert rewrite_report(tmp_path / "run", tmp_path / "again.html") == (tmp_path / "again.html", True)
+    assert verify_run(tmp_path / "run", public).sound
 
 
 def test_another_laboratorys_key_and_no_signature_are_findings(tmp_path: Path) -> None:
@@ -115,6 +151,13 @@ def test_the_copy_for_a_customer_has_no_token_and_verifies(tmp_path: Path) -> No
     assert "hmac:" not in text
     assert "A. Engineer" not in text
     assert (checked.sound, checked.exported_from) == (True, outcome.head)
+
+
+def test_a_copy_into_a_used_folder_is_refused_without_naming_an_option_that_is_none(tmp_path: Path) -> None:
+    """The folder is that of --customer; `bench export` has no --out."""
+    run_scenario(order(tmp_path / "run"))
+    with pytest.raises(UsageError, match="is not empty; evidence is never overwritten: choose another folder"):
+        export_run(tmp_path / "run", tmp_path / "run")
 
 
 @pytest.mark.parametrize("points", [False, True])
