@@ -13,6 +13,7 @@ from bench.adapters.journal import encode
 from bench.adapters.journal_reader import JournalReading, read_journal
 from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
+from bench.domain.verdicts import exit_code
 from bench.errors import EvidenceError, UsageError
 from bench.runs.judge import JUDGE_VERSION, judge
 
@@ -233,11 +234,20 @@ def _recompute(reading: JournalReading, recorded: dict[str, Any], findings: list
         return None
     again = json.loads(encode(verdict.as_json()))
     if recorded["judge"] == JUDGE_VERSION:
-        for key in ("state", "verdict", "headline", "checks"):
-            if recorded[key] != again[key]:
-                shown = f": {again[key]} for {recorded[key]}" if key != "checks" else ""
+        _unknown(recorded, again, findings)
+        for key in again:
+            if recorded.get(key) != again[key]:
+                shown = "" if key in ("checks", "warnings") else f": {again[key]} for {recorded.get(key)}"
                 findings.append(f"result.json and the journal differ in {key}{shown}")
+    if recorded.get("exit_code") not in {exit_code(verdict.state, verdict.verdict, strict=strict) for strict in (False, True)}:
+        findings.append(f"result.json tells exit code {recorded.get('exit_code')}, which is not that of {verdict.verdict}")
     return {"judge": verdict.judge, "state": verdict.state, "verdict": verdict.verdict, "headline": verdict.headline}
+
+
+def _unknown(recorded: dict[str, Any], again: dict[str, Any], findings: list[str]) -> None:
+    known = {*again, "schema", "bench", "exit_code", "documents", "head", "host_sha256", "exported_from"}
+    if more := sorted(recorded.keys() - known):
+        findings.append(f"result.json tells what no run writes: {', '.join(more)}")
 
 
 def _compare_with_journal(reading: JournalReading, recorded: dict[str, Any], findings: list[str]) -> None:

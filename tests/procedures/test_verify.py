@@ -69,6 +69,22 @@ def test_a_served_journal_has_no_report(tmp_path: Path) -> None:
         rewrite_report(written(tmp_path, judged=False), None)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [("blamed", ["EV"], "differ in blamed"), ("warnings", [{"code": "x", "text": "y"}], "differ in warnings"),
+     ("exit_code", 3, "tells exit code 3"), ("customer_note", "sound", "what no run writes: customer_note")],
+)  # fmt: skip
+def test_no_field_of_the_result_can_be_forged(key: str, value: Any, told: str, tmp_path: Path) -> None:
+    """Blame, findings and exit code follow from the journal as the verdict does; nothing else may stand there."""
+    scenario_path, scenario = find_scenario("single-profile")
+    rig_path, rig = find_rig("emulated")
+    run_scenario(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run", pages=False))
+    path = tmp_path / "run" / "result.json"
+    assert verify_run(path.parent).sound
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert any(told in one for one in verify_run(path.parent).findings)
+
+
 def test_a_changed_result_is_found(tmp_path: Path) -> None:
     """Whatever result.json says of the checks has to follow from the journal."""
     scenario_path, scenario = find_scenario("lowered-limit")
