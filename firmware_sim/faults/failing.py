@@ -11,8 +11,13 @@ from typing import Any, Final
 MAY_BE_NONE: Final = frozenset(("idle", "notice", "on_link", "on_set_profile", "on_start_profile"))
 """The points at which None means something, or does not matter."""
 _KINDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (str, "a text"), (bytes, "bytes"), ((list, tuple), "a list"), (Mapping, "a dictionary"),
+    (str, "a text"), (bytes, "a text of bytes"), ((list, tuple), "a list"), (Mapping, "a dictionary"),
 )  # fmt: skip
+
+_RANGES: Final = {"encoded": 0xFFFF, "lines": 2, "ev_lines": 2}
+"""The greatest whole number that each value may be."""
+_AS_MANY: Final = frozenset(("encoded", "share"))
+"""The points at which there are as many values as before."""
 
 
 class FaultError(Exception):
@@ -43,6 +48,12 @@ def misfit(point: str, given: Any, returned: Any) -> str:
     items, before = _items(returned), _items(given)
     if before and all(map(_is_number, before)) and (wrong := [one for one in items if not _is_number(one)]):
         return f"returned {_short(wrong[0])} among its values: numbers are due"
+    if point in _RANGES and (wrong := [one for one in items if not isinstance(one, int) or not 0 <= one <= _RANGES[point]]):
+        return f"returned {_short(wrong[0])} among its values: whole numbers from 0 to {_RANGES[point]} are due"
+    if point in _AS_MANY and len(items) != len(before):
+        return f"returned {len(items)} values in place of {len(before)}"
+    if point == "dead_spans" and (wrong := [one for one in items if not isinstance(one, list | tuple) or len(one) != 2]):
+        return f"returned {_short(wrong[0])} among its values: pairs are due"
     return ""
 
 
