@@ -62,7 +62,8 @@ async def open_rig(
         seed: of message and transaction ids.
         virtual: no WebSocket pings.
         in_flight: is told of the bytes that emulated instruments read from and write to pseudo-terminals.
-    Raises: ValueError on a wrong spec or register map, OSError when a port is taken.
+    Raises: ValueError on a wrong spec or register map, OSError when a port is taken; at the end FaultError where a seeded fault
+        failed.
     """
     rig = read_spec(spec)
     faults = FaultSeam()
@@ -119,7 +120,8 @@ async def open_rig(
                 open_instrument(emulator, host=rig.host, port=instrument.port)
             )
         await stack.enter_async_context(_running(stations))
-        yield EmulatedRig(meter_ports, line_ports, controls, devices, actuator_ports, boards)
+        with faults.told():
+            yield EmulatedRig(meter_ports, line_ports, controls, devices, actuator_ports, boards)
 
 
 def _line(

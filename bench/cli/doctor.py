@@ -41,7 +41,8 @@ def _line(one: dict[str, Any]) -> str:
     told = "" if holder is None else f"{holder['owner']} (process {holder['pid']}), {holder['reason']}, since {holder['since']}"
     until = f", until {holder['until']}" if holder is not None and holder["until"] else ""
     counts = f"{len(one['stations'])} station(s), {len(one['meters'])} meter(s)"
-    return f"{one['name']:<20} {one['kind']:<17} {counts:<26} {free}{told}{until}"
+    owed = f"; {one['unfinished'][-1]} was cut off: `bench restore {one['name']}`" if one["unfinished"] else ""
+    return f"{one['name']:<20} {one['kind']:<17} {counts:<26} {free}{told}{until}{owed}"
 
 
 def doctor(arguments: argparse.Namespace) -> int:

@@ -22,9 +22,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("faults", help="list the field bugs and the faults that can be seeded, or run them all")
     command.add_argument("id", nargs="*", help="of field bugs, such as A02; with one, all about it")
     command.add_argument("--matrix", action="store_true", help="run every variant in virtual time and compare with what is due")
-    command.add_argument("--seeds", type=_count, default=1, metavar="N", help="with --matrix: how many seeds of each variant")
+    command.add_argument("--seeds", type=_some, default=1, metavar="N", help="with --matrix: how many seeds of each variant")
     command.add_argument("--sound", type=_count, default=1, metavar="N", help="with --matrix: how many of each sound rig")
-    command.add_argument("--jobs", type=_count, metavar="N", help="with --matrix: processes side by side (default: one per core)")
+    command.add_argument("--jobs", type=_some, metavar="N", help="with --matrix: processes side by side (default: one per core)")
     command.add_argument("--write", type=Path, metavar="FILE", help="with --matrix: write the page")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=faults)
@@ -35,6 +35,12 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
     return number
+
+
+def _some(text: str) -> int:
+    if _count(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: nothing would be run; must be at least 1")
+    return int(text)
 
 
 def faults(arguments: argparse.Namespace) -> int:

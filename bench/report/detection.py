@@ -36,8 +36,8 @@ class Tally:
 
     @property
     def all_met(self) -> bool:
-        """Say whether every run ended as is due."""
-        return self.met == self.runs
+        """Say whether every run ended as is due; nothing is shown where there was none."""
+        return self.met == self.runs > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from bench.errors import BenchError, RigError
 from bench.rig.files import find_rig, listing
 from bench.rig.lease import holder_of, leased, serial_ports
 from bench.rig.meters import open_meters
+from bench.rig.restore import unfinished_runs
 from bench.settings.actuators import ModbusRelay, PilotLog, ShellHook
 from bench.settings.instruments import BusMeter, ModbusTcpMeter
 from bench.settings.lines import TcpLine
@@ -376,7 +377,7 @@ async def _station(csms: Csms, station: str, wait_s: float) -> Finding:
 
 
 def list_rigs() -> list[dict[str, Any]]:
-    """Return each rig file of config/rigs with its kind, stations, meters and who holds it (None: nobody)."""
+    """Return each rig file of config/rigs with its kind, stations, meters, who holds it (None: nobody), and what was cut off."""
     among = all_held()
     return [_described(entry, among) for entry in listing() if entry["kind"] == "rig"]
 
@@ -390,4 +391,5 @@ def _described(entry: dict[str, str], among: Any) -> dict[str, Any]:
     return {
         "name": rig.name, "path": entry["path"], "error": "", "kind": kind, "stations": [one.id for one in rig.station],
         "meters": sorted(rig.meters), "holder": holder.as_json() if holder else None, "host": socket.gethostname(),
+        "unfinished": [str(one) for one in unfinished_runs(rig)] if holder is None or holder.stale else [],
     }  # fmt: skip

@@ -18,6 +18,7 @@ from bench.settings.lines import Line, SerialLine
 from bench.settings.rig import EmulatorSettings, RigSettings
 from firmware_sim.control import StationControl
 from firmware_sim.faults import FaultSeam, describe_faults, register_fault
+from firmware_sim.faults.failing import FaultError
 from firmware_sim.rig import open_rig
 
 __all__ = ["Emulated", "check_fault", "describe_faults", "open_emulated_rig", "register_fault"]
@@ -69,7 +70,10 @@ def check_fault(fault_id: str, params: Mapping[str, Any]) -> None:
 async def open_emulated_rig(
     rig: RigSettings, rig_path: Path, clock: Clock, csms_port: int, seed: int, *, virtual: bool
 ) -> AsyncIterator[Emulated]:
-    """Start the stations, EVs and meters of a rig file, and connect the stations to the CSMS."""
+    """Start the stations, EVs and meters of a rig file, and connect the stations to the CSMS.
+
+    Raises: RigError, at the end too: where a seeded fault failed.
+    """
     scheme = "wss" if rig.csms.security_profile == 2 else "ws"
     url = f"{scheme}://127.0.0.1:{csms_port}/ocpp"
     loop = asyncio.get_running_loop()
@@ -86,6 +90,8 @@ async def open_emulated_rig(
             blind = rig.emulator is not None and not rig.emulator.witness
             witnesses: dict[str, Witness] = {} if blind else dict(stations)
             yield Emulated(dict(stations), witnesses, switches, ports, dict(emulated.line_ports), wired)
+    except FaultError as error:
+        raise RigError(str(error)) from error
     except ValueError as error:
         raise RigError(f"the emulated rig: {error}") from error
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import bench
 from bench.adapters.clock import wall_now
+from bench.cso.faults import check_own_fault, is_own
 from bench.errors import SettingsError, UsageError
 from bench.peers.plan import plan_day_ahead
 from bench.settings.actuators import ScpiInstrument
@@ -19,7 +20,7 @@ from bench.settings.instruments import MappedMeter
 from bench.settings.job import JobSettings
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
-from bench.settings.scenario import PriceCurve, ScenarioSettings, ScspPlan
+from bench.settings.scenario import Fault, PriceCurve, ScenarioSettings, ScspPlan
 from bench.settings.suite import SuiteSettings
 from bench.settings.target import TargetSettings
 
@@ -79,7 +80,11 @@ def find_suite(name: str) -> SuiteSettings:
     """Return a suite by name or path, its scenarios checked too. Raises UsageError."""
     suite = load(SuiteSettings, _find(name, "suite"))
     for one in suite.scenarios:
-        if not find_scenario(one)[1].step:
+        try:
+            scenario = find_scenario(one)[1]
+        except UsageError as error:
+            raise UsageError(f"suite {suite.name}: {error}") from None
+        if not scenario.step:
             raise UsageError(f"suite {suite.name}: scenario {one} has no step: it is for procedures in pytest")
     return suite
 
@@ -164,7 +169,7 @@ def _entry(kind: str, path: Path) -> dict[str, str]:
             entry["title"] = " ".join(part for part in (target.vendor, target.model, target.firmware) if part)
         else:
             entry["title"] = load(MeterMap, path).model
-    except SettingsError as error:
+    except UsageError as error:
         entry["error"] = str(error)
     return entry
 
@@ -178,12 +183,26 @@ def check_file(path: Path) -> str:
     content = read_toml(path)
     kind, model = _kind_of(content, path)
     if model is ScenarioSettings:
-        find_scenario(str(path.resolve()))
+        fault = find_scenario(str(path.resolve()))[1].fault
+        if fault is not None:
+            _check_fault(path, fault)
+    elif model is SuiteSettings:
+        find_suite(str(path.resolve()))
     elif model is RigSettings:
         find_rig(str(path.resolve()))
     else:
         check(model, content, path)
     return kind
+
+
+def _check_fault(path: Path, fault: Fault) -> None:
+    """Refuse a fault that cannot be seeded, wherever it acts. Raises UsageError."""
+    from bench.rig.emulated import check_fault
+
+    try:
+        (check_own_fault if is_own(fault.id) else check_fault)(fault.id, fault.params)
+    except UsageError as error:
+        raise UsageError(f"{path}: fault: {error}") from None
 
 
 def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:

@@ -87,8 +87,22 @@ def find_debts(order: RestoreOrder) -> list[Debt]:
     """
     if order.run is not None:
         return [_debt_of(order.run, order.rig)]
-    begun = [one.folder for one in earlier_runs(order.rig.name, order.runs) if not one.unread]
-    debts = (_debt_to(station.id, begun) for station in order.rig.station)
+    return _debts(order.rig, order.runs)
+
+
+def unfinished_runs(rig: RigSettings, runs: Path = RUNS) -> list[Path]:
+    """Return the runs that `bench restore` would give back for, as far as they can be read; a run in progress is one too."""
+    if rig.emulator is not None:  # its stations live within a run only
+        return []
+    try:
+        return sorted({folder for debt in _debts(rig, runs) for folder in debt.folders})
+    except (EvidenceError, LookupError, TypeError, ValueError):
+        return []
+
+
+def _debts(rig: RigSettings, runs: Path) -> list[Debt]:
+    begun = [one.folder for one in earlier_runs(rig.name, runs) if not one.unread]
+    debts = (_debt_to(station.id, begun) for station in rig.station)
     return [debt for debt in debts if debt is not None]
 
 

@@ -10,7 +10,7 @@ from bench.errors import UsageError
 from bench.settings.rig import RigSettings
 from bench.settings.safety import SafetySettings
 from bench.settings.scenario import ScenarioSettings
-from bench.settings.steps import Demand
+from bench.settings.steps import PILOT_MOST_A, Demand
 
 PHASES: Final = ("L1", "L2", "L3")
 
@@ -41,10 +41,12 @@ def blind_caps(safety: SafetySettings, reading: MeterReading) -> list[str]:
 
 
 def refuse_demand(rig: RigSettings, amperes: float, where: str) -> None:
-    """Refuse a demand above the rig's cap, and one that is no current. Raises UsageError."""
+    """Refuse a demand above the rig's cap or what its EV takes, and one that is no current. Raises UsageError."""
     cap = rig.safety.max_current_a
     if not 0 <= amperes < inf:
         raise UsageError(f"{where} {amperes:g} A: must be a number from 0")
+    if rig.emulator is not None and amperes > PILOT_MOST_A:
+        raise UsageError(f"{where} {amperes:g} A: the emulated EV takes {PILOT_MOST_A:g} A at most")
     if cap is not None and amperes > cap:
         raise UsageError(f"{where} {amperes:g} A: rig {rig.name} allows {cap:g} A (safety.max_current_a)")
 

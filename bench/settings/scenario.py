@@ -13,7 +13,7 @@ from bench.domain.decision import DecisionRule
 from bench.errors import UsageError
 from bench.settings.base import Settings
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
-from bench.settings.steps import AnyStep, SetProfile
+from bench.settings.steps import PILOT_MOST_A, AnyStep, Demand, SetProfile
 
 Check = Literal[
     "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
@@ -173,6 +173,11 @@ class ScenarioSettings(Settings):
             raise ValueError('must_show needs the check "conduct" among `checks`, which is what judges by requirement')
         if self.scsp is not None and self.scsp.departure_s > self.duration_s:
             raise ValueError(f"scsp.departure_s = {self.scsp.departure_s:g} lies after duration_s = {self.duration_s:g}")
+        on_dc = self.vehicle is not None and self.vehicle.requested_mode == "DC"
+        for index, step in enumerate(self.step):
+            if isinstance(step, Demand) and step.amperes > PILOT_MOST_A and not on_dc:
+                reason = f"no pilot offers more than {PILOT_MOST_A:g} A; an EV on DC has vehicle.requested_mode = \"DC\""
+                raise ValueError(f"step[{index}].amperes = {step.amperes:g}: {reason}")
         if self.scsp is None and any(step.do.startswith("scsp_") for step in self.step):
             raise ValueError("a scsp_ step needs the [scsp] table")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from bench.domain.link import Direction, LinkFault, LinkMode
 from bench.settings.base import Settings
 
 Offset = Annotated[float, Field(ge=0)]
+PILOT_MOST_A: Final = 80.0
+"""The most that a control pilot can offer on AC (IEC 61851-1, Annex A), and the most that the emulated EV takes."""
 
 
 class Step(Settings):

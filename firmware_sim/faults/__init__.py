@@ -100,18 +100,21 @@ The EV and the meter:
         Each telegram of a P1 or SML meter before it is sent; empty: none.
 
 The class has `ID`, `LAYER` (station, EV, meter or network), `TEXT` and `PARAMS` (name to meaning); its constructor takes the
-parameters by name and raises ValueError on a wrong one.
+parameters by name and raises ValueError on a wrong one. A fault whose method raises, or returns what cannot be used, is asked
+no more: the rig goes on without it, and ends with a `FaultError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, Final
 
 from firmware_sim.faults.answers import ANSWER_FAULTS
 from firmware_sim.faults.ev import EV_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
+from firmware_sim.faults.failing import FaultError, misfit, place_of
 from firmware_sim.faults.habits import HABIT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.metering import METERING_FAULTS
@@ -174,6 +177,7 @@ class FaultSeam:
 
     def __init__(self) -> None:
         self._seeded: list[Any] = []
+        self._failure: str | None = None
 
     def seed(self, fault_id: str, params: Mapping[str, Any]) -> None:
         """Seed one fault. Raises ValueError on an unknown id or a wrong parameter."""
@@ -185,12 +189,39 @@ class FaultSeam:
         known: Mapping[str, str] = fault.PARAMS
         if wrong := [key for key in params if key not in known] + [key for key in known if key not in params]:
             raise ValueError(f"{fault_id}: params must be exactly {', '.join(known)}; wrong or missing: {', '.join(wrong)}")
-        self._seeded.append(fault(**params))
+        try:
+            self._seeded.append(fault(**params))
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{fault_id}: {place_of(fault.__init__, error)}: {type(error).__name__}: {error}") from error
 
     def apply(self, point: str, *context: Any, value: Any) -> Any:
         """Return `value` after each seeded fault that has a method `point(*context, value)`."""
-        for fault in self._seeded:
+        for fault in tuple(self._seeded):
             method = getattr(fault, point, None)
-            if method is not None:
-                value = method(*context, value)
+            if method is None:
+                continue
+            try:
+                returned = method(*context, value)
+                wrong, place = misfit(point, value, returned), place_of(method)
+            except Exception as error:  # whatever a lab's fault raises, the station stays as it is, and the lab has to read it
+                wrong, place = f"{type(error).__name__}: {error}", place_of(method, error)
+            if wrong:
+                self._failure = self._failure or f"fault {fault.ID}: {place}: {wrong}"
+                self._seeded = [one for one in self._seeded if one is not fault]
+            else:
+                value = returned
         return value
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Raise FaultError at the end where a fault failed meanwhile, in place of whatever came of it."""
+        try:
+            yield
+        except Exception as error:
+            if self._failure is not None:
+                raise FaultError(self._failure) from error
+            raise
+        if self._failure is not None:
+            raise FaultError(self._failure)

@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 
 from bench.adapters import lease
+from bench.adapters.journal import open_journal
 from bench.adapters.lease import LeaseHeldError, all_held, held
 from bench.cli import main
+from bench.domain.documents import Kind
 from bench.rig.lease import things
 from bench.settings.rig import RigSettings
+from tests.support import FakeClock
 
 HOLD = """
 import signal, sys
@@ -134,6 +137,27 @@ def test_rigs_shows_who_has_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert rigs["emulated"]["holder"] is None
         assert main(["rigs"]) == 0
     assert f"in use: {all_owner()}@" in capsys.readouterr().out
+
+
+def test_a_free_rig_tells_of_a_run_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And how its station gets back what it held; once that is done, nothing more is said."""
+    (tmp_path / "config" / "rigs").mkdir(parents=True)
+    (tmp_path / "config" / "rigs" / "desk.toml").write_text(RIG)
+    (tmp_path / "runs" / "cut").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with open_journal(tmp_path / "runs/cut/journal.jsonl", FakeClock(), b"key") as journal:
+        journal.write(Kind.RUN_START, {"rig": {"name": "desk"}, "mode": "real", "judged": True})
+        journal.write(Kind.SNAPSHOT, {"station": "CS-1", "what": "profiles", "profiles": []})
+        assert main(["rigs"]) == 0
+        assert "free; runs/cut was cut off: `bench restore desk`" in capsys.readouterr().out
+        with holder():
+            assert main(["rigs"]) == 0
+        assert "cut off" not in capsys.readouterr().out
+        journal.write(Kind.RESTORED, {"station": "CS-1", "clean": True})
+    assert main(["rigs"]) == 0
+    assert "cut off" not in capsys.readouterr().out
 
 
 def test_a_port_is_leased_by_what_it_is(tmp_path: Path) -> None:

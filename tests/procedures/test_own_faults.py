@@ -45,3 +45,27 @@ def test_its_wrong_parameter_is_refused(module: Path, tmp_path: Path, capsys: py
     seeded = ["--fault-module", str(module), "--fault", "EV.thirsty:share=2"]
     assert main(["run", "field-proportional", *seeded, "--quiet", "--out", str(tmp_path / "run")]) == 2
     assert "share = 2: must be from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("instead", "told"),
+    [
+        ("amps / 0", "ZeroDivisionError: float division by zero"),
+        ("None", "returned None in place of 15.496"),
+        ("'much'", "returned 'much': a number is due"),
+    ],
+)
+def test_one_that_fails_ends_the_run_in_error(
+    module: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], instead: str, told: str
+) -> None:
+    """The headline names fault, method, file and line; the station was brought to rest, and nobody reads a traceback."""
+    module.write_text(module.read_text().replace("amps * (1 + self.share)", instead))
+    seeded = ["--fault-module", str(module), "--fault", "EV.thirsty:share=0.1"]
+    out = tmp_path / "run"
+    assert main(["run", "field-proportional", *seeded, "--quiet", "--out", str(out)]) == 4
+    headline = json.loads((out / "result.json").read_text())["headline"]
+    assert re.fullmatch(r"fault EV\.thirsty: ev_current \(thirsty\.py:1\d\): " + re.escape(told), headline)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    journal = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    assert all(one["data"]["ok"] for one in journal if one["kind"] == "safe_state")

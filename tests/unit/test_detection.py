@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.cli import main
 from bench.domain.verdicts import FaultClass, Layer, Verdict
 from bench.report.detection import Detection, due_text
 from bench.rig.files import field_bugs, find_rig, find_scenario
@@ -66,6 +67,23 @@ def test_the_page_counts_runs_and_names_what_is_due() -> None:
     assert "| A1 Ignores it |  | FAIL station, over limit (power) | 1/2 | 2/2 | 1/2 | 1/2 | 0.5 |" in found.page()
     assert found.summary()[0].startswith("0 of 1 bugs")
     assert due_text(DUE) == "FAIL station, over limit (power)"
+
+
+def test_a_variant_that_was_not_run_is_not_found() -> None:
+    """0 of 0 runs show nothing."""
+    found = detection([BUG], [])
+    assert not found.clean
+    assert found.summary()[0].startswith("0 of 1 bugs")
+
+
+@pytest.mark.parametrize("wrong", [["--matrix", "--seeds", "0"], ["--matrix", "--jobs", "0"], ["--write", "page.md"]])
+def test_a_matrix_of_nothing_is_refused(wrong: list[str]) -> None:
+    """No seed, no process, or a page of no matrix: the command line is wrong."""
+    try:
+        code: object = main(["faults", "A02", *wrong])
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
 
 
 def test_each_sound_rig_is_run_once() -> None:

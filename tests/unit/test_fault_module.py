@@ -10,6 +10,7 @@ import pytest
 from bench.errors import UsageError
 from bench.rig.seeding import describe_faults, load_fault_module, origin
 from firmware_sim.faults import FAULTS
+from firmware_sim.faults.failing import misfit
 
 SOUND = '''
 class Thirsty:
@@ -68,3 +69,25 @@ def test_a_missing_module_is_refused(tmp_path: Path) -> None:
     """A file that is not there is named."""
     with pytest.raises(UsageError, match=r"none\.py: No such file"):
         load_fault_module(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize(
+    ("point", "given", "returned", "told"),
+    [
+        ("switch_pause", 5, None, "in place of 5"),
+        ("switch_pause", 5, float("nan"), "a number is due"),
+        ("registers", {"voltage_l1": 230.0}, {"voltage_l1": "high"}, "'high' among its values: numbers are due"),
+        ("ev_lines", (0, 1), (7,), "7 among its values: whole numbers from 0 to 2"),
+        ("encoded", [1, 2], [1], "1 values in place of 2"),
+        ("dead_spans", [], [1], "pairs are due"),
+        ("telegram", b"x", "x", "a text of bytes is due"),
+        ("notice", object(), None, ""),
+        ("ev_changes_at", 3.0, float("inf"), ""),
+        ("answers_after", [0.0], [0.0, 2], ""),
+    ],
+)
+def test_what_nobody_can_use_is_told(point: str, given: object, returned: object, told: str) -> None:
+    """A value of another kind than the last one is the fault's failure; what its point allows is none."""
+    said = misfit(point, given, returned)
+    assert told in said
+    assert bool(said) is bool(told)

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import SettingsError
+from bench.errors import SettingsError, UsageError
+from bench.rig.files import check_file
+from bench.runs.hard_caps import refuse_above_caps
 from bench.settings.base import check, load, read_toml
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import ScenarioSettings
@@ -158,3 +160,36 @@ def test_no_content_is_a_traceback(place: str, value: Any) -> None:
         message = str(error)
     assert message.startswith(f"{FILE}: ")
     assert "\n" not in message
+
+
+SCENARIO = 'schema = 1\nname = "mine"\ntitle = "x"\nduration_s = 60\n'
+DEMAND = '[[step]]\nat_s = 0\ndo = "demand"\namperes = 500\n'
+
+
+@pytest.mark.parametrize(
+    ("folder", "text", "told"),
+    [
+        ("scenarios", SCENARIO + '[fault]\nid = "station.zero-resum"\n', "mine.toml: fault: unknown .*mean: station.zero-resume"),
+        ("scenarios", SCENARIO + '[fault]\nid = "CSMS.clears-after-se"\n', "mine.toml: fault: .*CSMS.clears-after-set"),
+        ("scenarios", SCENARIO + '[fault]\nid = "station.nope"\n', "mine.toml: fault: unknown fault 'station.nope'; "),
+        ("scenarios", SCENARIO + DEMAND, r"mine.toml: step\[0\].amperes = 500: no pilot offers more than 80 A"),
+        ("suites", 'schema = 1\nname = "s"\ntitle = "x"\nscenarios = ["lowered-limt"]\n', "suite s: no scenario .*mean: lower"),
+    ],
+    ids=["fault", "fault of the CSMS", "fault like no other", "demand", "suite"],
+)  # fmt: skip
+def test_what_a_run_would_refuse_is_no_sound_file(tmp_path: Path, folder: str, text: str, told: str) -> None:
+    """`bench check` names what cannot be seeded, drawn or found, and what is near it."""
+    file = tmp_path / folder / "mine.toml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(UsageError, match=told):
+        check_file(file)
+
+
+def test_more_than_a_pilot_offers_may_be_asked_of_dc(tmp_path: Path) -> None:
+    """Of a real station: the emulated EV takes no more than 80 A, and its rig refuses before anything is opened."""
+    file = tmp_path / "mine.toml"
+    file.write_text(SCENARIO + '[vehicle]\nrequested_mode = "DC"\n' + DEMAND)
+    assert check_file(file) == "scenario"
+    with pytest.raises(UsageError, match=r"step\[0\].amperes: 500 A: the emulated EV takes 80 A at most"):
+        refuse_above_caps(load(RigSettings, CONFIG / "rigs/emulated-dc.toml"), load(ScenarioSettings, file))
