@@ -30,7 +30,6 @@ title = "Charges for a while"
 duration_s = 60
 proof = "none"
 checks = ["power"]
-proof = "none"
 [[step]]
 at_s = 0
 do = "demand"
