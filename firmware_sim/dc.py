@@ -8,7 +8,8 @@ phaseToUse are ignored (K01.FR.44).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_sim.ev import ElectricVehicle
@@ -32,6 +33,10 @@ class DcVehicle(ElectricVehicle):
     max_current_a: float = 60.0
     offset_a: float = 0.0
     efficiency: float = CONVERTER_EFFICIENCY
+
+    def changed(self, settings: Mapping[str, float]) -> ElectricVehicle:
+        """Return the EV with these settings instead; how many phases it takes on AC is nothing to its DC inlet."""
+        return replace(ElectricVehicle.changed(self, settings), phases=1)
 
     def goal_a(self, offer_a: float, soc_percent: float) -> float:
         """Return the current in A that it settles at; 0 when it does not charge."""

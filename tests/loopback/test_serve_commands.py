@@ -126,7 +126,7 @@ def test_evidence_is_never_overwritten(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rig.toml").write_text(RIG)
     assert main(["serve", "--rig", "rig.toml", "--out", str(tmp_path)]) == 2
-    assert "choose another --out" in capsys.readouterr().err
+    assert "choose another folder" in capsys.readouterr().err
 
 
 async def test_refused_station_is_listed_with_its_remedy(

@@ -27,7 +27,7 @@ def power(folder: Path, name: str, fault: str = "", params: dict[str, Any] | Non
 def test_a_limit_in_amperes_is_judged_at_the_output(tmp_path: Path) -> None:
     """16, 10 and 6 A of DC are kept."""
     result = power(tmp_path, "single-profile")
-    assert result.verdict is Verdict.PASS
+    assert result.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS)
     assert [one.highest is not None and one.highest <= one.limit for one in result.periods] == [True] * 4
 
 
