@@ -12,6 +12,8 @@ from bench.domain.verdicts import FaultClass
 
 _LEAST_A: Final = 0.1
 """A phase with less than this carries nothing."""
+MOST_LOAD_PERCENT: Final = 20.0
+"""What a load may be known to at worst."""
 _LEAST_WH: Final = 20.0
 """Less energy than this is not compared with the power: registers count in steps of up to 10 Wh."""
 _ENERGY_SHARE: Final = 0.01
@@ -61,6 +63,12 @@ def objections(points: Sequence[Point], current: Accuracy, power: Accuracy, load
     """
     if not points:
         return [Objection("no known load was shown to it", FaultClass.METERING)]
+    if load_percent > MOST_LOAD_PERCENT:
+        return [Objection(f"loads that are known to {load_percent:g} % prove nothing", FaultClass.METERING)]
+    idle = [index + 1 for index, amps in enumerate(zip(*(one.set_a for one in points), strict=True)) if max(amps) <= _LEAST_A]
+    if idle:
+        which = " and ".join(f"L{one}" for one in idle)
+        return [Objection(f"no known load was shown to it in {which}", FaultClass.METERING)]
     found = [*_currents(points, current, load_percent), *_powers(points, current, power), *_energy(points)]
     return list({one.text: one for one in found}.values())
 

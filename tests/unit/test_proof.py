@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 
+from bench.domain.evidence import EvseFacts, RunFacts
+from bench.domain.oracle import Supply
 from bench.domain.proof import Point, objections
+from bench.domain.quantities import parse_time
 from bench.domain.uncertainty import Accuracy
-from bench.domain.verdicts import FaultClass
+from bench.domain.verdicts import CheckResult, FaultClass, RunState, Verdict
+from bench.runs.checks.proof import judge_proof
 
 LOADS = [(6.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 16.0), (16.0,) * 3, (16.0,) * 3, (0.0,) * 3, (10.0,) * 3]
 Triple = tuple[float, ...]
@@ -37,6 +42,18 @@ def test_a_meter_that_shows_the_loads_is_proven() -> None:
     assert said(shown(lambda load, _: load)) == []
 
 
+def test_a_phase_without_a_load_is_not_proven() -> None:
+    """L2 and L3 were never loaded, so nothing is known of them."""
+    points = [Point(0, (16.0, 0.0, 0.0), 5, (16.0, 0.0, 0.0), (230.0,) * 3, 3680.0, None)]
+    assert said(points) == [("no known load was shown to it in L2 and L3", FaultClass.METERING)]
+
+
+def test_loads_that_are_hardly_known_prove_nothing() -> None:
+    """An error of the load of 1000 % would let any meter pass."""
+    found = objections(shown(lambda load, _: load), Accuracy(0.2, 0.001), Accuracy(0.25, 0.1), 1000.0)
+    assert [one.text for one in found] == ["loads that are known to 1000 % prove nothing"]
+
+
 @pytest.mark.parametrize(
     ("points", "reason", "fault"),
     [
@@ -55,3 +72,29 @@ def test_what_speaks_against_a_meter(points: list[Point], reason: str, fault: Fa
     found = said(points)
     assert reason in found[0][0]
     assert found[0][1] is fault
+
+
+def judged(made: str, max_age_days: float = 30) -> CheckResult:
+    """Judge a record of this moment in a run that began on 2026-03-01."""
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.25, 0.1), (0.0, 0.2))
+    scenario = {"proof": "file", "station": "CS", "evse": 1, "checks": ["power"]}
+    begin = parse_time("2026-03-01T00:00:00Z")
+    facts = RunFacts(scenario, {}, 1, begin, begin + 100, RunState.COMPLETED, "", [], [], [evse])
+    points = [asdict(one) for one in shown(lambda load, _: load)]
+    facts.proofs["m"] = (7, {"points": points, "made": made, "load_percent": 0.0, "failed": "", "max_age_days": max_age_days})
+    found = judge_proof(facts)
+    assert found is not None
+    return found
+
+
+def test_a_record_counts_for_its_days_only() -> None:
+    """A month old it still proves the meter; a day more, and it is too old."""
+    assert judged("2026-01-30T01:00:00Z").verdict is Verdict.PASS
+    old = judged("2026-01-29T23:00:00Z")
+    assert old.verdict is Verdict.INCONCLUSIVE
+    assert "older than 30 days" in old.headline
+
+
+def test_a_record_of_the_future_proves_nothing() -> None:
+    """Somebody's clock was wrong, or somebody's hand."""
+    assert "after this run began" in judged("2199-01-01T00:00:00Z").headline

@@ -61,6 +61,9 @@ def _of_record(facts: RunFacts, evse: EvseFacts, record: dict[str, Any]) -> list
     if record["failed"]:
         found.append(Objection(f"it could not be read: {record['failed']}", FaultClass.METERING))
     age_s, most = facts.start - parse_time(record["made"]), record.get("max_age_days")
+    if most is not None and age_s < 0:
+        text = f"its proof is said to be of {clock_text(parse_time(record['made']))}, after this run began"
+        found.append(Objection(text, FaultClass.METERING))
     if most is not None and age_s > most * _DAY_S:
         text = f"its proof of {clock_text(parse_time(record['made']))} is older than {most:g} days"
         found.append(Objection(text, FaultClass.METERING))
