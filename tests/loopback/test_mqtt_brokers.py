@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import paho.mqtt.subscribe
 import pytest
 import trustme
 
@@ -82,7 +83,8 @@ def test_what_is_dropped_is_counted_and_told(
 async def test_a_broker_that_comes_back_during_a_run_is_told_how_it_ended(tmp_path: Path) -> None:
     """Its journal is that of a run whose broker was there; the state is told again."""
     with broker(tmp_path) as one:
-        stage = Stage({Kind.METER_SAMPLE: {20: one.stop, 60: one.start}})
+        back = partial(paho.mqtt.subscribe.simple, "hil/v1/+/status", hostname="127.0.0.1", port=one.port)
+        stage = Stage({Kind.METER_SAMPLE: {20: one.stop, 60: one.start, 61: back}})  # virtual time waits until the feed is back
         await asyncio.to_thread(run, tmp_path / "back", 0, stage, port=one.port)
         async with aiomqtt.Client("127.0.0.1", one.port) as client:
             await client.subscribe("hil/v1/emulated/session", qos=1)
