@@ -22,7 +22,7 @@ demo: setup       ## the main job on the emulated rig: a day-ahead plan reaches 
 	$(RUN)/bench run scsp-day-ahead --rig config/rigs/emulated.toml
 
 test: setup lint  ## lint, types, imports and all tests
-	$(RUN)/python -m pytest -n 2 -q
+	$(RUN)/python -m pytest -n 3 --dist worksteal -q
 
 lint: setup
 	$(RUN)/ruff check

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample, TransactionSpan
 from bench.domain.exchange import Call
@@ -14,6 +16,7 @@ from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.power import PowerRule, judge_power
 
+LIMIT = ExpectedLimit(16, "A", 16, 3, 1)
 RULE = PowerRule(DecisionRule.SIMPLE, 15, "nominal", 1.5, 30, 1, 0)
 
 
@@ -81,36 +84,52 @@ def test_the_multiplier_counts() -> None:
     assert verdict_on(17.8, told(60, 160, sample=sample)).blamed == (Layer.EV,)
 
 
-def test_a_station_that_ignores_a_higher_voltage_is_to_blame() -> None:
-    """At 253 V the 16 A of 11.04 kW at nominal voltage are 12.1 kW; where W are measured, the offer was too much."""
+def witnessed(current_a: float, *looks: PilotSample, limit: ExpectedLimit = LIMIT, **more: Any) -> CheckResult:
+    """Judge 100 s at this current and these looks at the pilot."""
     evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
-    evse.samples += [Sample(at, at + 0.01, (16.0,) * 3, 12144.0, 0.0, at, (253.0,) * 3) for at in range(100)]
-    evse.pilot += [PilotSample(at - 0.1, "C", 16.0, 32.0, 1000 + at) for at in range(101)]
+    volts = more.pop("volts", 230.0)
+    rising = more.pop("rising_a", 0.0)
+    for at in range(100):
+        amps = current_a + rising * at
+        evse.samples.append(Sample(at, at + 0.01, (amps,) * 3, amps * 3 * volts, 0.0, at, (volts,) * 3))
+    evse.pilot += looks
     evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
     facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", [], [], [evse])
-    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(11040, "W", 16, 3, 1))], 100)
-    result = judge_power(facts, evse, limits, replace(RULE, w_limits="measured"))
+    limits: Timeline[ExpectedLimit | None] = Timeline([(0, limit)], 100)
+    return judge_power(facts, evse, limits, replace(RULE, **more))
+
+
+def look(at: float, offered_a: float) -> PilotSample:
+    """Return one look: the EV wants 32 A."""
+    return PilotSample(at, "C", offered_a, 32.0, 1000 + int(at))
+
+
+def test_a_station_that_ignores_a_higher_voltage_is_to_blame() -> None:
+    """At 253 V the 16 A of 11.04 kW at nominal voltage are 12.1 kW; where W are measured, the offer was too much."""
+    limit = ExpectedLimit(11040, "W", 16, 3, 1)
+    result = witnessed(16.0, look(-1, 16.0), limit=limit, volts=253.0, w_limits="measured")
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
 
 
 def test_an_ev_has_its_time_to_follow_before_it_is_to_blame() -> None:
     """The offer fell from 18 A, above the limit, to 6 A two seconds before the last readings: the station alone is to blame."""
-    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
-    evse.samples += [Sample(at, at + 0.01, (18.0 + at / 1000,) * 3, 12420.0, 0.0, at) for at in range(100)]
-    evse.pilot += [PilotSample(-1, "C", 18.2, 32.0, 1000), PilotSample(97.5, "C", 6.0, 32.0, 1001)]
-    evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
-    facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", [], [], [evse])
-    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(16, "A", 16, 3, 1))], 100)
-    result = judge_power(facts, evse, limits, RULE)
+    result = witnessed(18.0, look(-1, 18.2), look(97.5, 6.0), rising_a=0.001)
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
 
 
 def test_an_ev_that_goes_on_above_its_offer_is_to_blame() -> None:
     """18 A for half a minute under an offer of 16 A."""
-    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
-    evse.samples += [Sample(at, at + 0.01, (18.0,) * 3, 12420.0, 0.0, at) for at in range(100)]
-    evse.pilot += [PilotSample(-1, "C", 18.2, 32.0, 1000), PilotSample(1, "C", 16.0, 32.0, 1001)]
-    evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
-    facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", [], [], [evse])
-    limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(16, "A", 16, 3, 1))], 100)
-    assert judge_power(facts, evse, limits, RULE).blamed == (Layer.EV,)
+    assert witnessed(18.0, look(-1, 18.2), look(1, 16.0)).blamed == (Layer.EV,)
+
+
+@pytest.mark.parametrize("rule", [DecisionRule.SIMPLE, DecisionRule.FOUR_WAY])
+@pytest.mark.parametrize("current_a", [15.2, 15.99])
+def test_an_offer_above_the_limit_that_nobody_takes_is_not_a_pass(rule: DecisionRule, current_a: float) -> None:
+    """The car stays below the limit by itself; the station offered 17.5 A, so its obedience was not shown."""
+    assert witnessed(current_a, look(-1, 17.5), rule=rule).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("excess_a", "blamed"), [(0.08, (Layer.STATION, Layer.EV)), (0.3, (Layer.EV,))])
+def test_an_excess_over_the_offer_within_the_margin_blames_nobody_alone(excess_a: float, blamed: tuple[Layer, ...]) -> None:
+    """The pilot is read to 0.1 A; only what lies beyond that is the EV's."""
+    assert witnessed(16.0 + excess_a, look(-1, 16.0)).blamed == blamed
