@@ -8,6 +8,7 @@ from bench.domain.evidence import EvseFacts
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Breach, PeriodResult, Verdict, worst
 
+UNSURE = "; the uncertainty of the measurement is larger than that"
 SHORT = "held, not exercised: shorter than the settling time"
 
 
@@ -24,7 +25,7 @@ def conclude(
         must_limits, must_lowerings: how many of them must be exercised; None for all.
     """
     told = sorted(breaches, key=lambda one: -one.excess / (one.limit or 1))
-    reasons = [breach_text(evse, one) for one in told]
+    reasons = [breach_text(evse, one) + (UNSURE if one.verdict is Verdict.CONDITIONAL_FAIL else "") for one in told]
     verdict = worst([*(one.verdict for one in breaches), *(period.verdict for period in periods)])
     if verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
         return verdict, tuple(reasons)
