@@ -209,6 +209,10 @@ def repeatability_of(readings: Sequence[float]) -> float:
     return spread / sqrt(max(1.0, n * (1 - r) / (1 + r)))
 
 
+MEDIAN_CHANGE: Final = 0.6745 * sqrt(2)
+"""Median of |difference| of successive readings over their standard deviation, for normal noise."""
+
+
 def scatter_of(readings: Sequence[float]) -> float:
     """Return the standard deviation s of single readings from the differences of successive ones.
 
@@ -217,7 +221,7 @@ def scatter_of(readings: Sequence[float]) -> float:
     """
     if len(readings) < 5:
         return 0.0
-    return median(abs(later - earlier) for earlier, later in pairwise(readings)) / (0.6745 * sqrt(2))
+    return median(abs(later - earlier) for earlier, later in pairwise(readings)) / MEDIAN_CHANGE
 
 
 def register_uncertainty(step: float) -> float:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import sqrt
 from statistics import fmean
 from typing import Final
 
+import numpy as np
+
 from bench.domain.decision import DecisionRule, decide
 from bench.domain.evidence import Sample
-from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of
+from bench.domain.series import Series
+from bench.domain.uncertainty import MEDIAN_CHANGE, Accuracy, repeatability_of
 from bench.domain.verdicts import Verdict
 from bench.runs.checks.phases import DRAWING_A
 
@@ -73,16 +75,16 @@ class Seen:
     settled: bool
 
 
-def noise_share(samples: Sequence[Sample]) -> float:
+def noise_share(samples: Series) -> float:
     """Return the scatter of single readings as a share of the current, at most MOST_NOISE."""
-    drawn = [sample.current_a for sample in samples if max(sample.current_a) > DRAWING_A]
-    if len(drawn) < 5:
+    if len(samples) < 5:
         return 0.0
-    phase = max(range(len(drawn[0])), key=lambda one: fmean(values[one] for values in drawn))
-    changes = [0.0]
-    for earlier, later in pairwise(values[phase] for values in drawn):
-        changes.append(changes[-1] + (later - earlier) / max(later, earlier, DRAWING_A))
-    return min(scatter_of(changes), MOST_NOISE)
+    drawn = samples.current_a[:, samples.current_a.max(axis=0) > DRAWING_A]
+    if drawn.shape[1] < 5:
+        return 0.0
+    amps = drawn[drawn.mean(axis=1).argmax()]
+    changes = np.diff(amps) / np.maximum(np.maximum(amps[1:], amps[:-1]), DRAWING_A)
+    return min(float(np.median(np.abs(changes))) / MEDIAN_CHANGE, MOST_NOISE)
 
 
 def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[Verdict]:
