@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 
 from bench.adapters.journal import encode, open_journal
 from bench.domain.documents import FIRST_HASH, Kind, chain
+from bench.domain.evidence import Judgement
+from bench.domain.verdicts import Verdict
 from bench.errors import UsageError
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
 from bench.rig.verify import rewrite_report, verify_run
+from bench.runs.judge import judge
 from tests.support import FakeClock
 
 
@@ -83,6 +87,23 @@ def test_no_field_of_the_result_can_be_forged(key: str, value: Any, told: str, t
     assert verify_run(path.parent).sound
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     assert any(told in one for one in verify_run(path.parent).findings)
+
+
+def test_the_exit_code_is_held_against_the_verdict_that_the_run_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later judge that sees it otherwise does not make an earlier run's exit code a forgery."""
+    scenario_path, scenario = find_scenario("single-profile")
+    rig_path, rig = find_rig("emulated")
+    run_scenario(Order(scenario, scenario_path, rig, rig_path, tmp_path / "run", pages=False))
+    monkeypatch.setattr("bench.rig.verify.JUDGE_VERSION", "later")
+
+    def stricter(documents: Any) -> Judgement:
+        found = judge(documents)
+        return replace(found, verdict=replace(found.verdict, verdict=Verdict.FAIL))
+
+    monkeypatch.setattr("bench.rig.verify.judge", stricter)
+    assert verify_run(tmp_path / "run").sound
 
 
 def test_a_changed_result_is_found(tmp_path: Path) -> None:

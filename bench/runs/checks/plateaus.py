@@ -17,7 +17,7 @@ import numpy as np
 from bench.domain.decision import DecisionRule, decide
 from bench.domain.evidence import Sample
 from bench.domain.series import Series
-from bench.domain.uncertainty import MEDIAN_CHANGE, Accuracy, repeatability_of
+from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of
 from bench.domain.verdicts import Verdict
 from bench.runs.checks.phases import DRAWING_A
 
@@ -84,7 +84,7 @@ def noise_share(samples: Series) -> float:
         return 0.0
     amps = drawn[drawn.mean(axis=1).argmax()]
     changes = np.diff(amps) / np.maximum(np.maximum(amps[1:], amps[:-1]), DRAWING_A)
-    return min(float(np.median(np.abs(changes))) / MEDIAN_CHANGE, MOST_NOISE)
+    return min(scatter_of(np.concatenate(([0.0], np.cumsum(changes)))), MOST_NOISE)
 
 
 def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[Verdict]:

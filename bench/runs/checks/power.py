@@ -29,7 +29,6 @@ from bench.runs.checks.words import SHORT, conclude
 
 SILENT: Final = "no reading"
 """How the reason of a period begins that has a gap in its readings."""
-_ABOVE: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
 LOSSES_UNKNOWN: Final = "a limit in W counts at the supply, and the rig file has no efficiency to judge it at the output"
 
