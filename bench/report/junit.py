@@ -21,7 +21,7 @@ TAGS: Final[dict[Verdict, str]] = {
 
 
 def write_junit(path: Path, judgement: Judgement, scenario_name: str) -> None:
-    """Write one test suite for the run with one test case per check.
+    """Write one test suite for the run with one test case per check; `power of EVSE 2` is that of an EVSE not under test.
 
     FAIL, CONDITIONAL_FAIL and INCONCLUSIVE are failures, ERROR and ABORTED errors, NOT_APPLICABLE is skipped. A run that was
     not judged is one test case, `run`, with an error. Verdict, state, judge, blamed layers, class and findings are properties
@@ -31,8 +31,11 @@ def write_junit(path: Path, judgement: Judgement, scenario_name: str) -> None:
     suite = ET.Element("testsuite", name=clean(scenario_name), timestamp=moment(facts.start).strftime("%Y-%m-%dT%H:%M:%S"),
                        time=f"{facts.end - facts.start:.3f}")  # fmt: skip
     _properties(suite, run)
+    names: set[str] = set()
     for check in _cases(run):
-        _case(suite, scenario_name, check)
+        name = check.check if check.check not in names else f"{check.check} of EVSE {check.periods[0].evse_id}"
+        names.add(name)
+        _case(suite, scenario_name, name, check)
     for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped"), ("testcase", "tests")):
         suite.set("tests" if tag == "testcase" else attribute, str(len(suite.findall(f".//{tag}"))))
     root = ET.Element("testsuites")
@@ -62,8 +65,8 @@ def _properties(suite: ET.Element, run: RunVerdict) -> None:
         ET.SubElement(properties, "property", name=name, value=clean(value))
 
 
-def _case(suite: ET.Element, scenario_name: str, check: CheckResult) -> None:
-    case = ET.SubElement(suite, "testcase", classname=clean(scenario_name), name=check.check)
+def _case(suite: ET.Element, scenario_name: str, name: str, check: CheckResult) -> None:
+    case = ET.SubElement(suite, "testcase", classname=clean(scenario_name), name=name)
     tag = TAGS.get(check.verdict)
     if tag is not None:
         found = ET.SubElement(case, tag, message=clean(check.headline), type=check.verdict)

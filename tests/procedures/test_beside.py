@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -48,6 +49,8 @@ def test_a_breach_at_the_other_evse_is_found(monkeypatch: pytest.MonkeyPatch, tm
     verdict = verdict_of(tmp_path, Fault(id=Generous.ID))
     assert verdict.verdict is Verdict.FAIL
     assert "EVSE 2 exceeded its limit of 6.0 A" in verdict.headline
+    names = [one.get("name") for one in ET.parse(tmp_path / "junit.xml").iter("testcase")]
+    assert names == ["installed", "composite", "power", "power of EVSE 2"]
 
 
 def test_two_obedient_evses_pass(tmp_path: Path) -> None:

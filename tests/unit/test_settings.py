@@ -193,3 +193,12 @@ def test_more_than_a_pilot_offers_may_be_asked_of_dc(tmp_path: Path) -> None:
     assert check_file(file) == "scenario"
     with pytest.raises(UsageError, match=r"step\[0\].amperes: 500 A: the emulated EV takes 80 A at most"):
         refuse_above_caps(load(RigSettings, CONFIG / "rigs/emulated-dc.toml"), load(ScenarioSettings, file))
+
+
+def test_requirements_to_be_shown_need_the_check_that_judges_them() -> None:
+    """Without `conduct` nobody would notice that they were not shown."""
+    path = next((CONFIG / "scenarios").rglob("lowered-limit.toml"))
+    content = tomllib.loads(path.read_text()) | {"must_show": ["K12.FR.02"]}
+    with pytest.raises(SettingsError, match='must_show needs the check "conduct"'):
+        check(ScenarioSettings, content, path)
+    check(ScenarioSettings, content | {"checks": ["power", "conduct"]}, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from bench.domain.evidence import EvseFacts, PilotSample, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
 from bench.domain.uncertainty import Accuracy
-from bench.domain.verdicts import CheckResult, Layer, RunState, Verdict
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.power import PowerRule
 from bench.runs.checks.station_power import judge_station_power, summed
 
@@ -42,6 +43,17 @@ def test_two_cars_share_one_limit(each: float, verdict: Verdict) -> None:
     """8 A each are within 16 A, 16 A each are not: the station's fault."""
     result = verdict_on(evse(1, lambda _: each), evse(2, lambda _: each, late_s=0.4))
     assert (result.verdict, result.blamed) == (verdict, (Layer.STATION,) if verdict is Verdict.FAIL else ())
+
+
+def test_a_limit_of_the_station_that_is_kept_too_late_fails() -> None:
+    """32 A fall to 16 A at second 50; the sum follows at second 60, within the settling time, and 5 s were allowed."""
+    first, second = (evse(number, lambda at: 15.0 if at < 60 else 7.9) for number in (1, 2))
+    high, low = ExpectedLimit(32, "A", 32, 3, 1), ExpectedLimit(16, "A", 16, 3, 2)
+    limits: Timeline[ExpectedLimit | None] = Timeline([(0.0, high), (50.0, low)], END)
+    facts = RunFacts({}, {}, 1, 0, END, RunState.COMPLETED, "", [], [], [first, second])
+    result = judge_station_power(facts, [first, second], limits, replace(RULE, apply_within_s=5))
+    assert (result.verdict, result.fault_class) == (Verdict.FAIL, FaultClass.TIMING)
+    assert judge_station_power(facts, [first, second], limits, RULE).verdict is Verdict.PASS
 
 
 def test_one_car_shows_nothing_of_a_shared_limit() -> None:
