@@ -15,6 +15,7 @@ from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, Journal, Listener, OcpiTransport, Unsubscribe
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.rig import RigSettings
+from bench.wire.ocpi.transport import VERSIONS
 from tests.support import EPOCH, MemoryJournal
 
 STATION = "CS-1"
@@ -121,7 +122,7 @@ class OcpiRig:
 @asynccontextmanager
 async def open_ocpi_rig(
     journal: Journal | None = None, clock: Clock | None = None, *, register: bool = True, settings: RigSettings | None = None,
-    **options: Any,
+    version: str = VERSIONS[0], **options: Any,
 ) -> AsyncIterator[OcpiRig]:  # fmt: skip
     """Open CPO and SCSP, registered with one another unless told otherwise."""
     clock, journal = clock or LoopClock(EPOCH), journal or MemoryJournal()
@@ -129,7 +130,7 @@ async def open_ocpi_rig(
     ids = SeededIds(1, "cpo")
     async with (
         open_transport(addresses) as transport,
-        open_scsp(clock, SeededIds(1, "scsp"), addresses) as scsp,
+        open_scsp(clock, SeededIds(1, "scsp"), addresses, version=version) as scsp,
         open_cpo(settings or rig_settings(), clock, journal, ids, stations, addresses, **options) as cpo,
     ):
         if register:

@@ -12,7 +12,7 @@ import httpx
 
 from bench.adapters.http_server import HttpServer
 from bench.errors import PeerError
-from bench.wire.ocpi_url import hide_userinfo, web_host
+from bench.wire.ocpi.url import hide_userinfo, web_host
 
 MAX_RESPONSE_BYTES: Final = 4_000_000
 _LIMITS: Final = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=None)

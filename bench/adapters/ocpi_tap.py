@@ -11,8 +11,8 @@ from bench.adapters.http_server import AsgiApp, Message, Receive, Scope, Send
 from bench.domain.documents import Kind
 from bench.errors import PeerError
 from bench.ports import Journal, OcpiTransport
-from bench.wire.ocpi import decode_token, encode_token
-from bench.wire.ocpi_url import hide_userinfo
+from bench.wire.ocpi.transport import decode_token, encode_token
+from bench.wire.ocpi.url import hide_userinfo
 
 _SHOWN: Final = ("authorization", "x-request-id", "x-correlation-id")
 _SHORTEST_SECRET: Final = 8

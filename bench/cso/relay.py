@@ -14,8 +14,8 @@ from bench.cso.faults import OwnFaults
 from bench.errors import ProfileRuleError, SchemaError, StationError
 from bench.ports import StationCaller
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi import ActiveChargingProfile, ChargingProfile
-from bench.wire.ocpi_mapping import EvseSupply, NotConvertibleError, capacity, to_ocpi, to_ocpp, unit_for
+from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, capacity, to_ocpi, to_ocpp, unit_for
+from bench.wire.ocpi.profiles import ActiveChargingProfile, ChargingProfile
 
 FIRST_PROFILE_ID: Final = 90_000
 """Profiles of the relay are numbered from here, apart from the CSMS's own."""

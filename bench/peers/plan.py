@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bench.errors import UsageError
-from bench.wire.ocpi import utc_text
-from bench.wire.ocpi_mapping import merged
+from bench.wire.ocpi.mapping import merged
+from bench.wire.ocpi.types import utc_text
 
 
 def plan_day_ahead(

@@ -19,17 +19,8 @@ from bench.errors import PeerError
 from bench.peers.scsp_inbox import PARTY, Inbox, SentOrder
 from bench.peers.scsp_routes import scsp_app
 from bench.ports import Clock, IdSource, OcpiTransport
-from bench.wire import ocpi_checks as checks
-from bench.wire.ocpi import (
-    CORRELATION_ID,
-    REQUEST_ID,
-    VERSION,
-    PartyId,
-    dump,
-    encode_token,
-    join,
-    routing,
-)  # fmt: skip
+from bench.wire.ocpi import checks
+from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, VERSIONS, PartyId, dump, encode_token, join, routing
 
 LOGICAL_URL: Final = "http://scsp.bench"
 REQUEST_TIMEOUT_S: Final = 30.0
@@ -54,18 +45,18 @@ class MockScsp(Inbox):
 
     def __init__(
         self, clock: Clock, ids: IdSource, transport: OcpiTransport, *,
-        base_url: str = LOGICAL_URL, party: PartyId = PARTY, name: str = "mock SCSP",
+        base_url: str = LOGICAL_URL, party: PartyId = PARTY, name: str = "mock SCSP", version: str = VERSIONS[0],
     ) -> None:  # fmt: skip
-        super().__init__(clock, ids.token(48), base_url, party, name)
+        super().__init__(clock, ids.token(48), base_url, party, name, version)
         self._ids, self._transport = ids, transport
         self._peer: _Peer | None = None
 
     async def register(self, cso_versions_url: str, token_a: str) -> None:
         """Perform the credentials handshake. Raises PeerError where the CSO refuses or offers too little."""
         versions = await self._configure("GET", cso_versions_url, token_a)
-        url = next((row["url"] for row in _rows(versions, "version", "url") if row["version"] == VERSION), None)
+        url = next((row["url"] for row in _rows(versions, "version", "url") if row["version"] == self.version), None)
         if url is None:
-            raise PeerError(f"{cso_versions_url} offers no version {VERSION}: {versions}")
+            raise PeerError(f"{cso_versions_url} offers no version {self.version}: {versions}")
         details = await self._configure("GET", url, token_a)
         rows = _rows(details.get("endpoints") if isinstance(details, dict) else None, "identifier", "role", "url")
         endpoints = {(row["identifier"], row["role"]): row["url"] for row in rows}
@@ -187,13 +178,14 @@ async def open_scsp(
     port: int = 0,
     base_url: str = LOGICAL_URL,
     party: PartyId = PARTY,
+    version: str = VERSIONS[0],
 ) -> AsyncIterator[MockScsp]:
     """Serve a mock SCSP; a base URL without a port is logical and entered into `addresses`.
 
     Raises: RigError where it cannot listen.
     """
     async with open_transport(addresses) as transport:
-        scsp = MockScsp(clock, ids, transport, base_url=base_url, party=party)
+        scsp = MockScsp(clock, ids, transport, base_url=base_url, party=party, version=version)
         async with open_http_server(scsp_app(scsp), host, port) as server:
             with addresses.entry(base_url, server):
                 yield scsp

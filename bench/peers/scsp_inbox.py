@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from bench.ports import Clock
-from bench.wire import ocpi_checks as checks
-from bench.wire.ocpi import VERSION, PartyId
+from bench.wire.ocpi import checks
+from bench.wire.ocpi.transport import PartyId
 
 PARTY: Final = PartyId("NL", "SCP")
 
@@ -42,8 +42,10 @@ class ReceivedPush:
 class Inbox:
     """The receiving half of the mock SCSP; findings are computed from raw JSON and headers and decide nothing."""
 
-    def __init__(self, clock: Clock, token_b: str, base_url: str, party: PartyId, name: str) -> None:
+    def __init__(self, clock: Clock, token_b: str, base_url: str, party: PartyId, name: str, version: str) -> None:
         self._clock, self._base_url, self._name = clock, base_url, name
+        self.version = version
+        """Of OCPI: the only one that this mock speaks."""
         self.party = party
         self.token_b = token_b
         """What the CSO must send to us."""
@@ -69,7 +71,7 @@ class Inbox:
     @property
     def root(self) -> str:
         """Return the URL of the version details."""
-        return f"{self._base_url}/ocpi/{VERSION}"
+        return f"{self._base_url}/ocpi/{self.version}"
 
     def endpoints(self) -> list[dict[str, str]]:
         """Return the rows of our version details; SENDER of charging profiles is the SCSP."""

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.peers.scsp_inbox import Inbox
-from bench.wire import ocpi_checks as checks
-from bench.wire.ocpi import CLIENT_ERROR, SUCCESS, VERSION, decode_token, dump, echo, envelope
+from bench.wire.ocpi import checks
+from bench.wire.ocpi.transport import CLIENT_ERROR, SUCCESS, decode_token, dump, echo, envelope
 
 Handler = Callable[[Request, Any], "tuple[int, int, Any]"]
 """(request, JSON body) -> (HTTP status, status_code, data)."""
@@ -26,10 +26,10 @@ def scsp_app(scsp: Inbox) -> Starlette:
     """Return the application of a mock SCSP."""
 
     def versions(request: Request, body: Any) -> tuple[int, int, Any]:
-        return 200, SUCCESS, [{"version": VERSION, "url": scsp.root}]
+        return 200, SUCCESS, [{"version": scsp.version, "url": scsp.root}]
 
     def details(request: Request, body: Any) -> tuple[int, int, Any]:
-        return 200, SUCCESS, {"version": VERSION, "endpoints": scsp.endpoints()}
+        return 200, SUCCESS, {"version": scsp.version, "endpoints": scsp.endpoints()}
 
     def credentials(request: Request, body: Any) -> tuple[int, int, Any]:
         if request.method == "GET":
@@ -53,7 +53,7 @@ def scsp_app(scsp: Inbox) -> Starlette:
     def result(request: Request, body: Any) -> tuple[int, int, Any]:
         return _OK if scsp.on_result(request.path_params["response_id"], body) else _UNKNOWN
 
-    root = f"/ocpi/{VERSION}"
+    root = f"/ocpi/{scsp.version}"
     routes = (
         ("/ocpi/versions", versions, ["GET"], False),
         (root, details, ["GET"], False),

@@ -17,7 +17,7 @@ from bench.cso.ocpi.registry import Registry
 from bench.cso.relay import Relay, supplies_of
 from bench.ports import Clock, IdSource, Journal, Stations
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi import PartyId
+from bench.wire.ocpi.transport import PartyId
 
 LOGICAL_URL: Final = "http://cso.bench"
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.adapters.clock import LoopClock, VirtualLoop
 from bench.adapters.journal import open_journal
-from bench.wire.ocpi import encode_token
+from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_rig import PROFILE, open_ocpi_rig
 from tests.support import EPOCH, MemoryJournal
 
@@ -105,5 +105,5 @@ async def test_each_exchange_is_journalled_once() -> None:
         assert sorted(one["exchange"] for one in answered) == [one["exchange"] for one in asked]
         put = next(one for one in asked if "chargingprofiles" in one["url"])
         assert (put["from"], put["to"], put["method"]) == ("NL-SCP", "NL-BEN", "PUT")
-        assert put["url"].startswith("http://cso.bench/ocpi/2.2.1/chargingprofiles/S-")
+        assert put["url"].startswith("http://cso.bench/ocpi/2.3.0/chargingprofiles/S-")
         assert put["headers"]["authorization"] == "Token hmac:secret"

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from bench.adapters.http_server import MAX_BODY_BYTES, open_http_server
 from bench.cso.ocpi.app import ocpi_app
 from bench.errors import PeerError
-from bench.wire.ocpi import encode_token, routing
+from bench.wire.ocpi.transport import encode_token, routing
 from tests.ocpi_rig import PROFILE, OcpiRig, open_ocpi_rig
 from tests.support import MemoryJournal
 
@@ -29,14 +29,14 @@ BODY = {"charging_profile": PROFILE, "response_url": "http://scsp.bench/ocpi/cal
 @pytest.fixture
 async def rig() -> AsyncIterator[OcpiRig]:
     """Return CPO and SCSP, registered."""
-    async with open_ocpi_rig() as opened:
+    async with open_ocpi_rig(version="2.2.1") as opened:
         yield opened
 
 
 @pytest.fixture
 async def fresh() -> AsyncIterator[OcpiRig]:
     """Return CPO and SCSP before the handshake."""
-    async with open_ocpi_rig(register=False) as opened:
+    async with open_ocpi_rig(version="2.2.1", register=False) as opened:
         yield opened
 
 
@@ -77,6 +77,25 @@ async def test_the_roles_are_the_right_way_round(rig: OcpiRig) -> None:
         "sessions": ("SENDER", f"{ROOT}/sessions"),
         "chargingprofiles": ("RECEIVER", f"{ROOT}/chargingprofiles"),
     }
+
+
+async def test_both_versions_are_offered_the_newest_first(fresh: OcpiRig) -> None:
+    """Each with its own endpoints (version information endpoint)."""
+    _, envelope, _ = await _ask(fresh, "GET", "http://cso.bench/ocpi/versions", token=fresh.cpo.token_a)
+    assert [one["version"] for one in envelope["data"]] == ["2.3.0", "2.2.1"]
+    for row in envelope["data"]:
+        details = (await _ask(fresh, "GET", row["url"], token=fresh.cpo.token_a))[1]["data"]
+        assert details["version"] == row["version"]
+        assert all(one["url"].startswith(row["url"]) for one in details["endpoints"])
+
+
+@pytest.mark.parametrize("version", ["2.2.1", "2.3.0"])
+async def test_a_platform_is_called_by_the_version_that_it_registered_in(version: str) -> None:
+    """The endpoints kept are those of the version whose credentials endpoint took the POST."""
+    async with open_ocpi_rig(version=version) as rig:
+        (platform,) = rig.cpo.platform.registry.platforms
+        assert platform.version == version
+        assert platform.endpoints["chargingprofiles", "SENDER"] == f"http://scsp.bench/ocpi/{version}/chargingprofiles"
 
 
 async def test_token_a_serves_once(rig: OcpiRig) -> None:

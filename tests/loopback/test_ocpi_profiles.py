@@ -13,17 +13,17 @@ from bench.adapters.http_server import HttpServer
 from bench.adapters.ids import SeededIds
 from bench.errors import CallRejectedError, CallTimeoutError, StationOfflineError
 from bench.peers.scsp import open_scsp
-from bench.wire.ocpi import PartyId
+from bench.wire.ocpi.transport import VERSIONS, PartyId
 from tests.ocpi_rig import COMPOSITE, PROFILE, STATION, OcpiRig, open_ocpi_rig, rig_settings
 from tests.support import EPOCH
 
 pytestmark = pytest.mark.virtual
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[OcpiRig]:
+@pytest.fixture(params=VERSIONS)
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[OcpiRig]:
     """Return CPO and SCSP, registered."""
-    async with open_ocpi_rig() as opened:
+    async with open_ocpi_rig(version=request.param) as opened:
         yield opened
 
 

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bench.cso.ocpi.registry import Party, Platform
-from bench.wire.ocpi import PartyId, encode_token
+from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 
 pytestmark = pytest.mark.virtual
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[OcpiRig]:
+@pytest.fixture(params=VERSIONS)
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[OcpiRig]:
     """Return CPO and SCSP, registered."""
-    async with open_ocpi_rig() as opened:
+    async with open_ocpi_rig(version=request.param) as opened:
         yield opened
 
 
@@ -121,7 +121,8 @@ async def test_sessions_are_listed_page_by_page(rig: OcpiRig) -> None:
 async def test_a_party_sees_no_sessions_of_others(rig: OcpiRig) -> None:
     """An eMSP whose token it is not gets an empty list, as it is told nothing; the SCSP gets the session."""
     registry = rig.cpo.platform.registry
-    stranger = Platform("token-of-the-emsp", "token-to-the-emsp", "http://emsp.bench/", (Party(PartyId("NL", "EVL"), "EMSP"),))
+    party = Party(PartyId("NL", "EVL"), "EMSP")
+    stranger = Platform("token-of-the-emsp", "token-to-the-emsp", "http://emsp.bench/", "2.2.1", (party,))
     registry.add(stranger, registry.invite("registration"))
     await rig.session()
     seen = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.wire import ocpi_checks as checks
+from bench.wire.ocpi import checks
 
 ACTIVE: dict[str, Any] = {
     "start_date_time": "2026-01-15T00:00:00Z",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.wire.ocpi import ActiveChargingProfile, ChargingProfile
-from bench.wire.ocpi_mapping import EvseSupply, NotConvertibleError, convert, round_down, same_ahead, to_ocpi, to_ocpp
+from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, convert, round_down, same_ahead, to_ocpi, to_ocpp
+from bench.wire.ocpi.profiles import ActiveChargingProfile, ChargingProfile
 from bench.wire.schemas import check_payload
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.ocpi_url import hide_userinfo, web_host
+from bench.wire.ocpi.url import hide_userinfo, web_host
 
 
 def test_scheme_and_host_of_a_web_address_are_known() -> None:

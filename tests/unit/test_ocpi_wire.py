@@ -8,24 +8,23 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.wire.ocpi import (
+from bench.wire.ocpi.credentials import Credentials
+from bench.wire.ocpi.profiles import ChargingProfile, SetChargingProfile
+from bench.wire.ocpi.transport import (
     FROM_COUNTRY,
     FROM_PARTY,
     REQUEST_ID,
     TO_COUNTRY,
     TO_PARTY,
-    ChargingProfile,
-    Credentials,
     PartyId,
-    SetChargingProfile,
     decode_token,
     echo,
     encode_token,
     envelope,
     join,
     sender_of,
-    utc_text,
-)  # fmt: skip
+)
+from bench.wire.ocpi.types import utc_text
 
 PERIODS = [{"start_period": 0, "limit": 16.0}]
 

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.peers.plan import plan_day_ahead
 from bench.settings.base import load
 from bench.settings.scenario import PriceCurve
-from bench.wire.ocpi_checks import check_charging_profile
+from bench.wire.ocpi.checks import check_charging_profile
 
 PRICES = Path(__file__).parents[2] / "fixtures/prices/nl-2023-07-02.toml"
 START, DEPARTURE = datetime(2023, 7, 1, 22, 10, tzinfo=UTC), datetime(2023, 7, 2, 21, 50, tzinfo=UTC)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bench.ports import Clock
-from bench.wire.ocpi import CLIENT_ERROR, INVALID, SUCCESS, dump, envelope
+from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, SUCCESS, dump, envelope
 
 
 class OcpiError(Exception):

@@ -12,21 +12,23 @@ from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.gate import Gate, TooLong
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.profile_routes import profile_routes
-from bench.cso.ocpi.routes import configuration_routes, session_routes
-from bench.wire.ocpi import VERSION
+from bench.cso.ocpi.routes import configuration_routes, session_routes, versions_route
+from bench.wire.ocpi.transport import VERSIONS
 
-_OPEN_PATHS: Final = ("/ocpi/versions", f"/ocpi/{VERSION}", f"/ocpi/{VERSION}/credentials")
+_OPEN_PATHS: Final = ("/ocpi/versions", *(f"/ocpi/{one}{path}" for one in VERSIONS for path in ("", "/credentials")))
 """Of the configuration modules."""
 
 
 def ocpi_app(platform: CpoPlatform) -> FastAPI:
-    """Return the application: versions, credentials, sessions and charging profiles of OCPI 2.2.1, role CPO."""
+    """Return the application: the modules of role CPO, in each version."""
     app = FastAPI(
-        title="charge point bench, OCPI", version=VERSION,
+        title="charge point bench, OCPI", version=VERSIONS[0],
         redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None, strict_content_type=False,
     )  # fmt: skip
-    for router in (configuration_routes(platform), session_routes(platform), profile_routes(platform)):
-        app.include_router(router)
+    app.include_router(versions_route(platform))
+    for version in VERSIONS:
+        for routes in (configuration_routes, session_routes, profile_routes):
+            app.include_router(routes(platform, version))
     answers = platform.answers
     app.add_exception_handler(OcpiError, answers.on_ocpi_error)
     app.add_exception_handler(RequestValidationError, answers.on_invalid)

@@ -11,8 +11,8 @@ import orjson
 from bench.cso.ocpi.findings import Findings
 from bench.errors import PeerError
 from bench.ports import IdSource, OcpiTransport
-from bench.wire import ocpi_checks as checks
-from bench.wire.ocpi import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, routing
+from bench.wire.ocpi import checks
+from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, routing
 
 REQUEST_TIMEOUT_S: Final = 30.0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bench.domain.documents import Kind
 from bench.ports import Journal
-from bench.wire.ocpi_checks import Finding
+from bench.wire.ocpi.checks import Finding
 
 
 class Findings:

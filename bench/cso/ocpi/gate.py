@@ -8,8 +8,8 @@ from typing import Any
 from bench.cso.ocpi.answers import Answers
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Registry
-from bench.wire import ocpi_checks as checks
-from bench.wire.ocpi import CLIENT_ERROR, SERVER_ERROR, PartyId, echo, receiver_of, sender_of
+from bench.wire.ocpi import checks
+from bench.wire.ocpi.transport import CLIENT_ERROR, SERVER_ERROR, PartyId, echo, receiver_of, sender_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

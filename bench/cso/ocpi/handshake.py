@@ -11,19 +11,16 @@ from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Caller, Party, Platform, Registry, credentials_role
 from bench.errors import PeerError
-from bench.wire.ocpi import (
+from bench.wire.ocpi.credentials import Credentials, VersionDetails, VersionRow
+from bench.wire.ocpi.transport import (
     CLIENT_ERROR,
     INVALID,
     NO_MATCHING_ENDPOINT,
     UNSUPPORTED_VERSION,
     UNUSABLE_API,
-    VERSION,
-    Credentials,
     PartyId,
-    VersionDetails,
-    VersionRow,
-)  # fmt: skip
-from bench.wire.ocpi_url import web_host
+)
+from bench.wire.ocpi.url import web_host
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -49,20 +46,20 @@ class Handshake:
         roles = [credentials_role("CPO", self._own, self._name)]
         return {"token": token, "url": self._versions_url, "roles": roles}
 
-    async def register(self, caller: Caller, given: Credentials) -> dict[str, Any]:
-        """POST: fetch the peer's endpoints with its token, and give it a token of its own (TOKEN_C); TOKEN_A is used up."""
+    async def register(self, caller: Caller, given: Credentials, version: str) -> dict[str, Any]:
+        """POST: fetch the peer's endpoints of this version with its token and give it its own (TOKEN_C); TOKEN_A is used up."""
         if caller.platform is not None:
             raise OcpiError(CLIENT_ERROR, "already registered: use PUT", _NOT_ALLOWED)
-        platform = await self._platform(given, None)
+        platform = await self._platform(given, version, None)
         if not self._registry.add(platform, caller.token):
             raise OcpiError(CLIENT_ERROR, "this token was used for another registration meanwhile", _NOT_ALLOWED)
         return self.own_credentials(platform.token_in)
 
-    async def renew(self, caller: Caller, given: Credentials) -> dict[str, Any]:
+    async def renew(self, caller: Caller, given: Credentials, version: str) -> dict[str, Any]:
         """PUT: take new credentials, fetch the endpoints again, and give out a new token; the old one ends."""
         if caller.platform is None or caller.platform not in self._registry.platforms:
             raise OcpiError(CLIENT_ERROR, "not registered: use POST", _NOT_ALLOWED)
-        self._registry.update(caller.platform, await self._platform(given, caller.platform))
+        self._registry.update(caller.platform, await self._platform(given, version, caller.platform))
         return self.own_credentials(caller.platform.token_in)
 
     def unregister(self, caller: Caller) -> None:
@@ -71,25 +68,25 @@ class Handshake:
             raise OcpiError(CLIENT_ERROR, "not registered", _NOT_ALLOWED)
         self._registry.remove(caller.platform)
 
-    async def _platform(self, given: Credentials, present: Platform | None) -> Platform:
+    async def _platform(self, given: Credentials, version: str, present: Platform | None) -> Platform:
         self._registry.learn(given.token)
         parties = tuple(Party(PartyId.of(one.country_code, one.party_id), one.role) for one in given.roles)
         taken = self._registry.taken(parties, present)
         if taken is not None:
             raise OcpiError(INVALID, f"{taken.role} {taken.id} is registered already")
-        endpoints = await self._endpoints(given)
+        endpoints = await self._endpoints(given, version)
         for role in dict.fromkeys(party.role for party in parties):
             for identifier, side in NEEDED.get(role, ()):
                 if (identifier, side) not in endpoints:
                     raise OcpiError(NO_MATCHING_ENDPOINT, f"a platform with role {role} needs {identifier} as {side}")
-        return Platform(self._registry.new_token(), given.token, given.url, parties, endpoints)
+        return Platform(self._registry.new_token(), given.token, given.url, version, parties, endpoints)
 
-    async def _endpoints(self, given: Credentials) -> dict[tuple[str, str], str]:
+    async def _endpoints(self, given: Credentials, version: str) -> dict[tuple[str, str], str]:
         rows = _read(VersionRow, await self._fetch(given.url, given.token))
-        url = next((row.url for row in rows if row.version == VERSION), None)
+        url = next((row.url for row in rows if row.version == version), None)
         if url is None:
             offered = ", ".join(row.version for row in rows) or "none"
-            raise OcpiError(UNSUPPORTED_VERSION, f"the bench speaks {VERSION}; offered: {offered}")
+            raise OcpiError(UNSUPPORTED_VERSION, f"these are the credentials of {version}; offered: {offered}")
         details = _read(VersionDetails, [await self._fetch(url, given.token)])[0]
         for one in details.endpoints:
             _usable(one.url, f"endpoint {one.identifier}")

@@ -23,7 +23,8 @@ from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
 from bench.errors import PeerError
 from bench.ports import Clock
-from bench.wire.ocpi import INVALID, ChargingProfile, PartyId
+from bench.wire.ocpi.profiles import ChargingProfile
+from bench.wire.ocpi.transport import INVALID, PartyId
 
 MARGIN_S: Final = 15
 """What the promised timeout adds to the deadline of an OCPP call."""

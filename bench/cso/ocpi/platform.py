@@ -17,7 +17,7 @@ from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Relay
 from bench.ports import Clock, IdSource, Journal, OcpiTransport
-from bench.wire.ocpi import VERSION, PartyId
+from bench.wire.ocpi.transport import PartyId
 
 
 class CpoPlatform:
@@ -38,7 +38,6 @@ class CpoPlatform:
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
-        self.root = f"{base_url}/ocpi/{VERSION}"
         self.answers, self.findings = Answers(clock), Findings(journal)
         self._background = Background()
         self._offline: dict[str, None] = {}
@@ -53,10 +52,14 @@ class CpoPlatform:
             faults=faults or OwnFaults(),
         )  # fmt: skip
 
-    def endpoints(self) -> list[dict[str, str]]:
+    def root(self, version: str) -> str:
+        """Return the URL of the version details."""
+        return f"{self.versions_url.removesuffix('/versions')}/{version}"
+
+    def endpoints(self, version: str) -> list[dict[str, str]]:
         """Return the rows of the version details; RECEIVER of charging profiles is the CPO (mod_charging_profiles)."""
         rows = (("credentials", "SENDER"), ("sessions", "SENDER"), ("chargingprofiles", "RECEIVER"))
-        return [{"identifier": name, "role": role, "url": f"{self.root}/{name}"} for name, role in rows]
+        return [{"identifier": name, "role": role, "url": f"{self.root(version)}/{name}"} for name, role in rows]
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Take one event of the CSMS; see `bench.cso.csms.Csms`."""

@@ -14,15 +14,17 @@ from bench.cso.ocpi.orders import Decision, Requester
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.routes import platform_of
-from bench.wire.ocpi import INVALID, VERSION, Envelope, SetChargingProfile, Url
+from bench.wire.ocpi.profiles import SetChargingProfile
+from bench.wire.ocpi.transport import INVALID, Envelope
+from bench.wire.ocpi.types import Url
 
-_PATH: Final = f"/ocpi/{VERSION}/chargingprofiles/{{session_id}}"
+_PATH: Final = "/chargingprofiles/{session_id}"
 _LONGEST_S: Final = 366 * 86_400
 
 
-def profile_routes(platform: CpoPlatform) -> APIRouter:
+def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return PUT, GET and DELETE of a session's charging profile."""
-    router = APIRouter(tags=["chargingprofiles"])
+    router = APIRouter(prefix=f"/ocpi/{version}", tags=["chargingprofiles"])
     orders = platform.orders
 
     def answer(decision: Decision, begin: Callable[[SessionRecord], None]) -> Response:

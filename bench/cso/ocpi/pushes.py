@@ -12,8 +12,8 @@ from bench.cso.ocpi.registry import Platform, Registry
 from bench.cso.relay import Outcome, Relay
 from bench.errors import PeerError
 from bench.ports import Clock
-from bench.wire.ocpi import PartyId, join
-from bench.wire.ocpi_mapping import same_ahead
+from bench.wire.ocpi.mapping import same_ahead
+from bench.wire.ocpi.transport import PartyId, join
 
 PUSHED_S: Final = 3600
 """How far a push looks ahead; for more the party sends a GET."""

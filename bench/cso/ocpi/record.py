@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.relay import Target
-from bench.wire.ocpi import ActiveChargingProfile, PartyId, utc_text
+from bench.wire.ocpi.profiles import ActiveChargingProfile
+from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.types import utc_text
 
 _ENERGY: Final = "Energy.Active.Import.Register"
 _MOST_TENS: Final = 24

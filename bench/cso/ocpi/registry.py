@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.ports import IdSource
-from bench.wire.ocpi import PartyId, decode_token
-from bench.wire.ocpi_url import web_host
+from bench.wire.ocpi.transport import PartyId, decode_token
+from bench.wire.ocpi.url import web_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Platform:
     token_out: str
     """What we send to it (TOKEN_B)."""
     versions_url: str
+    version: str
+    """Of OCPI, in which it registered: what we send to it has the shape of that version."""
     parties: tuple[Party, ...]
     endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
     """URL by identifier and role."""
@@ -127,7 +129,7 @@ class Registry:
         """Give a registered platform new tokens, parties and endpoints; it stays the same platform."""
         self.learn(new.token_out)
         platform.token_in, platform.token_out, platform.versions_url = new.token_in, new.token_out, new.versions_url
-        platform.parties, platform.endpoints = new.parties, new.endpoints
+        platform.version, platform.parties, platform.endpoints = new.version, new.parties, new.endpoints
 
     def remove(self, platform: Platform) -> None:
         """Forget a platform; its token is worth nothing from now on."""

@@ -11,7 +11,9 @@ from starlette.responses import Response
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Caller, Platform
-from bench.wire.ocpi import CLIENT_ERROR, INVALID, VERSION, Credentials, Envelope, OcpiDateTime, utc_text
+from bench.wire.ocpi.credentials import Credentials
+from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, VERSIONS, Envelope
+from bench.wire.ocpi.types import OcpiDateTime, utc_text
 
 MOST_LISTED: Final = 100
 """The server's maximum of objects on one page (X-Limit)."""
@@ -31,36 +33,43 @@ def platform_of(request: Request) -> Platform:
     return platform
 
 
-def configuration_routes(platform: CpoPlatform) -> APIRouter:
-    """Return versions, version details and credentials."""
-    router, answers = APIRouter(tags=["configuration"]), platform.answers
+def versions_route(platform: CpoPlatform) -> APIRouter:
+    """Return the list of versions."""
+    router = APIRouter(tags=["configuration"])
 
     @router.get("/ocpi/versions", response_model=Envelope)
     async def versions() -> Response:
         """List the versions."""
-        return answers.data([{"version": VERSION, "url": platform.root}])
+        return platform.answers.data([{"version": one, "url": platform.root(one)} for one in VERSIONS])
 
-    @router.get(f"/ocpi/{VERSION}", response_model=Envelope)
+    return router
+
+
+def configuration_routes(platform: CpoPlatform, version: str) -> APIRouter:
+    """Return version details and credentials of one version."""
+    router, answers = APIRouter(prefix=f"/ocpi/{version}", tags=["configuration"]), platform.answers
+
+    @router.get("", response_model=Envelope)
     async def version_details() -> Response:
         """List the endpoints of this version."""
-        return answers.data({"version": VERSION, "endpoints": platform.endpoints()})
+        return answers.data({"version": version, "endpoints": platform.endpoints(version)})
 
-    @router.get(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    @router.get("/credentials", response_model=Envelope)
     async def credentials(request: Request) -> Response:
         """Give the credentials that the caller uses."""
         return answers.data(platform.handshake.own_credentials(caller_of(request).token))
 
-    @router.post(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    @router.post("/credentials", response_model=Envelope)
     async def register(request: Request, body: Credentials) -> Response:
         """Register."""
-        return answers.data(await platform.handshake.register(caller_of(request), body))
+        return answers.data(await platform.handshake.register(caller_of(request), body, version))
 
-    @router.put(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    @router.put("/credentials", response_model=Envelope)
     async def renew(request: Request, body: Credentials) -> Response:
         """Renew credentials and endpoints."""
-        return answers.data(await platform.handshake.renew(caller_of(request), body))
+        return answers.data(await platform.handshake.renew(caller_of(request), body, version))
 
-    @router.delete(f"/ocpi/{VERSION}/credentials", response_model=Envelope)
+    @router.delete("/credentials", response_model=Envelope)
     async def unregister(request: Request) -> Response:
         """End the registration."""
         platform.handshake.unregister(caller_of(request))
@@ -69,11 +78,11 @@ def configuration_routes(platform: CpoPlatform) -> APIRouter:
     return router
 
 
-def session_routes(platform: CpoPlatform) -> APIRouter:
+def session_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return the SENDER interface of sessions."""
-    router, answers = APIRouter(tags=["sessions"]), platform.answers
+    router, answers = APIRouter(prefix=f"/ocpi/{version}", tags=["sessions"]), platform.answers
 
-    @router.get(f"/ocpi/{VERSION}/sessions", response_model=Envelope)
+    @router.get("/sessions", response_model=Envelope)
     async def sessions(
         request: Request,
         date_from: OcpiDateTime,
@@ -88,10 +97,10 @@ def session_routes(platform: CpoPlatform) -> APIRouter:
         response.headers["X-Total-Count"], response.headers["X-Limit"] = str(len(found)), str(MOST_LISTED)
         if offset + most < len(found):
             query = _query(date_from, date_to, offset + most, most)
-            response.headers["Link"] = f'<{platform.root}/sessions?{query}>; rel="next"'
+            response.headers["Link"] = f'<{platform.root(version)}/sessions?{query}>; rel="next"'
         return response
 
-    @router.put(f"/ocpi/{VERSION}/sessions/{{session_id}}/charging_preferences", response_model=Envelope)
+    @router.put("/sessions/{session_id}/charging_preferences", response_model=Envelope)
     async def charging_preferences(session_id: str) -> Response:
         """Refuse: no EVSE of the bench has the capability CHARGING_PREFERENCES_CAPABLE."""
         raise OcpiError(INVALID, f"the EVSE of session {session_id} is not CHARGING_PREFERENCES_CAPABLE", 404)

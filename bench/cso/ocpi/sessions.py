@@ -16,7 +16,8 @@ from bench.cso.ocpi.registry import Platform, Registry
 from bench.cso.relay import Target
 from bench.errors import PeerError
 from bench.ports import Clock, IdSource
-from bench.wire.ocpi import PartyId, join, utc_text
+from bench.wire.ocpi.transport import PartyId, join
+from bench.wire.ocpi.types import utc_text
 
 UPDATE_EVERY_S: Final = 900.0
 """A running session's energy is told at most so often."""

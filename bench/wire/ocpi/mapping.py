@@ -13,7 +13,8 @@ from decimal import ROUND_DOWN, Decimal
 from itertools import pairwise
 from typing import Any, Final
 
-from bench.wire.ocpi import MOST_PERIODS, ActiveChargingProfile, ChargingProfile, utc_text
+from bench.wire.ocpi.profiles import MOST_PERIODS, ActiveChargingProfile, ChargingProfile
+from bench.wire.ocpi.types import utc_text
 
 _TENTH: Final = Decimal("0.1")
 _BEYOND_TENTHS: Final = Decimal(2**53)

@@ -12,7 +12,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from bench.wire.ocpi import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, MOST_PERIODS, REQUEST_ID, TO_COUNTRY, TO_PARTY
+from bench.wire.ocpi.profiles import MOST_PERIODS
+from bench.wire.ocpi.transport import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, REQUEST_ID, TO_COUNTRY, TO_PARTY
 
 RESPONSE_RESULTS: Final = ("ACCEPTED", "NOT_SUPPORTED", "REJECTED", "TOO_OFTEN", "UNKNOWN_SESSION")
 RESULTS: Final = ("ACCEPTED", "REJECTED", "UNKNOWN")
