@@ -12,6 +12,7 @@ from bench.cso.ocpi.calls import Calls
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.handshake import Handshake
 from bench.cso.ocpi.orders import Orders
+from bench.cso.ocpi.outbox import Outbox
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.sessions import Sessions
@@ -44,7 +45,8 @@ class CpoPlatform:
         calls = Calls(transport, ids, own, self.findings)
         shared = self._background, self.findings
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
-        self.sessions = Sessions(clock, ids, own, location_id, registry, calls, *shared)
+        outbox = Outbox(registry, calls, *shared)
+        self.sessions = Sessions(clock, ids, own, location_id, outbox, self.findings)
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self._pushes, calls, *shared,

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Final
-
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.paging import PageSince
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Caller, Platform
 from bench.wire.ocpi.credentials import Credentials
 from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, VERSIONS, Envelope
-from bench.wire.ocpi.types import OcpiDateTime, utc_text
-
-MOST_LISTED: Final = 100
-"""The server's maximum of objects on one page (X-Limit)."""
 
 
 def caller_of(request: Request) -> Caller:
@@ -83,22 +77,10 @@ def session_routes(platform: CpoPlatform, version: str) -> APIRouter:
     router, answers = APIRouter(prefix=f"/ocpi/{version}", tags=["sessions"]), platform.answers
 
     @router.get("/sessions", response_model=Envelope)
-    async def sessions(
-        request: Request,
-        date_from: OcpiDateTime,
-        date_to: OcpiDateTime | None = None,
-        offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int, Query(ge=1)] = MOST_LISTED,
-    ) -> Response:
-        """List the caller's sessions last updated in [date_from, date_to), oldest first, page by page."""
-        found = platform.sessions.listed(platform_of(request), date_from, date_to)
-        most = min(limit, MOST_LISTED)
-        response = answers.data(found[offset : offset + most])
-        response.headers["X-Total-Count"], response.headers["X-Limit"] = str(len(found)), str(MOST_LISTED)
-        if offset + most < len(found):
-            query = _query(date_from, date_to, offset + most, most)
-            response.headers["Link"] = f'<{platform.root(version)}/sessions?{query}>; rel="next"'
-        return response
+    async def sessions(request: Request, page: PageSince) -> Response:
+        """List the caller's sessions by their last update, oldest first, page by page."""
+        found = platform.sessions.listed(platform_of(request), page)
+        return page.answer(answers, f"{platform.root(version)}/sessions", found)
 
     @router.put("/sessions/{session_id}/charging_preferences", response_model=Envelope)
     async def charging_preferences(session_id: str) -> Response:
@@ -106,8 +88,3 @@ def session_routes(platform: CpoPlatform, version: str) -> APIRouter:
         raise OcpiError(INVALID, f"the EVSE of session {session_id} is not CHARGING_PREFERENCES_CAPABLE", 404)
 
     return router
-
-
-def _query(date_from: datetime, date_to: datetime | None, offset: int, limit: int) -> str:
-    until = f"&date_to={utc_text(date_to)}" if date_to else ""
-    return f"date_from={utc_text(date_from)}{until}&offset={offset}&limit={limit}"
