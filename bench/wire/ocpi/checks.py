@@ -1,6 +1,7 @@
 """What a peer got wrong on the OCPI wire, found in its raw JSON and headers. Decides nothing and refuses nothing.
 
-Each check takes decoded JSON of any shape and returns findings; none raises. Source: OCPI 2.2.1.
+Each check takes decoded JSON of any shape and returns findings; none raises. What holds for the fields of the other objects is
+in `checks_objects`. Source: OCPI 2.2.1 and 2.3.0.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 from bench.wire.ocpi.profiles import MOST_PERIODS
 from bench.wire.ocpi.transport import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, REQUEST_ID, TO_COUNTRY, TO_PARTY
@@ -23,7 +24,7 @@ _SESSION_FIELDS: Final = (
     "connector_id", "currency", "status", "last_updated",
 )  # fmt: skip
 _TOKEN_FIELDS: Final = ("country_code", "party_id", "uid", "type", "contract_id")
-_DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
+DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
 _ROUTING: Final = (TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY)
 _LONGEST: Final = 200
 """Characters of a peer's value in a finding."""
@@ -59,11 +60,11 @@ def check_response_headers(asked: Mapping[str, str], given: Mapping[str, str], *
         if name not in given:
             found.append(Finding("id_not_echoed", f"{name} is missing in the response"))
         elif name in asked and given[name] != asked[name]:
-            found.append(Finding("id_not_echoed", f"{name} is {_short(given[name])}, not {_short(asked[name])}"))
+            found.append(Finding("id_not_echoed", f"{name} is {short(given[name])}, not {short(asked[name])}"))
     if functional:
         for name, source in zip(_ROUTING, (FROM_COUNTRY, FROM_PARTY, TO_COUNTRY, TO_PARTY), strict=True):
             if source in asked and given.get(name, "").upper() != asked[source].upper():
-                found.append(Finding("routing_not_swapped", f"{name} is {_short(given.get(name))}, not {_short(asked[source])}"))
+                found.append(Finding("routing_not_swapped", f"{name} is {short(given.get(name))}, not {short(asked[source])}"))
     return found
 
 
@@ -71,14 +72,14 @@ def check_envelope(raw: Any, data: Data = "any") -> list[Finding]:
     """Check the body of a response; `data`: what must stand there when status_code is 1000."""
     if not isinstance(raw, dict):
         return [Finding("envelope", "the response is no JSON object")]
-    found = list(_date_time(raw, "timestamp", "envelope", required=True))
+    found = list(date_time(raw, "timestamp", "envelope", required=True))
     code = raw.get("status_code")
-    if not _is_int(code):
-        found.append(Finding("envelope", f"status_code is {_short(code)}, not an integer"))
+    if not is_int(code):
+        found.append(Finding("envelope", f"status_code is {short(code)}, not an integer"))
     elif code == 1000 and data == "object" and not isinstance(raw.get("data"), dict):
-        found.append(Finding("envelope_data", f"data must be an object, not {_kind(raw.get('data'))}"))
+        found.append(Finding("envelope_data", f"data must be an object, not {kind_of(raw.get('data'))}"))
     elif code != 1000 and raw.get("data") is not None:
-        found.append(Finding("envelope_data", f"data stands beside status_code {_short(code)}"))
+        found.append(Finding("envelope_data", f"data stands beside status_code {short(code)}"))
     elif code == 1000 and data == "none" and raw.get("data") is not None:
         found.append(Finding("envelope_data", "data stands where the method has none"))
     return found
@@ -87,8 +88,8 @@ def check_envelope(raw: Any, data: Data = "any") -> list[Finding]:
 def check_profile_response(raw: Any) -> list[Finding]:
     """Check a ChargingProfileResponse (the synchronous answer)."""
     found = list(_result(raw, RESPONSE_RESULTS))
-    if isinstance(raw, dict) and (not _is_int(raw.get("timeout")) or raw["timeout"] < 0):
-        found.append(Finding("timeout", f"timeout is {_short(raw.get('timeout'))}, not a number of seconds"))
+    if isinstance(raw, dict) and (not is_int(raw.get("timeout")) or raw["timeout"] < 0):
+        found.append(Finding("timeout", f"timeout is {short(raw.get('timeout'))}, not a number of seconds"))
     return found
 
 
@@ -103,40 +104,40 @@ def check_result(raw: Any) -> list[Finding]:
 def check_active_profile(raw: Any) -> list[Finding]:
     """Check an ActiveChargingProfile."""
     if not isinstance(raw, dict):
-        return [Finding("active_profile", f"an ActiveChargingProfile is an object, not {_kind(raw)}")]
-    found = list(_date_time(raw, "start_date_time", "active_profile", required=True))
+        return [Finding("active_profile", f"an ActiveChargingProfile is an object, not {kind_of(raw)}")]
+    found = list(date_time(raw, "start_date_time", "active_profile", required=True))
     return found + check_charging_profile(raw.get("charging_profile"))
 
 
 def check_charging_profile(raw: Any) -> list[Finding]:
     """Check a ChargingProfile."""
     if not isinstance(raw, dict):
-        return [Finding("profile", f"a ChargingProfile is an object, not {_kind(raw)}")]
-    found = list(_date_time(raw, "start_date_time", "profile"))
+        return [Finding("profile", f"a ChargingProfile is an object, not {kind_of(raw)}")]
+    found = list(date_time(raw, "start_date_time", "profile"))
     if raw.get("charging_rate_unit") not in ("A", "W"):
-        found.append(Finding("profile_unit", f"charging_rate_unit is {_short(raw.get('charging_rate_unit'))}, neither A nor W"))
-    if raw.get("duration") is not None and not (_is_int(raw["duration"]) and raw["duration"] > 0):
-        found.append(Finding("profile_duration", f"duration is {_short(raw['duration'])}, not a number of seconds"))
+        found.append(Finding("profile_unit", f"charging_rate_unit is {short(raw.get('charging_rate_unit'))}, neither A nor W"))
+    if raw.get("duration") is not None and not (is_int(raw["duration"]) and raw["duration"] > 0):
+        found.append(Finding("profile_duration", f"duration is {short(raw['duration'])}, not a number of seconds"))
     periods = raw.get("charging_profile_period")
     if not isinstance(periods, list) or not all(isinstance(one, dict) for one in periods):
-        return [*found, Finding("profile_periods", f"charging_profile_period is {_kind(periods)}, not a list of objects")]
+        return [*found, Finding("profile_periods", f"charging_profile_period is {kind_of(periods)}, not a list of objects")]
     return found + list(_periods(periods))
 
 
 def check_session(raw: Any, session_id: str = "", *, patch: bool = False) -> list[Finding]:
     """Check a Session, or the part of one that a PATCH sends; `session_id` is the one of the URL."""
     if not isinstance(raw, dict):
-        return [Finding("session", f"a Session is an object, not {_kind(raw)}")]
+        return [Finding("session", f"a Session is an object, not {kind_of(raw)}")]
     required = ("last_updated",) if patch else _SESSION_FIELDS
     found = [Finding("session_field", f"{name} is missing") for name in required if name not in raw]
     for name in ("start_date_time", "end_date_time", "last_updated"):
-        found += _date_time(raw, name, "session")
+        found += date_time(raw, name, "session")
     if "status" in raw and raw["status"] not in SESSION_STATES:
-        found.append(Finding("session_status", f"status is {_short(raw['status'])}"))
+        found.append(Finding("session_status", f"status is {short(raw['status'])}"))
     if session_id and "id" in raw and raw["id"] != session_id:
-        found.append(Finding("session_id", f"id {_short(raw['id'])} stands under the URL of {_short(session_id)}"))
-    if "kwh" in raw and not _is_number(raw["kwh"]):
-        found.append(Finding("session_kwh", f"kwh is {_short(raw['kwh'])}, not a number"))
+        found.append(Finding("session_id", f"id {short(raw['id'])} stands under the URL of {short(session_id)}"))
+    if "kwh" in raw and not is_number(raw["kwh"]):
+        found.append(Finding("session_kwh", f"kwh is {short(raw['kwh'])}, not a number"))
     token = raw.get("cdr_token")
     if isinstance(token, dict):
         found += [Finding("session_token", f"cdr_token.{name} is missing") for name in _TOKEN_FIELDS if name not in token]
@@ -148,7 +149,7 @@ def check_session(raw: Any, session_id: str = "", *, patch: bool = False) -> lis
 def check_credentials(raw: Any) -> list[Finding]:
     """Check a Credentials object."""
     if not isinstance(raw, dict):
-        return [Finding("credentials", f"Credentials are an object, not {_kind(raw)}")]
+        return [Finding("credentials", f"Credentials are an object, not {kind_of(raw)}")]
     found = [Finding("credentials", f"{name} is missing") for name in ("token", "url", "roles") if not raw.get(name)]
     token = raw.get("token")
     if isinstance(token, str) and not re.fullmatch(r"[!-~]{1,64}", token):
@@ -166,57 +167,61 @@ def _periods(periods: list[dict[str, Any]]) -> Iterator[Finding]:
     if not 1 <= len(periods) <= MOST_PERIODS:
         yield Finding("profile_periods", f"{len(periods)} periods")
     starts: list[Any] = [one.get("start_period") for one in periods]
-    if not all(_is_int(start) for start in starts):
-        yield Finding("profile_starts", f"a start_period is no integer: {_short(starts)}")
+    if not all(is_int(start) for start in starts):
+        yield Finding("profile_starts", f"a start_period is no integer: {short(starts)}")
     elif starts and (starts[0] != 0 or any(later <= earlier for earlier, later in pairwise(starts))):
-        yield Finding("profile_starts", f"start_period must ascend from 0: {_short(starts)}")
+        yield Finding("profile_starts", f"start_period must ascend from 0: {short(starts)}")
     limits: list[Any] = [one.get("limit") for one in periods]
     for limit in limits:
-        if not _is_number(limit) or not 0 <= limit < float("inf"):
-            yield Finding("profile_limit", f"limit {_short(limit)} is not a number of at least 0")
+        if not is_number(limit) or not 0 <= limit < float("inf"):
+            yield Finding("profile_limit", f"limit {short(limit)} is not a number of at least 0")
         elif limit != round(limit, 1):
-            yield Finding("profile_decimals", f"limit {_short(limit)} has more than one decimal")
+            yield Finding("profile_decimals", f"limit {short(limit)} has more than one decimal")
 
 
 def _result(raw: Any, known: tuple[str, ...]) -> Iterator[Finding]:
     if not isinstance(raw, dict):
-        yield Finding("result", f"a result is an object, not {_kind(raw)}")
+        yield Finding("result", f"a result is an object, not {kind_of(raw)}")
     elif raw.get("result") not in known:
-        yield Finding("result", f"result is {_short(raw.get('result'))}")
+        yield Finding("result", f"result is {short(raw.get('result'))}")
 
 
-def _date_time(raw: Mapping[str, Any], key: str, code: str, *, required: bool = False) -> Iterator[Finding]:
+def date_time(raw: Mapping[str, Any], key: str, code: str, *, required: bool = False) -> Iterator[Finding]:
+    """Check one date-time of an object; absent is right unless required."""
     value = raw.get(key)
     if value is None:
         if required:
             yield Finding(f"{code}_time", f"{key} is missing")
         return
-    if isinstance(value, str) and len(value) <= 25 and _DATE_TIME.fullmatch(value):
+    if isinstance(value, str) and len(value) <= 25 and DATE_TIME.fullmatch(value):
         try:
             datetime.fromisoformat(value)
             return
         except ValueError:
             pass  # told below: the shape is right, the moment does not exist
-    yield Finding(f"{code}_time", f"{key} {_short(value)} is no UTC date-time of at most 25 characters ending in Z or in nothing")
+    yield Finding(f"{code}_time", f"{key} {short(value)} is no UTC date-time of at most 25 characters ending in Z or in nothing")
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: object) -> TypeGuard[int]:
+    """Say whether JSON would call it an integer."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Say whether JSON would call it a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """Return a value as it may stand in a finding, however long or deep it is."""
     try:
         text = repr(value)
     except (RecursionError, ValueError):  # deeper, or with more digits, than Python writes
-        return f"{_kind(value)} that is too deep or too long to show"
+        return f"{kind_of(value)} that is too deep or too long to show"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return what a JSON value is, in words."""
     names = {dict: "an object", list: "a list", str: "a string", type(None): "absent", bool: "a boolean"}
     return names.get(type(value), "a number")
