@@ -1,4 +1,4 @@
-"""The mock SCSP's planner: a day-ahead price curve, a need and a departure become an OCPI ChargingProfile. Pure."""
+"""The planner of the mock SCSP: prices, a solar surplus or one limit become an OCPI ChargingProfile. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bench.errors import UsageError
-from bench.wire.ocpi.mapping import merged
+from bench.wire.ocpi.mapping import merged, round_down
 from bench.wire.ocpi.types import utc_text
 
 
@@ -74,3 +74,41 @@ def _deal(levels: Sequence[float], count: int) -> list[float]:
         return []
     each, left_over = divmod(count, len(levels))
     return [level for rank, level in enumerate(levels) for _ in range(each + (rank < left_over))]
+
+
+def flat(limit: float, unit: str, start: datetime) -> dict[str, Any]:
+    """Return the ChargingProfile of one limit from `start` on, without an end."""
+    periods = [{"start_period": 0, "limit": round_down(limit)}]
+    return {"start_date_time": utc_text(start), "charging_rate_unit": unit, "charging_profile_period": periods}
+
+
+def plan_solar(
+    surplus_w: Sequence[float], curve_start: datetime, *, start: datetime, interval_s: int = 900, least_w: float = 0.0
+) -> dict[str, Any]:
+    """Return the ChargingProfile (W) that never asks for more than the surplus: its limits are the curve, rounded down.
+
+    Args:
+        surplus_w: what is left over in each interval from `curve_start` on; negative ones count as 0.
+        start: of the profile; before the curve begins its limit is 0.
+        least_w: a car takes nothing below this: where there is less, the limit is 0.
+    Returns: a profile without an end, whose last limit is 0: of the time after the curve no surplus is known.
+    Raises: UsageError where the curve is over before `start`.
+    """
+    first = max(0, (start - curve_start) // timedelta(seconds=interval_s))
+    if first >= len(surplus_w):
+        raise UsageError(f"the surplus from {utc_text(curve_start)} is over before {utc_text(start)}")
+    begin, limits = start.replace(microsecond=0), [max(0.0, round_down(one)) if one >= least_w else 0.0 for one in surplus_w]
+    periods: list[dict[str, Any]] = [{"start_period": 0, "limit": limits[first] if curve_start <= start else 0.0}]
+    for index in range(first, len(limits) + 1):
+        at = int((curve_start + timedelta(seconds=index * interval_s) - begin).total_seconds())
+        limit = limits[index] if index < len(limits) else 0.0
+        if at > 0 and limit != periods[-1]["limit"]:
+            periods.append({"start_period": at, "limit": limit})
+    return {"start_date_time": utc_text(begin), "charging_rate_unit": "W", "charging_profile_period": periods}
+
+
+def brought_to(curve_start: datetime, length_s: float, start: datetime) -> datetime:
+    """Return the start of a curve, moved by whole days where it does not cover `start`: yesterday's curve taken for today's."""
+    if curve_start <= start < curve_start + timedelta(seconds=length_s):
+        return curve_start
+    return curve_start + (start - curve_start) // timedelta(days=1) * timedelta(days=1)

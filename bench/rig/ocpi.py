@@ -14,9 +14,9 @@ from bench.cso.csms import Csms
 from bench.cso.ocpi.record import evse_uid
 from bench.domain.documents import Kind
 from bench.errors import UsageError
+from bench.peers.books import ACCEPTED, SentOrder
 from bench.peers.plan import plan_day_ahead
-from bench.peers.scsp import ACCEPTED, MockScsp, open_scsp
-from bench.peers.scsp_inbox import SentOrder
+from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, IdSource, Journal
 from bench.rig.cpo import open_cpo
 from bench.settings.base import load

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bench.wire.ocpi import checks
+from bench.wire.ocpi.checks_exchange import check_session_change
+from bench.wire.ocpi.checks_objects import check_object, tables
 
 ACTIVE: dict[str, Any] = {
     "start_date_time": "2026-01-15T00:00:00Z",
@@ -14,12 +16,6 @@ ACTIVE: dict[str, Any] = {
         "start_date_time": "2026-01-15T00:00:00Z", "duration": 3600, "charging_rate_unit": "A",
         "charging_profile_period": [{"start_period": 0, "limit": 16.0}, {"start_period": 900, "limit": 6}],
     },
-}  # fmt: skip
-SESSION: dict[str, Any] = {
-    "country_code": "NL", "party_id": "BEN", "id": "S-1", "start_date_time": "2026-01-15T00:00:00Z", "kwh": 0.0,
-    "cdr_token": {"country_code": "NL", "party_id": "BEN", "uid": "T", "type": "RFID", "contract_id": "T"},
-    "auth_method": "WHITELIST", "location_id": "L", "evse_uid": "E", "connector_id": "1", "currency": "EUR",
-    "status": "ACTIVE", "last_updated": "2026-01-15T00:00:00.500Z",
 }  # fmt: skip
 ENVELOPE = {"status_code": 1000, "timestamp": "2026-01-15T00:00:00"}
 IDS = {"x-request-id": "r-1", "x-correlation-id": "c-1"}
@@ -38,8 +34,6 @@ def _profile(**changes: Any) -> dict[str, Any]:
 def test_a_faultless_peer_is_left_alone() -> None:
     """No finding without a break."""
     assert checks.check_active_profile(ACTIVE) == []
-    assert checks.check_session(SESSION, "S-1") == []
-    assert checks.check_session({"last_updated": SESSION["last_updated"], "kwh": 1}, "S-1", patch=True) == []
     assert checks.check_envelope(ENVELOPE | {"data": {}}, "object") == []
     assert checks.check_envelope(ENVELOPE, "none") == []
     assert checks.check_profile_response({"result": "ACCEPTED", "timeout": 45}) == []
@@ -78,27 +72,6 @@ def test_a_break_in_a_profile_is_found(changes: dict[str, Any], code: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"status": "RESERVED"}, "session_status"),
-        ({"id": "S-2"}, "session_id"),
-        ({"kwh": "1"}, "session_kwh"),
-        ({"cdr_token": {}}, "session_token"),
-        ({"status": "COMPLETED"}, "session_end"),
-        ({"last_updated": "yesterday"}, "session_time"),
-    ],
-)
-def test_a_break_in_a_session_is_found(changes: dict[str, Any], code: str) -> None:
-    """The finding names it."""
-    assert set(_codes(checks.check_session(SESSION | changes, "S-1"))) == {code}
-
-
-def test_a_patch_carries_last_updated() -> None:
-    """It alone is required there."""
-    assert _codes(checks.check_session({"kwh": 1}, patch=True)) == ["session_field"]
-
-
-@pytest.mark.parametrize(
     ("raw", "data", "code"),
     [
         ([], "any", "envelope"),
@@ -127,7 +100,7 @@ def test_no_check_fails_on_anything(raw: Any) -> None:
     """Whatever JSON comes: findings, and never an exception."""
     for check in (
         checks.check_active_profile, checks.check_charging_profile, checks.check_credentials, checks.check_envelope,
-        checks.check_profile_response, checks.check_result, checks.check_session,
+        checks.check_profile_response, checks.check_result,
     ):  # fmt: skip
         assert check(raw)
 
@@ -149,7 +122,11 @@ def test_a_value_beyond_measure_is_found_in_few_words(value: Any) -> None:
         *checks.check_charging_profile(_profile(charging_rate_unit=value, start_date_time=value)),
         *checks.check_charging_profile(_profile(charging_profile_period=[period])),
         *checks.check_charging_profile(_profile(duration=value, charging_profile_period=[period | {"start_period": 0}] * 2)),
-        *checks.check_session(SESSION | {"id": value, "status": value, "kwh": value, "last_updated": value}, "S-1"),
     ]
-    assert len(found) >= 9
+    for name in ("session", "cdr", "location", "tariff", "client_info"):
+        fields = {field: value for field, _, _ in tables("2.3.0")[name]}
+        rows = {"evses": [{"uid": value}], "charging_periods": [{"dimensions": [{"type": "ENERGY", "volume": value}]}]}
+        found += [*check_object(name, fields | rows, "2.3.0", url_ids=("NL", "BEN", "X")), *check_object(name, fields, "2.2.1")]
+        found += check_session_change(fields, fields | rows, patch=True)
+    assert len(found) >= 7
     assert max(len(one.text) for one in found) < 400

@@ -95,6 +95,9 @@ def test_each_required_field_is_missed(version: str, name: str) -> None:
         ("connector", "max_amperage", 31.5, "connector_value"),
         ("session", "kwh", -1, "session_value"),
         ("session", "kwh", 1.23456, "session_value"),
+        ("session", "status", "RESERVED", "session_value"),
+        ("session", "status", "COMPLETED", "session_end"),
+        ("session", "cdr_token.contract_id", None, "session_field"),
         ("session", "evse_uid", "Straße", "session_value"),
         ("session", "charging_periods.0.dimensions", [], "session_field"),
         ("cdr", "charging_periods.0.dimensions.1.type", "POWER", "cdr_value"),
@@ -150,6 +153,12 @@ def test_owner_and_id_of_the_url_are_those_of_the_object() -> None:
     assert check_object("tariff", tariff, "2.2.1", url_ids=("nl", "ben", "tf-day")) == []
     assert [one.code for one in check_object("tariff", tariff, "2.2.1", url_ids=("NL", "BEN", "TF-2"))] == ["tariff_url"]
     assert [one.code for one in check_object("tariff", tariff, "2.2.1", url_ids=("DE", "BEN", "TF-DAY"))] == ["tariff_url"]
+
+
+def test_a_patch_carries_last_updated() -> None:
+    """mod_sessions, PATCH: it alone is required there."""
+    found = check_object("session", {"kwh": 1}, "2.2.1", patch=True)
+    assert [(one.code, one.text) for one in found] == [("session_field", "last_updated is missing")]
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 1, {}, {"evses": [1], "cdr_token": [], "charging_periods": [None], "id": {}}])

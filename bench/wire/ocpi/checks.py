@@ -18,12 +18,6 @@ from bench.wire.ocpi.transport import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, 
 
 RESPONSE_RESULTS: Final = ("ACCEPTED", "NOT_SUPPORTED", "REJECTED", "TOO_OFTEN", "UNKNOWN_SESSION")
 RESULTS: Final = ("ACCEPTED", "REJECTED", "UNKNOWN")
-SESSION_STATES: Final = ("ACTIVE", "COMPLETED", "INVALID", "PENDING", "RESERVATION")
-_SESSION_FIELDS: Final = (
-    "country_code", "party_id", "id", "start_date_time", "kwh", "cdr_token", "auth_method", "location_id", "evse_uid",
-    "connector_id", "currency", "status", "last_updated",
-)  # fmt: skip
-_TOKEN_FIELDS: Final = ("country_code", "party_id", "uid", "type", "contract_id")
 DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
 _ROUTING: Final = (TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY)
 _LONGEST: Final = 200
@@ -122,28 +116,6 @@ def check_charging_profile(raw: Any) -> list[Finding]:
     if not isinstance(periods, list) or not all(isinstance(one, dict) for one in periods):
         return [*found, Finding("profile_periods", f"charging_profile_period is {kind_of(periods)}, not a list of objects")]
     return found + list(_periods(periods))
-
-
-def check_session(raw: Any, session_id: str = "", *, patch: bool = False) -> list[Finding]:
-    """Check a Session, or the part of one that a PATCH sends; `session_id` is the one of the URL."""
-    if not isinstance(raw, dict):
-        return [Finding("session", f"a Session is an object, not {kind_of(raw)}")]
-    required = ("last_updated",) if patch else _SESSION_FIELDS
-    found = [Finding("session_field", f"{name} is missing") for name in required if name not in raw]
-    for name in ("start_date_time", "end_date_time", "last_updated"):
-        found += date_time(raw, name, "session")
-    if "status" in raw and raw["status"] not in SESSION_STATES:
-        found.append(Finding("session_status", f"status is {short(raw['status'])}"))
-    if session_id and "id" in raw and raw["id"] != session_id:
-        found.append(Finding("session_id", f"id {short(raw['id'])} stands under the URL of {short(session_id)}"))
-    if "kwh" in raw and not is_number(raw["kwh"]):
-        found.append(Finding("session_kwh", f"kwh is {short(raw['kwh'])}, not a number"))
-    token = raw.get("cdr_token")
-    if isinstance(token, dict):
-        found += [Finding("session_token", f"cdr_token.{name} is missing") for name in _TOKEN_FIELDS if name not in token]
-    if raw.get("status") == "COMPLETED" and not patch and "end_date_time" not in raw:
-        found.append(Finding("session_end", "COMPLETED without end_date_time"))
-    return found
 
 
 def check_credentials(raw: Any) -> list[Finding]:

@@ -30,12 +30,12 @@ def check_status(status: int, raw: Any) -> list[Finding]:
         return []  # told by the check of the envelope
     if 200 <= status < 300:
         known = 1000 <= code < 5000
-        return [] if known else [Finding("status_code", f"status_code {code} is of no range that OCPI has")]
+        return [] if known else [Finding("status_code", f"status_code {short(code)} is of no range that OCPI has")]
     if 1000 <= code < 2000:
-        return [Finding("http_status", f"HTTP {status} beside the success {code}")]
+        return [Finding("http_status", f"HTTP {status} beside the success {short(code)}")]
     if status in _NAMED:
         return []
-    return [Finding("http_status", f"HTTP {status} for the content of a request (status_code {code})")]
+    return [Finding("http_status", f"HTTP {status} for the content of a request (status_code {short(code)})")]
 
 
 def check_content_type(headers: Mapping[str, str], body: bytes) -> list[Finding]:

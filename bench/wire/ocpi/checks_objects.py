@@ -7,9 +7,9 @@ Source: OCPI 2.2.1 and 2.3.0, the tables of each module.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
-from bench.wire.ocpi.checks import Finding, is_number
+from bench.wire.ocpi.checks import Finding, is_number, short
 from bench.wire.ocpi.checks_fields import (
     Kind,
     Table,
@@ -132,9 +132,9 @@ def _by_url(name: str, raw: Mapping[str, Any], ids: tuple[str, ...]) -> list[Fin
     keys = ("country_code", "party_id", _ID.get(name, "id"))
     pairs = [(key, part) for key, part in zip(keys[-len(ids) :], ids, strict=True) if key in raw] if ids else []
     return [
-        Finding(f"{name}_url", f"{key} {raw[key]!r:.80} stands under the URL of {part!r:.80}")
+        Finding(f"{name}_url", f"{key} {short(raw[key])} stands under the URL of {short(part)}")
         for key, part in pairs
-        if str(raw[key]).casefold() != part.casefold()
+        if not isinstance(raw[key], str) or raw[key].casefold() != part.casefold()
     ]
 
 
@@ -143,7 +143,7 @@ def _cdr_rules(raw: Mapping[str, Any]) -> list[Finding]:
     total = raw.get("total_energy")
     if raw.get("credit") is True and raw.get("credit_reference_id") is None:
         found.append(Finding("cdr_credit", "a credit CDR without credit_reference_id"))
-    if raw.get("credit") is not True and is_number(total):
+    if raw.get("credit") is not True and _sane(total):
         energy = _volumes(raw.get("charging_periods"), "ENERGY")
         if energy is not None and abs(energy - total) > 0.001 * max(1, len(raw["charging_periods"])):
             found.append(Finding("cdr_energy", f"total_energy is {total:g}, the periods add up to {energy:g} kWh"))
@@ -153,10 +153,17 @@ def _cdr_rules(raw: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
+def _session_rules(raw: Mapping[str, Any]) -> list[Finding]:
+    if raw.get("status") == "COMPLETED" and raw.get("end_date_time") is None:
+        return [Finding("session_end", "COMPLETED without end_date_time")]
+    return []
+
+
 def _location_rules(raw: Mapping[str, Any]) -> list[Finding]:
     evses = raw.get("evses")
-    uids = [str(one.get("uid")).casefold() for one in evses if isinstance(one, dict)] if isinstance(evses, list) else []
-    found = [Finding("location_evses", f"two EVSEs have the uid {one!r:.80}") for one in sorted({*uids}) if uids.count(one) > 1]
+    named = [one.get("uid") for one in evses if isinstance(one, dict)] if isinstance(evses, list) else []
+    uids = [one.casefold() for one in named if isinstance(one, str)]
+    found = [Finding("location_evses", f"two EVSEs have the uid {short(one)}") for one in sorted({*uids}) if uids.count(one) > 1]
     if raw.get("publish_allowed_to") and raw.get("publish") is not False:
         found.append(Finding("location_publish", "publish_allowed_to stands where publish is not false"))
     return found
@@ -176,8 +183,13 @@ def _volumes(periods: Any, kind: str) -> float | None:
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and row.get("type") == kind:
                 found.append(row.get("volume"))
-    numbers = [one for one in found if is_number(one)]
+    numbers = [one for one in found if _sane(one)]
     return sum(numbers) if found and len(numbers) == len(found) else None
+
+
+def _sane(value: object) -> TypeGuard[int | float]:
+    """Say whether it is a number that can be reckoned with."""
+    return is_number(value) and abs(value) < 1e12
 
 
 def _periods(*dimensions: str) -> Table:
@@ -336,5 +348,5 @@ _SIGNED: Final[Table] = (
     ("url", "?", text(512)),
 )  # fmt: skip
 _ID: Final = {"token": "uid", "evse": "uid"}
-_RULES: Final = {"cdr": _cdr_rules, "location": _location_rules, "start_session": _start_rules}
+_RULES: Final = {"session": _session_rules, "cdr": _cdr_rules, "location": _location_rules, "start_session": _start_rules}
 _TABLES: Final = {version: _build(version) for version in ("2.2.1", NEWEST)}

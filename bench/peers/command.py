@@ -1,0 +1,234 @@
+"""`python -m bench.peers.scsp` and `python -m bench.peers.msp`: the mock peers as processes, against anybody's CSO."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from bench.adapters.clock import LoopClock, wall_now
+from bench.adapters.ids import SystemIds
+from bench.adapters.ocpi_client import AddressBook
+from bench.errors import BenchError, UsageError
+from bench.peers.follower import Follower
+from bench.peers.misbehave import NAMES, misbehaviour
+from bench.peers.msp import MockMsp
+from bench.peers.peer import Peer, open_peer
+from bench.peers.schedule import FORMS, Need, Schedule, schedule
+from bench.peers.scsp import MockScsp
+from bench.wire.ocpi.transport import VERSIONS, PartyId
+from bench.wire.ocpi.types import utc_text
+
+TOKEN_VARIABLE: Final = "OCPI_TOKEN_A"
+_PULLED: Final = ("locations", "tariffs", "sessions", "cdrs")
+_ALL: Final = ("0.0.0.0", "::")
+_EPILOG: Final = "exit codes: 0 ended without a finding, 1 with findings, 2 bad usage, 4 the CSO refused or could not be reached"
+P = TypeVar("P", bound=Peer)
+
+
+def scsp_main(arguments: Sequence[str] | None = None) -> int:
+    """Run a mock SCSP until Ctrl-C; return the exit code."""
+    parser = _parser("python -m bench.peers.scsp", "A mock SCSP: registers with a CSO and sends charging profiles.", 9002)
+    return _main(parser.parse_args(arguments), MockScsp, _nothing_more)
+
+
+def msp_main(arguments: Sequence[str] | None = None) -> int:
+    """Run a mock MSP until Ctrl-C; return the exit code."""
+    parser = _parser("python -m bench.peers.msp", "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs.", 9003)
+    parser.add_argument("--rfid", default="", metavar="UID[,UID]", help="tokens that it owns and pushes")
+    parser.add_argument("--start", metavar="LOCATION[/EVSE]", help="send START_SESSION with the first token")
+    parser.add_argument("--stop-after", type=float, default=0, metavar="S", help="send STOP_SESSION so long after a session began")
+    parser.add_argument("--preferences", metavar="TYPE", help="set them for each session: CHEAP, FAST, GREEN or REGULAR")
+    parser.add_argument("--behind", action="store_true", help="let an SCSP register behind it (SCSP, MSP, CSO)")
+    return _main(parser.parse_args(arguments), MockMsp, _act_as_msp)
+
+
+def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=description, epilog=_EPILOG)
+    parser.add_argument("--cso", required=True, metavar="URL", help="versions URL of the CSO")
+    parser.add_argument("--token", metavar="TOKEN_A", help=f"its registration token; better in the variable {TOKEN_VARIABLE}")
+    parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI")
+    parser.add_argument("--listen", default=f"127.0.0.1:{port}", metavar="HOST:PORT", help="default: %(default)s")
+    parser.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
+    parser.add_argument("--party", metavar="CC-PID", help="country code and party id, such as NL-SCP")
+    parser.add_argument("--schedule", metavar="KIND:VALUE", help=f"a profile for each new session: {FORMS}")
+    parser.add_argument("--energy-kwh", type=float, default=10, metavar="KWH", help="what a plan by prices has to reach")
+    parser.add_argument("--hours", type=float, default=12, metavar="H", help="in how many hours")
+    parser.add_argument("--levels", default="11000", metavar="W[,W]", help="with which limits")
+    parser.add_argument("--replace-every", type=float, default=0, metavar="S", help="plan and send again so often")
+    parser.add_argument("--withdraw-after", type=float, default=0, metavar="S", help="take the profile back so long afterwards")
+    parser.add_argument("--pull", action="store_true", help="fetch and check all lists once it is registered")
+    parser.add_argument("--misbehave", default="", metavar="NAME[,NAME]", help=f"bad habits: {', '.join(NAMES)}")
+    parser.add_argument("--slow-s", type=float, default=10, metavar="S", help="how slow the habit 'slow' is")
+    return parser
+
+
+def _main(options: argparse.Namespace, kind: type[P], act: Callable[[P, argparse.Namespace, LoopClock], Awaitable[None]]) -> int:
+    try:
+        return asyncio.run(_run(options, kind, act))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(
+    options: argparse.Namespace, kind: type[P], act: Callable[[P, argparse.Namespace, LoopClock], Awaitable[None]]
+) -> int:
+    """Register, act until a signal comes, unregister."""
+    token = options.token or os.environ.get(TOKEN_VARIABLE)
+    if not token:
+        raise UsageError(f"no registration token: give --token, or set {TOKEN_VARIABLE}")
+    (host, port), plan = _address(options.listen), _schedule(options)
+    base_url = _base_url(options.public_url, host, port)
+    party = _party(options.party) if options.party else None
+    habits = misbehaviour([one for one in options.misbehave.split(",") if one], options.slow_s)
+    clock, over = LoopClock(wall_now()), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    opened = open_peer(
+        kind, clock, SystemIds(), AddressBook(), host=host, port=port, base_url=base_url, party=party, version=options.version,
+        habits=habits, logical=False,
+    )  # fmt: skip
+    async with AsyncExitStack() as stack:
+        peer = await stack.enter_async_context(opened)
+        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {text}", flush=True)
+        peer.on_note(f"{peer.ROLE} {peer.party} serves {peer.versions_url}")
+        if not await _unless(over, peer.register(options.cso, token)):
+            return 0
+        if plan is not None:
+            times = {"replace_every_s": options.replace_every, "withdraw_after_s": options.withdraw_after}
+            stack.push_async_callback(Follower(peer, plan, clock, **times).aclose)
+        work = asyncio.create_task(_begin(peer, options, clock, act))
+        await over.wait()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        if peer.registered:
+            await peer.unregister()
+    count = len(peer.findings)
+    print(f"{count} finding{'' if count == 1 else 's'}", flush=True)
+    return 1 if count else 0
+
+
+async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do something unless the signal comes first; say whether it was done."""
+    doing, ending = asyncio.create_task(work), asyncio.create_task(over.wait())
+    try:
+        await asyncio.wait([doing, ending], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.cancel()
+    if doing.done():
+        doing.result()
+        return True
+    doing.cancel()
+    await asyncio.gather(doing, return_exceptions=True)
+    return False
+
+
+async def _begin(
+    peer: P, options: argparse.Namespace, clock: LoopClock, act: Callable[[P, argparse.Namespace, LoopClock], Awaitable[None]]
+) -> None:
+    try:
+        if options.pull:
+            since = utc_text(clock.now().replace(microsecond=0) - timedelta(days=1))
+            for module in _PULLED:
+                if (module, "SENDER") in peer.cso().endpoints:
+                    peer.on_note(f"GET {module}: {len(await peer.pull(module, date_from=since))} of the last day")
+        await act(peer, options, clock)
+    except BenchError as error:
+        peer.on_note(f"stopped acting: {error}")
+
+
+async def _nothing_more(peer: MockScsp, options: argparse.Namespace, clock: LoopClock) -> None:
+    """An SCSP only follows its sessions."""
+
+
+async def _act_as_msp(peer: MockMsp, options: argparse.Namespace, clock: LoopClock) -> None:
+    if options.behind:
+        token = peer.proxy.open_door()
+        peer.on_note(f"an SCSP may register at {peer.proxy.versions_url} with the token {token}")
+    uids = [one for one in options.rfid.split(",") if one]
+    for uid in uids:
+        peer.add_token(uid)
+        if ("tokens", "RECEIVER") in peer.cso().endpoints:
+            answer = await peer.push_token(uid)
+            peer.on_note(f"PUT token {uid}: HTTP {answer.status}, status_code {answer.raw.get('status_code')}")
+    if options.start:
+        if not uids:
+            raise UsageError("--start needs a token: give --rfid")
+        location, _, evse = options.start.partition("/")
+        await peer.start_session(uids[0], location, **({"evse_uid": evse} if evse else {}))
+    begun: set[str] = set()
+    async with asyncio.TaskGroup() as group:
+        while True:
+            fresh = await _fresh(peer, begun)
+            begun.update(fresh)
+            for session_id in fresh:
+                group.create_task(_with_session(peer, session_id, options, clock))
+
+
+async def _fresh(peer: MockMsp, begun: set[str]) -> list[str]:
+    """Wait for sessions that have become ACTIVE."""
+
+    def active() -> list[str]:
+        return [one for one, session in peer.sessions.items() if session.get("status") == "ACTIVE" and one not in begun]
+
+    await peer.wait_until(lambda: bool(active()), 1e9)
+    return active()
+
+
+async def _with_session(peer: MockMsp, session_id: str, options: argparse.Namespace, clock: LoopClock) -> None:
+    try:
+        if options.preferences:
+            word = await peer.set_preferences(session_id, {"profile_type": options.preferences})
+            peer.on_note(f"preferences of {session_id}: {word or 'no answer'}")
+        if options.stop_after:
+            await clock.sleep(options.stop_after)
+            await peer.stop_session(session_id)
+    except BenchError as error:
+        peer.on_note(f"session {session_id}: {error}")
+
+
+def _schedule(options: argparse.Namespace) -> Schedule | None:
+    if not options.schedule:
+        return None
+    try:
+        levels = tuple(float(one) for one in options.levels.split(","))
+    except ValueError:
+        raise UsageError(f"--levels {options.levels}: must be numbers with commas between") from None
+    return schedule(options.schedule, Need(options.energy_kwh * 1000, options.hours, levels))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UsageError(f"--listen {text}: must be HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _base_url(given: str | None, host: str, port: int) -> str:
+    if given is None:
+        if host in _ALL:
+            raise UsageError("--listen on every interface needs --public-url: the address that the CSO is told")
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).hostname:
+        raise UsageError(f"--public-url {given}: must begin with http:// or https://")
+    return given.rstrip("/")
+
+
+def _party(text: str) -> PartyId:
+    country, _, party = text.partition("-")
+    if len(country) != 2 or len(party) != 3 or not (country + party).isalnum():
+        raise UsageError(f"--party {text}: must be such as NL-SCP")
+    return PartyId.of(country, party)
