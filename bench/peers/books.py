@@ -267,6 +267,7 @@ class Books:
             order.missed = True
             within = f" within {order.answer['timeout']} s" if order.due is not None else ""
             self.find("no_result", f"{order.method} on session {order.session_id}: ACCEPTED, but no result{within}")
+            self.changed()
 
     def now(self) -> datetime:
         """Return the time that stands in our responses."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from bench.adapters.clock import LoopClock, wall_now
@@ -44,7 +44,7 @@ def msp_main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser("python -m bench.peers.msp", "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs.", 9003)
     parser.add_argument("--rfid", default="", metavar="UID[,UID]", help="tokens that it owns and pushes")
     parser.add_argument("--start", metavar="LOCATION[/EVSE]", help="send START_SESSION with the first token")
-    parser.add_argument("--stop-after", type=float, default=0, metavar="S", help="send STOP_SESSION so long after a session began")
+    parser.add_argument("--stop-after", type=float, default=0, metavar="S", help="send STOP_SESSION so long after its begin")
     parser.add_argument("--preferences", metavar="TYPE", help="set them for each session: CHEAP, FAST, GREEN or REGULAR")
     parser.add_argument("--behind", action="store_true", help="let an SCSP register behind it (SCSP, MSP, CSO)")
     return _main(parser.parse_args(arguments), MockMsp, _act_as_msp)

@@ -1,0 +1,127 @@
+"""The mock peers acting by themselves: in one process in virtual time, and as processes of their own in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.adapters.clock import LoopClock
+from bench.adapters.ids import SeededIds
+from bench.adapters.ocpi_client import AddressBook
+from bench.peers.command import msp_main, scsp_main
+from bench.peers.follower import Follower
+from bench.peers.schedule import Need, schedule
+from bench.rig.cpo import Cpo, open_cpo
+from bench.settings.rig import OcpiSettings
+from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings
+from tests.support import EPOCH, MemoryJournal
+
+FLAT = schedule("flat:11000W", Need())
+
+
+@pytest.mark.virtual
+async def test_each_new_session_gets_a_profile() -> None:
+    """Set at once, set again, and taken back."""
+    async with open_ocpi_rig() as rig:
+        follower = Follower(rig.scsp, FLAT, LoopClock(EPOCH), replace_every_s=60, withdraw_after_s=150)
+        await rig.session()
+        await asyncio.sleep(200)
+        assert [one.method for one in rig.scsp.orders.values()] == ["PUT", "PUT", "PUT", "DELETE"]
+        assert [one.result for one in rig.scsp.orders.values()] == [{"result": "ACCEPTED"}] * 4
+        await follower.aclose()
+
+
+@pytest.mark.virtual
+async def test_nothing_is_sent_after_the_end_of_a_session() -> None:
+    """The end cancels what was planned."""
+    async with open_ocpi_rig() as rig:
+        follower = Follower(rig.scsp, FLAT, LoopClock(EPOCH), replace_every_s=60)
+        session_id = await rig.session()
+        await asyncio.sleep(30)
+        rig.stations.transaction("Ended", wh=2000)
+        await rig.scsp.wait_until(lambda: rig.scsp.sessions[session_id]["status"] == "COMPLETED", 10)
+        await asyncio.sleep(300)
+        assert len(rig.scsp.orders) == 1
+        await follower.aclose()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+async def _start(module: str, cpo: Cpo, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{_free_port()}", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=Path(__file__).parents[2],
+        env={**os.environ, "OCPI_TOKEN_A": cpo.token_a},
+    )  # fmt: skip
+
+
+async def _read_until(process: asyncio.subprocess.Process, words: str) -> str:
+    """Return what the process has printed, up to the line with these words."""
+    assert process.stdout is not None
+    text = ""
+    async with asyncio.timeout(60):
+        while words not in text:
+            line = (await process.stdout.readline()).decode()
+            assert line, f"it ended: {text}"
+            text += line
+    return text
+
+
+@pytest.mark.parametrize(("module", "arguments"), [("bench.peers.scsp", ()), ("bench.peers.msp", ("--party", "NL-BEN"))])
+@pytest.mark.parametrize("version", ["2.2.1", "2.3.0"])
+async def test_a_peer_as_a_process(module: str, arguments: tuple[str, ...], version: str) -> None:
+    """It registers, steers the session, tells each thing in a line, unregisters at Ctrl-C, and ends with 0."""
+    port, stations = _free_port(), ScriptedStations()
+    settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
+    opened = open_cpo(
+        settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+        base_url=f"http://127.0.0.1:{port}",
+    )  # fmt: skip
+    async with opened as cpo:
+        process = await _start(module, cpo, "--version", version, "--schedule", "flat:16A", *arguments)
+        try:
+            text = await _read_until(process, f"registered with NL-BEN in {version}")
+            stations.transaction("Started", wh=1000)
+            text += await _read_until(process, "push for session")
+            assert "ACCEPTED" in text
+            assert cpo.token_a not in text
+            process.send_signal(signal.SIGINT)
+            text += await _read_until(process, "0 findings")
+            assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert cpo.platform.registry.platforms == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["--token", "t", "--listen", "9002"], ["--token", "t", "--listen", "0.0.0.0:9002"],
+        ["--token", "t", "--party", "SCP"], ["--token", "t", "--misbehave", "rude"], ["--token", "t", "--schedule", "moon:full"],
+        ["--token", "t", "--public-url", "peer.example"],
+    ],
+)  # fmt: skip
+def test_bad_usage_ends_with_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is opened."""
+    monkeypatch.delenv("OCPI_TOKEN_A", raising=False)
+    assert scsp_main(["--cso", "http://127.0.0.1:9/", *arguments]) == 2
+
+
+def test_a_cso_that_is_not_there_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:
+    """With one line that says so, and without the token."""
+    arguments = ["--cso", f"http://127.0.0.1:{_free_port()}/ocpi/versions", "--token", "hidden-token"]
+    assert msp_main([*arguments, "--listen", f"127.0.0.1:{_free_port()}"]) == 4
+    said = capsys.readouterr()
+    assert said.err.startswith("error: GET http://127.0.0.1:")
+    assert "hidden-token" not in said.out + said.err
