@@ -239,7 +239,7 @@ class Books:
         if order.answer and order.answer.get("result") != ACCEPTED:
             self.find("result_unasked", f"{what}: a result after the answer {order.answer.get('result')!r}")
         late = order.due is not None and order.result_at > order.due + timedelta(seconds=GRACE_S)
-        if late and not self.habits.late_callback_ok:
+        if late and not self.habits.forgives_lateness:
             self.find("result_late", f"{what}: the result came after the {order.answer.get('timeout')} s that were promised")
         self.on_note(f"result of {what}: {order.result.get('result')} {_limits(order.result.get('profile'))}".rstrip())
         self.changed()
@@ -263,7 +263,7 @@ class Books:
     def miss(self, order: SentOrder) -> None:
         """Find that an accepted order had no result, once, and only when the promised time is over."""
         over = order.due is None or self._clock.now() >= order.due
-        if order.result is None and not order.missed and over and not self.habits.late_callback_ok:
+        if order.result is None and not order.missed and over and not self.habits.forgives_lateness:
             order.missed = True
             within = f" within {order.answer['timeout']} s" if order.due is not None else ""
             self.find("no_result", f"{order.method} on session {order.session_id}: ACCEPTED, but no result{within}")

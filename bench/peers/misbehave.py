@@ -32,6 +32,11 @@ class Misbehaviour:
     late_callback_ok: bool = False
     """Takes a result that comes after the promised time without a finding."""
 
+    @property
+    def forgives_lateness(self) -> bool:
+        """Say whether a result that is late or missing may be our own fault, or is to be taken so."""
+        return self.late_callback_ok or self.unreachable or self.http_500 or self.slow_s > 0
+
 
 NAMES: Final = ("slow", *(one.name for one in fields(Misbehaviour) if one.name != "slow_s"))
 

@@ -126,6 +126,15 @@ async def test_a_broken_peer_answers_500() -> None:
         assert (await cso.send("GET", "tokens", None))[:2] == (500, None)
 
 
+@pytest.mark.parametrize("name", ["slow", "unreachable", "http_500"])
+async def test_a_peer_that_cannot_hear_accuses_nobody(name: str) -> None:
+    """A result that our own habit keeps away is no mistake of the CSO."""
+    async with open_scripted(MockMsp, "2.3.0", misbehaviour([name])) as (peer, _):
+        await peer.delete("S-1")
+        await peer.wait_until(lambda: False, 100)
+        assert peer.findings == []
+
+
 async def test_bad_habits_of_requests() -> None:
     """`wrong_token`, `unencoded_query` and `duplicated_ids` show in what is sent."""
     habits = Misbehaviour(wrong_token=True, unencoded_query=True, duplicated_ids=True)
