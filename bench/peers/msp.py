@@ -78,6 +78,17 @@ class MockMsp(Peer):
         self.tokens[uid] |= changes
         return await self._tell_token("PATCH", uid, changes)
 
+    async def read_token(self, uid: str) -> Any:
+        """Return a token of ours as the CSO has it, None where it has none; find what differs. Raises PeerError."""
+        answer = await self.call("GET", self._token_url(uid))
+        data = answer.raw.get("data") if answer.ok else None
+        own = self.tokens[uid]
+        if isinstance(data, dict):
+            other = sorted(name for name, value in own.items() if name != "last_updated" and data.get(name) != value)
+            if other:
+                self.find("token_differs", f"the CSO holds token {uid} with another {', '.join(other)}")
+        return data
+
     async def command(self, name: str, **body: Any) -> SentOrder:
         """POST a command; the order returned has the synchronous answer, its result follows. Raises PeerError."""
         subject = str(body.get("session_id") or body.get("location_id") or body.get("reservation_id") or "")
@@ -106,9 +117,11 @@ class MockMsp(Peer):
         await super().aclose()
 
     async def _tell_token(self, method: str, uid: str, body: Mapping[str, Any]) -> Answer:
+        return await self.call(method, self._token_url(uid), body)
+
+    def _token_url(self, uid: str) -> str:
         owner = (self.party.country_code, self.party.party_id)
-        url = join(self.endpoint("tokens", "RECEIVER"), *owner, quote(uid, safe=""))
-        return await self.call(method, f"{url}?type={self.tokens[uid]['type']}", body, data="none")
+        return f"{join(self.endpoint('tokens', 'RECEIVER'), *owner, quote(uid, safe=''))}?type={self.tokens[uid]['type']}"
 
     async def _list_tokens(self, request: Request, body: Any) -> Reply:
         query, rows = request.query_params, sorted(self.tokens.values(), key=lambda one: str(one["last_updated"]))

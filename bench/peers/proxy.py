@@ -19,7 +19,7 @@ from bench.errors import PeerError
 from bench.peers.books import ACCEPTED, ReceivedPush, Registration, SentOrder
 from bench.peers.routes import NOT_ALLOWED, OK, Reply, Row, route
 from bench.wire.ocpi import checks
-from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, NO_MATCHING_ENDPOINT, UNUSABLE_API, PartyId, join
+from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, NO_MATCHING_ENDPOINT, SUCCESS, UNUSABLE_API, PartyId, join
 
 if TYPE_CHECKING:
     from bench.peers.peer import Peer
@@ -148,7 +148,7 @@ class ProfileProxy:
             return Reply({"result": "REJECTED", "timeout": 0})
         if order.answer.get("result") == ACCEPTED:
             self._start(self._hand_on_result(order, response_url))
-        return Reply(order.answer or None, code=CLIENT_ERROR if not order.answer else 1000)
+        return Reply(order.answer or None, code=SUCCESS if order.answer else CLIENT_ERROR)
 
     async def _hand_on_result(self, order: SentOrder, response_url: str) -> None:
         if await self._peer.wait_until(lambda: order.result is not None, _WAIT_S):

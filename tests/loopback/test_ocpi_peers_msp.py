@@ -45,6 +45,16 @@ async def test_tokens_are_told_and_changed(msp: tuple[MockMsp, ScriptedCso]) -> 
     assert peer.findings == []
 
 
+async def test_a_token_that_the_cso_holds_otherwise_is_found(msp: tuple[MockMsp, ScriptedCso]) -> None:
+    """mod_tokens, GET: what was PUT is what the CSO has."""
+    peer, cso = msp
+    cso.answers["GET tokens"] = (200, {"status_code": 1000, "data": peer.tokens["04A1"] | {"valid": False}})
+    assert (await peer.read_token("04A1"))["valid"] is False
+    assert [one.code for one in peer.findings] == ["token_differs"]
+    cso.answers["GET tokens"] = (404, {"status_code": 2004})
+    assert await peer.read_token("04A1") is None
+
+
 async def test_a_token_is_authorized(msp: tuple[MockMsp, ScriptedCso]) -> None:
     """mod_tokens, real-time authorization: allowed at the place that was asked for."""
     peer, cso = msp
