@@ -238,6 +238,8 @@ class Books:
         order.result, order.result_at = raw if isinstance(raw, dict) else {}, self._clock.now()
         if order.answer and order.answer.get("result") != ACCEPTED:
             self.find("result_unasked", f"{what}: a result after the answer {order.answer.get('result')!r}")
+        if order.method == "GET" and order.result.get("result") == ACCEPTED and order.result.get("profile") is None:
+            self.find("result_profile", f"{what}: ACCEPTED without the ActiveChargingProfile that was asked for")
         late = order.due is not None and order.result_at > order.due + timedelta(seconds=GRACE_S)
         if late and not self.habits.forgives_lateness:
             self.find("result_late", f"{what}: the result came after the {order.answer.get('timeout')} s that were promised")

@@ -20,7 +20,7 @@ from bench.peers.routes import Row, is_functional, peer_app
 from bench.ports import Clock, IdSource, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks_exchange import check_content_type, check_page, check_status, next_page
-from bench.wire.ocpi.checks_objects import check_object
+from bench.wire.ocpi.checks_objects import PREFERENCES_ANSWERS, check_object
 from bench.wire.ocpi.transport import (
     CORRELATION_ID,
     REQUEST_ID,
@@ -156,7 +156,11 @@ class Peer(Books):
     async def set_preferences(self, session_id: str, preferences: Mapping[str, Any]) -> str:
         """PUT charging preferences of a session; return the answer's word, empty where there is none. Raises PeerError."""
         url = join(self.endpoint("sessions", "SENDER"), quote(session_id, safe=""), "charging_preferences")
-        return str((await self.call("PUT", url, preferences)).raw.get("data") or "")
+        answer = await self.call("PUT", url, preferences)
+        word = answer.raw.get("data")
+        if answer.ok and word not in PREFERENCES_ANSWERS:
+            self.find("preferences_answer", f"data is {checks.short(word)}, none of {', '.join(PREFERENCES_ANSWERS)}")
+        return str(word or "")
 
     async def send_plan(self, session_id: str, profile: Mapping[str, Any]) -> SentOrder:
         """PUT a ChargingProfile; the order returned has the synchronous answer. Raises PeerError without an envelope."""

@@ -181,6 +181,16 @@ async def test_results_that_nobody_waits_for_are_found(scsp: tuple[MockScsp, Scr
     assert _codes(peer)[2:] == ["result_unasked"]
 
 
+async def test_an_active_profile_that_is_missing_is_found(scsp: tuple[MockScsp, ScriptedCso]) -> None:
+    """mod_charging_profiles, ActiveChargingProfileResult: with ACCEPTED comes the profile."""
+    peer, cso = scsp
+    await peer.get_active("S-1", 60)
+    await cso.post(cso.response_url, {"result": "ACCEPTED"})
+    await peer.delete("S-1")
+    await cso.post(cso.response_url, {"result": "ACCEPTED"})
+    assert _codes(peer) == ["result_profile"]
+
+
 async def test_a_push_that_is_not_due_is_found(scsp: tuple[MockScsp, ScriptedCso]) -> None:
     """mod_charging_profiles: only a sender whose PUT succeeded on that session hears of changes."""
     peer, cso = scsp

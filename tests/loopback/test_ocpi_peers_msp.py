@@ -115,6 +115,16 @@ async def test_preferences_are_set(msp: tuple[MockMsp, ScriptedCso]) -> None:
     assert peer.findings == []
 
 
+async def test_an_unknown_answer_to_preferences_is_found(msp: tuple[MockMsp, ScriptedCso]) -> None:
+    """mod_sessions, ChargingPreferencesResponse is an enum: an object in its place is a mistake."""
+    peer, cso = msp
+    cso.answers["PUT sessions"] = (200, {"status_code": 1000, "data": {"result": "ACCEPTED"}})
+    await peer.set_preferences("S-1", {"profile_type": "FAST"})
+    cso.answers["PUT sessions"] = (404, {"status_code": 2001})
+    assert await peer.set_preferences("S-1", {"profile_type": "FAST"}) == ""
+    assert [one.code for one in peer.findings] == ["preferences_answer"]
+
+
 async def test_a_slow_peer_answers_late() -> None:
     """`slow`: only functional modules, so that it could register."""
     async with open_scripted(MockMsp, "2.3.0", misbehaviour(["slow"], 20)) as (peer, cso):
