@@ -199,7 +199,8 @@ class Books:
             self.find("cdr_twice", f"CDR {cdr_id} came before; a CDR is never replaced")
         session = self.sessions.get(str(raw.get("session_id")))
         total = raw.get("total_energy")
-        kwh = session.get("kwh") if session is not None and raw.get("credit") is not True else None
+        over = session is not None and session.get("status") == "COMPLETED"  # its last word may still be on its way
+        kwh = session.get("kwh") if session is not None and over and raw.get("credit") is not True else None
         if checks.is_number(kwh) and checks.is_number(total) and abs(kwh - total) > _ENERGY_KWH:
             self.find("cdr_session", f"CDR {cdr_id} bills {total:g} kWh, its session has {kwh:g} kWh")
         self.objects["cdrs"][cdr_id] = raw

@@ -128,12 +128,38 @@ async def test_a_patch_of_something_unknown_is_refused(msp: tuple[MockMsp, Scrip
 
 
 async def test_a_cdr_that_disagrees_with_its_session_is_found(msp: tuple[MockMsp, ScriptedCso]) -> None:
-    """mod_cdrs: a CDR comes once, and bills what the session used."""
+    """mod_cdrs: a CDR comes once, and bills what the session used; a session that is not over yet may still grow."""
     peer, cso = msp
-    await cso.send("PUT", "sessions/NL/BEN/S-1001", _fixture(peer.version, "session"))
-    for _ in range(2):
-        await cso.send("POST", "cdrs", _fixture(peer.version, "cdr"))
-    assert _codes(peer) == ["cdr_session", "cdr_twice", "cdr_session"]
+    session = _fixture(peer.version, "session")
+    await cso.send("PUT", "sessions/NL/BEN/S-1001", session)
+    await cso.send("POST", "cdrs", _fixture(peer.version, "cdr"))
+    assert peer.findings == []
+    ended = {"status": "COMPLETED", "end_date_time": "2026-02-03T08:00:00Z"}
+    await cso.send("PUT", "sessions/NL/BEN/S-1001", session | ended)
+    await cso.send("POST", "cdrs", _fixture(peer.version, "cdr"))
+    assert _codes(peer) == ["cdr_twice", "cdr_session"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        None, [], "x", 7, {}, {"id": {}, "evses": 1, "charging_periods": "x", "kwh": [], "session_id": {}, "last_updated": 1},
+        {"id": "X", "evses": [1, {"connectors": 2}], "charging_periods": [None], "total_energy": 1e300, "kwh": 1e300},
+        {"result": {}, "profile": [], "charging_profile": {"charging_profile_period": [{"limit": "x", "start_period": None}]}},
+    ],
+)  # fmt: skip
+async def test_nothing_that_a_cso_sends_breaks_a_mock(msp: tuple[MockMsp, ScriptedCso], raw: Any) -> None:
+    """Whatever JSON comes, to each route, twice: findings, and never HTTP 500."""
+    peer, cso = msp
+    await peer.delete("S-1")
+    owned = [f"{module}/NL/BEN/X" for module in ("sessions", "tariffs", "locations")]
+    for path in (*owned, "locations/NL/BEN/X/E", "locations/NL/BEN/X/E/1", "chargingprofiles/X"):
+        for method in ("PUT", "PATCH", "PUT") if path[0] in "sl" else ("PUT", "PUT"):
+            assert (await cso.send(method, path, raw))[0] < 500
+    assert (await cso.send("POST", "cdrs", raw))[0] < 500
+    assert (await cso.send("POST", "tokens/T/authorize", raw))[0] < 500
+    assert (await cso.post(cso.response_url, raw))[0] < 500
+    assert peer.findings
 
 
 async def test_an_answer_of_the_wrong_kind_is_found(msp: tuple[MockMsp, ScriptedCso]) -> None:
