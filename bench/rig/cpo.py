@@ -68,7 +68,7 @@ async def open_cpo(
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
             clock, journal, ids, tap.client(transport), relay, registry,
-            base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
+            base_url=base_url, own=own, rig=settings, call_timeout_s=settings.csms.call_timeout_s,
             shortest_s=shortest_s, faults=faults,
         )  # fmt: skip
         unsubscribe = stations.subscribe(platform.on_event)

@@ -13,6 +13,7 @@ from bench.settings.actuators import Actuator, ModbusRelay, check_actuators
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
+from bench.settings.ocpi_site import LocationSettings, TariffSettings
 from bench.settings.safety import Budget, LinkSettings, MqttSettings, ProofSettings, SafetySettings
 from bench.settings.target import TargetFeatures
 
@@ -131,6 +132,17 @@ class OcpiSettings(Settings):
     party_id: str = Field(default="BEN", pattern=r"^[A-Z0-9]{3}$")
     token_a: SecretStr | None = None
     """The registration token for a peer; made anew for each run where absent."""
+    location: LocationSettings = LocationSettings()
+    tariff: tuple[TariffSettings, ...] = ()
+    session_update_s: float = Field(default=900, ge=1)
+    """A running session is told at most so often, with a charging period of what was measured since."""
+
+    @field_validator("tariff")
+    @classmethod
+    def _each_once(cls, value: tuple[TariffSettings, ...]) -> tuple[TariffSettings, ...]:
+        if len({one.id.casefold() for one in value}) != len(value):
+            raise ValueError("each tariff needs an id of its own")
+        return value
 
 
 class MeterError(Settings):

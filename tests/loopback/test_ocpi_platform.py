@@ -74,7 +74,10 @@ async def test_the_roles_are_the_right_way_round(rig: OcpiRig) -> None:
     rows = {one["identifier"]: (one["role"], one["url"]) for one in envelope["data"]["endpoints"]}
     assert rows == {
         "credentials": ("SENDER", f"{ROOT}/credentials"),
+        "locations": ("SENDER", f"{ROOT}/locations"),
+        "tariffs": ("SENDER", f"{ROOT}/tariffs"),
         "sessions": ("SENDER", f"{ROOT}/sessions"),
+        "cdrs": ("SENDER", f"{ROOT}/cdrs"),
         "chargingprofiles": ("RECEIVER", f"{ROOT}/chargingprofiles"),
     }
 
@@ -275,7 +278,7 @@ async def test_a_body_that_is_too_long_is_refused_and_journalled(rig: OcpiRig) -
 
 async def test_an_unknown_path_and_a_wrong_method_have_envelopes(rig: OcpiRig) -> None:
     """404 and 405 in the form of OCPI."""
-    assert (await _ask(rig, "GET", f"{ROOT}/tariffs"))[:2][0] == 404
+    assert (await _ask(rig, "GET", f"{ROOT}/nowhere"))[:2][0] == 404
     status, envelope, _ = await _ask(rig, "POST", PROFILES, BODY)
     assert (status, envelope["status_code"]) == (405, 2000)
 

@@ -13,6 +13,7 @@ from bench.cso.ocpi.gate import Gate, TooLong
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.profile_routes import profile_routes
 from bench.cso.ocpi.routes import configuration_routes, session_routes, versions_route
+from bench.cso.ocpi.site_routes import site_routes
 from bench.wire.ocpi.transport import VERSIONS
 
 _OPEN_PATHS: Final = ("/ocpi/versions", *(f"/ocpi/{one}{path}" for one in VERSIONS for path in ("", "/credentials")))
@@ -27,7 +28,7 @@ def ocpi_app(platform: CpoPlatform) -> FastAPI:
     )  # fmt: skip
     app.include_router(versions_route(platform))
     for version in VERSIONS:
-        for routes in (configuration_routes, session_routes, profile_routes):
+        for routes in (configuration_routes, session_routes, profile_routes, site_routes):
             app.include_router(routes(platform, version))
     answers = platform.answers
     app.add_exception_handler(OcpiError, answers.on_ocpi_error)

@@ -27,6 +27,8 @@ class Answer:
     """OCPI: 1000 is success."""
     data: Any
     message: str = ""
+    location: str = ""
+    """The Location header: where a peer keeps what it was sent."""
 
     @property
     def ok(self) -> bool:
@@ -66,13 +68,13 @@ class Calls:
             content = dump(body)
             headers["content-type"] = "application/json"
         status, given, text = await self._transport.request(method, url, headers, content, REQUEST_TIMEOUT_S)
-        answer = _answer(method, url, status, text)
+        answer = _answer(method, url, status, given, text)
         found = checks.check_response_headers(headers, given, functional=to is not None)
         self._findings.add([*found, *checks.check_envelope(orjson.loads(text), data)], f"answer to {method} {url}")
         return answer
 
 
-def _answer(method: str, url: str, status: int, text: bytes) -> Answer:
+def _answer(method: str, url: str, status: int, headers: Mapping[str, str], text: bytes) -> Answer:
     try:
         raw = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -80,7 +82,7 @@ def _answer(method: str, url: str, status: int, text: bytes) -> Answer:
     code = raw.get("status_code") if isinstance(raw, dict) else None
     if not isinstance(code, int):
         raise PeerError(f"{method} {url}: HTTP {status} without an OCPI status_code")
-    return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""))
+    return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""), headers.get("location", ""))
 
 
 def why(answer: Answer) -> str:

@@ -14,6 +14,9 @@ from bench.cso.ocpi.registry import Platform, Registry
 from bench.errors import PeerError
 from bench.wire.ocpi.transport import join
 
+Body = Callable[[str], Mapping[str, Any]]
+"""Gives an object as a version of OCPI has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Push:
@@ -24,9 +27,11 @@ class Push:
     method: str
     path: tuple[str, ...]
     """Below that endpoint, such as country code, party id and the object's id."""
-    body: Mapping[str, Any] | None
-    whole: Mapping[str, Any] | None = None
+    body: Body | None
+    whole: Body | None = None
     """The whole object, which is PUT where a PATCH is refused: the peer does not know the object yet."""
+    located: bool = False
+    """The answer must say by a Location header where the new object is (CDRs)."""
 
 
 class Outbox:
@@ -60,12 +65,15 @@ class Outbox:
 
     async def _deliver_one(self, platform: Platform, endpoint: str, push: Push) -> None:
         url, to = join(endpoint, *push.path), platform.parties[0].id
+        body = push.body(platform.version) if push.body is not None else None
         try:
-            answer = await self._calls.call(push.method, url, platform.token_out, push.body, to=to)
+            answer = await self._calls.call(push.method, url, platform.token_out, body, to=to)
             if not answer.ok and push.method == "PATCH" and push.whole is not None:
-                answer = await self._calls.call("PUT", url, platform.token_out, push.whole, to=to)
+                answer = await self._calls.call("PUT", url, platform.token_out, push.whole(platform.version), to=to)
         except PeerError as error:
             self._findings.tell(f"{push.module}_not_delivered", str(error))
             return
         if not answer.ok:
             self._findings.tell(f"{push.module}_refused", f"{push.method} {url}: {why(answer)}")
+        elif push.located and not answer.location:
+            self._findings.tell("location_missing", f"{push.method} {url}: the answer has no Location header")

@@ -9,15 +9,19 @@ from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import Answers
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls
+from bench.cso.ocpi.cdrs import Cdrs
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.handshake import Handshake
+from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.orders import Orders
 from bench.cso.ocpi.outbox import Outbox
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.sessions import Sessions
+from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.relay import Relay
 from bench.ports import Clock, IdSource, Journal, OcpiTransport
+from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import PartyId
 
 
@@ -27,14 +31,14 @@ class CpoPlatform:
     Args:
         base_url: where peers reach it, such as `http://cso.bench`; without a slash at the end.
         registry: who may call; made beside it, for the journal names peers by it.
-        location_id: of all EVSEs, in OCPI's Sessions.
+        rig: the stations, which become EVSEs of one Location, and what of them is told.
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
         shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
     """
 
     def __init__(
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
-        *, base_url: str, own: PartyId, location_id: str, call_timeout_s: float = 30.0,
+        *, base_url: str, own: PartyId, rig: RigSettings, call_timeout_s: float = 30.0,
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None,
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
@@ -46,7 +50,12 @@ class CpoPlatform:
         shared = self._background, self.findings
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
         outbox = Outbox(registry, calls, *shared)
-        self.sessions = Sessions(clock, ids, own, location_id, outbox, self.findings)
+        self.tariffs = Tariffs(clock, own, rig.ocpi.location.time_zone, outbox, rig.ocpi.tariff)
+        self.locations = Locations(clock, own, rig, self.tariffs, outbox)
+        self.cdrs = Cdrs(own, self.locations, self.tariffs, outbox)
+        self.sessions = Sessions(
+            clock, ids, own, self.locations.location_id, outbox, self.findings, self.tariffs, rig.ocpi.session_update_s
+        )
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self._pushes, calls, *shared,
@@ -60,18 +69,25 @@ class CpoPlatform:
 
     def endpoints(self, version: str) -> list[dict[str, str]]:
         """Return the rows of the version details; RECEIVER of charging profiles is the CPO (mod_charging_profiles)."""
-        rows = (("credentials", "SENDER"), ("sessions", "SENDER"), ("chargingprofiles", "RECEIVER"))
+        rows = (
+            ("credentials", "SENDER"), ("locations", "SENDER"), ("tariffs", "SENDER"), ("sessions", "SENDER"),
+            ("cdrs", "SENDER"), ("chargingprofiles", "RECEIVER"),
+        )  # fmt: skip
         return [{"identifier": name, "role": role, "url": f"{self.root(version)}/{name}"} for name, role in rows]
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Take one event of the CSMS; see `bench.cso.csms.Csms`."""
         kind, station = event["event"], event["station"]
+        self.locations.on_event(event)
         if kind == "connected":
             self._offline.pop(station, None)
         elif kind == "disconnected":
             self._offline[station] = None
+        elif kind == "meter_values":
+            self.sessions.on_meter_values(event)
         elif kind == "transaction":
-            self.sessions.on_transaction(event)
+            if (ended := self.sessions.on_transaction(event)) is not None:
+                self.cdrs.on_end(ended)
             record = self.sessions.of(station, event["transaction_id"])
             if record is not None and event.get("trigger") == "ChargingRateChanged":
                 self._pushes.want(record)

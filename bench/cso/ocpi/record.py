@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import isfinite
-from typing import Any, Final
+from typing import Any
 
+from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.relay import Target
+from bench.domain.tariff_cost import Amount
+from bench.settings.ocpi_site import TariffSettings
 from bench.wire.ocpi.profiles import ActiveChargingProfile
+from bench.wire.ocpi.tariffs import price
 from bench.wire.ocpi.transport import PartyId
 from bench.wire.ocpi.types import utc_text
-
-_ENERGY: Final = "Energy.Active.Import.Register"
-_MOST_TENS: Final = 24
-"""A reading with another multiplier is nonsense and is left out."""
 
 
 @dataclass(slots=True)
@@ -48,15 +46,15 @@ class SessionRecord:
     last_updated: datetime
     over: asyncio.Future[None]
     """Done once the session has ended."""
+    periods: Periods
     id_token: str = ""
     """Empty until the station has told who charges: until then nobody is told of the session."""
     ended: datetime | None = None
-    first_wh: float | None = None
-    energy_wh: float | None = None
-    told_kwh: float = 0.0
     told_at: datetime | None = None
     """When the last update went out; None before the first PUT."""
-    periods: list[dict[str, Any]] = field(default_factory=list)
+    tariff: TariffSettings | None = None
+    """Of the whole session: the one that was valid when it began."""
+    total_cost: Amount | None = None
     steering: Steering = field(default_factory=Steering)
 
     @property
@@ -71,32 +69,18 @@ class SessionRecord:
             return "COMPLETED"
         return "ACTIVE" if self.id_token else "PENDING"
 
-    @property
-    def kwh(self) -> float:
-        """Return the energy so far, by the station's register."""
-        if self.energy_wh is None or self.first_wh is None:
-            return 0.0
-        return max(0.0, round((self.energy_wh - self.first_wh) / 1000, 4))  # a register that jumps back gives nothing back
-
-    def meter(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Take the energy register of `meterValue`s: the first one ever is the start."""
-        for reading in registers_wh(values):
-            if self.first_wh is None:
-                self.first_wh = reading
-            self.energy_wh = reading
-
     def may_be_steered_by(self, party: Party, own: PartyId) -> bool:
         """Say whether a party may see and steer it: an SCSP by its contract with the bench, an eMSP if the token is its own."""
         return party.role == "SCSP" or (party.role == "EMSP" and party.id == own)
 
-    def as_session(self, own: PartyId, location_id: str) -> dict[str, Any]:
+    def as_session(self, own: PartyId, location_id: str, version: str) -> dict[str, Any]:
         """Return the whole Session object (mod_sessions, 8.3.1)."""
         session: dict[str, Any] = {
             "country_code": own.country_code,
             "party_id": own.party_id,
             "id": self.session_id,
             "start_date_time": utc_text(self.started),
-            "kwh": self.kwh,
+            "kwh": self.periods.kwh,
             "cdr_token": {
                 "country_code": own.country_code,
                 "party_id": own.party_id,
@@ -108,42 +92,18 @@ class SessionRecord:
             "location_id": location_id,
             "evse_uid": evse_uid(self.target.station, self.target.evse_id),
             "connector_id": "1",
-            "currency": "EUR",
-            "charging_periods": list(self.periods),
+            "currency": self.tariff.currency if self.tariff else "EUR",
+            "charging_periods": list(self.periods.told),
             "status": self.status,
             "last_updated": utc_text(self.last_updated),
         }
         if self.ended is not None:
             session["end_date_time"] = utc_text(self.ended)
+        if self.total_cost is not None:
+            session["total_cost"] = price(self.total_cost, version)
         return session
-
-    def close_period(self, now: datetime) -> dict[str, Any] | None:
-        """Add the energy since the last update as a ChargingPeriod and return it; None where there was none."""
-        since = self.told_at or self.started
-        volume = round(self.kwh - self.told_kwh, 4)
-        self.told_at, self.told_kwh = now, self.kwh
-        if volume <= 0:
-            return None
-        period = {"start_date_time": utc_text(since), "dimensions": [{"type": "ENERGY", "volume": volume}]}
-        self.periods.append(period)
-        return period
 
 
 def evse_uid(station: str, evse_id: int) -> str:
     """Return the uid of an EVSE: CiString(36)."""
     return f"{station}-{evse_id}"[-36:]
-
-
-def registers_wh(values: Iterable[Mapping[str, Any]]) -> list[float]:
-    """Return the readings of the imported energy, total of all phases, in Wh, in the order of the message."""
-    found = []
-    for value in values:
-        for sample in value.get("sampledValue", ()):
-            if sample.get("measurand", _ENERGY) != _ENERGY or "phase" in sample:
-                continue
-            unit = sample.get("unitOfMeasure") or {}
-            scale = 1000.0 if unit.get("unit", "Wh") == "kWh" else 1.0
-            multiplier = unit.get("multiplier", 0)
-            if abs(multiplier) <= _MOST_TENS:
-                found.append(float(sample["value"]) * scale * 10.0**multiplier)
-    return [reading for reading in found if isfinite(reading)]

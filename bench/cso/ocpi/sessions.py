@@ -5,30 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.outbox import Outbox, Push
 from bench.cso.ocpi.paging import Page
+from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Platform
+from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.relay import Target
 from bench.ports import Clock, IdSource
-from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.transport import VERSIONS, PartyId
 from bench.wire.ocpi.types import utc_text
-
-UPDATE_EVERY_S: Final = 900.0
-"""A running session's energy is told at most so often."""
 
 
 class Sessions:
     """All sessions, by id."""
 
     def __init__(
-        self, clock: Clock, ids: IdSource, own: PartyId, location_id: str, outbox: Outbox, findings: Findings
-    ) -> None:
+        self, clock: Clock, ids: IdSource, own: PartyId, location_id: str, outbox: Outbox, findings: Findings,
+        tariffs: Tariffs, update_every_s: float,
+    ) -> None:  # fmt: skip
         self._clock, self._ids, self._own, self._location_id = clock, ids, own, location_id
-        self._outbox, self._findings = outbox, findings
+        self._outbox, self._findings, self._tariffs = outbox, findings, tariffs
+        self._update_every = timedelta(seconds=update_every_s)
         self._records: dict[str, SessionRecord] = {}
         self._by_transaction: dict[tuple[str, str], SessionRecord] = {}
 
@@ -60,7 +61,7 @@ class Sessions:
             if one.id_token and page.covers(one.last_updated) and self._may_see(platform, one)
         ]
         records.sort(key=lambda one: one.last_updated)
-        return [one.as_session(self._own, self._location_id) for one in records]
+        return [one.as_session(self._own, self._location_id, platform.version) for one in records]
 
     def on_transaction(self, event: Mapping[str, Any]) -> SessionRecord | None:
         """Take a transaction event of the CSMS; return the session it ended, if it ended one."""
@@ -74,45 +75,67 @@ class Sessions:
             record = self._open(event, now)
         if record.ended is not None:
             return None
-        record.meter(event.get("meter_value") or ())
+        turned = record.periods.turns(event.get("charging_state") or "")
+        record.periods.meter(event.get("meter_value") or ())
         record.id_token = record.id_token or event.get("id_token") or ""
         ended = event["phase"] == "Ended"
         if ended:
             record.ended = now
             record.over.set_result(None)
         if record.id_token:
-            self._tell(record, now)
+            self._tell(record, now, turned)
+        if turned:
+            if record.told_at is None:
+                record.periods.close(now)
+            record.periods.charging = not record.periods.charging
         return record if ended else None
 
     def _open(self, event: Mapping[str, Any], now: datetime) -> SessionRecord:
         target = Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"])
-        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future())
+        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future(), Periods(now))
+        record.tariff = self._tariffs.of_session(now)
         self._records[target.session_id.casefold()] = record
         self._by_transaction[target.station, target.transaction_id] = record
         return record
 
-    def _tell(self, record: SessionRecord, now: datetime) -> None:
-        """Tell a new session, its end, and its energy now and then."""
+    def on_meter_values(self, event: Mapping[str, Any]) -> None:
+        """Take MeterValues that came outside of a transaction's events, for the session that runs at the EVSE."""
+        for record in self.at(event["station"], event["evse"]) if event.get("evse") else ():
+            record.periods.meter(event["meter_value"])
+            if record.id_token:
+                self._tell(record, self._clock.now(), turned=False)
+
+    def _tell(self, record: SessionRecord, now: datetime, turned: bool) -> None:
+        """Tell a new session, its end, each turn between charging and parking, and what was measured at the set cadence."""
         if record.told_at is None:
             record.last_updated = record.told_at = now
-            self._send(record, "PUT", record.as_session(self._own, self._location_id))
+            self._send(record, "PUT", {})
             return
-        due = now - record.told_at >= timedelta(seconds=UPDATE_EVERY_S) and record.kwh > record.told_kwh
-        if record.ended is None and not due:
+        if record.ended is None and not turned and now - record.told_at < self._update_every:
             return
-        record.last_updated = now
-        changes: dict[str, Any] = {"kwh": record.kwh, "status": record.status}
-        if (period := record.close_period(now)) is not None:
+        period = record.periods.close(now)
+        if period is None and record.ended is None:
+            return
+        record.last_updated = record.told_at = now
+        changes: dict[str, Any] = {"kwh": record.periods.kwh, "status": record.status}
+        if period is not None:
             changes["charging_periods"] = [period]
         if record.ended is not None:
             changes["end_date_time"] = utc_text(record.ended)
-        changes["last_updated"] = utc_text(now)
-        self._send(record, "PATCH", changes)
+        if record.tariff is not None:
+            record.total_cost = self._tariffs.cost(record.tariff, record.periods.closed).total
+        self._send(record, "PATCH", changes | {"last_updated": utc_text(now)})
 
-    def _send(self, record: SessionRecord, method: str, body: dict[str, Any]) -> None:
+    def _send(self, record: SessionRecord, method: str, changes: dict[str, Any]) -> None:
         path = (self._own.country_code, self._own.party_id, record.session_id)
-        whole = record.as_session(self._own, self._location_id)
-        self._outbox.tell(Push("sessions", method, path, body, whole), lambda platform: self._may_see(platform, record))
+        whole = {version: record.as_session(self._own, self._location_id, version) for version in VERSIONS}
+
+        def body(version: str) -> dict[str, Any]:
+            cost = {name: value for name, value in whole[version].items() if name == "total_cost"}
+            return whole[version] if method == "PUT" else changes | cost
+
+        push = Push("sessions", method, path, body, whole.__getitem__)
+        self._outbox.tell(push, lambda platform: self._may_see(platform, record))
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)

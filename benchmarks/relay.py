@@ -1,0 +1,201 @@
+"""The relay: from the SCSP sending its PUT to the station having the frame, against a bare HTTP and a bare WebSocket round trip.
+
+    python benchmarks/relay.py [ROUNDS]
+
+The floor is half the sum of two round trips of the same bytes on the same stack: httpx to uvicorn with an application that does
+nothing, and `websockets` at both ends. What is measured goes through the whole bench: gate, models, decision, mapping, CSMS,
+schema, and a journal on disk. All ends share one loop on one core; within a round the three are taken in shuffled order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from bench.adapters.clock import LoopClock, wall_now
+from bench.adapters.http_server import Message, Receive, Scope, Send, open_http_server
+from bench.adapters.ids import SystemIds
+from bench.adapters.journal import open_journal
+from bench.adapters.ocpi_client import AddressBook, open_transport
+from bench.adapters.ocpp_server import open_ocpp_server
+from bench.cso.csms import Csms
+from bench.peers.scsp import MockScsp, open_scsp
+from bench.rig.cpo import open_cpo
+from bench.settings.rig import RigSettings
+from bench.wire.ocpi.transport import dump
+
+Trip = Callable[[], Awaitable[float]]
+OCPP = [Subprotocol("ocpp2.0.1")]
+LIMIT = 2.0
+TRIPS = 20
+WARM = 20
+PERIODS = 24
+BODY = dump(
+    {
+        "charging_profile": {
+            "start_date_time": "2026-01-15T00:00:00Z", "charging_rate_unit": "W", "duration": 86_400,
+            "charging_profile_period": [{"start_period": 3600 * n, "limit": 4200.0 + n} for n in range(PERIODS)],
+        },
+        "response_url": "http://scsp.bench/ocpi/callbacks/0123456789abcdef",
+    }
+)  # fmt: skip
+FRAME = dump([2, "0123456789abcdef", "SetChargingProfile", orjson.loads(BODY)]).decode()
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with an empty envelope."""
+    body = b'{"status_code":1000,"timestamp":"2026-01-15T00:00:00Z"}'
+    start: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def http_floor() -> AsyncIterator[Trip]:
+    """A bare round trip of the PUT's bytes."""
+    async with open_transport(AddressBook()) as transport, open_http_server(nothing) as server:
+        url, headers = f"http://127.0.0.1:{server.port}/", {"content-type": "application/json"}
+
+        async def trip() -> float:
+            begin = time.perf_counter()
+            await transport.request("PUT", url, headers, BODY, 10)
+            return time.perf_counter() - begin
+
+        yield trip
+
+
+@asynccontextmanager
+async def websocket_floor() -> AsyncIterator[Trip]:
+    """A bare round trip of a frame of that size."""
+
+    async def echo(connection: ServerConnection) -> None:
+        try:
+            while True:
+                await connection.send(await connection.recv())
+        except ConnectionClosed:
+            return
+
+    async with serve(echo, "127.0.0.1", 0, compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}", compression=None) as client:
+
+            async def trip() -> float:
+                begin = time.perf_counter()
+                await client.send(FRAME)
+                await client.recv()
+                return time.perf_counter() - begin
+
+            yield trip
+
+
+class Station:
+    """A station of a few lines: notes when a SetChargingProfile came, and accepts it."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self.came: asyncio.Queue[float] = asyncio.Queue()
+        self._number = 0
+
+    async def tell(self, action: str, payload: dict[str, Any]) -> None:
+        """Send a CALL; its answer is passed over."""
+        self._number += 1
+        await self._connection.send(dump([2, f"m{self._number}", action, payload]).decode())
+
+    async def serve(self) -> None:
+        """Answer until the connection ends."""
+        try:
+            while True:
+                text = await self._connection.recv()
+                now = time.perf_counter()
+                message = orjson.loads(text)
+                if message[0] == 2:
+                    if message[2] == "SetChargingProfile":
+                        self.came.put_nowait(now)
+                        payload: dict[str, Any] = {"status": "Accepted"}
+                    else:
+                        payload = {"status": "Rejected"}
+                    await self._connection.send(dump([3, message[1], payload]).decode())
+        except ConnectionClosed:
+            return
+
+
+@asynccontextmanager
+async def whole_bench(folder: Path) -> AsyncIterator[Trip]:
+    """The mock SCSP, the CSO, the CSMS and a station, with a journal."""
+    station = {"id": "CS-1", "evse": [{"id": 1}]}
+    settings = RigSettings.model_validate({"schema": 1, "name": "relay", "station": [station]})
+    async with AsyncExitStack() as stack:
+        clock, ids, addresses = LoopClock(wall_now()), SystemIds(), AddressBook()
+        journal = stack.enter_context(open_journal(folder / "journal.jsonl", clock, b"benchmark"))
+        csms = Csms(clock, journal, ids, settings)
+        opening = open_ocpp_server(settings, csms.attach, csms.knock, virtual=False, folder=folder)
+        server = await stack.enter_async_context(opening)
+        stack.push_async_callback(csms.close)
+        cpo = await stack.enter_async_context(open_cpo(settings, clock, journal, ids, csms, addresses))
+        scsp = await stack.enter_async_context(open_scsp(clock, ids, addresses))
+        url = f"ws://127.0.0.1:{server.port}/CS-1"
+        connection = await stack.enter_async_context(connect(url, subprotocols=OCPP, compression=None))
+        one = Station(connection)
+        serving = asyncio.create_task(one.serve())
+        await scsp.register(cpo.versions_url, cpo.token_a)
+        await one.tell(
+            "TransactionEvent",
+            {
+                "eventType": "Started", "timestamp": "2026-01-15T00:00:00Z", "triggerReason": "Authorized", "seqNo": 0,
+                "transactionInfo": {"transactionId": "tx-1", "chargingState": "Charging"},
+                "evse": {"id": 1, "connectorId": 1}, "idToken": {"idToken": "TOKEN-1", "type": "ISO14443"},
+            },
+        )  # fmt: skip
+        session = await scsp.wait_session(lambda found: True, 10)
+        yield lambda: _relayed(scsp, one, session["id"])
+        await connection.close()
+        await serving
+
+
+async def _relayed(scsp: MockScsp, station: Station, session_id: str) -> float:
+    """Send one profile; return how long it took to reach the station. Ends when its result is there."""
+    begin = time.perf_counter()
+    order = await scsp.send_plan(session_id, orjson.loads(BODY)["charging_profile"])
+    took = await station.came.get() - begin
+    await scsp.wait_result(order.response_id, 10)
+    return took
+
+
+async def measure(rounds: int) -> int:
+    """Print the figures; return the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with http_floor() as http, websocket_floor() as websocket, whole_bench(Path(folder)) as relay:
+            trips = {"http": http, "websocket": websocket, "relay": relay}
+            for trip in trips.values():
+                for _ in range(WARM):
+                    await trip()
+            ratios, took = [], dict[str, list[float]]((name, []) for name in trips)
+            for _ in range(rounds):
+                medians = {}
+                for name in random.sample(sorted(trips), len(trips)):
+                    medians[name] = statistics.median([await trips[name]() for _ in range(TRIPS)])
+                    took[name].append(medians[name])
+                ratios.append(medians["relay"] / ((medians["http"] + medians["websocket"]) / 2))
+    for name, values in took.items():
+        print(f"{name:10} {statistics.median(values) * 1e6:7.0f} us")
+    ratio = statistics.median(ratios)
+    print(f"relay / half the sum of both round trips: {ratio:.2f} (limit {LIMIT:g})")
+    return int(ratio > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 15)))

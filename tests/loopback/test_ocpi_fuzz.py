@@ -1,0 +1,96 @@
+"""Whatever a registered platform sends to an endpoint of our own OpenAPI, it gets an answer in the form of OCPI, and no 5xx."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.core import NOT_SET
+from schemathesis.core.result import Ok
+
+from bench.adapters.clock import VirtualLoop
+from bench.cso.ocpi.app import ocpi_app
+from bench.wire.ocpi.transport import encode_token
+from tests.ocpi_rig import OcpiRig, open_ocpi_rig
+
+WAIT_S = 10
+EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 20
+ENVELOPED = {200, 201, 400, 401, 404, 405, 413}
+"""What an HTTP status may be: a request that is authenticated and can be parsed is answered 200 for its content."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """The CPO with a session, on a loop of its own, so that examples can be sent one by one."""
+
+    runner: asyncio.Runner
+    rig: OcpiRig
+    session_id: str
+    token: str
+
+    def ask(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Send one request as the registered platform."""
+        headers = {"authorization": encode_token(self.token)}
+        headers |= {"x-request-id": "r", "x-correlation-id": "c", "content-type": "application/json"}
+        answer = self.rig.transport.request(method, f"http://cso.bench{path}", headers, body, WAIT_S)
+        status, _, text = self.runner.run(answer)
+        found: dict[str, Any] = json.loads(text)
+        return status, found
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Return the CPO with one running session."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        stack = AsyncExitStack()
+        rig = runner.run(stack.enter_async_context(open_ocpi_rig()))
+        session_id = runner.run(rig.session())
+        yield Opened(runner, rig, session_id, rig.cpo.platform.registry.platforms[0].token_in)
+        runner.run(stack.aclose())
+
+
+def _operations() -> list[Any]:
+    async def schema() -> dict[str, Any]:
+        async with open_ocpi_rig(register=False) as rig:
+            return ocpi_app(rig.cpo.platform).openapi()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        whole = schemathesis.openapi.from_dict(runner.run(schema()))
+    return [found.ok() for found in whole.get_all_operations() if isinstance(found, Ok)]
+
+
+OPERATIONS = _operations()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method.upper()} {one.path}")
+def test_no_request_breaks_an_endpoint(opened: Opened, operation: Any) -> None:
+    """Right and wrong objects alike: an envelope with a status code, no 5xx, no hang."""
+
+    cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
+
+    @settings(suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
+    @given(case=cases, known=st.booleans())
+    def sends(case: Any, known: bool) -> None:
+        path = case.path
+        for name, value in (case.path_parameters or {}).items():
+            given_id = opened.session_id if known and name == "session_id" else value
+            path = path.replace(f"{{{name}}}", quote(str(given_id), safe=""))
+        query = urlencode(case.query or {}, doseq=True)
+        body = b"" if case.body is NOT_SET else json.dumps(case.body, default=str).encode(errors="surrogatepass")
+        status, envelope = opened.ask(case.method, f"{path}?{query}" if query else path, body)
+        assert status in ENVELOPED, (status, envelope)
+        assert isinstance(envelope["status_code"], int)
+        assert (status in (200, 201)) or envelope["status_code"] >= 2000
+
+    sends()
