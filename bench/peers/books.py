@@ -160,6 +160,15 @@ class Books:
         self.changed()
         return True
 
+    def keep(self, module: str, raw: Any) -> None:
+        """Keep an object of a list, unless it is known already: what was pushed is the newer one."""
+        object_id = raw.get("id") if isinstance(raw, dict) else None
+        if isinstance(object_id, str) and object_id not in self.objects[module]:
+            self.objects[module][object_id] = dict(raw)
+            for told in self.on_told:
+                told(module, object_id, raw, False)
+            self.changed()
+
     def take_part_of_location(self, ids: tuple[str, ...], raw: Any, *, patch: bool) -> bool:
         """Take an EVSE or a connector; False where what it is part of is unknown.
 

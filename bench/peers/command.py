@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,7 +26,6 @@ from bench.wire.ocpi.transport import VERSIONS, PartyId
 from bench.wire.ocpi.types import utc_text
 
 TOKEN_VARIABLE: Final = "OCPI_TOKEN_A"
-_PULLED: Final = ("locations", "tariffs", "sessions", "cdrs")
 _ALL: Final = ("0.0.0.0", "::")
 _EPILOG: Final = "exit codes: 0 ended without a finding, 1 with findings, 2 bad usage, 4 the CSO refused or could not be reached"
 P = TypeVar("P", bound=Peer)
@@ -64,7 +62,7 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
     parser.add_argument("--levels", default="11000", metavar="W[,W]", help="with which limits")
     parser.add_argument("--replace-every", type=float, default=0, metavar="S", help="plan and send again so often")
     parser.add_argument("--withdraw-after", type=float, default=0, metavar="S", help="take the profile back so long afterwards")
-    parser.add_argument("--pull", action="store_true", help="fetch and check all lists once it is registered")
+    parser.add_argument("--no-pull", action="store_true", help="do not fetch and check all lists once it is registered")
     parser.add_argument("--misbehave", default="", metavar="NAME[,NAME]", help=f"bad habits: {', '.join(NAMES)}")
     parser.add_argument("--slow-s", type=float, default=10, metavar="S", help="how slow the habit 'slow' is")
     return parser
@@ -140,11 +138,8 @@ async def _begin(
     peer: P, options: argparse.Namespace, clock: LoopClock, act: Callable[[P, argparse.Namespace, LoopClock], Awaitable[None]]
 ) -> None:
     try:
-        if options.pull:
-            since = utc_text(clock.now().replace(microsecond=0) - timedelta(days=1))
-            for module in _PULLED:
-                if (module, "SENDER") in peer.cso().endpoints:
-                    peer.on_note(f"GET {module}: {len(await peer.pull(module, date_from=since))} of the last day")
+        if not options.no_pull:
+            await peer.catch_up()
         await act(peer, options, clock)
     except BenchError as error:
         peer.on_note(f"stopped acting: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -32,6 +33,7 @@ from bench.wire.ocpi.transport import (
     join,
     routing,
 )
+from bench.wire.ocpi.types import utc_text
 
 REQUEST_TIMEOUT_S: Final = 30.0
 _MOST_PAGES: Final = 1000
@@ -149,9 +151,18 @@ class Peer(Books):
             self.found(check_page(url, answer.headers, data), f"GET {url}")
             for one in data if isinstance(data, list) else ():
                 self.found(check_object(name, one, self.version), f"GET {url}")
+                self.keep(module, one)
                 listed.append(one)
             url = next_page(answer.headers)
         raise PeerError(f"the list of {module} does not end after {_MOST_PAGES} pages")
+
+    async def catch_up(self) -> None:
+        """Fetch what the CSO lists of each module that we receive; sessions and CDRs of the last day. Raises PeerError."""
+        since = utc_text(self.now().replace(microsecond=0) - timedelta(days=1))
+        for module, role in self.MODULES:
+            if role == "RECEIVER" and (module, "SENDER") in self.cso().endpoints:
+                listed = await self.pull(module, **({"date_from": since} if module in ("sessions", "cdrs") else {}))
+                self.on_note(f"GET {module}: {len(listed)}")
 
     async def set_preferences(self, session_id: str, preferences: Mapping[str, Any]) -> str:
         """PUT charging preferences of a session; return the answer's word, empty where there is none. Raises PeerError."""

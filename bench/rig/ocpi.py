@@ -117,6 +117,7 @@ async def open_ocpi(
     ):
         host["ocpi_port"] = cpo.port
         await scsp.register(cpo.versions_url, cpo.token_a)
+        await scsp.catch_up()
         sender = DayAheadScsp(
             scsp, scenario.scsp, curve, journal, clock,
             evse=evse_uid(station, scenario.evse), place=(station, scenario.evse), began=began,
