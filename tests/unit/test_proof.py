@@ -12,8 +12,8 @@ from bench.domain.oracle import Supply
 from bench.domain.proof import Point, objections
 from bench.domain.quantities import parse_time
 from bench.domain.uncertainty import Accuracy
-from bench.domain.verdicts import CheckResult, FaultClass, RunState, Verdict
-from bench.runs.checks.proof import judge_proof
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
+from bench.runs.checks.proof import gated, judge_proof
 
 LOADS = [(6.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 16.0), (16.0,) * 3, (16.0,) * 3, (0.0,) * 3, (10.0,) * 3]
 Triple = tuple[float, ...]
@@ -98,3 +98,16 @@ def test_a_record_counts_for_its_days_only() -> None:
 def test_a_record_of_the_future_proves_nothing() -> None:
     """Somebody's clock was wrong, or somebody's hand."""
     assert "after this run began" in judged("2199-01-01T00:00:00Z").headline
+
+
+@pytest.mark.parametrize(
+    ("check", "left"),
+    [
+        *((one, Verdict.INCONCLUSIVE) for one in ("power", "station_power", "delivery", "energy", "meter_values", "status")),
+        *((one, Verdict.FAIL) for one in ("installed", "composite", "intent", "transactions")),
+    ],
+)
+def test_what_a_meter_that_is_not_proven_shows_convicts_nobody(check: str, left: Verdict) -> None:
+    """What is held against its readings is undecided; what stands in messages stays."""
+    proof = CheckResult("proof", "", Verdict.INCONCLUSIVE, ("not proven",), (Layer.METER,))
+    assert gated(CheckResult(check, "", Verdict.FAIL, ("found",), (Layer.STATION,)), proof).verdict is left

@@ -343,11 +343,11 @@ class _Judged:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
+        blamed, pilot_ref, seen = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
         refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
         breach = Breach(
             self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
-            tuple(dict.fromkeys(refs)), worst(one.verdict for one in run),
+            tuple(dict.fromkeys(refs)), worst(one.verdict for one in run), seen,
         )  # fmt: skip
         self.breaches.append(breach)
 
