@@ -38,6 +38,7 @@ from bench.runs.trust import trusted
 
 JUDGE_VERSION: Final = "4"
 """Changes whenever the same journal could get another verdict."""
+_FAILURES: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 
 
 def judge(documents: Sequence[Document]) -> Judgement:
@@ -95,6 +96,9 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     declared = Case(scene, trace.facts, trace.limits, caps)
     found = read(declared)  # a requirement is judged by the text, whatever else a station may have meant
     checks = [found.told(CHECKS[name](declared if name == "conduct" else found.case)) for name in facts.scenario["checks"]]
+    beside = [name for name in facts.scenario.get("watch", ()) if name not in facts.scenario["checks"]]
+    watched = [found.told(CHECKS[name](found.case)) for name in beside]
+    checks += [one for one in watched if one.verdict in _FAILURES]
     if "power" in facts.scenario["checks"] and found.case is declared and not found.late:
         checks += [one for other in here if other is not trace for one in _beside(Case(scene, other.facts, other.limits, caps))]
     proof, meter = judge_proof(facts), judge_meter(found.case)

@@ -121,6 +121,8 @@ class ScenarioSettings(Settings):
     """Id of the station; the rig's first where absent."""
     evse: int = Field(default=1, ge=1)
     checks: tuple[Check, ...] = Field(default=("installed", "composite", "power"), min_length=1)
+    watch: tuple[Check, ...] = ()
+    """Checks beside `checks` that can only convict: what they leave undecided decides nothing."""
     decision_rule: DecisionRule = DecisionRule.FOUR_WAY
     must_find_a: float | None = Field(default=None, gt=0)
     """The excess above a limit in A that the run has to find; a rig whose meter cannot find it is refused."""
