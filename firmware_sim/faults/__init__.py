@@ -46,6 +46,8 @@ Messages:
         `ocpp.v201.call`; None sends nothing.
     failsafe(seconds) -> seconds
         Whenever an external limit is set: after how long a silence the failsafe limit holds; 0 for never.
+    failsafe_holds(seconds) -> seconds
+        When the failsafe limit begins: for how long it holds while the silence goes on; infinity for ever.
     rate_changed(evse_id, told) -> told
         When the charging rate has changed significantly: whether a TransactionEvent says so.
     ev_schedule_check(evse_id, schedule, inside) -> inside
@@ -139,7 +141,8 @@ LAYERS: Final = ("station", "EV", "meter", "network")
 POINTS: Final = frozenset((
     "adapter_gone", "answers_after", "applied", "averaging_s", "clear_status", "composite", "composite_profiles",
     "composite_window", "dead_spans", "encoded", "end_transaction", "ev_changes_at", "ev_current", "ev_goal", "ev_lines",
-    "ev_plan", "ev_schedule_check", "failsafe", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted",
+    "ev_plan", "ev_schedule_check", "failsafe", "failsafe_holds", "idle", "limit_a", "lines",
+    "needs_in_renegotiation", "notice", "on_accepted",
     "on_clear", "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "random_delay", "rate_changed",
     "refusals", "registers", "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
 ))  # fmt: skip
