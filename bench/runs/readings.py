@@ -125,12 +125,13 @@ def _readings(case: Case) -> Iterator[Reading]:
 
 
 def _other_anchors(case: Case, relative: Sequence[InstalledProfile]) -> Iterator[Reading]:
-    """Yield each other moment of the session from which Relative profiles may count."""
+    """Yield each other moment of the session from which Relative profiles may count; those that a target file can declare are
+    as good as the declared one, the others are told."""
     evse, declared = case.evse, _DECLARED[case.evse.options.relative_anchor]
     for anchor, name in _DECLARED.items():
         if name != declared:
             options = replace(evse.options, relative_anchor=anchor)
-            yield Reading("relative-anchor", _anchor_text(name, declared), replace(evse, options=options))
+            yield Reading("", "", replace(evse, options=options))
     told = [at - step for at, step in _told_steps(case, relative)]
     sessions = [moments(case.scene, evse, span, relative) for span in evse.transactions]
     for name in ANCHORS:
@@ -138,12 +139,15 @@ def _other_anchors(case: Case, relative: Sequence[InstalledProfile]) -> Iterator
         if any(one is not None for one in anchors):
             pairs = zip(evse.transactions, anchors, strict=True)
             spans = [span if at is None else _begun_at(span, at + evse.clock_offset_s) for span, at in pairs]
-            yield Reading("relative-anchor", _anchor_text(name, declared), _anchored(evse, spans))
+            code = "" if name in _DECLARED.values() else "relative-anchor"
+            yield Reading(code, _anchor_text(name, declared), _anchored(evse, spans))
 
 
 def _anchor_text(name: str, declared: str) -> str:
-    advice = "which the text recommends" if name == POWER_PATH else "the text recommends the moment in which energy can flow"
-    return f"Relative profiles count from {name}, in report and plug alike, where the target file says {declared}; {advice}"
+    return (
+        f"Relative profiles count from {name}, in report and plug alike, where the target file says {declared}; the text "
+        "recommends the moment in which energy can flow"
+    )
 
 
 def _anchor(times: Sequence[float], told: Sequence[float]) -> float | None:
