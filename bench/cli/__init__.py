@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench import __version__
+from bench.adapters.stops import give_back, handlers, ignore_stops
 from bench.cli import commission, composite, doctor, faults, lint, meter, restore, run, serve, suites, tools
 from bench.errors import BenchError, UsageError
 
@@ -42,7 +43,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code. As a program of its own (no arguments), nothing changes that code any more."""
+    before = handlers()
+    try:
+        return _code(arguments)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if arguments is None:
+            ignore_stops()
+        else:
+            give_back(before)
+
+
+def _code(arguments: Sequence[str] | None) -> int:
     try:
         parsed = parser().parse_args(arguments)
         code: int = parsed.func(parsed)
@@ -58,8 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 4
-    except KeyboardInterrupt:
-        return 130
     except Exception:  # a defect of ours must not look like a FAIL, whose code is 1
         traceback.print_exc()
         return 4

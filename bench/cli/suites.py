@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.adapters.stops import Stops
     from bench.rig.suite import Entry
     from bench.runs.plan import Plan
     from bench.settings.rig import RigSettings
@@ -79,7 +80,7 @@ def _row(name: str, seconds: float, energy_wh: float, cycles: int, writes: int) 
     return f"{name:<28} {hours:>5} h {minutes:02} {energy_wh / 1000:>6.1f} kWh {cycles:>10} {writes:>9}"
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, stops: Stops) -> int:
     """Run a suite and print one line per scenario, then the sum."""
     from contextlib import nullcontext
 
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     lease = leased(rig, f"bench run --suite {suite.name}", expected_s=sum(one.duration_s for one in plans))
     with lease if rig.emulator is None else nullcontext():
         outcome = run_suite(
-            suite, base, resume=arguments.resume, told=(lambda _: None) if arguments.json else _tell,
+            suite, base, resume=arguments.resume, stopped=lambda: stops.asked, told=(lambda _: None) if arguments.json else _tell,
             begins=(lambda _: None) if quiet else lambda name: print(f"{name} …", file=sys.stderr, flush=True),
         )  # fmt: skip
     code = outcome.exit_code(strict=arguments.strict)

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import platform
-import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from bench.adapters.journal import JournalFile, open_journal, write_result
 from bench.adapters.journal_reader import read_journal
 from bench.adapters.signature import FILE as SIGNATURE
 from bench.adapters.signature import Statement, load_private, sign
+from bench.adapters.stops import SIGNALS, Stops, give_back, handlers
 from bench.cso.faults import check_own_fault, is_own
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
@@ -363,19 +363,27 @@ class Abort:
 
 @contextmanager
 def stop_signals() -> Iterator[Abort]:
-    """Let SIGINT, SIGTERM and SIGHUP stop the run: the first softly, the second hard."""
-    loop, abort = asyncio.get_running_loop(), Abort()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Let SIGINT, SIGTERM and SIGHUP stop the run: the first softly, the second hard.
+
+    Where they are remembered around the run (`Stops`), one that came before stops it at once, and one that comes is remembered.
+    """
+    loop, abort, before = asyncio.get_running_loop(), Abort(), handlers()
+    around = {one for one in before.values() if isinstance(one, Stops)}
 
     def stop() -> None:
+        for one in around:
+            one.asked = True
         text = abort()
         with suppress(OSError):  # nobody reads standard error any more
             print(text, file=sys.stderr)
 
-    for number in signals:
+    for number in SIGNALS:
         loop.add_signal_handler(number, stop)
+    if any(one.asked for one in around):
+        stop()
     try:
         yield abort
     finally:
-        for number in signals:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
+        give_back(before)
