@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,15 @@ def test_an_unknown_key_names_the_known_ones(place: str, known: str) -> None:
     assert known in text
 
 
-def test_further_errors_are_counted() -> None:
-    """One error is shown; how many are behind it is said."""
+def test_further_errors_are_named() -> None:
+    """All that is wrong stands in one line, so that one look mends the file; past ten, how many more there are."""
     content = rig("meters.evse1.unit_id", 300)
     content["meters"]["evse2"]["unit_id"] = 0
-    assert refused(content).endswith(" (and 1 more)")
+    more = "; meters.evse2.unit_id = 0: must be greater than or equal to 1"
+    assert refused(content) == f"config/rigs/lab-a.toml: meters.evse1.unit_id = 300: must be less than or equal to 247{more}"
+    text = refused(content | {f"k{number}": 1 for number in range(12)})
+    assert text.count(": unknown key; known: ") == 8
+    assert text.endswith(" (and 4 more)")
 
 
 def test_a_secret_is_not_shown() -> None:
@@ -160,6 +165,39 @@ def test_no_content_is_a_traceback(place: str, value: Any) -> None:
         message = str(error)
     assert message.startswith(f"{FILE}: ")
     assert "\n" not in message
+
+
+def test_an_unknown_step_names_what_is_near_it() -> None:
+    """Not pydantic's words of tags, but the step, what was meant, and all that there are; a wrong kind of meter likewise."""
+    path = next((CONFIG / "scenarios").rglob("lowered-limit.toml"))
+    content = read_toml(path)
+    content["step"][1]["do"] = "plugin"
+    with pytest.raises(SettingsError) as error:
+        check(ScenarioSettings, content, path)
+    told = str(error.value).removeprefix(f"{path}: ")
+    assert told.startswith("step[1].do = 'plugin': unknown step 'plugin'; did you mean: plug, unplug; known: plug, unplug, auth")
+    text = refused(rig("meters.evse1.kind", "modbas-tcp"))
+    assert "meters.evse1.kind = 'modbas-tcp': unknown kind 'modbas-tcp'; did you mean: modbus-tcp" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[vehicle]\nbattery_wh = -5\n", "vehicle.battery_wh = -5: must be greater than or equal to 1"),
+        ("[vehicle]\nmax_current_a = 1e9\n", "vehicle.max_current_a = 1000000000.0: must be less than or equal to 1000"),
+        ("[vehicle]\nmax_current_a = 100\n", "vehicle: max_current_a = 100: no pilot offers more than 80 A"),
+        ("[vehicle]\nmax_current_a = nan\n", "vehicle.max_current_a = nan: must be a finite number"),
+        ("[polling]\nfast_s = 5\nslow_s = 1\n", "polling: slow_s = 1: must be at least fast_s = 5"),
+        ('[[step]]\nat_s = 0\ndo = "vehicle"\nsettings = { wants_a = -1 }\n', "settings: wants_a = -1.0: must be a number"),
+        ('[[step]]\nat_s = 0\ndo = "vehicle"\nsettings = { offset_a = nan }\n', "must be a finite number"),
+    ],
+)
+def test_a_car_that_there_is_not_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    """Before anything is opened, by key, value and range."""
+    file = tmp_path / "mine.toml"
+    file.write_text(SCENARIO + text)
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load(ScenarioSettings, file)
 
 
 SCENARIO = 'schema = 1\nname = "mine"\ntitle = "x"\nduration_s = 60\n'
