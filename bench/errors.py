@@ -11,6 +11,10 @@ class UsageError(BenchError):
     """The person at the keyboard has to act: a wrong argument or a wrong file."""
 
 
+class StoppedError(BenchError):
+    """Somebody stopped a run before it had begun."""
+
+
 class SettingsError(UsageError):
     """A file under `config/` is wrong. Reads as `FILE: KEY = VALUE: REASON`, without what there is not."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.adapters.stops import Stops, remember_stops
 from bench.cli import suites
-from bench.errors import UsageError
+from bench.errors import StoppedError, UsageError
 
 if TYPE_CHECKING:
     from bench.rig.session import Outcome
@@ -74,8 +74,7 @@ def _run(arguments: argparse.Namespace, stops: Stops) -> int:
     asking = rig.operator is not None  # the console belongs to the questions then
     quiet = arguments.quiet or arguments.json or asking
     if stops.asked:
-        print("stopped before the run began", file=sys.stderr)
-        return 5
+        raise StoppedError("stopped before the run began")
     with leased(rig, f"bench run {scenario.name}", expected_s=scenario.duration_s), Progress(scenario, quiet=quiet) as progress:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,

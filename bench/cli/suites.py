@@ -39,10 +39,11 @@ def plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from bench.adapters.journal import encode
 
+        refuse_beyond_budget(rig, plans)
         print(json.dumps(json.loads(encode(plans)), indent=2))
     else:
         _print_plans(rig, plans)
-    refuse_beyond_budget(rig, plans)
+        refuse_beyond_budget(rig, plans)
     return 0
 
 
