@@ -11,9 +11,11 @@ from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.adapters.stops import Stops
+    from bench.cli.progress import Progress
     from bench.rig.suite import Entry
     from bench.runs.plan import Plan
     from bench.settings.rig import RigSettings
+    from bench.settings.scenario import ScenarioSettings
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -88,7 +90,7 @@ def run(arguments: argparse.Namespace, stops: Stops) -> int:
     from bench.cli.run import parse_fault
     from bench.rig.files import find_job, find_rig, find_scenario, find_suite, run_folder
     from bench.rig.lease import leased
-    from bench.rig.session import Order
+    from bench.rig.session import Order, unwatched
     from bench.rig.suite import run_suite
     from bench.runs.plan import refuse_beyond_budget
 
@@ -111,7 +113,7 @@ def run(arguments: argparse.Namespace, stops: Stops) -> int:
     with lease if rig.emulator is None else nullcontext():
         outcome = run_suite(
             suite, base, resume=arguments.resume, stopped=lambda: stops.asked, told=(lambda _: None) if arguments.json else _tell,
-            begins=(lambda _: None) if quiet else lambda name: print(f"{name} …", file=sys.stderr, flush=True),
+            watch=unwatched if quiet else lambda one: _watched(one, asking=rig.operator is not None),
         )  # fmt: skip
     code = outcome.exit_code(strict=arguments.strict)
     if arguments.json:
@@ -121,6 +123,14 @@ def run(arguments: argparse.Namespace, stops: Stops) -> int:
         print(f"{passed} of {len(outcome.entries)} scenarios passed")
         print(f"summary: {folder / 'summary.html'}")
     return code
+
+
+def _watched(scenario: ScenarioSettings, *, asking: bool) -> Progress:
+    """Show how a scenario goes on, where the console does not belong to questions."""
+    from bench.cli.progress import Progress
+
+    print(f"{scenario.name} …", file=sys.stderr, flush=True)
+    return Progress(scenario, quiet=asking)
 
 
 def _tell(entry: Entry) -> None:

@@ -9,7 +9,7 @@ import platform
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -63,6 +63,13 @@ VIRTUAL_EPOCH: Final = datetime(2026, 1, 15, tzinfo=UTC)
 _VERSIONS: Final = ("ocpp", "websockets", "pymodbus", "fastapi", "httpx", "uvicorn", "pydantic", "jsonschema-rs", "bokeh")
 
 Listener = Callable[[str, Mapping[str, Any]], None]
+Watch = Callable[[ScenarioSettings], AbstractContextManager[Listener]]
+"""Gives what follows the journal of one of several runs."""
+
+
+def unwatched(scenario: ScenarioSettings) -> AbstractContextManager[Listener]:
+    """Follow nothing."""
+    return nullcontext(lambda kind, data: None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from bench.domain.verdicts import RunState, Verdict, exit_code
 from bench.errors import BenchError, EvidenceError, UsageError
 from bench.rig.files import find_scenario
 from bench.rig.restore import Debt
-from bench.rig.session import NotBegunError, Order, Outcome, open_run, run_scenario, stop_signals
+from bench.rig.session import NotBegunError, Order, Outcome, Watch, open_run, run_scenario, stop_signals, unwatched
 from bench.runs.recovery import Rung, recover
 from bench.runs.snapshot import Snapshot
 from bench.settings.scenario import ScenarioSettings
@@ -95,7 +95,7 @@ def _code(entry: Entry, *, strict: bool) -> int:
 
 def run_suite(
     suite: SuiteSettings, base: Order, *, resume: bool = False, told: Callable[[Entry], None] = lambda _: None,
-    begins: Callable[[str], None] = lambda _: None, stopped: Callable[[], bool] = lambda: False,
+    watch: Watch = unwatched, stopped: Callable[[], bool] = lambda: False,
 ) -> SuiteOutcome:  # fmt: skip
     """Run what has no valid verdict yet, and sum up.
 
@@ -105,7 +105,7 @@ def run_suite(
     Args:
         base: rig, seed, job and key of every run; `out` is the suite's folder, which has to be new unless it is resumed.
         told: called with each entry as it is done.
-        begins: called with the name of each scenario that is about to be run.
+        watch: gives what follows the journals of a scenario that is about to be run.
         stopped: says whether somebody has asked for the end, also between two runs.
     Raises: UsageError before anything is run.
     """
@@ -120,8 +120,9 @@ def run_suite(
         done = before.get(scenario.name, Entry(scenario.name, scenario.title, ()))
         aborted = aborted or stopped()
         if not aborted and not any(one.valid for one in done.attempts):
-            begins(scenario.name)
-            done = _attempts(suite, replace(base, scenario=scenario, scenario_path=path), done, stopped)
+            with watch(scenario) as listener:
+                order = replace(base, scenario=scenario, scenario_path=path, listeners=(*base.listeners, listener))
+                done = _attempts(suite, order, done, stopped)
             aborted = bool(done.attempts) and done.attempts[-1].state is RunState.ABORTED
         entries.append(done)
         told(done)
