@@ -69,10 +69,8 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        (key, value, reason), *others = [_told(model, one) for one in error.errors()[:_MOST]]
-        reason = "; ".join([reason, *(str(SettingsError("", *one)).removeprefix(": ") for one in others)])
-        more = f" (and {error.error_count() - _MOST} more)" if error.error_count() > _MOST else ""
-        raise SettingsError(str(path), key, value, reason + more) from None
+        first, *others = [_told(model, one) for one in error.errors()[:_MOST]]
+        raise SettingsError(str(path), *first, others, error.error_count() - len(others) - 1) from None
 
 
 def _told(model: type[BaseModel], error: ErrorDetails) -> tuple[str, Any, str]:
@@ -108,7 +106,9 @@ def _reason(error: ErrorDetails, siblings: list[str]) -> str:
     if error["type"] == "string_pattern_mismatch":
         return f"must match {error['ctx']['pattern']}"
     if error["type"] == "extra_forbidden":
-        return f"unknown key; known: {', '.join(siblings)}" if siblings else "unknown key"
+        near = get_close_matches(str(error["loc"][-1]), siblings, n=3)
+        meant = f"; did you mean: {', '.join(near)}" if near else ""
+        return f"unknown key{meant}; known: {', '.join(siblings)}" if siblings else "unknown key"
     reason = error["msg"]
     own = reason.removeprefix("Value error, ")
     if own != reason:
