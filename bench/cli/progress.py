@@ -109,7 +109,8 @@ class Progress(AbstractContextManager["Progress"]):
             self._step = f"{data['step']} {data['name']}"
             self._say(f"{self._reached(data['name'], data['at_s'])}  step {self._step}")
         elif kind == Kind.STEP_END and data["outcome"] != "done":
-            self._say(f"step {data['step']} {data['outcome']}: {data['detail']}")
+            stopped = data["detail"] == "CancelledError"  # by the operator, or by what watches meters and guard
+            self._say(f"step {data['step']} " + ("ended early" if stopped else f"{data['outcome']}: {data['detail']}"))
         elif kind == Kind.METER_SAMPLE:
             self._time.reach(data["received"])
             if data["meter"] == self._meter:

@@ -188,7 +188,11 @@ def check_file(path: Path) -> str:
     if path.suffix != ".toml" and path.name == str(path) and not path.exists():
         known = {(one["kind"], one["name"]): one["path"] for one in listing()}
         found = next((place for (_, name), place in known.items() if name == str(path)), None)
-        path = Path(found) if found else path
+        if found is None:
+            near = get_close_matches(str(path), [name for _, name in known], n=3)
+            said = f"did you mean: {', '.join(near)}" if near else "`bench list` names those of config/"
+            raise UsageError(f"{path}: no such file, and no name of one in config/; {said}")
+        path = Path(found)
     content = read_toml(path)
     kind, model = _kind_of(content, path)
     if model is ScenarioSettings:

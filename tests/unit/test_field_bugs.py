@@ -8,6 +8,7 @@ import pytest
 
 from bench.errors import SettingsError, UsageError
 from bench.rig.files import check_file, field_bugs, find_scenario
+from bench.rig.matrix import chosen
 
 
 def test_catalogue_is_complete() -> None:
@@ -82,3 +83,10 @@ def test_a_name_like_no_other_points_to_the_list() -> None:
     """Sixty names in a line help nobody."""
     with pytest.raises(UsageError, match=r"no scenario 'qqq' in config/scenarios; there are \d+: `bench list` names them"):
         find_scenario("qqq")
+
+
+@pytest.mark.parametrize(("wrong", "told"), [("a4", "did you mean: A04"), ("x", "lists them")])
+def test_an_unknown_bug_names_what_is_near_it(wrong: str, told: str) -> None:
+    """Fifty ids in a line help nobody."""
+    with pytest.raises(UsageError, match=f"no field bug {wrong}; .*{told}"):
+        chosen([wrong])

@@ -87,3 +87,12 @@ def test_in_real_time_there_is_one_clock() -> None:
         ("preparing", "0 connect"), ("preparing", "1 snapshot"), ("preparing", "2 baseline"),
         ("0:00:00 of 24:00:00", "3 plug"), ("0:00:02 of 24:00:00", "4 wait"),
     ]  # fmt: skip
+
+
+def test_a_step_that_was_stopped_is_told_in_words() -> None:
+    """Whoever presses Ctrl-C reads no name of an exception."""
+    out = io.StringIO()
+    progress = Progress(settings()[0], console=Console(file=out, width=100))
+    progress("step.end", {"step": 1, "name": "connect", "outcome": "failed", "detail": "CancelledError"})
+    progress("step.end", {"step": 2, "name": "plug", "outcome": "failed", "detail": "no answer"})
+    assert out.getvalue().splitlines() == ["step 1 ended early", "step 2 failed: no answer"]

@@ -246,3 +246,9 @@ def test_requirements_to_be_shown_need_the_check_that_judges_them() -> None:
     with pytest.raises(SettingsError, match='must_show needs the check "conduct"'):
         check(ScenarioSettings, content, path)
     check(ScenarioSettings, content | {"checks": ["power", "conduct"]}, path)
+
+
+def test_a_name_that_is_no_file_names_what_is_near_it() -> None:
+    """`bench check` takes names too."""
+    with pytest.raises(UsageError, match=r"lowered-limt: no such file, .*did you mean: lowered-limit"):
+        check_file(Path("lowered-limt"))
