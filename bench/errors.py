@@ -27,6 +27,7 @@ class SettingsError(UsageError):
         self, file: str, key: str, value: object, reason: str, others: Sequence[tuple[str, object, str]] = (), more: int = 0
     ) -> None:
         self.file, self.key, self.value, self.reason = file, key, value, reason
+        self.further = len(others) + more
         lines = [f"{file}: {_place(*one)}" for one in ((key, value, reason), *others)]
         super().__init__("\n".join([*lines, f"{file}: and {more} more"] if more else lines))
 

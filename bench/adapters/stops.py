@@ -37,9 +37,9 @@ def handlers() -> dict[signal.Signals, Handler]:
 
 
 def give_back(before: dict[signal.Signals, Handler]) -> None:
-    """Let those take the signals who did before; one that no Python code has set (None) cannot be."""
+    """Let those take the signals who did before; one that no Python code has set (None) cannot be, nor any in another thread."""
     for number, handler in before.items():
-        if handler is not None:
+        if handler is not None and signal.getsignal(number) is not handler:
             signal.signal(number, handler)
 
 
