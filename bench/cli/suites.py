@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.adapters.stops import Stops
+    from bench.cli.progress import Progress
     from bench.rig.suite import Entry
     from bench.runs.plan import Plan
     from bench.settings.rig import RigSettings
+    from bench.settings.scenario import ScenarioSettings
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,10 +41,11 @@ def plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from bench.adapters.journal import encode
 
+        refuse_beyond_budget(rig, plans)
         print(json.dumps(json.loads(encode(plans)), indent=2))
     else:
         _print_plans(rig, plans)
-    refuse_beyond_budget(rig, plans)
+        refuse_beyond_budget(rig, plans)
     return 0
 
 
@@ -79,14 +83,14 @@ def _row(name: str, seconds: float, energy_wh: float, cycles: int, writes: int) 
     return f"{name:<28} {hours:>5} h {minutes:02} {energy_wh / 1000:>6.1f} kWh {cycles:>10} {writes:>9}"
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, stops: Stops) -> int:
     """Run a suite and print one line per scenario, then the sum."""
     from contextlib import nullcontext
 
     from bench.cli.run import parse_fault
     from bench.rig.files import find_job, find_rig, find_scenario, find_suite, run_folder
     from bench.rig.lease import leased
-    from bench.rig.session import Order
+    from bench.rig.session import Order, unwatched
     from bench.rig.suite import run_suite
     from bench.runs.plan import refuse_beyond_budget
 
@@ -108,8 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     lease = leased(rig, f"bench run --suite {suite.name}", expected_s=sum(one.duration_s for one in plans))
     with lease if rig.emulator is None else nullcontext():
         outcome = run_suite(
-            suite, base, resume=arguments.resume, told=(lambda _: None) if arguments.json else _tell,
-            begins=(lambda _: None) if quiet else lambda name: print(f"{name} …", file=sys.stderr, flush=True),
+            suite, base, resume=arguments.resume, stopped=lambda: stops.asked, told=(lambda _: None) if arguments.json else _tell,
+            watch=unwatched if quiet else lambda one: _watched(one, asking=rig.operator is not None),
         )  # fmt: skip
     code = outcome.exit_code(strict=arguments.strict)
     if arguments.json:
@@ -119,6 +123,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{passed} of {len(outcome.entries)} scenarios passed")
         print(f"summary: {folder / 'summary.html'}")
     return code
+
+
+def _watched(scenario: ScenarioSettings, *, asking: bool) -> Progress:
+    """Show how a scenario goes on, where the console does not belong to questions."""
+    from bench.cli.progress import Progress
+
+    print(f"{scenario.name} …", file=sys.stderr, flush=True)
+    return Progress(scenario, quiet=asking)
 
 
 def _tell(entry: Entry) -> None:

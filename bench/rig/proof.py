@@ -18,7 +18,7 @@ from bench.settings.rig import RigSettings
 from bench.settings.scenario import ScenarioSettings
 
 if TYPE_CHECKING:
-    from bench.rig.session import Outcome
+    from bench.rig.session import Outcome, Watch
 
 _SCHEMA = 1
 
@@ -54,9 +54,9 @@ def proof_records(rig: RigSettings, rig_path: Path) -> Mapping[str, Mapping[str,
         raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file), "is no record that `bench baseline` made") from None
 
 
-def make_record(rig: RigSettings, rig_path: Path, folder: Path) -> Record:
+def make_record(rig: RigSettings, rig_path: Path, folder: Path, watch: Watch | None = None) -> Record:
     """Prove the meters of a rig's stations, and write the record that the rig file names. Raises UsageError."""
-    from bench.rig.session import Order, run_scenario
+    from bench.rig.session import Order, run_scenario, unwatched
 
     if rig.proof is None:
         raise UsageError(f"rig {rig.name}: has no [proof]: name the record there, such as file = \"{rig.name}-proof.json\"")
@@ -67,7 +67,9 @@ def make_record(rig: RigSettings, rig_path: Path, folder: Path) -> Record:
         content = {"schema": 1, "name": "baseline", "title": f"The meters of {station.id} are proven", "duration_s": 1,
                    "station": station.id, "proof": "run", "checks": ["station_power"]}  # fmt: skip
         scenario = ScenarioSettings.model_validate(content)
-        outcome: Outcome = run_scenario(Order(scenario, Path("baseline"), rig, rig_path, folder / station.id))
+        with (watch or unwatched)(scenario) as listener:
+            order = Order(scenario, Path("baseline"), rig, rig_path, folder / station.id, listeners=(listener,))
+            outcome: Outcome = run_scenario(order)
         check = next((one for one in outcome.judgement.verdict.checks if one.check == "proof"), None)
         proven = proven and check is not None and check.verdict is Verdict.PASS
         lines += [f"{station.id}: {'not proven: ' + outcome.judgement.verdict.headline if check is None else check.headline}"]

@@ -79,9 +79,11 @@ def judged(made: str, max_age_days: float = 30) -> CheckResult:
     evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.25, 0.1), (0.0, 0.2))
     scenario = {"proof": "file", "station": "CS", "evse": 1, "checks": ["power"]}
     begin = parse_time("2026-03-01T00:00:00Z")
-    facts = RunFacts(scenario, {}, 1, begin, begin + 100, RunState.COMPLETED, "", [], [], [evse])
+    facts = RunFacts(scenario, {"name": "lab-a"}, 1, begin, begin + 100, RunState.COMPLETED, "", [], [], [evse])
     points = [asdict(one) for one in shown(lambda load, _: load)]
-    facts.proofs["m"] = (7, {"points": points, "made": made, "load_percent": 0.0, "failed": "", "max_age_days": max_age_days})
+    record = {"points": points, "made": made, "load_percent": 0.0, "failed": "", "max_age_days": max_age_days, "by": "file"}
+    if made:
+        facts.proofs["m"] = (7, record)
     found = judge_proof(facts)
     assert found is not None
     return found
@@ -89,10 +91,22 @@ def judged(made: str, max_age_days: float = 30) -> CheckResult:
 
 def test_a_record_counts_for_its_days_only() -> None:
     """A month old it still proves the meter; a day more, and it is too old."""
-    assert judged("2026-01-30T01:00:00Z").verdict is Verdict.PASS
+    young = judged("2026-01-30T01:00:00Z")
+    assert young.verdict is Verdict.PASS
+    assert young.headline == "7 known loads were shown as they are; on 2026-01-30 01:00:00Z, 30.0 days before this run"
     old = judged("2026-01-29T23:00:00Z")
     assert old.verdict is Verdict.INCONCLUSIVE
-    assert "older than 30 days" in old.headline
+    assert old.headline == (
+        "meter m: its proof of 2026-01-29 23:00:00Z is 30.04 days old, older than 30 days: "
+        "`bench baseline --rig lab-a` makes a new one"
+    )
+
+
+def test_without_a_record_the_cure_is_named() -> None:
+    """A newcomer with hardware has none yet: what makes one is said, with the rig's name."""
+    assert judged("").headline == (
+        "meter m was not proven: there is no record of known loads; `bench baseline --rig lab-a` makes one"
+    )
 
 
 def test_a_record_of_the_future_proves_nothing() -> None:

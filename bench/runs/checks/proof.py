@@ -34,13 +34,17 @@ def judge_proof(facts: RunFacts, evses: Sequence[EvseFacts] = ()) -> CheckResult
         seq, record = facts.proofs.get(evse.meter, (0, None))
         if record is None:
             text = f"meter {evse.meter} was not proven: no known load was shown to it"
+            if facts.scenario["proof"] == "file":
+                text = f"meter {evse.meter} was not proven: there is no record of known loads; {_cure(facts)} makes one"
             found.append((Objection(text, FaultClass.METERING), ()))
             continue
         found += [(replace(one, text=f"meter {evse.meter}: {one.text}"), (seq,)) for one in _of_record(facts, evse, record)]
     if not found:
         refs = tuple(facts.proofs[one.meter][0] for one in needed)
         points = sum(len(facts.proofs[one.meter][1]["points"]) for one in needed)
-        return CheckResult(CHECK, title, Verdict.PASS, (f"{points} known loads were shown as they are",), refs=refs)
+        ages = dict.fromkeys(_age(facts, facts.proofs[one.meter][1]) for one in needed)
+        text = "; ".join([f"{points} known loads were shown as they are", *filter(None, ages)])
+        return CheckResult(CHECK, title, Verdict.PASS, (text,), refs=refs)
     first = found[0][0]
     return CheckResult(
         CHECK, title, Verdict.INCONCLUSIVE, tuple(one.text for one, _ in found), (Layer.METER,), first.fault_class,
@@ -65,9 +69,22 @@ def _of_record(facts: RunFacts, evse: EvseFacts, record: dict[str, Any]) -> list
         text = f"its proof is said to be of {clock_text(parse_time(record['made']))}, after this run began"
         found.append(Objection(text, FaultClass.METERING))
     if most is not None and age_s > most * _DAY_S:
-        text = f"its proof of {clock_text(parse_time(record['made']))} is older than {most:g} days"
+        made = clock_text(parse_time(record["made"]))
+        text = f"its proof of {made} is {age_s / _DAY_S:.2f} days old, older than {most:g} days: {_cure(facts)} makes a new one"
         found.append(Objection(text, FaultClass.METERING))
     return found
+
+
+def _age(facts: RunFacts, record: dict[str, Any]) -> str:
+    """Tell when an earlier record was made, and how old it was when the run began; empty for loads of the run itself."""
+    if record.get("by") != "file":
+        return ""
+    made = parse_time(record["made"])
+    return f"on {clock_text(made)}, {(facts.start - made) / _DAY_S:.1f} days before this run"
+
+
+def _cure(facts: RunFacts) -> str:
+    return f"`bench baseline --rig {facts.rig.get('name', 'RIG')}`"
 
 
 def gated(result: CheckResult, proof: CheckResult | None) -> CheckResult:
