@@ -36,7 +36,7 @@ from bench.runs.readings import read
 from bench.runs.scene import Scene
 from bench.runs.trust import trusted
 
-JUDGE_VERSION: Final = "3"
+JUDGE_VERSION: Final = "4"
 """Changes whenever the same journal could get another verdict."""
 
 
