@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -46,3 +47,8 @@ class MeterReading:
             "registers": self.registers,
             "quality": self.quality,
         }
+
+
+def bare_number(serial_number: str) -> str:
+    """Return a serial number without what differs from plate to register: blanks, hyphens, case, leading zeros."""
+    return re.sub(r"[\s-]", "", serial_number).casefold().lstrip("0")

@@ -86,6 +86,8 @@ class _Meter(Settings):
     """What flows through it. DC: an EVSE's meter at the output of its converter, its current on L1."""
     serial_number: str = ""
     """As on the certificate. A meter that tells another one voids the certificate."""
+    energy_step_wh: float | None = Field(default=None, gt=0)
+    """Smallest step of its energy register; absent: as the meter's map tells, or as the baseline finds out."""
     latency_s: tuple[float, float] = (0.0, 1.0)
     """Shortest and longest time from a change of the current to its being seen in the registers."""
 
