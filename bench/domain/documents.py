@@ -46,7 +46,7 @@ class Kind(StrEnum):
     OCPI_RESPONSE = "ocpi.response"
     """`exchange`, `status` (HTTP), `headers`, `body` (text)."""
     METER_SAMPLE = "meter.sample"
-    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`."""
+    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`, and `stamp` where there is one."""
     METER_GAP = "meter.gap"
     """`meter`, `requested`, `reason`: an outage, never a zero."""
     METER_IDENTITY = "meter.identity"
@@ -57,9 +57,9 @@ class Kind(StrEnum):
     PROOF = "proof"
     """What a meter showed of known loads: `station`, `evse`, `meter`, `by` (run or file), `made` (when), `load_percent` (largest
     error of the load), `phases`, `side`, `model`, `serial_number`, `energy_step_wh` (0: nobody said), `points` (`at`, `set_a`,
-    `requested`, `received`, `shown_a`, `voltage_v`, `power_w`, `energy_wh`), `responses` (to a step: `asked`, `set`, `missed`,
-    `shown`), `held` (looks at a load that stays: `requested`, `received`, `power_w`, `energy_wh`, `renewed`), `failed`, `clock`
-    (the station's: `offset_s`, `uncertainty_s`, `why` it is not known); of a file also `sha256` and `max_age_days`."""
+    `requested`, `received`, `shown_a`, `voltage_v`, `power_w`, `energy_wh`, `stamp`), `responses` (to a step: `asked`, `set`,
+    `missed`, `shown`), `held` (looks at a load that stays: `requested`, `received`, `power_w`, `energy_wh`, `renewed`), `failed`,
+    `clock` (the station's: `offset_s`, `uncertainty_s`, `why` not known); of a file also `sha256` and `max_age_days`."""
     LINK_FAULT = "link.fault"
     """`station` (under test), `mode` (how the relay before the CSMS disturbs all its connections), `seconds`, and `direction`,
     `delay_s`, `bytes_per_s` where the mode has them; `mode` none: it ended."""

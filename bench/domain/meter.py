@@ -31,6 +31,9 @@ class MeterReading:
     registers: dict[str, str]
     """Raw registers in hexadecimal by block, e.g. `{"input:0x0000": "4366…"}`, so that they can be decoded again."""
     quality: str = "ok"
+    stamp: str = ""
+    """When the meter itself says that it measured, as RFC 3339 with its zone; empty where it does not tell. No judge uses it as
+    the moment of the reading."""
 
     def as_document(self, meter: str) -> dict[str, Any]:
         """Return the data of a `meter.sample` document."""
@@ -46,6 +49,7 @@ class MeterReading:
             "frequency_hz": self.frequency_hz,
             "registers": self.registers,
             "quality": self.quality,
+            **({"stamp": self.stamp} if self.stamp else {}),
         }
 
 

@@ -228,5 +228,5 @@ def _point(at: float, amperes: Sequence[float], phases: Sequence[int], reading: 
         "at": at, "set_a": list(amperes), "requested": seconds(reading.requested), "received": seconds(reading.received),
         "shown_a": [reading.current_a[phase - 1] for phase in phases],
         "voltage_v": [reading.voltage_v[phase - 1] for phase in phases],
-        "power_w": reading.power_w, "energy_wh": reading.energy_import_wh,
+        "power_w": reading.power_w, "energy_wh": reading.energy_import_wh, "stamp": reading.stamp,
     }  # fmt: skip

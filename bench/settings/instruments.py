@@ -185,6 +185,9 @@ class MqttMeter(_Meter):
     kind: Literal["mqtt"]
     topic: str = Field(min_length=1)
     quantity: dict[Quantity, MqttValue] = Field(min_length=1)
+    time_path: str = ""
+    """Where the meter's own time stands in the messages of `topic`: RFC 3339 with a zone, or seconds or milliseconds since 1970.
+    It shows how far its clock is off; what counts is when a message comes. Absent: nobody looks."""
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the next message may take."""
 

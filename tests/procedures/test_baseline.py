@@ -45,7 +45,7 @@ def test_a_record_tells_age_clock_and_wiring_and_proves_the_runs_after_it(tmp_pa
     assert (record.proven, "shows a step within" in " ".join(record.lines)) == (True, True)
     verdict, found = judged(tmp_path, there, "file")
     assert (verdict.verdict, found["proof"].verdict) == (Verdict.PASS, Verdict.PASS)
-    assert {one.name for one in found["proof"].measurements} == {"station_clock_offset", "age_of_evse1"}
+    assert {one.name for one in found["proof"].measurements} == {"clock_offset_of_station", "age_of_evse1"}
     proof = next(one.data for one in read_journal(tmp_path / "run" / "journal.jsonl").documents if one.kind == Kind.PROOF)
     assert (proof["by"], proof["phases"], proof["side"]) == ("file", [1, 2, 3], "AC")
     assert abs(proof["clock"]["offset_s"]) < 1

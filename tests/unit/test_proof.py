@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from bench.domain.evidence import EvseFacts, RunFacts
 from bench.domain.oracle import Supply
 from bench.domain.proof import Point, objections
-from bench.domain.quantities import parse_time
+from bench.domain.quantities import moment, parse_time
 from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, RunState, Verdict
 from bench.runs.checks.proof import gated, judge_proof
@@ -150,3 +151,17 @@ def test_an_unproven_register_leaves_only_the_energy_open() -> None:
     assert (proof.verdict, [one.code for one in proof.warnings]) == (Verdict.PASS, ["energy-not-proven"])
     for check, verdict in (("power", Verdict.FAIL), ("energy", Verdict.INCONCLUSIVE)):
         assert gated(CheckResult(check, "title", Verdict.FAIL, ("too much",)), proof).verdict is verdict
+
+
+@pytest.mark.parametrize(("ahead_s", "allowed"), [(-1, "10 s are allowed"), (60, "more than the 10 s that are allowed")])
+def test_the_clock_of_a_meter_that_stamps_its_readings_is_told(ahead_s: float, allowed: str) -> None:
+    """Whole seconds, by readings that take 0.1 s and may be 0.2 s old: the offset lies within the bound that is told."""
+    points = [asdict(one) for one in shown(lambda load, _: load)]
+    for number, one in enumerate(points):
+        one["requested"] += number * 0.13
+        one["received"] = one["requested"] + 0.1
+        one["stamp"] = moment(math.floor(one["requested"] + 0.05 + ahead_s)).isoformat()
+    found = judged(points=points)
+    offset = next(one for one in found.measurements if one.name == "clock_offset_of_m")
+    assert offset.value == pytest.approx(ahead_s, abs=0.6)
+    assert (found.verdict, allowed in found.reasons[-1]) == (Verdict.PASS, True)

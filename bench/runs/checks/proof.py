@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.domain.clock_offset import ClockReading, estimate_offset
 from bench.domain.evidence import EvseFacts, RunFacts
 from bench.domain.meter import bare_number
 from bench.domain.proof import Objection, Point, objections
@@ -50,7 +51,7 @@ def judge_proof(facts: RunFacts, evses: Sequence[EvseFacts] = ()) -> CheckResult
             continue
         found += [(replace(one, text=f"meter {evse.meter}: {one.text}"), (seq,)) for one in _of_record(facts, evse, record)]
     records = {one.meter: facts.proofs[one.meter] for one in needed if one.meter in facts.proofs}
-    measured = tuple(_measured(records))
+    measured = tuple(_measured(facts, records))
     if not found:
         points = sum(len(one["points"]) for _, one in records.values())
         words = tuple(text for name, (_, one) in records.items() for text in _words(name, one))
@@ -95,26 +96,41 @@ def _words(meter: str, record: dict[str, Any]) -> Iterator[str]:
 
 
 def _clock_words(facts: RunFacts, records: Mapping[str, tuple[int, dict[str, Any]]]) -> Iterator[str]:
-    """Say how far the station's clock is off; it decides nothing here, for the bench measures by its own."""
-    clock = next((one["clock"] for _, one in records.values() if one.get("clock")), None)
-    if clock is None:
-        return
-    name = f"the clock of {facts.scenario['station']}"
-    if clock["offset_s"] is None:
-        yield f"{name} was not shown: {clock['why']}"
-        return
-    offset, bound = clock["offset_s"], clock["uncertainty_s"]
-    far = abs(offset) - bound > DRIFT_S
-    allowed = f"more than the {DRIFT_S:g} s that are allowed" if far else f"{DRIFT_S:g} s are allowed"
-    yield f"{name} is {offset:+.2f} s from the bench's, within {bound:.2f} s; {allowed}"
+    """Say how far the clocks of station and meters are off; they decide nothing here, for the bench measures by its own."""
+    for name, clock in _clocks(facts, records):
+        if clock["offset_s"] is None:
+            yield f"the clock of {name} was not shown: {clock['why']}"
+            continue
+        offset, bound = clock["offset_s"], clock["uncertainty_s"]
+        far = abs(offset) - bound > DRIFT_S
+        allowed = f"more than the {DRIFT_S:g} s that are allowed" if far else f"{DRIFT_S:g} s are allowed"
+        yield f"the clock of {name} is {offset:+.2f} s from the bench's, within {bound:.2f} s; {allowed}"
 
 
-def _measured(records: Mapping[str, tuple[int, dict[str, Any]]]) -> Iterator[Measurement]:
-    """Yield the offset of the station's clock and the largest age of each meter's readings."""
+def _clocks(facts: RunFacts, records: Mapping[str, tuple[int, dict[str, Any]]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield offset and uncertainty of each clock that was looked at: the station's, and that of a meter that stamps its readings.
+
+    A meter stamped a reading after the time that its latency allows and before it was there.
+    """
     clock = next((one["clock"] for _, one in records.values() if one.get("clock")), None)
-    if clock is not None and clock["offset_s"] is not None:
-        text = f"the station's clock less the bench's, within {clock['uncertainty_s']:.2f} s"
-        yield Measurement("station_clock_offset", round(clock["offset_s"], 2), "s", text)
+    if clock is not None:
+        yield facts.scenario["station"], clock
+    latency_s = {one.meter: one.latency_s[1] for one in facts.evses}
+    for name, (_, record) in records.items():
+        stamped = [one for one in record["points"] if one.get("stamp")]
+        readings = [ClockReading(one["requested"] - latency_s[name], one["received"], one["stamp"]) for one in stamped]
+        if readings:
+            found = estimate_offset(readings)
+            yield f"meter {name}", {"offset_s": found.offset_s, "uncertainty_s": found.uncertainty_s}
+
+
+def _measured(facts: RunFacts, records: Mapping[str, tuple[int, dict[str, Any]]]) -> Iterator[Measurement]:
+    """Yield the offset of each clock and the largest age of each meter's readings."""
+    for name, clock in _clocks(facts, records):
+        if clock["offset_s"] is not None:
+            text = f"the clock of {name} less the bench's, within {clock['uncertainty_s']:.2f} s"
+            what = "station" if name == facts.scenario["station"] else name.removeprefix("meter ")
+            yield Measurement(f"clock_offset_of_{what}", round(clock["offset_s"], 2), "s", text)
     for name, (seq, record) in records.items():
         ages = [age for one in record.get("responses", ()) if (age := Response.of(one).most_s) is not None]
         if ages:
