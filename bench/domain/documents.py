@@ -46,7 +46,7 @@ class Kind(StrEnum):
     OCPI_RESPONSE = "ocpi.response"
     """`exchange`, `status` (HTTP), `headers`, `body` (text)."""
     METER_SAMPLE = "meter.sample"
-    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`, and `stamp` where there is one."""
+    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`; `stamp` where there is one."""
     METER_GAP = "meter.gap"
     """`meter`, `requested`, `reason`: an outage, never a zero."""
     METER_IDENTITY = "meter.identity"

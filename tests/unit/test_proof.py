@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench.domain.evidence import EvseFacts, RunFacts
+from bench.domain.evidence import EvseFacts, RunFacts, Sample
 from bench.domain.oracle import Supply
 from bench.domain.proof import Point, objections
 from bench.domain.quantities import moment, parse_time
 from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import CheckResult, FaultClass, RunState, Verdict
-from bench.runs.checks.proof import gated, judge_proof
+from bench.runs.checks.proof import gated, judge_proof, without_unproven_energy
 
 LOADS = [(6.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 16.0), (16.0,) * 3, (16.0,) * 3, (0.0,) * 3, (10.0,) * 3]
 Triple = tuple[float, ...]
@@ -135,6 +135,7 @@ def test_a_serial_number_counts_where_it_was_told(serial_number: str) -> None:
     ("clock", "words"),
     [
         ({"offset_s": -0.5, "uncertainty_s": 0.25, "why": ""}, "is -0.50 s from the bench's, within 0.25 s; 10 s are allowed"),
+        ({"offset_s": 10.3, "uncertainty_s": 0.5, "why": ""}, "is +10.30 s from the bench's, within 0.50 s; 10 s are allowed"),
         ({"offset_s": 3600.0, "uncertainty_s": 0.5, "why": ""}, "within 0.50 s; more than the 10 s that are allowed"),
         ({"offset_s": None, "uncertainty_s": None, "why": "CS: does not tell it"}, "was not shown: CS: does not tell it"),
     ],
@@ -165,3 +166,27 @@ def test_the_clock_of_a_meter_that_stamps_its_readings_is_told(ahead_s: float, a
     offset = next(one for one in found.measurements if one.name == "clock_offset_of_m")
     assert offset.value == pytest.approx(ahead_s, abs=0.6)
     assert (found.verdict, allowed in found.reasons[-1]) == (Verdict.PASS, True)
+
+
+def test_a_meter_may_stamp_a_reading_before_it_was_asked_for() -> None:
+    """Its values are up to 0.2 s old, by the rig file: a stamp of that time is one of a clock that is right."""
+    points = [asdict(one) for one in shown(lambda load, _: load)]
+    for one in points:
+        one |= {"received": one["requested"] + 0.01, "stamp": moment(one["requested"] - 0.15).isoformat()}
+    found = judged(points=points)
+    offset = next(one.value for one in found.measurements if one.name == "clock_offset_of_m")
+    assert offset is not None
+    assert "is -0." in found.reasons[-1]
+    assert abs(offset) <= float(found.reasons[-1].partition("within ")[2].partition(" s")[0])
+
+
+@pytest.mark.parametrize(("held", "left"), [(None, False), ([], True)])
+def test_the_energy_of_an_unproven_register_is_taken_out(held: list[Any] | None, left: bool) -> None:
+    """No check compares anything with it; power and currents stay. Without a register there is nothing to prove."""
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.25, 0.1), (0.0, 0.2))
+    evse.samples += [Sample(at, at + 0.01, (16.0,) * 3, 11_040.0, 3.0 * at, at, (230.0,) * 3) for at in range(5)]
+    facts = RunFacts({"proof": "file"}, {}, 1, 0, 5, RunState.COMPLETED, "", [], [], [evse])
+    facts.proofs["m"] = (7, {} if held is None else {"held": held})
+    without_unproven_energy(facts)
+    assert [one.energy_wh is not None for one in evse.samples] == [left] * 5
+    assert {one.power_w for one in evse.samples} == {11_040.0}

@@ -39,6 +39,11 @@ def test_a_coarse_register_is_not_proven_by_a_short_load(step_wh: float, words: 
     assert (found.wrong, words in found.unproven, wants_more(shown, 0)) == ("", True, True)
 
 
+def test_nobody_waits_for_a_register_that_stands_still() -> None:
+    """Coarser than 100 Wh, or dead: 120 Wh are enough to stop."""
+    assert [wants_more(looks(seconds, 1e6), 0) for seconds in (30, 45)] == [True, False]
+
+
 @pytest.mark.parametrize("factor", [3, 1.2, 0.8])
 def test_a_register_that_counts_something_else_is_wrong(factor: float) -> None:
     """A scale or a ratio that is wrong."""
