@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.adapters.stops import Stops
     from bench.cli.progress import Progress
     from bench.rig.suite import Entry
@@ -35,9 +37,9 @@ def plan(arguments: argparse.Namespace) -> int:
 
     if bool(arguments.scenario) is (arguments.suite is not None):
         raise UsageError("name either scenarios or --suite")
-    _, rig = find_rig(arguments.rig)
+    rig_path, rig = find_rig(arguments.rig)
     names = find_suite(arguments.suite).scenarios if arguments.suite else arguments.scenario
-    plans = _plans(rig, names)
+    plans = _plans(rig_path, rig, names)
     if arguments.json:
         from bench.adapters.journal import encode
 
@@ -49,16 +51,18 @@ def plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _plans(rig: RigSettings, names: tuple[str, ...] | list[str]) -> list[Plan]:
+def _plans(rig_path: Path, rig: RigSettings, names: tuple[str, ...] | list[str]) -> list[Plan]:
     """Return what the scenarios will take. Raises UsageError where the rig cannot show what one of them must find."""
     from bench.rig.files import find_scenario
     from bench.runs.feasible import refuse_infeasible
     from bench.runs.plan import plan_of
+    from bench.settings.meter import energy_steps
 
     scenarios = [find_scenario(name)[1] for name in names]
     for one in scenarios:
         refuse_infeasible(rig, one)
-    return [plan_of(rig, one) for one in scenarios]
+    steps = energy_steps(rig_path, rig.meters)
+    return [plan_of(rig, one, steps) for one in scenarios]
 
 
 def _print_plans(rig: RigSettings, plans: list[Plan]) -> None:
@@ -98,7 +102,7 @@ def run(arguments: argparse.Namespace, stops: Stops) -> int:
     rig_path, rig = find_rig(arguments.rig)
     if arguments.resume and arguments.out is None:
         raise UsageError("--resume needs --out: the folder of the suite that is to go on")
-    plans = _plans(rig, suite.scenarios)
+    plans = _plans(rig_path, rig, suite.scenarios)
     quiet = arguments.quiet or arguments.json
     if not quiet:
         _print_plans(rig, plans)

@@ -54,6 +54,7 @@ from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.runs.station_clock import open_station_clock
 from bench.settings.job import JobSettings
+from bench.settings.meter import energy_steps
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault, ScenarioSettings, under_test
 
@@ -102,7 +103,9 @@ class Order:
     @property
     def lead(self) -> timedelta:
         """Return how long before its first second a run begins: in virtual time its meters are proven before."""
-        return timedelta(seconds=lead_s(self.rig, self.scenario) if self.virtual else 0)
+        if not self.virtual:
+            return timedelta(0)
+        return timedelta(seconds=lead_s(self.rig, self.scenario, energy_steps(self.rig_path, self.rig.meters)))
 
     @property
     def virtual(self) -> bool:
@@ -225,7 +228,7 @@ def _check(order: Order) -> None:
     station = under_test(order.rig, order.scenario)[0].id
     refuse_above_caps(order.rig, order.scenario)
     refuse_infeasible(order.rig, order.scenario)
-    refuse_beyond_budget(order.rig, [plan_of(order.rig, order.scenario)])
+    refuse_beyond_budget(order.rig, [plan_of(order.rig, order.scenario, energy_steps(order.rig_path, order.rig.meters))])
     if order.rig.needs_the_floor(station) and tests_defaults(order.scenario):
         raise UsageError(
             f"scenario {order.scenario.name} tests defaults, which takes the floor away that alone keeps the power of {station} "

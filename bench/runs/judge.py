@@ -19,7 +19,7 @@ from bench.runs.checks.installed import judge_installed
 from bench.runs.checks.intent import judge_intent
 from bench.runs.checks.meter import judge_meter
 from bench.runs.checks.meter_values import judge_meter_values
-from bench.runs.checks.proof import gated, judge_proof
+from bench.runs.checks.proof import gated, judge_proof, without_unproven_energy
 from bench.runs.checks.random_delay import judge_random_delay
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
@@ -45,6 +45,7 @@ def judge(documents: Sequence[Document]) -> Judgement:
     """Judge a run from its journal alone. Raises EvidenceError where it is no journal of a run."""
     facts = facts_of(documents)
     trusted(facts)
+    without_unproven_energy(facts)
     histories = {station: store_history(facts, station) for station in {evse.station for evse in facts.evses}}
     traces = tuple(EvseTrace(evse, limits_over_run(facts, evse, histories[evse.station])) for evse in facts.evses)
     state = facts.state or RunState.ABORTED

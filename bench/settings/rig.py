@@ -142,6 +142,8 @@ class MeterError(Settings):
     """Added to each phase current that flows."""
     latency_s: float = Field(default=0, ge=0, le=600)
     """It shows the truth of so many seconds ago."""
+    resolution_wh: float = Field(default=0, ge=0, le=600)
+    """Step of its energy register."""
 
 
 class EmulatorSettings(Settings):

@@ -114,6 +114,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from firmware_sim.faults.answers import ANSWER_FAULTS
+from firmware_sim.faults.drifting import DRIFT_FAULTS
 from firmware_sim.faults.ev import EV_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.failing import FaultError, misfit, place_of
@@ -130,8 +131,8 @@ from firmware_sim.faults.times import TIME_FAULTS
 FAULTS: Final[dict[str, Any]] = {
     one.ID: one
     for group in (
-        LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS,
-        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS,
+        LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, DRIFT_FAULTS,
+        SERIAL_METER_FAULTS, RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS,
     )
     for one in group
 }
