@@ -213,14 +213,16 @@ def repeatability_of(readings: Sequence[float]) -> float:
 
 
 def scatter_of(readings: Sequence[float] | NDArray[np.float64]) -> float:
-    """Return the standard deviation s of single readings from the differences of successive ones.
+    """Return the standard deviation s of single readings from the differences of successive ones; 0 for fewer than five."""
+    return scatter_of_steps(np.diff(readings)) if len(readings) >= 5 else 0.0
+
+
+def scatter_of_steps(steps: NDArray[np.float64]) -> float:
+    """Return the standard deviation s of single readings, given the differences of successive ones.
 
     The median of |difference| is 0.954 s for normal noise (0.6745 sqrt 2); a few excursions or a slow change do not move it.
-    0 for fewer than five readings.
     """
-    if len(readings) < 5:
-        return 0.0
-    return float(np.median(np.abs(np.diff(readings)))) / (0.6745 * sqrt(2))
+    return float(np.median(np.abs(steps))) / (0.6745 * sqrt(2))
 
 
 def register_uncertainty(step: float) -> float:

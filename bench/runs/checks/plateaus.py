@@ -17,7 +17,7 @@ import numpy as np
 from bench.domain.decision import DecisionRule, decide
 from bench.domain.evidence import Sample
 from bench.domain.series import Series
-from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of
+from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of_steps
 from bench.domain.verdicts import Verdict
 from bench.runs.checks.phases import DRAWING_A
 
@@ -79,12 +79,13 @@ def noise_share(samples: Series) -> float:
     """Return the scatter of single readings as a share of the current, at most MOST_NOISE."""
     if len(samples) < 5:
         return 0.0
-    drawn = samples.current_a[:, samples.current_a.max(axis=0) > DRAWING_A]
+    drawing = np.logical_or.reduce([phase > DRAWING_A for phase in samples.current_a])
+    drawn = samples.current_a if drawing.all() else samples.current_a[:, drawing]
     if drawn.shape[1] < 5:
         return 0.0
     amps = drawn[drawn.mean(axis=1).argmax()]
-    changes = np.diff(amps) / np.maximum(np.maximum(amps[1:], amps[:-1]), DRAWING_A)
-    return min(scatter_of(np.concatenate(([0.0], np.cumsum(changes)))), MOST_NOISE)
+    larger = np.maximum(amps[1:], amps[:-1])
+    return min(scatter_of_steps(np.diff(amps) / np.maximum(larger, DRAWING_A, out=larger)), MOST_NOISE)
 
 
 def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[Verdict]:
