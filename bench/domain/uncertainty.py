@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from math import inf, isinf, sqrt
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -220,14 +220,12 @@ def repeatability_of(readings: Sequence[float]) -> float:
     independent ones only); r counts from 2 / sqrt n on, below it is chance. 0 for fewer than three readings: their scatter says
     nothing.
     """
-    n = len(readings)
-    if n < 3:
+    n, values = len(readings), np.array(readings, np.float64)
+    if n < 3 or values.min() == values.max():
         return 0.0
-    spread = stdev(readings)
-    if not spread:
-        return 0.0
-    mean = fmean(readings)
-    follows = sum((one - mean) * (other - mean) for one, other in pairwise(readings)) / ((n - 1) * spread**2)
+    away = values - fmean(readings)
+    spread = sqrt(float(away @ away) / (n - 1))
+    follows = float(away[1:] @ away[:-1]) / ((n - 1) * spread**2)
     r = min(follows, 1 - 2 / n) if follows > 2 / sqrt(n) else 0.0
     return spread / sqrt(max(1.0, n * (1 - r) / (1 + r)))
 

@@ -1,0 +1,68 @@
+"""What meters and pilot witnesses saw, from the documents of a journal into columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bench.domain.documents import Document, Kind
+from bench.domain.evidence import EvseFacts, PilotSample, RunFacts
+from bench.domain.quantities import moment, offered_current_a, parse_time, seconds
+from bench.domain.series import Series
+from bench.domain.uncertainty import accuracy_of
+
+
+def fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
+    """Add to each EVSE, and to each supply, what was measured there; a reading without one of its currents is a gap."""
+    by_meter: dict[str, list[tuple[EvseFacts, list[Document]]]] = {}
+    for one in (*facts.evses, *facts.supplies.values()):
+        by_meter.setdefault(one.meter, []).append((one, []))
+    for document in documents:
+        if document.kind != "meter.sample":  # the plain text: nearly all documents pass here
+            _fold(document, facts, [one for one, _ in by_meter.get(document.data.get("meter"), ())])
+            continue
+        amps = document.data["current_a"]
+        for one, rows in by_meter.get(document.data["meter"], ()):
+            if None in amps and any(amps[phase - 1] is None for phase in one.phases):
+                one.gaps.append(seconds(document.t))
+            else:
+                rows.append(document)
+    for one, rows in (pair for pairs in by_meter.values() for pair in pairs):
+        if rows:
+            one.samples = series_of(rows, one.phases)
+
+
+def _fold(document: Document, facts: RunFacts, measured: Sequence[EvseFacts]) -> None:
+    """Add what a document tells that is no reading, of the EVSEs that its meter measures."""
+    data = document.data
+    if document.kind == Kind.METER_IDENTITY:
+        on = moment(facts.start).date()
+        for one in measured:
+            one.current = accuracy_of(data["accuracy"], "current", "a", on)
+            one.power = accuracy_of(data["accuracy"], "power", "w", on)
+    elif document.kind == Kind.METER_GAP:
+        for one in measured:
+            one.gaps.append(seconds(document.t))
+            one.gap_reason = data["reason"]
+    elif document.kind == Kind.PILOT_SAMPLE:
+        seen = facts.evse(data["station"], data["evse"])
+        if seen is not None:
+            duty = data["duty_percent"]
+            offered, digital = offered_current_a(duty), duty is not None and 3 <= duty <= 7
+            look = PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq, digital)
+            seen.pilot.append(look)
+
+
+def series_of(samples: Sequence[Document], phases: Sequence[int]) -> Series:
+    """Return METER_SAMPLE documents as columns, on these phases."""
+    rows, chosen = [one.data for one in samples], [phase - 1 for phase in phases]
+    return Series.of_columns(
+        [parse_time(one["requested"]) for one in rows],
+        [parse_time(one["received"]) for one in rows],
+        np.array([one["current_a"] for one in rows], np.float64).T[chosen],
+        np.array([one["power_w"] for one in rows], np.float64),
+        np.array([one["energy_import_wh"] for one in rows], np.float64),
+        [one.seq for one in samples],
+        np.array([one["voltage_v"] for one in rows], np.float64).T[chosen],
+    )
