@@ -20,7 +20,7 @@ def fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
         by_meter.setdefault(one.meter, []).append((one, []))
     for document in documents:
         if document.kind != "meter.sample":  # the plain text: nearly all documents pass here
-            _fold(document, facts, [one for one, _ in by_meter.get(document.data.get("meter"), ())])
+            _fold(document, facts, [one for one, _ in by_meter.get(document.data.get("meter", ""), ())])
             continue
         amps = document.data["current_a"]
         for one, rows in by_meter.get(document.data["meter"], ()):
