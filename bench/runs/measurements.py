@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,10 +14,14 @@ from bench.domain.quantities import moment, offered_current_a, parse_time, secon
 from bench.domain.series import Series
 from bench.domain.uncertainty import accuracy_of
 
+_VALUES: Final = itemgetter("requested", "received", "current_a", "power_w", "energy_import_wh", "voltage_v")
+_WIDTH: Final = 7
+"""Those, and the number of the document: one list of all is made without an object for each reading."""
+
 
 def fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
     """Add to each EVSE, and to each supply, what was measured there; a reading without one of its currents is a gap."""
-    by_meter: dict[str, list[tuple[EvseFacts, list[Document]]]] = {}
+    by_meter: dict[str, list[tuple[EvseFacts, list[Any]]]] = {}
     for one in (*facts.evses, *facts.supplies.values()):
         by_meter.setdefault(one.meter, []).append((one, []))
     for document in documents:
@@ -27,7 +33,8 @@ def fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
             if None in amps and any(amps[phase - 1] is None for phase in one.phases):
                 one.gaps.append(seconds(document.t))
             else:
-                rows.append(document)
+                rows += _VALUES(document.data)
+                rows.append(document.seq)
     for one, rows in (pair for pairs in by_meter.values() for pair in pairs):
         if rows:
             one.samples = series_of(rows, one.phases)
@@ -54,15 +61,12 @@ def _fold(document: Document, facts: RunFacts, measured: Sequence[EvseFacts]) ->
             seen.pilot.append(look)
 
 
-def series_of(samples: Sequence[Document], phases: Sequence[int]) -> Series:
-    """Return METER_SAMPLE documents as columns, on these phases."""
-    rows, chosen = [one.data for one in samples], [phase - 1 for phase in phases]
+def series_of(flat: Sequence[Any], phases: Sequence[int]) -> Series:
+    """Return the values of samples, one after the other and each with the number of its document, as columns on these phases."""
+    requested, received, current, power, energy, volts, seq = (flat[first::_WIDTH] for first in range(_WIDTH))
+    chosen = [phase - 1 for phase in phases]
     return Series.of_columns(
-        [parse_time(one["requested"]) for one in rows],
-        [parse_time(one["received"]) for one in rows],
-        np.array([one["current_a"] for one in rows], np.float64).T[chosen],
-        np.array([one["power_w"] for one in rows], np.float64),
-        np.array([one["energy_import_wh"] for one in rows], np.float64),
-        [one.seq for one in samples],
-        np.array([one["voltage_v"] for one in rows], np.float64).T[chosen],
-    )
+        [parse_time(one) for one in requested], [parse_time(one) for one in received],
+        np.array(current, np.float64).T[chosen], np.array(power, np.float64), np.array(energy, np.float64), seq,
+        np.array(volts, np.float64).T[chosen],
+    )  # fmt: skip
