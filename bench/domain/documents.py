@@ -7,10 +7,9 @@ the previous line's `h` and of this line without its own, so that a changed, mis
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SCHEMA_VERSION: Final = 1
 FIRST_HASH: Final = b"0" * 64
@@ -84,8 +83,7 @@ class Kind(StrEnum):
     """One check's result; see `bench.domain.verdicts.CheckResult`. The last one is the run's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One line of a journal, decoded."""
 
     seq: int
