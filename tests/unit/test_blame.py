@@ -117,6 +117,18 @@ def test_an_ev_has_its_time_to_follow_before_it_is_to_blame() -> None:
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
 
 
+def test_an_excess_smaller_than_a_pilot_is_read_to_is_still_fail() -> None:
+    """16.08 A under an offer of 16 A that was seen: the meter is sure, and whose excess it is stays open."""
+    result = witnessed(16.08, look(-1, 16.0))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION, Layer.EV))
+
+
+def test_where_both_are_to_blame_no_habit_excuses_them() -> None:
+    """The station offers 16.5 A, and the car takes 17 A of it."""
+    result = witnessed(17.0, look(-1, 16.5))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION, Layer.EV))
+
+
 def test_an_ev_that_goes_on_above_its_offer_is_to_blame() -> None:
     """18 A for half a minute under an offer of 16 A."""
     assert witnessed(18.0, look(-1, 18.2), look(1, 16.0)).blamed == (Layer.EV,)

@@ -81,11 +81,13 @@ def blame(
     """Blame the station for an offer above the limit, the EV for a current above the offer; return layers and documents.
 
     Only readings count between two looks at the pilot that agree; where there are none, those whose offer the station told
-    during the breach. Without either the evidence does not separate the two.
+    during the breach. Without either the evidence does not separate the two, nor does an offer that is as close to the limit as
+    duty cycles are read, under a current as close to the offer; its document is returned all the same.
 
     Args: measured: limits in W are held against measured power, so that a higher voltage leaves less current to offer.
     """
     evse = pilot.evse
+    close: tuple[int, ...] = ()
     for one in sorted(run, key=lambda above: -above.reading):
         seen = pilot.around(one.sample)
         said = None if seen is not None or evse.pilot else _said(one, run, told)
@@ -103,11 +105,13 @@ def blame(
         if offered_a > limit_a + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
         above = current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current))
-        if evse.current.known and above and (seen is None or pilot.stood_s(one.sample) > REACTION_S):
+        stood = seen is None or pilot.stood_s(one.sample) > REACTION_S
+        if evse.current.known and above and stood:
             blamed.append(Layer.EV)
         if blamed:
             return tuple(blamed), (seq,)
-    return _NEITHER, ()
+        close = close or ((seq,) if stood else ())
+    return _NEITHER, close
 
 
 def _mean_voltage(sample: Sample, nominal_v: float) -> float:
@@ -128,7 +132,7 @@ def _said(one: Above, run: Sequence[Above], told: Sequence[Offer]) -> Offer | No
 def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
     """Return a check's answer, INCONCLUSIVE instead of FAIL where an EV's habit explains all that was found.
 
-    That is where nothing separates station and EV and no excess is larger than what cars are known to take above their offer.
+    That is where nothing shows what was offered and no excess is larger than what cars are known to take above their offer.
     """
     if result.verdict is not Verdict.FAIL or not result.breaches:
         return result
@@ -143,7 +147,7 @@ def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
 def _habitual(breach: Breach, evse: EvseFacts) -> bool:
     constant = HABIT_A if breach.unit == "A" else HABIT_A * evse.supply.voltage_v * len(evse.phases)
     small = breach.unit != "phases" and breach.limit > 0 and breach.excess <= breach.limit * HABIT_SHARE + constant
-    return small and breach.blamed == _NEITHER
+    return small and breach.blamed == _NEITHER and not set(breach.refs).difference(evse.samples.seq.tolist())
 
 
 def _undecided(period: PeriodResult) -> PeriodResult:
