@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def faults(arguments: argparse.Namespace) -> int:
     if arguments.write is not None and not arguments.matrix:
         raise UsageError("--write goes with --matrix: it writes the page of what was found")
     if arguments.matrix or arguments.curve:
-        return _matrix(bugs, arguments) if arguments.matrix else _print_curve(_curve(arguments))
+        return _matrix(bugs, arguments) if arguments.matrix else _print_curve(_curve(arguments), as_json=arguments.json)
     if arguments.json:
         print(json.dumps([one.model_dump(mode="json", by_alias=True) for one in bugs], indent=2, ensure_ascii=False))
     elif len(arguments.id) == 1:
@@ -117,8 +118,9 @@ def _matrix(bugs: Sequence[FieldBug], arguments: argparse.Namespace) -> int:
         print(json.dumps([_as_json(one) for one in results], indent=2))
     else:
         _print_matrix(found)
-    code = _print_curve(curve, quiet=arguments.json) if curve else 0
-    return code if found.clean else 1
+        if curve is not None:
+            _print_curve(curve)
+    return 0 if found.clean and (curve is None or curve.clean) else 1
 
 
 def _curve(arguments: argparse.Namespace) -> Curve:
@@ -127,10 +129,9 @@ def _curve(arguments: argparse.Namespace) -> Curve:
     return run_curve(places(), arguments.curve, arguments.jobs)
 
 
-def _print_curve(curve: Curve, *, quiet: bool = False) -> int:
+def _print_curve(curve: Curve, *, as_json: bool = False) -> int:
     """Print it; return 1 where a sound station is FAIL, or too few are at the detection limit."""
-    if not quiet:
-        print("\n".join(curve.text()))
+    print(json.dumps([asdict(one) for one in curve.points], indent=2) if as_json else "\n".join(curve.text()))
     return 0 if curve.clean else 1
 
 
