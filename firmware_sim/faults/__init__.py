@@ -119,6 +119,7 @@ from firmware_sim.faults.ev import EV_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.failing import FaultError, misfit, place_of
 from firmware_sim.faults.habits import HABIT_FAULTS
+from firmware_sim.faults.inexact import INEXACT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.metering import METERING_FAULTS
 from firmware_sim.faults.network import NETWORK_FAULTS
@@ -132,7 +133,7 @@ FAULTS: Final[dict[str, Any]] = {
     one.ID: one
     for group in (
         LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, DRIFT_FAULTS,
-        SERIAL_METER_FAULTS, RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS,
+        SERIAL_METER_FAULTS, RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS, INEXACT_FAULTS,
     )
     for one in group
 }

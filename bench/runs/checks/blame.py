@@ -21,8 +21,6 @@ _DUTY_TOLERANCE_A: Final = 0.6
 """One percentage point of duty: what IEC 61851-1 grants the generator."""
 PILOT_MARGIN_A: Final = 0.1
 """Duty cycles are read to about this much."""
-_ROUNDED_A: Final = 0.03
-"""What a duty cycle that is told to 0.1 % may be off by its rounding alone."""
 REACTION_S: Final = 5.0
 """The time that IEC 61851-1 gives an EV to follow a duty cycle: until then it may take what was offered before."""
 HABIT_SHARE: Final = 0.10
@@ -84,8 +82,8 @@ def blame(
     """Blame the station for an offer above the limit, the EV for a current above the offer.
 
     Only readings count between two looks at the pilot that agree; where there are none, those whose offer the station told
-    during the breach. Without either the evidence does not separate the two. Where the pilot shows an offer that is right, what
-    is surely above the limit is the EV's.
+    during the breach. Without either the evidence does not separate the two, nor does an offer that is as close to the limit as
+    duty cycles are read, under a current as close to the offer.
 
     Args: measured: limits in W are held against measured power, so that a higher voltage leaves less current to offer.
     Returns: layers, documents, and whether the pilot showed what was offered.
@@ -107,8 +105,7 @@ def blame(
             limit_a *= evse.supply.voltage_v / _mean_voltage(one.sample, evse.supply.voltage_v)
         if offered_a > limit_a + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
-        right = seen is not None and one.verdict is Verdict.FAIL and offered_a <= limit_a + _ROUNDED_A
-        above = current > offered_a + max(0.0 if right else PILOT_MARGIN_A, evse.current.expanded(current))
+        above = current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current))
         if evse.current.known and above and (seen is None or pilot.stood_s(one.sample) > REACTION_S):
             blamed.append(Layer.EV)
         if blamed:
