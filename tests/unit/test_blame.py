@@ -150,8 +150,8 @@ def test_an_excess_over_the_offer_within_the_margin_blames_nobody_alone(excess_a
         (0.13, Verdict.FAIL, (Layer.EV,)),
     ],
 )
-def test_what_is_surely_above_an_offer_that_was_seen_is_the_ev_s(excess_a: float, word: Verdict, blamed: tuple[Layer, ...]) -> None:
-    """The pilot shows the limit itself, to 0.1 A: within U nothing is sure, within the margin not whose it is, beyond both it is."""
+def test_what_is_surely_above_a_seen_offer_is_the_ev_s(excess_a: float, word: Verdict, blamed: tuple[Layer, ...]) -> None:
+    """The pilot shows the limit itself, to 0.1 A: within U nothing is sure, within the margin not whose it is."""
     result = witnessed(16.0 + excess_a, look(-1, 16.0), rule=DecisionRule.FOUR_WAY)
     assert (result.verdict, result.blamed) == (word, blamed)
 
