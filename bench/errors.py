@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BenchError(Exception):
     """Anything that the bench tells its user instead of a traceback."""
@@ -11,14 +13,28 @@ class UsageError(BenchError):
     """The person at the keyboard has to act: a wrong argument or a wrong file."""
 
 
-class SettingsError(UsageError):
-    """A file under `config/` is wrong. Reads as `FILE: KEY = VALUE: REASON`, without what there is not."""
+class StoppedError(BenchError):
+    """Somebody stopped a run before it had begun."""
 
-    def __init__(self, file: str, key: str, value: object, reason: str) -> None:
+
+class SettingsError(UsageError):
+    """A file under `config/` is wrong. Reads as `FILE: KEY = VALUE: REASON`, without what there is not; further errors follow so.
+
+    Args: others: key, value and reason of each further error in the file. more: how many there are beyond those.
+    """
+
+    def __init__(
+        self, file: str, key: str, value: object, reason: str, others: Sequence[tuple[str, object, str]] = (), more: int = 0
+    ) -> None:
         self.file, self.key, self.value, self.reason = file, key, value, reason
-        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:79] + "…"
-        where = f"{key} = {shown}: " if key and value is not None else f"{key}: " if key else ""
-        super().__init__(f"{file}: {where}{reason}")
+        self.further = len(others) + more
+        lines = [f"{file}: {_place(*one)}" for one in ((key, value, reason), *others)]
+        super().__init__("\n".join([*lines, f"{file}: and {more} more"] if more else lines))
+
+
+def _place(key: str, value: object, reason: str) -> str:
+    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:79] + "…"
+    return (f"{key} = {shown}: " if key and value is not None else f"{key}: " if key else "") + reason
 
 
 class SchemaError(UsageError):

@@ -7,6 +7,7 @@ Part 2, K11, K12, K13 with errata 2025-01 and 2025-06 (a new limit replaces the 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -78,6 +79,9 @@ class ExternalLimits:
     def _fail_safe(self, source: str) -> None:
         """Nothing was heard of the source for too long (EEBUS LPC: 120 s): the failsafe limit holds until it sets one anew."""
         self._hold(source, self._content(source, "W", [(0, self._failsafe_w)]))
+        holds_s = self._faults.apply("failsafe_holds", value=math.inf)
+        if holds_s < math.inf:
+            self._watches[source] = asyncio.get_running_loop().call_later(holds_s, self._release, source)
 
     def _hold(self, source: str, content: dict[str, Any]) -> None:
         profile = profile_from(0, content, source=source)

@@ -63,6 +63,7 @@ async def test_a_weekly_schedule_comes_back_each_week(run: Run) -> None:
 async def test_a_tx_profile_that_is_no_longer_valid_leaves_the_default(run: Run) -> None:
     """At validTo the TxProfile of a running transaction is over: the meter shows the TxDefaultProfile again."""
     async with run(title="A TxProfile is no longer valid", checks=["installed", "power"]) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 8)], purpose=DEFAULT) == "Accepted"
         await procedure.plug()

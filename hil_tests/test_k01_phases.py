@@ -15,6 +15,7 @@ METERED = ["installed", "power"]
 
 async def charge(procedure: Procedure) -> None:
     """Let an EV that wants 16 A on three phases charge."""
+    await procedure.needs(current_type="AC")
     await procedure.demand(16)
     await procedure.plug()
     await procedure.authorise()

@@ -8,10 +8,16 @@ import pytest
 
 if TYPE_CHECKING:
     from bench.pytest_plugin import Run
+    from bench.runs.procedure import Procedure
 
 ANSWERS = ["installed"]
 """Judged beside the answers: that what was refused is not stored."""
 UNKNOWN = "NO-SUCH-TRANSACTION"
+
+
+def full_a(procedure: Procedure) -> float:
+    """Return the demand in A with which an EV takes some 10 kW: on three phases, or on DC at 400 V."""
+    return 25 if procedure.station.features.current_type == "DC" else 16
 
 
 @pytest.mark.octt("TC_K_02_CS")
@@ -19,7 +25,7 @@ UNKNOWN = "NO-SUCH-TRANSACTION"
 async def test_a_tx_profile_without_a_transaction_is_refused(run: Run) -> None:
     """A TxProfile for an EVSE at rest is refused, and the transaction that comes later is free of it."""
     async with run(title="A TxProfile without a transaction", checks=ANSWERS) as procedure:
-        await procedure.demand(16)
+        await procedure.demand(full_a(procedure))
         assert await procedure.set_profile([(0, 6)], transaction_id=UNKNOWN, broken=True) == "Rejected"
         await procedure.plug()
         await procedure.authorise()
@@ -31,6 +37,7 @@ async def test_a_tx_profile_without_a_transaction_is_refused(run: Run) -> None:
 async def test_a_tx_profile_on_evse_0_is_refused(run: Run) -> None:
     """A TxProfile for the whole station is refused and limits nobody: the EV goes on under the profile that it had."""
     async with run(title="A TxProfile on EVSE 0 is refused", checks=["power"]) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()
@@ -76,7 +83,7 @@ async def test_a_station_without_smart_charging_answers_with_an_error(run: Run) 
 async def test_an_unknown_transaction_is_refused(run: Run) -> None:
     """While a transaction runs, a TxProfile for another one is refused and limits nobody."""
     async with run(title="A TxProfile for an unknown transaction", checks=ANSWERS) as procedure:
-        await procedure.demand(16)
+        await procedure.demand(full_a(procedure))
         await procedure.plug()
         await procedure.authorise()
         assert await procedure.wait_for_power(above=8000, within=60)

@@ -16,6 +16,7 @@ DAY_S = 86_400
 
 async def charge(procedure: Procedure, limit: float) -> None:
     """Let an EV that wants 16 A charge under a TxDefaultProfile of so many A, the lowest of all."""
+    await procedure.needs(current_type="AC")
     await procedure.demand(16)
     assert await procedure.set_profile([(0, limit)], purpose=DEFAULT) == "Accepted"
     await procedure.plug()

@@ -19,6 +19,7 @@ STORED = ["installed", "composite"]
 async def test_a_default_profile_of_one_evse(run: Run) -> None:
     """A TxDefaultProfile of one EVSE is stored and reported there, and limits its next transaction from the start."""
     async with run(title="A TxDefaultProfile on one EVSE", must_exercise={"limits": 1, "lowerings": 1}) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 12), (50, 6)], purpose="TxDefaultProfile", profile_id=71) == "Accepted"
         assert [one["evse_id"] for one in await procedure.report(ids=[71])] == [procedure.evse.id]
@@ -57,6 +58,7 @@ async def test_a_known_id_replaces(run: Run) -> None:
 async def test_a_default_profile_on_evse_0_limits_every_evse(run: Run) -> None:
     """A TxDefaultProfile of the whole station stands before the transaction and limits it from its first second."""
     async with run(title="A TxDefaultProfile on EVSE 0", must_exercise={"limits": 1, "lowerings": 1}) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 16), (60, 8)], purpose="TxDefaultProfile", evse_id=0) == "Accepted"
         await procedure.plug()
@@ -100,6 +102,7 @@ async def store(procedure: Procedure) -> None:
 async def test_a_default_profile_during_a_transaction(run: Run) -> None:
     """A TxDefaultProfile that comes while the EV charges limits it at once, and the transaction goes on."""
     async with run(title="A TxDefaultProfile while charging") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()
@@ -119,6 +122,7 @@ async def test_a_default_profile_during_a_transaction(run: Run) -> None:
 async def test_a_tx_profile_during_a_transaction(run: Run) -> None:
     """A Relative TxProfile for the running transaction is reported back and limits it."""
     async with run(title="A TxProfile while charging") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()

@@ -31,6 +31,7 @@ async def test_the_maximum_is_on_the_pilot_after_authorisation(run: Run) -> None
 async def test_a_tx_profile_overrules_the_default(run: Run) -> None:
     """A TxProfile counts instead of the TxDefaultProfile, where it is higher and where it is lower."""
     async with run(title="TxProfile over TxDefaultProfile") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 8)], purpose=DEFAULT) == "Accepted"
         await procedure.plug()
@@ -48,6 +49,7 @@ async def test_a_tx_profile_overrules_the_default(run: Run) -> None:
 async def test_a_tx_profile_goes_with_its_transaction(run: Run) -> None:
     """The TxProfile limits its transaction, is gone when that ends, and the next transaction is free of it."""
     async with run(title="The TxProfile goes with its transaction", checks=METERED) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()
@@ -67,6 +69,7 @@ async def test_a_tx_profile_goes_with_its_transaction(run: Run) -> None:
 async def test_after_the_tx_profile_the_default_counts(run: Run) -> None:
     """The TxProfile runs out while the EV charges: from then on the lower TxDefaultProfile limits it."""
     async with run(title="TxProfile runs out: TxDefaultProfile") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 6)], purpose=DEFAULT) == "Accepted"
         await procedure.plug()
@@ -82,6 +85,7 @@ async def test_after_the_tx_profile_the_default_counts(run: Run) -> None:
 async def test_after_the_tx_profile_the_station_maximum_counts(run: Run) -> None:
     """Without a default, the station's maximum limits the EV once the TxProfile has run out, and so it did before."""
     async with run(title="TxProfile runs out: ChargingStationMaxProfile") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         assert await procedure.set_profile([(0, 10)], purpose="ChargingStationMaxProfile") == "Accepted"
         await procedure.plug()

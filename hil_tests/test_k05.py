@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 async def test_the_profile_of_a_remote_start_limits_the_transaction(run: Run) -> None:
     """The TxProfile that comes with RequestStartTransaction is reported, and limits the transaction from its begin."""
     async with run(title="A remote start with a profile", checks=["composite", "power"]) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         await procedure.plug()
         profile = procedure.profile([(0, 12), (50, 6)], kind="Relative", profile_id=75)

@@ -19,6 +19,7 @@ DEFAULT: Final = "TxDefaultProfile"
 async def test_a_cleared_profile_limits_no_more(run: Run) -> None:
     """Clear a profile by its id while it limits: it alone is gone, and power rises again at the plug, under the next limit."""
     async with run(title="A profile is cleared by its id") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 14)], purpose=DEFAULT, read_back=False) == "Accepted"
         await procedure.demand(16)
@@ -40,6 +41,7 @@ async def test_a_cleared_profile_limits_no_more(run: Run) -> None:
 async def test_a_lower_limit_takes_over_after_a_clear(run: Run) -> None:
     """A TxProfile allows more than the default below it; once it is cleared, power settles under the default."""
     async with run(title="The limit below a cleared profile takes over") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 8)], purpose=DEFAULT, read_back=False) == "Accepted"
         await procedure.demand(16)
@@ -110,6 +112,7 @@ async def test_an_empty_store_has_nothing_to_clear(run: Run) -> None:
 async def test_a_transaction_goes_on_without_its_cleared_default(run: Run) -> None:
     """Clear the default that a transaction began under: it goes on, and draws what the station's maximum leaves it."""
     async with run(title="A TxDefaultProfile is cleared during a transaction") as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.needs("smart_charging")
         assert await procedure.set_profile([(0, 14)], purpose="ChargingStationMaxProfile", read_back=False) == "Accepted"
         assert await procedure.set_profile([(0, 13), (40, 8)], purpose=DEFAULT) == "Accepted"

@@ -9,11 +9,15 @@ import pytest
 if TYPE_CHECKING:
     from bench.pytest_plugin import Run
 
+SESSION = ["delivery", "meter_values", "transactions", "status", "time", "energy"]
+"""What any session has to show, beside the limit."""
+
 
 @pytest.mark.requirement("K01.FR.07")
 async def test_station_follows_a_lowered_limit(run: Run) -> None:
     """Lower the limit twice while charging: power settles under it each time, and the station reports it so."""
-    async with run("lowered-limit") as procedure:
+    async with run("lowered-limit", watch=SESSION) as procedure:
+        await procedure.needs(current_type="AC")
         await procedure.demand(16)
         await procedure.plug()
         await procedure.authorise()

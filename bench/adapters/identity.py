@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.domain.meter import MeterReading
+from bench.domain.meter import MeterReading, bare_number
 from bench.errors import RigError
 from bench.settings.instruments import AnyMeter
 from bench.settings.meter import CLASS_PERCENT, UNITS, MeterMap
@@ -133,14 +132,10 @@ def identity_of(
         "serial_number": serial_number,
         "certificate": certificate,
         "accuracy": accuracy,
+        "energy_step_wh": settings.energy_step_wh or (register_map.energy_step_wh if register_map is not None else 0.0),
         "reason": reason,
         "doubt": doubt,
     }
-
-
-def bare_number(serial_number: str) -> str:
-    """Return a serial number without what differs from plate to register: blanks, hyphens, case, leading zeros."""
-    return re.sub(r"[\s-]", "", serial_number).casefold().lstrip("0")
 
 
 def data_sheet(register_map: MeterMap | None) -> dict[str, Any] | None:

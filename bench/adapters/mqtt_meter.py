@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,8 @@ from bench.ports import Clock
 from bench.settings.instruments import MqttMeter as MqttMeterSettings
 from bench.settings.safety import MqttSettings
 
+_MILLISECONDS: Final = 1e11
+"""A larger number of seconds is of the year 5138."""
 LARGEST: Final = 65_536
 """Bytes of a message; what is larger is no reading."""
 
@@ -83,6 +85,7 @@ class MqttMeter:
             current_a=_phases(found, "current"), power_w=found.get("power_total"), phase_power_w=_phases(found, "power"),
             energy_import_wh=found.get("energy_import"), frequency_hz=found.get("frequency"),
             registers={f"mqtt:{topic}": part.payload.hex() for topic, part in parts.items()},
+            stamp=stamp_at(contents.get(self._settings.topic), self._settings.time_path),
         )  # fmt: skip
 
     def _content(self, topic: str, payload: bytes) -> Any:
@@ -118,6 +121,21 @@ class MqttMeter:
 
     def _error(self, reason: str) -> RigError:
         return RigError(f"meter {self.name} by MQTT: {reason}")
+
+
+def stamp_at(content: Any, path: str) -> str:
+    """Return the time at a path of a message as RFC 3339; empty where there is none, or one without a zone."""
+    for key in path.split(".") if path else ():
+        content = content.get(key) if isinstance(content, dict) else None
+    if not path or isinstance(content, bool):
+        return ""
+    try:
+        if isinstance(content, int | float):
+            return datetime.fromtimestamp(content / 1000 if content > _MILLISECONDS else content, UTC).isoformat()
+        moment = datetime.fromisoformat(content) if isinstance(content, str) else None
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return "" if moment is None or moment.tzinfo is None else moment.isoformat()
 
 
 def _phases(found: dict[str, float | None], name: str) -> tuple[float | None, float | None, float | None]:

@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.report.curve import Curve
     from bench.report.detection import Detection
     from bench.rig.matrix import Result
     from bench.settings.field_bug import FieldBug
@@ -24,7 +26,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--matrix", action="store_true", help="run every variant in virtual time and compare with what is due")
     command.add_argument("--seeds", type=_some, default=1, metavar="N", help="with --matrix: how many seeds of each variant")
     command.add_argument("--sound", type=_count, default=1, metavar="N", help="with --matrix: how many of each sound rig")
-    command.add_argument("--jobs", type=_some, metavar="N", help="with --matrix: processes side by side (default: one per core)")
+    curve = "whole runs with a current of a known size and a meter that errs: N of each point, beside the predicted rates"
+    command.add_argument("--curve", type=_some, metavar="N", help=curve)
+    command.add_argument("--jobs", type=_some, metavar="N", help="with either: processes side by side (default: one per core)")
     command.add_argument("--write", type=Path, metavar="FILE", help="with --matrix: write the page")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=faults)
@@ -50,8 +54,8 @@ def faults(arguments: argparse.Namespace) -> int:
     bugs = chosen(arguments.id)
     if arguments.write is not None and not arguments.matrix:
         raise UsageError("--write goes with --matrix: it writes the page of what was found")
-    if arguments.matrix:
-        return _matrix(bugs, arguments)
+    if arguments.matrix or arguments.curve:
+        return _matrix(bugs, arguments) if arguments.matrix else _print_curve(_curve(arguments), as_json=arguments.json)
     if arguments.json:
         print(json.dumps([one.model_dump(mode="json", by_alias=True) for one in bugs], indent=2, ensure_ascii=False))
     elif len(arguments.id) == 1:
@@ -107,13 +111,28 @@ def _matrix(bugs: Sequence[FieldBug], arguments: argparse.Namespace) -> int:
     if shown:
         print("\r\033[K", end="", file=sys.stderr)
     found = detection(bugs, results)
+    curve = _curve(arguments) if arguments.curve else None
     if arguments.write is not None:
-        arguments.write.write_text(found.page(), encoding="utf-8")
+        arguments.write.write_text(found.page() + (f"\n{curve.section()}" if curve else ""), encoding="utf-8")
     if arguments.json:
         print(json.dumps([_as_json(one) for one in results], indent=2))
     else:
         _print_matrix(found)
-    return 0 if found.clean else 1
+        if curve is not None:
+            _print_curve(curve)
+    return 0 if found.clean and (curve is None or curve.clean) else 1
+
+
+def _curve(arguments: argparse.Namespace) -> Curve:
+    from bench.rig.curve import places, run_curve
+
+    return run_curve(places(), arguments.curve, arguments.jobs)
+
+
+def _print_curve(curve: Curve, *, as_json: bool = False) -> int:
+    """Print it; return 1 where a sound station is FAIL, or too few are at the detection limit."""
+    print(json.dumps([asdict(one) for one in curve.points], indent=2) if as_json else "\n".join(curve.text()))
+    return 0 if curve.clean else 1
 
 
 def _print_matrix(found: Detection) -> None:

@@ -24,6 +24,8 @@ from bench.settings.scenario import ScenarioSettings
 
 REFRESH_S: Final = 0.1
 """Real seconds between two pictures, at least."""
+PREPARING: Final = ("connect", "snapshot", "baseline")
+"""The steps before the scenario's own time begins; what they take counts for nothing."""
 
 
 def _real_seconds() -> float:
@@ -72,6 +74,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._meter = ""
         self._step, self._power_w, self._frame, self._findings = "waiting for the station", None, ("", "", ""), 0
         self._drawn = float("-inf")
+        self._real = self._begun = False
 
     def __enter__(self) -> Progress:
         """Begin to show."""
@@ -104,10 +107,10 @@ class Progress(AbstractContextManager["Progress"]):
             self._begin(data)
         elif kind == Kind.STEP_START:
             self._step = f"{data['step']} {data['name']}"
-            self._time.reach(self._time.start + timedelta(seconds=data["at_s"]))
-            self._say(f"{_clock(data['at_s'])} of {_clock(self._scenario.duration_s)}  step {self._step}")
+            self._say(f"{self._reached(data['name'], data['at_s'])}  step {self._step}")
         elif kind == Kind.STEP_END and data["outcome"] != "done":
-            self._say(f"step {data['step']} {data['outcome']}: {data['detail']}")
+            stopped = data["detail"] == "CancelledError"  # by the operator, or by what watches meters and guard
+            self._say(f"step {data['step']} " + ("ended early" if stopped else f"{data['outcome']}: {data['detail']}"))
         elif kind == Kind.METER_SAMPLE:
             self._time.reach(data["received"])
             if data["meter"] == self._meter:
@@ -123,6 +126,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _begin(self, data: Mapping[str, Any]) -> None:
         virtual = data["mode"] == "virtual"
+        self._real, self._begun = not virtual, False
         self._time = _LastTime((self._scenario.start or VIRTUAL_EPOCH) if virtual else wall_now())
         scenario = data["scenario"]
         station = next(one for one in data["rig"]["station"] if one["id"] == scenario["station"])
@@ -131,17 +135,28 @@ class Progress(AbstractContextManager["Progress"]):
         self._limits = LiveLimits(self._time, station["id"], scenario["evse"], supply, readings(features))
         self._meter = next((one["meter"] for one in station["evse"] if one["id"] == scenario["evse"]), "")
 
+    def _reached(self, name: str, at_s: float) -> str:
+        """Take the time of a step and return it in words: one clock, which begins with the scenario's first own step."""
+        if not self._begun and name in PREPARING:
+            return "preparing"
+        if not self._begun and self._real:
+            self._time.start = wall_now() - timedelta(seconds=at_s)
+        self._begun = True
+        self._time.reach(self._time.start + timedelta(seconds=at_s))
+        return f"{_clock(at_s)} of {_clock(self._scenario.duration_s)}"
+
     def _say(self, line: str) -> None:
         if self._live is None:
             self._console.print(line, markup=False, soft_wrap=True)
 
     def picture(self) -> Table:
         """Return what a terminal shows now."""
-        elapsed, total = min(self._time.monotonic(), self._scenario.duration_s), self._scenario.duration_s
+        total = self._scenario.duration_s
+        elapsed = min(self._time.monotonic(), total) if self._begun else 0.0
         limit = self._limits.limit if self._limits is not None else None
         grid = Table.grid(padding=(0, 2))
-        grid.add_row("run", f"{_clock(elapsed)} of {_clock(total)}, {_clock(total - elapsed)} left",
-                     ProgressBar(total=total, completed=elapsed, width=30))  # fmt: skip
+        left = f"{_clock(elapsed)} of {_clock(total)}, {_clock(total - elapsed)} left"
+        grid.add_row("run" if self._begun else "preparing", left, ProgressBar(total=total, completed=elapsed, width=30))
         grid.add_row("step", self._step)
         grid.add_row("limit", "none" if limit is None else _quantity(limit.limit, limit.unit))
         grid.add_row("power", "no reading" if self._power_w is None else _quantity(self._power_w, "W"))

@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.adapters.stops import Stops, remember_stops
 from bench.cli import suites
-from bench.errors import UsageError
+from bench.errors import StoppedError, UsageError
 
 if TYPE_CHECKING:
     from bench.rig.session import Outcome
@@ -42,13 +43,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a scenario and print its verdict."""
-    from bench.cli.progress import Progress
-    from bench.rig.files import find_job, find_rig, find_scenario, run_folder
-    from bench.rig.lease import leased
+    """Run a scenario or a suite and print the verdict; 5 where somebody stopped it, whenever and however often that was."""
+    stops = remember_stops()
     from bench.rig.seeding import load_fault_module
-    from bench.rig.session import Order, run_scenario
-    from bench.settings.moments import parse_moment
 
     own = [identity for module in arguments.fault_module for identity in load_fault_module(module)]
     if own and not arguments.fault:
@@ -56,9 +53,19 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.scenario is None) is (arguments.suite is None):
         raise UsageError("name either a scenario or --suite")
     if arguments.suite is not None:
-        return suites.run(arguments)
+        return suites.run(arguments, stops)
     if arguments.resume:
         raise UsageError("--resume goes on with a suite: it needs --suite and --out")
+    return _run(arguments, stops)
+
+
+def _run(arguments: argparse.Namespace, stops: Stops) -> int:
+    from bench.cli.progress import Progress
+    from bench.rig.files import find_job, find_rig, find_scenario, run_folder
+    from bench.rig.lease import leased
+    from bench.rig.session import Order, run_scenario
+    from bench.settings.moments import parse_moment
+
     scenario_path, scenario = find_scenario(arguments.scenario)
     if not scenario.step:
         raise UsageError(f"scenario {scenario.name}: has no step: it is for procedures in pytest, see hil_tests/")
@@ -66,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.out or run_folder(scenario.name)
     asking = rig.operator is not None  # the console belongs to the questions then
     quiet = arguments.quiet or arguments.json or asking
+    if stops.asked:
+        raise StoppedError("stopped before the run began")
     with leased(rig, f"bench run {scenario.name}", expected_s=scenario.duration_s), Progress(scenario, quiet=quiet) as progress:
         order = Order(
             scenario, scenario_path, rig, rig_path, folder,

@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.adapters.stops import Stops
+    from bench.cli.progress import Progress
     from bench.rig.suite import Entry
     from bench.runs.plan import Plan
     from bench.settings.rig import RigSettings
+    from bench.settings.scenario import ScenarioSettings
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,29 +37,32 @@ def plan(arguments: argparse.Namespace) -> int:
 
     if bool(arguments.scenario) is (arguments.suite is not None):
         raise UsageError("name either scenarios or --suite")
-    _, rig = find_rig(arguments.rig)
+    rig_path, rig = find_rig(arguments.rig)
     names = find_suite(arguments.suite).scenarios if arguments.suite else arguments.scenario
-    plans = _plans(rig, names)
+    plans = _plans(rig_path, rig, names)
     if arguments.json:
         from bench.adapters.journal import encode
 
+        refuse_beyond_budget(rig, plans)
         print(json.dumps(json.loads(encode(plans)), indent=2))
     else:
         _print_plans(rig, plans)
-    refuse_beyond_budget(rig, plans)
+        refuse_beyond_budget(rig, plans)
     return 0
 
 
-def _plans(rig: RigSettings, names: tuple[str, ...] | list[str]) -> list[Plan]:
+def _plans(rig_path: Path, rig: RigSettings, names: tuple[str, ...] | list[str]) -> list[Plan]:
     """Return what the scenarios will take. Raises UsageError where the rig cannot show what one of them must find."""
     from bench.rig.files import find_scenario
     from bench.runs.feasible import refuse_infeasible
     from bench.runs.plan import plan_of
+    from bench.settings.meter import energy_steps
 
     scenarios = [find_scenario(name)[1] for name in names]
     for one in scenarios:
         refuse_infeasible(rig, one)
-    return [plan_of(rig, one) for one in scenarios]
+    steps = energy_steps(rig_path, rig.meters)
+    return [plan_of(rig, one, steps) for one in scenarios]
 
 
 def _print_plans(rig: RigSettings, plans: list[Plan]) -> None:
@@ -79,14 +87,14 @@ def _row(name: str, seconds: float, energy_wh: float, cycles: int, writes: int) 
     return f"{name:<28} {hours:>5} h {minutes:02} {energy_wh / 1000:>6.1f} kWh {cycles:>10} {writes:>9}"
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, stops: Stops) -> int:
     """Run a suite and print one line per scenario, then the sum."""
     from contextlib import nullcontext
 
     from bench.cli.run import parse_fault
     from bench.rig.files import find_job, find_rig, find_scenario, find_suite, run_folder
     from bench.rig.lease import leased
-    from bench.rig.session import Order
+    from bench.rig.session import Order, unwatched
     from bench.rig.suite import run_suite
     from bench.runs.plan import refuse_beyond_budget
 
@@ -94,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     rig_path, rig = find_rig(arguments.rig)
     if arguments.resume and arguments.out is None:
         raise UsageError("--resume needs --out: the folder of the suite that is to go on")
-    plans = _plans(rig, suite.scenarios)
+    plans = _plans(rig_path, rig, suite.scenarios)
     quiet = arguments.quiet or arguments.json
     if not quiet:
         _print_plans(rig, plans)
@@ -108,8 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
     lease = leased(rig, f"bench run --suite {suite.name}", expected_s=sum(one.duration_s for one in plans))
     with lease if rig.emulator is None else nullcontext():
         outcome = run_suite(
-            suite, base, resume=arguments.resume, told=(lambda _: None) if arguments.json else _tell,
-            begins=(lambda _: None) if quiet else lambda name: print(f"{name} …", file=sys.stderr, flush=True),
+            suite, base, resume=arguments.resume, stopped=lambda: stops.asked, told=(lambda _: None) if arguments.json else _tell,
+            watch=unwatched if quiet else lambda one: _watched(one, asking=rig.operator is not None),
         )  # fmt: skip
     code = outcome.exit_code(strict=arguments.strict)
     if arguments.json:
@@ -119,6 +127,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{passed} of {len(outcome.entries)} scenarios passed")
         print(f"summary: {folder / 'summary.html'}")
     return code
+
+
+def _watched(scenario: ScenarioSettings, *, asking: bool) -> Progress:
+    """Show how a scenario goes on, where the console does not belong to questions."""
+    from bench.cli.progress import Progress
+
+    print(f"{scenario.name} …", file=sys.stderr, flush=True)
+    return Progress(scenario, quiet=asking)
 
 
 def _tell(entry: Entry) -> None:

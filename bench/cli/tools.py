@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
 from pathlib import Path
 
 
@@ -83,13 +85,16 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def baseline(arguments: argparse.Namespace) -> int:
     """Prove the meters; 1 where one is not proven."""
+    from bench.cli.progress import Progress
     from bench.rig.files import find_rig, run_folder
     from bench.rig.lease import leased
-    from bench.rig.proof import make_record
+    from bench.rig.proof import make_record, record_s
 
     rig_path, rig = find_rig(arguments.rig)
+    out, asking = arguments.out or run_folder("baseline"), rig.operator is not None  # the console belongs to the questions then
+    print(f"known loads for about {math.ceil(record_s(rig, rig_path))} s", file=sys.stderr)
     with leased(rig, "bench baseline"):
-        record = make_record(rig, rig_path, arguments.out or run_folder("baseline"))
+        record = make_record(rig, rig_path, out, lambda one: Progress(one, quiet=asking))
     for line in record.lines:
         print(line)
     if record.proven:

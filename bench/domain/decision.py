@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from math import isinf
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.domain.verdicts import Verdict
+
+Floats: TypeAlias = NDArray[np.float64]
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 class DecisionRule(StrEnum):
@@ -30,3 +37,17 @@ def decide(reading: float, limit: float, uncertainty: float, rule: DecisionRule)
     if rule is DecisionRule.GUARDED or reading > limit + uncertainty:
         return Verdict.FAIL
     return Verdict.CONDITIONAL_PASS if reading <= limit else Verdict.CONDITIONAL_FAIL
+
+
+def passes(readings: Floats, limits: Floats, uncertainty: Floats, rule: DecisionRule) -> Mask:
+    """Return for which readings `decide` says PASS."""
+    accepted = limits if rule is DecisionRule.SIMPLE else np.maximum(limits - uncertainty, 0.0)
+    return (readings <= accepted) & ~np.isinf(uncertainty)
+
+
+def fails(readings: Floats, limits: Floats, uncertainty: Floats, rule: DecisionRule) -> Mask:
+    """Return for which readings `decide` says FAIL."""
+    beyond = limits + uncertainty if rule is DecisionRule.FOUR_WAY else limits
+    return ~passes(readings, limits, uncertainty, rule) & ~np.isinf(uncertainty) & (
+        (readings > beyond) | (rule is DecisionRule.GUARDED)
+    )

@@ -7,10 +7,9 @@ the previous line's `h` and of this line without its own, so that a changed, mis
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SCHEMA_VERSION: Final = 1
 FIRST_HASH: Final = b"0" * 64
@@ -46,18 +45,20 @@ class Kind(StrEnum):
     OCPI_RESPONSE = "ocpi.response"
     """`exchange`, `status` (HTTP), `headers`, `body` (text)."""
     METER_SAMPLE = "meter.sample"
-    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`."""
+    """See MeterReading: `meter`, `requested`, `received`, the quantities, `registers`, `quality`; `stamp` where there is one."""
     METER_GAP = "meter.gap"
     """`meter`, `requested`, `reason`: an outage, never a zero."""
     METER_IDENTITY = "meter.identity"
     """`meter`, `model`, `serial_number` (as the meter tells it), `certificate` (its number; empty where
     there is none or where the serial number voids it), `accuracy` in force (as in the rig file, with the certificate's table as
-    `certified`; None: not known), `reason`, `doubt` (what the report has to warn of; empty where the number on the certificate
-    was found)."""
+    `certified`; None: not known), `energy_step_wh` (of its register; 0: nobody said), `reason`, `doubt` (what the report has to
+    warn of; empty where the number on the certificate was found)."""
     PROOF = "proof"
     """What a meter showed of known loads: `station`, `evse`, `meter`, `by` (run or file), `made` (when), `load_percent` (largest
-    error of the load), `points` (each `at`, `set_a`, `requested`, `shown_a`, `voltage_v`, `power_w`, `energy_wh`), `failed`; of a
-    file also `sha256` and `max_age_days`."""
+    error of the load), `phases`, `side`, `model`, `serial_number`, `energy_step_wh` (0: nobody said), `points` (`at`, `set_a`,
+    `requested`, `received`, `shown_a`, `voltage_v`, `power_w`, `energy_wh`, `stamp`), `responses` (to a step: `asked`, `set`,
+    `missed`, `shown`), `held` (looks at a load that stays: `requested`, `received`, `power_w`, `energy_wh`, `renewed`), `failed`,
+    `clock` (the station's: `offset_s`, `uncertainty_s`, `why` not known); of a file also `sha256` and `max_age_days`."""
     LINK_FAULT = "link.fault"
     """`station` (under test), `mode` (how the relay before the CSMS disturbs all its connections), `seconds`, and `direction`,
     `delay_s`, `bytes_per_s` where the mode has them; `mode` none: it ended."""
@@ -82,8 +83,7 @@ class Kind(StrEnum):
     """One check's result; see `bench.domain.verdicts.CheckResult`. The last one is the run's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One line of a journal, decoded."""
 
     seq: int

@@ -28,7 +28,7 @@ class Doubt:
     start: float
     end: float
     code: str
-    """frozen, wiring or supply."""
+    """frozen, wiring, supply or drift."""
     text: str
     refs: tuple[int, ...]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -30,6 +31,9 @@ class MeterReading:
     registers: dict[str, str]
     """Raw registers in hexadecimal by block, e.g. `{"input:0x0000": "4366…"}`, so that they can be decoded again."""
     quality: str = "ok"
+    stamp: str = ""
+    """When the meter itself says that it measured, as RFC 3339 with its zone; empty where it does not tell. No judge uses it as
+    the moment of the reading."""
 
     def as_document(self, meter: str) -> dict[str, Any]:
         """Return the data of a `meter.sample` document."""
@@ -45,4 +49,10 @@ class MeterReading:
             "frequency_hz": self.frequency_hz,
             "registers": self.registers,
             "quality": self.quality,
+            **({"stamp": self.stamp} if self.stamp else {}),
         }
+
+
+def bare_number(serial_number: str) -> str:
+    """Return a serial number without what differs from plate to register: blanks, hyphens, case, leading zeros."""
+    return re.sub(r"[\s-]", "", serial_number).casefold().lstrip("0")

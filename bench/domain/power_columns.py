@@ -67,9 +67,10 @@ class PowerColumns:
         self._parts = dict(zip(limits.starts, zip(ends, ends[1:], due.tolist(), strict=False), strict=True))
         edges = np.unique(np.concatenate(((0,), *cuts)))
         self._edges = edges[edges < len(series)]
-        self._firsts: list[int] = self._edges.tolist()
-        self._requested: list[float] = requested[self._edges].tolist()
-        self._received: list[float] = received[self._edges].tolist()
+        self.firsts: list[int] = self._edges.tolist()
+        """Index of the first reading of each span; `asked` and `answered`: when it was requested and received."""
+        self.asked: list[float] = requested[self._edges].tolist()
+        self.answered: list[float] = received[self._edges].tolist()
 
     def part(self, start: float, end: float, settled_from: float) -> tuple[Series, Series, int]:
         """Return the readings of one segment of the limits, the settled ones among them, and the index of the first."""
@@ -104,7 +105,11 @@ class PowerColumns:
         above = np.flatnonzero(self.values(unit, part[begin:end]) > limit)
         return begin + int(above[-1]) if len(above) else None
 
-    def _tops(self, unit: str) -> Floats:
+    def numbers(self, first: int, last: int) -> range:
+        """Return the numbers of the spans of the readings of one segment, first to last."""
+        return range(bisect_left(self.firsts, first), bisect_left(self.firsts, last))
+
+    def tops(self, unit: str) -> Floats:
         """Return the highest reading of each span."""
         if unit != "A":
             tops: Floats = np.fmax.reduceat(self.values(unit, self._series), self._edges)
@@ -120,13 +125,13 @@ class PowerColumns:
     def spans(self, first: int, last: int, settled_from: float, unit: str) -> list[Span]:
         """Return the spans of the readings of one segment, first to last."""
         if unit not in self._highest:
-            self._highest[unit] = self._tops(unit).tolist()
-        highest, firsts = self._highest[unit], self._firsts
+            self._highest[unit] = self.tops(unit).tolist()
+        highest, firsts = self._highest[unit], self.firsts
         found = []
-        for index in range(bisect_left(firsts, first), bisect_left(firsts, last)):
-            start, top, asked = firsts[index], highest[index], self._requested[index]
+        for index in self.numbers(first, last):
+            start, top, asked = firsts[index], highest[index], self.asked[index]
             end = firsts[index + 1] if index + 1 < len(firsts) else len(self._series)
-            found.append(Span(start, end, None if top != top else top, asked, self._received[index], asked >= settled_from))
+            found.append(Span(start, end, None if top != top else top, asked, self.answered[index], asked >= settled_from))
         return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 from bench.domain.uncertainty import Accuracy
@@ -14,9 +13,6 @@ _LEAST_A: Final = 0.1
 """A phase with less than this carries nothing."""
 MOST_LOAD_PERCENT: Final = 20.0
 """What a load may be known to at worst."""
-_LEAST_WH: Final = 20.0
-"""Less energy than this is not compared with the power: registers count in steps of up to 10 Wh."""
-_ENERGY_SHARE: Final = 0.01
 _ALIKE: Final = 0.02
 """Readings that are off by the same share within this are off by a factor."""
 _POWER_W: Final = 5.0
@@ -56,8 +52,8 @@ class Objection:
 def objections(points: Sequence[Point], current: Accuracy, power: Accuracy, load_percent: float) -> list[Objection]:
     """Return what speaks against a meter; nothing where each known load was shown as it is.
 
-    Compared are: each phase's current with the load within U of both; P with the sum of V x I, and its sign; the energy register
-    with the integral of P within 1 %. A reading that still shows the load before is one of a meter slower than the rig file says.
+    Compared are: each phase's current with the load within U of both; P with the sum of V x I, and its sign. A reading that still
+    shows the load before is one of a meter slower than the rig file says. Energy register and age: `proof_energy`, `proof_age`.
 
     Args: load_percent: largest error of the known load, percent of its value.
     """
@@ -69,7 +65,7 @@ def objections(points: Sequence[Point], current: Accuracy, power: Accuracy, load
     if idle:
         which = " and ".join(f"L{one}" for one in idle)
         return [Objection(f"no known load was shown to it in {which}", FaultClass.METERING)]
-    found = [*_currents(points, current, load_percent), *_powers(points, current, power), *_energy(points)]
+    found = [*_currents(points, current, load_percent), *_powers(points, current, power)]
     return list({one.text: one for one in found}.values())
 
 
@@ -124,20 +120,3 @@ def _powers(points: Sequence[Point], current: Accuracy, power: Accuracy) -> Iter
             what = "the sign is wrong on all phases" if point.power_w < 0 else "P and V x I do not agree"
             yield Objection(f"it shows {point.power_w:.0f} W where V x I is {apparent:.0f} W: {what}", FaultClass.METERING)
             return
-
-
-def _energy(points: Sequence[Point]) -> Iterator[Objection]:
-    """Compare the energy register with the power over the longest load that stayed the same."""
-    best: tuple[float, Point, Point] | None = None
-    for first, last in pairwise(points):
-        if first.set_a == last.set_a and first.power_w and None not in (first.energy_wh, last.energy_wh):
-            expected = abs(first.power_w) * (last.requested - first.requested) / 3600
-            if best is None or expected > best[0]:
-                best = (expected, first, last)
-    if best is None or best[0] < _LEAST_WH:
-        return
-    expected, first, last = best
-    counted = (last.energy_wh or 0.0) - (first.energy_wh or 0.0)
-    if abs(counted - expected) > _ENERGY_SHARE * expected + 20:
-        text = f"its energy register counts {counted:.0f} Wh where its power makes {expected:.0f} Wh"
-        yield Objection(text, FaultClass.METERING)

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from math import inf, isinf, sqrt
-from statistics import NormalDist, fmean, stdev
-from typing import Any, Final
+from statistics import NormalDist, fmean
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.domain.verdicts import Verdict
 
+Floats: TypeAlias = NDArray[np.float64]
 COVERAGE: Final = 2.0
 """k of each expanded uncertainty here: about 95 % (JCGM 100 6.3.3)."""
 ONE_SIDED: Final = 1.645
@@ -111,6 +112,25 @@ class Accuracy:
             return inf if isinf(self.percent) else self.percent / 100 * abs(reading) + self.offset + self.resolution / 2
         return abs(found[0]) + self.certificate.k * found[1] + self.drift_percent / 100 * abs(reading) + self.resolution / 2
 
+    def expanded_of(self, readings: Floats, channels: int, repeatability: Floats) -> Floats:
+        """Return `expanded` of each reading; where a certificate counts, one after the other."""
+        if not self._by_data_sheet:
+            each = zip(readings.flat, repeatability.flat, strict=True)
+            return np.array([self.expanded(float(one), channels, float(own)) for one, own in each]).reshape(readings.shape)
+        systematic = (self.percent / 100 * np.abs(readings) + self.offset) / sqrt(3)
+        random = sqrt(channels) * self.resolution / (2 * sqrt(3))
+        return COVERAGE * np.sqrt(systematic**2 + random**2 + repeatability**2)
+
+    def largest_of(self, readings: Floats) -> Floats:
+        """Return `largest` of each reading."""
+        if not self._by_data_sheet:
+            return np.array([self.largest(float(one)) for one in readings.flat]).reshape(readings.shape)
+        return self.percent / 100 * np.abs(readings) + self.offset + self.resolution / 2
+
+    @property
+    def _by_data_sheet(self) -> bool:
+        return self.certificate is None and not self.parts and not isinf(self.percent)
+
     def error(self, reading: float) -> float:
         """Return what the meter is known to show too much; 0 where no certificate says it."""
         if self.parts:
@@ -200,27 +220,35 @@ def repeatability_of(readings: Sequence[float]) -> float:
     independent ones only); r counts from 2 / sqrt n on, below it is chance. 0 for fewer than three readings: their scatter says
     nothing.
     """
-    n = len(readings)
-    if n < 3:
+    n, values = len(readings), np.array(readings, np.float64)
+    if n < 3 or values.min() == values.max():
         return 0.0
-    spread = stdev(readings)
-    if not spread:
-        return 0.0
-    mean = fmean(readings)
-    follows = sum((one - mean) * (other - mean) for one, other in pairwise(readings)) / ((n - 1) * spread**2)
+    away = values - fmean(readings)
+    spread = sqrt(float(away @ away) / (n - 1))
+    follows = float(away[1:] @ away[:-1]) / ((n - 1) * spread**2)
     r = min(follows, 1 - 2 / n) if follows > 2 / sqrt(n) else 0.0
     return spread / sqrt(max(1.0, n * (1 - r) / (1 + r)))
 
 
-def scatter_of(readings: Sequence[float] | NDArray[np.float64]) -> float:
-    """Return the standard deviation s of single readings from the differences of successive ones.
+def scatter_of(readings: Sequence[float] | Floats) -> float:
+    """Return the standard deviation s of single readings from the differences of successive ones; 0 for fewer than five."""
+    return scatter_of_steps(np.diff(readings)) if len(readings) >= 5 else 0.0
+
+
+def scatter_of_steps(steps: Floats) -> float:
+    """Return the standard deviation s of single readings, given the differences of successive ones.
 
     The median of |difference| is 0.954 s for normal noise (0.6745 sqrt 2); a few excursions or a slow change do not move it.
-    0 for fewer than five readings.
     """
-    if len(readings) < 5:
-        return 0.0
-    return float(np.median(np.abs(np.diff(readings)))) / (0.6745 * sqrt(2))
+    return _median(np.abs(steps)) / (0.6745 * sqrt(2))
+
+
+def _median(values: Floats) -> float:
+    """Return the median of at least one value; parted once, where numpy's own parts three times, ten times as slow."""
+    middle = len(values) // 2
+    parted = np.partition(values, middle)
+    upper = parted.item(middle)
+    return upper if len(values) % 2 else float(parted[:middle].max() + upper) / 2
 
 
 def register_uncertainty(step: float) -> float:

@@ -143,6 +143,8 @@ class Breach:
     refs: tuple[int, ...]
     verdict: Verdict = Verdict.FAIL
     """The worst that its readings amount to under the decision rule."""
+    offer_seen: bool = False
+    """The control pilot showed what was offered meanwhile."""
 
     @property
     def excess(self) -> float:

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from bench.adapters import host
 from bench.adapters.clock import LoopClock, wall_now
-from bench.adapters.identity import bare_number
 from bench.adapters.ids import SystemIds
 from bench.adapters.interfaces import is_loopback
 from bench.adapters.lease import LeaseHeldError, all_held
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
+from bench.domain.meter import bare_number
 from bench.errors import BenchError, RigError
 from bench.rig.files import find_rig, listing
 from bench.rig.lease import holder_of, leased, serial_ports

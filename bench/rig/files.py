@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import bench
 from bench.adapters.clock import wall_now
@@ -20,11 +21,14 @@ from bench.settings.instruments import MappedMeter
 from bench.settings.job import JobSettings
 from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
-from bench.settings.scenario import Fault, PriceCurve, ScenarioSettings, ScspPlan
+from bench.settings.scenario import Fault, PriceCurve, ScenarioSettings, ScspPlan, under_test
 from bench.settings.suite import SuiteSettings
 from bench.settings.target import TargetSettings
 
+T = TypeVar("T")
 _GROUPS: Final = {kind: f"{kind}s" for kind in ("scenario", "rig", "meter", "target", "job", "suite")}
+_FEW: Final = 8
+"""As many names can be read in one line."""
 
 
 def field_bugs() -> list[FieldBug]:
@@ -137,9 +141,14 @@ def _find(name: str, kind: str) -> Path:
         if found:
             return found[0]
         known += [one.stem for one in there]
-    near = get_close_matches(name, known, n=3)
-    named = ", ".join(near or dict.fromkeys(known)) or "none"
-    raise UsageError(f"no {kind} {name!r} in config/{group}; {'did you mean' if near else 'there'}: {named}")
+    near, names = get_close_matches(name, known, n=3), list(dict.fromkeys(known))
+    if near:
+        said = f"did you mean: {', '.join(near)}"
+    elif len(names) > _FEW:
+        said = f"there are {len(names)}: `bench list` names them"
+    else:
+        said = f"there: {', '.join(names) or 'none'}"
+    raise UsageError(f"no {kind} {name!r} in config/{group}; {said}")
 
 
 def listing() -> list[dict[str, str]]:
@@ -179,7 +188,11 @@ def check_file(path: Path) -> str:
     if path.suffix != ".toml" and path.name == str(path) and not path.exists():
         known = {(one["kind"], one["name"]): one["path"] for one in listing()}
         found = next((place for (_, name), place in known.items() if name == str(path)), None)
-        path = Path(found) if found else path
+        if found is None:
+            near = get_close_matches(str(path), [name for _, name in known], n=3)
+            said = f"did you mean: {', '.join(near)}" if near else "`bench list` names those of config/"
+            raise UsageError(f"{path}: no such file, and no name of one in config/; {said}")
+        path = Path(found)
     content = read_toml(path)
     kind, model = _kind_of(content, path)
     if model is ScenarioSettings:
@@ -190,19 +203,54 @@ def check_file(path: Path) -> str:
         find_suite(str(path.resolve()))
     elif model is RigSettings:
         find_rig(str(path.resolve()))
+    elif model is FieldBugs:
+        _check_variants(path, check(FieldBugs, content, path))
     else:
         check(model, content, path)
     return kind
 
 
-def _check_fault(path: Path, fault: Fault) -> None:
+def _check_fault(path: Path, fault: Fault, where: str = "") -> None:
     """Refuse a fault that cannot be seeded, wherever it acts. Raises UsageError."""
     from bench.rig.emulated import check_fault
 
     try:
         (check_own_fault if is_own(fault.id) else check_fault)(fault.id, fault.params)
     except UsageError as error:
-        raise UsageError(f"{path}: fault: {error}") from None
+        raise UsageError(f"{path}: {where or 'fault: '}{error}") from None
+
+
+def _check_variants(path: Path, bugs: FieldBugs) -> None:
+    """Refuse variants that cannot be run, all in one error. Raises UsageError."""
+    wrong: list[str] = []
+    for number, bug in enumerate(bugs.bug):
+        for index, variant in enumerate(bug.variant):
+            where = f"bug[{number}].variant[{index}]"
+            try:
+                _, scenario = _named(path, f"{where}.scenario", variant.scenario, find_scenario)
+                _, rig = _named(path, f"{where}.rig", variant.rig, find_rig)
+                under_test(rig, scenario)
+            except SettingsError as error:
+                wrong.append(str(error))
+            except UsageError as error:
+                wrong.append(f"{path}: {where}: {error}")
+            for at, fault in enumerate(variant.fault):
+                try:
+                    _check_fault(path, fault, f"{where}.fault[{at}] = {fault.id!r}: ")
+                except UsageError as error:
+                    wrong.append(str(error))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+
+
+def _named(path: Path, key: str, name: str, find: Callable[[str], T]) -> T:
+    """Find what a file names. Raises SettingsError that names its place."""
+    try:
+        return find(name)
+    except SettingsError:
+        raise
+    except UsageError as error:
+        raise SettingsError(str(path), key, name, str(error)) from None
 
 
 def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from difflib import get_close_matches
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
@@ -148,7 +149,10 @@ def chosen(ids: Sequence[str]) -> list[FieldBug]:
     bugs = field_bugs()
     known = {one.id for one in bugs}
     if unknown := [one for one in ids if one not in known]:
-        raise UsageError(f"no field bug {', '.join(unknown)}; there: {', '.join(one.id for one in bugs)}")
+        meant = unknown[0][:1].upper() + unknown[0][1:].zfill(2)  # A04 for a4
+        near = [meant] if meant in known else get_close_matches(unknown[0].upper(), known, n=3)
+        said = f"did you mean: {', '.join(near)}" if near else f"there are {len(known)}: `bench faults` lists them"
+        raise UsageError(f"no field bug {', '.join(unknown)}; {said}")
     return [one for one in bugs if not ids or one.id in ids]
 
 

@@ -14,11 +14,13 @@ from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.verdicts import Verdict
 from bench.errors import SettingsError, UsageError
+from bench.runs.baseline import baseline_s
+from bench.settings.meter import energy_steps
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import ScenarioSettings
 
 if TYPE_CHECKING:
-    from bench.rig.session import Outcome
+    from bench.rig.session import Outcome, Watch
 
 _SCHEMA = 1
 
@@ -54,9 +56,21 @@ def proof_records(rig: RigSettings, rig_path: Path) -> Mapping[str, Mapping[str,
         raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file), "is no record that `bench baseline` made") from None
 
 
-def make_record(rig: RigSettings, rig_path: Path, folder: Path) -> Record:
+def record_s(rig: RigSettings, rig_path: Path) -> float:
+    """Return how long the known loads of a record take, about, in s: the coarser an energy register, the longer."""
+    steps = energy_steps(rig_path, rig.meters)
+    return sum(baseline_s(rig, _scenario(one.id), steps) for one in rig.station)
+
+
+def _scenario(station: str) -> ScenarioSettings:
+    content = {"schema": 1, "name": "baseline", "title": f"The meters of {station} are proven", "duration_s": 1,
+               "station": station, "proof": "run", "checks": ["station_power"]}  # fmt: skip
+    return ScenarioSettings.model_validate(content)
+
+
+def make_record(rig: RigSettings, rig_path: Path, folder: Path, watch: Watch | None = None) -> Record:
     """Prove the meters of a rig's stations, and write the record that the rig file names. Raises UsageError."""
-    from bench.rig.session import Order, run_scenario
+    from bench.rig.session import Order, run_scenario, unwatched
 
     if rig.proof is None:
         raise UsageError(f"rig {rig.name}: has no [proof]: name the record there, such as file = \"{rig.name}-proof.json\"")
@@ -64,13 +78,15 @@ def make_record(rig: RigSettings, rig_path: Path, folder: Path) -> Record:
     lines: list[str] = []
     proven = True
     for station in rig.station:
-        content = {"schema": 1, "name": "baseline", "title": f"The meters of {station.id} are proven", "duration_s": 1,
-                   "station": station.id, "proof": "run", "checks": ["station_power"]}  # fmt: skip
-        scenario = ScenarioSettings.model_validate(content)
-        outcome: Outcome = run_scenario(Order(scenario, Path("baseline"), rig, rig_path, folder / station.id))
+        scenario = _scenario(station.id)
+        with (watch or unwatched)(scenario) as listener:
+            order = Order(scenario, Path("baseline"), rig, rig_path, folder / station.id, listeners=(listener,))
+            outcome: Outcome = run_scenario(order)
         check = next((one for one in outcome.judgement.verdict.checks if one.check == "proof"), None)
         proven = proven and check is not None and check.verdict is Verdict.PASS
         lines += [f"{station.id}: {'not proven: ' + outcome.judgement.verdict.headline if check is None else check.headline}"]
+        if check is not None:
+            lines += [f"  {one}" for one in (*check.reasons[1:], *(warning.text for warning in check.warnings))]
         documents = read_journal(outcome.folder / "journal.jsonl").documents
         for one in documents:
             if one.kind == Kind.PROOF:

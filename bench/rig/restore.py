@@ -193,7 +193,7 @@ async def _restore_one(
     running = list(dict.fromkeys([*debt.transactions, *(one.transaction_id for one in state.transactions.values())]))
     stopped = await stop_transactions(csms, station, running)
     for identity, answer in stopped.answers.items():
-        announce(f"  stopped transaction {identity}: {answer}")
+        announce(f"  {stopped_text(identity, answer, going_on=identity in stopped.going_on)}")
     if stopped.going_on and not opened:  # a limit that is given back now could let more power flow
         text = f"transaction {stopped.going_on[0]} may still run, and no contactor was opened, so nothing was restored"
         raise RigError(f"{station}: {text}; stop it at the station, and restore again")
@@ -208,6 +208,22 @@ async def _restore_one(
         announce(f"  differs: {line}")
     announce(f"{station}: {'as it was found' if restored.clean else 'NOT as it was found'}")
     return restored
+
+
+def stopped_text(identity: str, answer: str, *, going_on: bool) -> str:
+    """Say what the station's answer to RequestStopTransaction means, and what is to be done."""
+    match answer, going_on:
+        case "Accepted", False:
+            return f"stopped transaction {identity}"
+        case "Rejected", False:
+            return f"transaction {identity} is over: the station knows none such any more (RequestStopTransaction: Rejected)"
+        case "Accepted", True:
+            what = "the station said that it stops, and told no end"
+        case "Rejected", True:
+            what = "the station said no to stopping it (RequestStopTransaction: Rejected)"
+        case _:
+            what = f"RequestStopTransaction got no answer: {answer}"
+    return f"transaction {identity} may still run: {what}. End it at the station, by its card or its cable, then restore again"
 
 
 async def _open_contactor(order: RestoreOrder, station: str, journal: JournalFile, announce: Callable[[str], None]) -> bool:

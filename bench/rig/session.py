@@ -6,11 +6,10 @@ import asyncio
 import hashlib
 import os
 import platform
-import signal
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from bench.adapters.journal import JournalFile, open_journal, write_result
 from bench.adapters.journal_reader import read_journal
 from bench.adapters.signature import FILE as SIGNATURE
 from bench.adapters.signature import Statement, load_private, sign
+from bench.adapters.stops import SIGNALS, Stops, give_back, handlers
 from bench.cso.faults import check_own_fault, is_own
 from bench.domain.documents import Kind
 from bench.domain.evidence import Judgement
@@ -54,6 +54,7 @@ from bench.runs.procedure import Procedure, open_procedure
 from bench.runs.scenario import take_steps
 from bench.runs.station_clock import open_station_clock
 from bench.settings.job import JobSettings
+from bench.settings.meter import energy_steps
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault, ScenarioSettings, under_test
 
@@ -63,6 +64,13 @@ VIRTUAL_EPOCH: Final = datetime(2026, 1, 15, tzinfo=UTC)
 _VERSIONS: Final = ("ocpp", "websockets", "pymodbus", "fastapi", "httpx", "uvicorn", "pydantic", "jsonschema-rs", "bokeh")
 
 Listener = Callable[[str, Mapping[str, Any]], None]
+Watch = Callable[[ScenarioSettings], AbstractContextManager[Listener]]
+"""Gives what follows the journal of one of several runs."""
+
+
+def unwatched(scenario: ScenarioSettings) -> AbstractContextManager[Listener]:
+    """Follow nothing."""
+    return nullcontext(lambda kind, data: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,9 @@ class Order:
     @property
     def lead(self) -> timedelta:
         """Return how long before its first second a run begins: in virtual time its meters are proven before."""
-        return timedelta(seconds=lead_s(self.rig, self.scenario) if self.virtual else 0)
+        if not self.virtual:
+            return timedelta(0)
+        return timedelta(seconds=lead_s(self.rig, self.scenario, energy_steps(self.rig_path, self.rig.meters)))
 
     @property
     def virtual(self) -> bool:
@@ -218,7 +228,7 @@ def _check(order: Order) -> None:
     station = under_test(order.rig, order.scenario)[0].id
     refuse_above_caps(order.rig, order.scenario)
     refuse_infeasible(order.rig, order.scenario)
-    refuse_beyond_budget(order.rig, [plan_of(order.rig, order.scenario)])
+    refuse_beyond_budget(order.rig, [plan_of(order.rig, order.scenario, energy_steps(order.rig_path, order.rig.meters))])
     if order.rig.needs_the_floor(station) and tests_defaults(order.scenario):
         raise UsageError(
             f"scenario {order.scenario.name} tests defaults, which takes the floor away that alone keeps the power of {station} "
@@ -363,19 +373,27 @@ class Abort:
 
 @contextmanager
 def stop_signals() -> Iterator[Abort]:
-    """Let SIGINT, SIGTERM and SIGHUP stop the run: the first softly, the second hard."""
-    loop, abort = asyncio.get_running_loop(), Abort()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Let SIGINT, SIGTERM and SIGHUP stop the run: the first softly, the second hard.
+
+    Where they are remembered around the run (`Stops`), one that came before stops it at once, and one that comes is remembered.
+    """
+    loop, abort, before = asyncio.get_running_loop(), Abort(), handlers()
+    around = {one for one in before.values() if isinstance(one, Stops)}
 
     def stop() -> None:
+        for one in around:
+            one.asked = True
         text = abort()
         with suppress(OSError):  # nobody reads standard error any more
             print(text, file=sys.stderr)
 
-    for number in signals:
+    for number in SIGNALS:
         loop.add_signal_handler(number, stop)
+    if any(one.asked for one in around):
+        stop()
     try:
         yield abort
     finally:
-        for number in signals:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
+        give_back(before)

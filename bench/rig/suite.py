@@ -17,7 +17,7 @@ from bench.domain.verdicts import RunState, Verdict, exit_code
 from bench.errors import BenchError, EvidenceError, UsageError
 from bench.rig.files import find_scenario
 from bench.rig.restore import Debt
-from bench.rig.session import NotBegunError, Order, Outcome, open_run, run_scenario
+from bench.rig.session import NotBegunError, Order, Outcome, Watch, open_run, run_scenario, stop_signals, unwatched
 from bench.runs.recovery import Rung, recover
 from bench.runs.snapshot import Snapshot
 from bench.settings.scenario import ScenarioSettings
@@ -95,7 +95,7 @@ def _code(entry: Entry, *, strict: bool) -> int:
 
 def run_suite(
     suite: SuiteSettings, base: Order, *, resume: bool = False, told: Callable[[Entry], None] = lambda _: None,
-    begins: Callable[[str], None] = lambda _: None,
+    watch: Watch = unwatched, stopped: Callable[[], bool] = lambda: False,
 ) -> SuiteOutcome:  # fmt: skip
     """Run what has no valid verdict yet, and sum up.
 
@@ -105,7 +105,8 @@ def run_suite(
     Args:
         base: rig, seed, job and key of every run; `out` is the suite's folder, which has to be new unless it is resumed.
         told: called with each entry as it is done.
-        begins: called with the name of each scenario that is about to be run.
+        watch: gives what follows the journals of a scenario that is about to be run.
+        stopped: says whether somebody has asked for the end, also between two runs.
     Raises: UsageError before anything is run.
     """
     scenarios = [find_scenario(name) for name in suite.scenarios]
@@ -117,14 +118,16 @@ def run_suite(
     aborted = False
     for path, scenario in scenarios:
         done = before.get(scenario.name, Entry(scenario.name, scenario.title, ()))
+        aborted = aborted or stopped()
         if not aborted and not any(one.valid for one in done.attempts):
-            begins(scenario.name)
-            done = _attempts(suite, replace(base, scenario=scenario, scenario_path=path), done)
+            with watch(scenario) as listener:
+                order = replace(base, scenario=scenario, scenario_path=path, listeners=(*base.listeners, listener))
+                done = _attempts(suite, order, done, stopped)
             aborted = bool(done.attempts) and done.attempts[-1].state is RunState.ABORTED
         entries.append(done)
         told(done)
         _write(base.out, suite, base, entries)
-    outcome = SuiteOutcome(suite, base.out, tuple(entries), aborted)
+    outcome = SuiteOutcome(suite, base.out, tuple(entries), aborted or stopped())
     if base.pages:
         from bench.report.suite import write_suite_pages
 
@@ -132,16 +135,18 @@ def run_suite(
     return outcome
 
 
-def _attempts(suite: SuiteSettings, order: Order, done: Entry) -> Entry:
+def _attempts(suite: SuiteSettings, order: Order, done: Entry, stopped: Callable[[], bool]) -> Entry:
     attempts, recovery = list(done.attempts), list(done.recovery)
     for number in range(suite.attempts):
         folder = _free(order.out, order.scenario.name)
         attempt = _attempt(replace(order, out=folder))
         attempts.append(attempt)
-        if attempt.valid or attempt.state is RunState.ABORTED:
+        if attempt.valid or attempt.state is RunState.ABORTED or stopped():
             break
         if number + 1 < suite.attempts and not order.virtual:
             recovery += _recover(replace(order, out=_free(order.out, f"{order.scenario.name}-recovery")), folder)
+            if stopped():
+                break
     return Entry(done.scenario, done.title, tuple(attempts), tuple(recovery))
 
 
@@ -165,8 +170,10 @@ def _recover(order: Order, before: Path) -> list[Rung]:
     left = _left_behind(order, before)
 
     async def climb() -> list[Rung]:
-        async with open_run(replace(order, scenario=RECOVERY, faults=(), pages=False)) as run:
-            return await recover(run.procedure, left)
+        with stop_signals() as abort:
+            async with open_run(replace(order, scenario=RECOVERY, faults=(), pages=False), abort) as run:
+                return await recover(run.procedure, left)
+        return [Rung("recovery", "stopped by the operator", "not looked at")]
 
     try:
         with asyncio.Runner(loop_factory=VirtualLoop if order.virtual else None) as runner:

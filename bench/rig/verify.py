@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,8 @@ class Verification:
     """The signature was held against the laboratory's key."""
     not_covered: tuple[str, ...] = ()
     """Files that people read beside a signed journal, and that the signature does not cover."""
+    signed: Mapping[str, Any] | None = None
+    """The content of `signature.json`; None where nobody has signed."""
     exported_from: str = ""
     """Head of the journal that this is a customer's copy of; empty for an original."""
 
@@ -81,6 +84,22 @@ class Verification:
             "head": self.head,
             "recorded": self.recorded and {key: self.recorded[key] for key in ("judge", "state", "verdict", "headline")},
             "recomputed": self.recomputed,
+            "judged": self.judged,
+            "exported_from": self.exported_from or None,
+            "signed": self.signed and self._signed(),
+        }
+
+    def _signed(self) -> dict[str, Any]:
+        """Return who has signed what: the journal from its first document to the one with that head, and files beside it."""
+        told = self.signed or {}
+        return {
+            "by": self.signed_by,
+            "checked": self.checked_key,
+            "confirmed": self.checked_key and self.sound,
+            "documents": told.get("documents"),
+            "head": told.get("head"),
+            "files": sorted(signature.signed_files(told)),
+            "not_covered": list(self.not_covered),
         }
 
 
@@ -111,7 +130,7 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
     bare = tuple(signature.not_covered(folder)) if claimed else ()
     return Verification(
         len(reading.documents), reading.head, tuple(findings), judged, recorded, recomputed, signer, key is not None, bare,
-        exported,
+        claimed or None, exported,
     )  # fmt: skip
 
 
@@ -125,6 +144,7 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
     reading = _read(folder, "report")
     beside = folder if folder.is_dir() else folder.parent
     path = out or beside / "report.html"
+    _refuse_evidence(path, beside / "journal.jsonl" if folder.is_dir() else folder)
     if path.resolve() in [(beside / name).resolve() for name in signature.signed_files(signature.claimed(beside))]:
         raise UsageError(f"{path}: is signed ({signature.FILE}), and would not be the signed one any more: choose another --out")
     chain_ok = reading.broken_at is None
@@ -140,6 +160,15 @@ def rewrite_report(folder: Path, out: Path | None) -> tuple[Path, bool]:
     except Exception as error:  # a forged journal can be wrong in any way
         raise UsageError(f"{folder}: {_MISFIT}: {type(error).__name__}: {error}") from None
     return path, chain_ok
+
+
+def _refuse_evidence(path: Path, journal: Path) -> None:
+    """Refuse to write a report over a journal, or under any other name than a page's into a run's folder. Raises UsageError."""
+    place = path.resolve()
+    in_a_run = (place.parent / "journal.jsonl").is_file() and place.suffix != ".html"
+    if in_a_run or (place.exists() and place.samefile(journal)):
+        text = "in the folder of a run a report is a file .html; its other files are evidence, which is never overwritten"
+        raise UsageError(f"--out {path}: {text}")
 
 
 def _read(folder: Path, command: str) -> JournalReading:

@@ -12,19 +12,18 @@ from bench.domain.evidence import (
     EvseFacts,
     Finding,
     LinkChange,
-    PilotSample,
     RigAction,
     RunFacts,
-    Sample,
     TransactionSpan,
     Wanted,
 )
 from bench.domain.exchange import Call, paired_calls, paired_http
 from bench.domain.oracle import OracleOptions, Supply, Transaction, options_of
-from bench.domain.quantities import moment, offered_current_a, parse_time, seconds, time_or
+from bench.domain.quantities import moment, seconds, time_or
 from bench.domain.uncertainty import accuracy_of
 from bench.domain.verdicts import RunState
 from bench.errors import EvidenceError
+from bench.runs.measurements import fold_measurements
 from bench.wire.schemas import check_payload, known_actions
 
 _CLOSED: Final = ("Charging", "SuspendedEV", "SuspendedEVSE")
@@ -47,21 +46,22 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
     stops = (index for index, one in enumerate(documents) if one.kind == Kind.SAFE_STATE and one.data["stop"])
     until = next(stops, len(documents))
     tried = documents[:until]
+    told = [one for one in tried if one.kind != Kind.METER_SAMPLE]
     last = documents[min(until, len(documents) - 1)]
     on = moment(seconds(begin.t)).date()
     facts = RunFacts(
         scenario, rig, begin.data["seed"], seconds(begin.t), seconds(last.t), None, "",
-        [_checked(call) for call in paired_calls(tried) if _judgeable(call)], paired_http(tried),
+        [_checked(call) for call in paired_calls(told) if _judgeable(call)], paired_http(told),
         [one for station in rig["station"] for one in _evses(station, rig, on)],
     )  # fmt: skip
-    for document in tried:
+    for document in told:
         if document.kind == Kind.SETTING and document.data["what"] == STATION_CLOCK:
             for one in facts.evses:
                 if one.station == document.data["value"]["station"]:
                     one.clock_offset_s = document.data["value"]["offset_s"]
     facts.supplies.update(_supplies(rig, on))
-    _fold_measurements(tried, facts)
-    _fold_circumstances(tried, facts)
+    fold_measurements(tried, facts)
+    _fold_circumstances(told, facts)
     _fold_transactions(facts)
     facts.job = begin.data.get("job")
     for document in documents:
@@ -135,37 +135,6 @@ def readings(features: Mapping[str, Any]) -> OracleOptions:
     return options_of(features.get("preset", ""), **named)
 
 
-def _fold_measurements(documents: Iterable[Document], facts: RunFacts) -> None:
-    on = moment(facts.start).date()
-    by_meter: dict[str, list[EvseFacts]] = {}
-    for one in (*facts.evses, *facts.supplies.values()):
-        by_meter.setdefault(one.meter, []).append(one)
-    for document in documents:
-        data = document.data
-        if document.kind == Kind.METER_IDENTITY:
-            for one in by_meter.get(data["meter"], ()):
-                one.current = accuracy_of(data["accuracy"], "current", "a", on)
-                one.power = accuracy_of(data["accuracy"], "power", "w", on)
-        elif document.kind == Kind.METER_SAMPLE:
-            for one in by_meter.get(data["meter"], ()):
-                sample = _sample(document, one.phases)
-                if sample is None:
-                    one.gaps.append(seconds(document.t))
-                else:
-                    one.samples.append(sample)
-        elif document.kind == Kind.METER_GAP:
-            for one in by_meter.get(data["meter"], ()):
-                one.gaps.append(seconds(document.t))
-                one.gap_reason = data["reason"]
-        elif document.kind == Kind.PILOT_SAMPLE:
-            seen = facts.evse(data["station"], data["evse"])
-            if seen is not None:
-                duty = data["duty_percent"]
-                offered, digital = offered_current_a(duty), duty is not None and 3 <= duty <= 7
-                look = PilotSample(seconds(document.t), data["state"], offered, data["ev_wants_a"], document.seq, digital)
-                seen.pilot.append(look)
-
-
 def _fold_circumstances(documents: Iterable[Document], facts: RunFacts) -> None:
     for document in documents:
         data, at, seq = document.data, seconds(document.t), document.seq
@@ -180,23 +149,6 @@ def _fold_circumstances(documents: Iterable[Document], facts: RunFacts) -> None:
             facts.links.append(LinkChange(at, seq, data["station"], data["event"] == "connected"))
         elif document.kind == Kind.FINDING:
             facts.findings.append(Finding(at, seq, data["source"], data["code"], data["text"]))
-
-
-def _sample(document: Document, phases: tuple[int, ...]) -> Sample | None:
-    """Return the reading on these phases; None where the meter had no value for one of them."""
-    data = document.data
-    currents = tuple(data["current_a"][phase - 1] for phase in phases)
-    if None in currents:
-        return None
-    return Sample(
-        parse_time(data["requested"]),
-        parse_time(data["received"]),
-        currents,
-        data["power_w"],
-        data["energy_import_wh"],
-        document.seq,
-        tuple(data["voltage_v"][phase - 1] for phase in phases),
-    )
 
 
 def with_power_path(transaction: Transaction, request: Mapping[str, Any], otherwise: float) -> Transaction:

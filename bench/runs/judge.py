@@ -19,7 +19,7 @@ from bench.runs.checks.installed import judge_installed
 from bench.runs.checks.intent import judge_intent
 from bench.runs.checks.meter import judge_meter
 from bench.runs.checks.meter_values import judge_meter_values
-from bench.runs.checks.proof import gated, judge_proof
+from bench.runs.checks.proof import gated, judge_proof, without_unproven_energy
 from bench.runs.checks.random_delay import judge_random_delay
 from bench.runs.checks.relay import judge_relay
 from bench.runs.checks.status import judge_status
@@ -36,14 +36,16 @@ from bench.runs.readings import read
 from bench.runs.scene import Scene
 from bench.runs.trust import trusted
 
-JUDGE_VERSION: Final = "3"
+JUDGE_VERSION: Final = "4"
 """Changes whenever the same journal could get another verdict."""
+_FAILURES: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 
 
 def judge(documents: Sequence[Document]) -> Judgement:
     """Judge a run from its journal alone. Raises EvidenceError where it is no journal of a run."""
     facts = facts_of(documents)
     trusted(facts)
+    without_unproven_energy(facts)
     histories = {station: store_history(facts, station) for station in {evse.station for evse in facts.evses}}
     traces = tuple(EvseTrace(evse, limits_over_run(facts, evse, histories[evse.station])) for evse in facts.evses)
     state = facts.state or RunState.ABORTED
@@ -95,6 +97,9 @@ def _checks(facts: RunFacts, traces: Sequence[EvseTrace], histories: Mapping[str
     declared = Case(scene, trace.facts, trace.limits, caps)
     found = read(declared)  # a requirement is judged by the text, whatever else a station may have meant
     checks = [found.told(CHECKS[name](declared if name == "conduct" else found.case)) for name in facts.scenario["checks"]]
+    beside = [name for name in facts.scenario.get("watch", ()) if name not in facts.scenario["checks"]]
+    watched = [found.told(CHECKS[name](found.case)) for name in beside]
+    checks += [one for one in watched if one.verdict in _FAILURES]
     if "power" in facts.scenario["checks"] and found.case is declared and not found.late:
         checks += [one for other in here if other is not trace for one in _beside(Case(scene, other.facts, other.limits, caps))]
     proof, meter = judge_proof(facts), judge_meter(found.case)

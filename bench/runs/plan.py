@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from bench.errors import UsageError
+from bench.runs.baseline import baseline_s
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import ScenarioSettings, under_test
 from bench.settings.steps import (
@@ -53,8 +54,11 @@ class Plan:
     """SetChargingProfile and ClearChargingProfile: many stations keep their store in flash."""
 
 
-def plan_of(rig: RigSettings, scenario: ScenarioSettings) -> Plan:
-    """Return what a scenario takes on a rig. Raises UsageError where it has no place there."""
+def plan_of(rig: RigSettings, scenario: ScenarioSettings, energy_steps: Mapping[str, float] | None = None) -> Plan:
+    """Return what a scenario takes on a rig. Raises UsageError where it has no place there.
+
+    Args: energy_steps: step of each meter's energy register in Wh, where it is known; known loads take longer for a coarse one.
+    """
     _, evse = under_test(rig, scenario)
     phases = len(evse.phases) if scenario.vehicle is None else min(len(evse.phases), scenario.vehicle.phases)
     amperes = evse.max_current_a if scenario.vehicle is None else min(evse.max_current_a, scenario.vehicle.max_current_a)
@@ -68,7 +72,7 @@ def plan_of(rig: RigSettings, scenario: ScenarioSettings) -> Plan:
     by_hand = [f"{step.at_s:g} s: {_BY_HAND[type(step)]}" for step in scenario.step if type(step) in _BY_HAND]
     return Plan(
         scenario.name,
-        scenario.duration_s + _SET_UP_S,
+        scenario.duration_s + _SET_UP_S + baseline_s(rig, scenario, energy_steps),
         tuple(by_hand) if rig.operator is not None else (),
         energy_wh * max(1, places),
         sum(_cycles(step) for step in scenario.step) + (1 if rig.has_power_switch(under_test(rig, scenario)[0].id) else 0),

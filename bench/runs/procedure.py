@@ -116,7 +116,7 @@ async def _prove(procedure: Procedure, begins: float, records: Mapping[str, Mapp
         async with procedure.step("baseline"):
             await prove(bench, course.scenario)
     elif wanted == "file":
-        cite(bench, course.scenario, records)
+        await cite(bench, course.scenario, records)
     await bench.clock.sleep(max(0.0, begins - bench.clock.monotonic()))
     course.began = bench.clock.monotonic()
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from bench.domain.evidence import EvseFacts
+from bench.domain.evidence import EvseFacts, TransactionSpan
 from bench.domain.exchange import Call
-from bench.domain.profiles import ChargingProfile, Kind, Purpose
+from bench.domain.profiles import InstalledProfile, Kind, Purpose
 from bench.domain.timeline import Window
 from bench.domain.verdicts import CheckResult, FaultClass, Verdict, Warn
+from bench.runs.anchors import ANCHORS, NEAR_S, POWER_PATH, RECEIPT, TRANSACTION_START, moments
 from bench.runs.checks.case import Case
 from bench.runs.checks.composite import Reported, judge_composite, reported_schedule
 from bench.runs.checks.delivery import judge_delivery
@@ -18,8 +19,12 @@ from bench.runs.expected import limits_ahead, limits_over_run
 
 Anchor = Literal["received", "power_path_closed", "transaction_start"]
 _BAD: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
+_DECLARED: Final[dict[Anchor, str]] = {
+    "received": RECEIPT, "power_path_closed": POWER_PATH, "transaction_start": TRANSACTION_START,
+}  # fmt: skip
+"""What a target file can say of a Relative profile, and how the moment is called."""
 _FARTHEST_S: Final = 3600.0
-"""Between plugging in and the first energy of a session lies less than an hour, or its steps are taken for others."""
+"""A step that lies farther off than this is taken for none of a Relative profile."""
 _MOST_SHIFTS: Final = 20
 
 
@@ -44,9 +49,13 @@ class Read:
     """None: as declared."""
     late: bool = False
     """The plug fits another reading than the report does: the limit came at another moment."""
+    off: str = ""
+    """Report and plug agree on an anchor of Relative profiles that is no moment of the session."""
 
     def told(self, result: CheckResult) -> CheckResult:
         """Return a result with what the reading adds to it."""
+        if self.off and result.check in ("power", "composite", "delivery") and result.verdict in _BAD:
+            return replace(result, fault_class=FaultClass.TIMING, reasons=(*result.reasons, self.off))
         if result.check not in ("power", "composite"):
             return result
         if self.late and result.check == "power" and result.verdict in _BAD:
@@ -74,12 +83,12 @@ def read(case: Case) -> Read:
         return Read(case)
     late = False
     for reading in _readings(case):
-        other = Case(case.scene, reading.evse, limits_over_run(case.facts, reading.evse, case.scene.history), case.caps)
+        other = _as(case, reading.evse)
         fits = _fits(other)
         if all(fits):
             return Read(other, reading)
         late = late or (reading.decides and case.power.verdict in _BAD and other.power.verdict not in _BAD)
-    return Read(case, late=late)
+    return Read(case, late=late, off=_off(case))
 
 
 def _fits(case: Case) -> tuple[bool, bool]:
@@ -90,20 +99,16 @@ def _fits(case: Case) -> tuple[bool, bool]:
     return plug, report not in _BAD
 
 
+def _as(case: Case, evse: EvseFacts) -> Case:
+    return Case(case.scene, evse, limits_over_run(case.facts, evse, case.scene.history), case.caps)
+
+
 def _readings(case: Case) -> Iterator[Reading]:
     evse, history = case.evse, case.scene.history
     installed = [one for change in history for one in change.installed]
-    if any(one.profile.kind is Kind.RELATIVE for one in installed):
-        anchors: tuple[Anchor, ...] = ("received", "power_path_closed", "transaction_start")
-        for anchor in anchors:
-            if anchor != evse.options.relative_anchor:
-                yield Reading("", "", replace(evse, options=replace(evse.options, relative_anchor=anchor)))
-        for shift in _shifts(case, [one.profile for one in installed if one.profile.kind is Kind.RELATIVE]):
-            text = (
-                f"Relative profiles count from {abs(shift):.0f} s {'after' if shift > 0 else 'before'} the transaction's start, "
-                "in report and plug alike; the text recommends the moment in which energy can flow"
-            )
-            yield Reading("relative-anchor", text, _shifted(evse, shift))
+    relative = [one for one in installed if one.profile.kind is Kind.RELATIVE]
+    if relative:
+        yield from _other_anchors(case, relative)
     mid = [
         one for one in installed
         if one.profile.purpose is Purpose.TX_DEFAULT and one.received is not None
@@ -119,24 +124,67 @@ def _readings(case: Case) -> Iterator[Reading]:
         yield Reading("", text, later, decides=False)
 
 
-def _shifts(case: Case, profiles: Sequence[ChargingProfile]) -> list[float]:
-    """Return by how many seconds Relative profiles may be late: so that a reported step is one of theirs, or from the plug."""
-    evse, station = case.evse, case.scene.station
-    steps = {period.start_s for one in profiles for period in one.schedule.periods}
-    moments = [at - step for _, one in _reports(case) for at in one.limits.starts[1:] for step in steps]
-    for one in case.facts.actions:
-        if (one.station, one.action, one.arguments.get("evse_id")) == (station, "plug", evse.evse_id):
-            moments.append(one.at)
+def _other_anchors(case: Case, relative: Sequence[InstalledProfile]) -> Iterator[Reading]:
+    """Yield each other moment of the session from which Relative profiles may count; those that a target file can declare are
+    as good as the declared one, the others are told."""
+    evse, declared = case.evse, _DECLARED[case.evse.options.relative_anchor]
+    for anchor, name in _DECLARED.items():
+        if name != declared:
+            options = replace(evse.options, relative_anchor=anchor)
+            yield Reading("", "", replace(evse, options=options))
+    told = [at - step for at, step in _told_steps(case, relative)]
+    sessions = [moments(case.scene, evse, span, relative) for span in evse.transactions]
+    for name in ANCHORS:
+        anchors = [_anchor(session[name], told) for session in sessions]
+        if any(one is not None for one in anchors):
+            pairs = zip(evse.transactions, anchors, strict=True)
+            spans = [span if at is None else _begun_at(span, at + evse.clock_offset_s) for span, at in pairs]
+            code = "" if name in _DECLARED.values() else "relative-anchor"
+            yield Reading(code, _anchor_text(name, declared), _anchored(evse, spans))
+
+
+def _anchor_text(name: str, declared: str) -> str:
+    return (
+        f"Relative profiles count from {name}, in report and plug alike, where the target file says {declared}; the text "
+        "recommends the moment in which energy can flow"
+    )
+
+
+def _anchor(times: Sequence[float], told: Sequence[float]) -> float | None:
+    """Return the first of some moments, as closely as the reported steps tell it; None where there is none."""
+    near = [(abs(one - at), one) for at in times for one in told if abs(one - at) <= NEAR_S]
+    return min(near)[1] if near else min(times, default=None)
+
+
+def _told_steps(case: Case, relative: Sequence[InstalledProfile]) -> list[tuple[float, float]]:
+    """Return each moment at which a reported limit steps, beside each step of a Relative profile in s."""
+    steps = {period.start_s for one in relative for period in one.profile.schedule.periods}
+    return [(at, step) for _, one in _reports(case) for at in one.limits.starts[1:] for step in steps]
+
+
+def _off(case: Case) -> str:
+    """Say from when Relative profiles count where report and plug agree on a moment that is none of the session's."""
+    evse = case.evse
+    relative = [one for change in case.scene.history for one in change.installed if one.profile.kind is Kind.RELATIVE]
     starts = [span.transaction.start - evse.clock_offset_s for span in evse.transactions]
-    shifts = {float(round(moment - start)) for moment in moments for start in starts}
-    return sorted((one for one in shifts if 0 < abs(one) <= _FARTHEST_S), key=abs)[:_MOST_SHIFTS]
+    shifts = {float(round(at - step - start)) for at, step in _told_steps(case, relative) for start in starts}
+    for shift in sorted((one for one in shifts if 0 < abs(one) <= _FARTHEST_S), key=abs)[:_MOST_SHIFTS]:
+        spans = [_begun_at(span, span.transaction.start + shift) for span in evse.transactions]
+        if all(_fits(_as(case, _anchored(evse, spans)))):
+            side = "after" if shift > 0 else "before"
+            return (
+                f"Relative profiles count from {abs(shift):.0f} s {side} the transaction's start, in report and plug alike, and "
+                "nothing of the session happened then"
+            )
+    return ""
 
 
-def _shifted(evse: EvseFacts, shift_s: float) -> EvseFacts:
-    """Return an EVSE's facts as if each transaction had begun so much later."""
-    spans = [
-        replace(span, transaction=replace(span.transaction, start=span.transaction.start + shift_s)) for span in evse.transactions
-    ]
+def _begun_at(span: TransactionSpan, start: float) -> TransactionSpan:
+    return replace(span, transaction=replace(span.transaction, start=start))
+
+
+def _anchored(evse: EvseFacts, spans: list[TransactionSpan]) -> EvseFacts:
+    """Return an EVSE's facts as if its transactions had begun at other moments."""
     return replace(evse, options=replace(evse.options, relative_anchor="transaction_start"), transactions=spans)
 
 

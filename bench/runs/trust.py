@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.domain.evidence import Doubt, EvseFacts, RunFacts, Sample
 from bench.domain.quantities import clock_text
 from bench.domain.series import Floats, Series
+from bench.runs.drift import drifts
 
 Mask: TypeAlias = NDArray[np.bool_]
 _IMPLAUSIBLE_A: Final = 200.0
@@ -57,13 +58,16 @@ def _sort_out(evse: EvseFacts) -> None:
     out = single.copy()
     for span in spans:
         out[span.first : span.last + 1] = True
+    for one in drifts(evse, ~out):
+        spans.append(_Span(one.first, one.last, "drift", one.text))
+        out[one.first : one.last + 1] = True
     if not out.any():
         return
     evse.discarded = samples.seq[single].tolist()
     evse.doubts = [
-        Doubt(samples[one.first].requested, samples[one.last].received, one.code, one.text,
-              (samples[one.first].seq, samples[one.last].seq))
-        for one in spans
+        Doubt(samples[span.first].requested, samples[span.last].received, span.code, span.text,
+              (samples[span.first].seq, samples[span.last].seq))
+        for span in spans
     ]  # fmt: skip
     evse.samples = samples.taken(~out)
     if evse.doubts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -40,6 +41,8 @@ _KINDS: Final = {
     "a valid boolean": "true or false", "a valid (tuple|list)": "a list", "a valid dictionary.*": "a table (an object)",
 }  # fmt: skip
 """pydantic's words, and those of people who write TOML and JSON."""
+_MOST: Final = 10
+"""Errors of one file that are told at once."""
 _BARE: Final = re.compile(r"[\w-]+")
 """Keys that TOML writes without quotes."""
 
@@ -66,25 +69,36 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        loc, value = first["loc"], first["input"]
-        if first["type"] == "quoted":
-            quoted = first["ctx"]["key"]
-            loc, value = (*loc, quoted), value[quoted]
-        if loc and loc[-1] == "[key]":
-            loc, value = loc[:-1], None
-        key, siblings = _place(model, loc)
-        if first["type"] == "missing" or isinstance(value, dict) or (isinstance(value, list) and dict in map(type, value)):
-            value = None
-        elif _SECRET.search(key.rpartition(".")[2]):
-            value = "…"
-        raise SettingsError(str(path), key, value, _reason(first, siblings) + more) from None
+        first, *others = [_told(model, one) for one in error.errors()[:_MOST]]
+        raise SettingsError(str(path), *first, others, error.error_count() - len(others) - 1) from None
+
+
+def _told(model: type[BaseModel], error: ErrorDetails) -> tuple[str, Any, str]:
+    """Return key, value and reason of one error."""
+    loc, value = error["loc"], error["input"]
+    if error["type"] == "quoted":
+        loc, value = (*loc, error["ctx"]["key"]), value[error["ctx"]["key"]]
+    elif error["type"] == "union_tag_invalid":
+        tag = error["ctx"]["discriminator"].strip("'")
+        loc, value = (*loc, tag), value[tag]
+    if loc and loc[-1] == "[key]":
+        loc, value = loc[:-1], None
+    key, siblings = _place(model, loc)
+    if error["type"] == "missing" or isinstance(value, dict) or (isinstance(value, list) and dict in map(type, value)):
+        value = None
+    elif _SECRET.search(key.rpartition(".")[2]):
+        value = "…"
+    return key, value, _reason(error, siblings)
 
 
 def _reason(error: ErrorDetails, siblings: list[str]) -> str:
     if error["type"] == "missing":
         return "is required"
+    if error["type"] == "union_tag_invalid":
+        named, tag = {"'do'": "step"}.get(error["ctx"]["discriminator"], "kind"), error["ctx"]["tag"]
+        known = error["ctx"]["expected_tags"].replace("'", "")
+        near = get_close_matches(tag, known.split(", "), n=3)
+        return f"unknown {named} {tag!r}; " + (f"did you mean: {', '.join(near)}; " if near else "") + f"known: {known}"
     if error["type"] == "union_tag_not_found":
         return f"{error['ctx']['discriminator']} is required"
     if error["type"] == "too_short":
@@ -92,7 +106,9 @@ def _reason(error: ErrorDetails, siblings: list[str]) -> str:
     if error["type"] == "string_pattern_mismatch":
         return f"must match {error['ctx']['pattern']}"
     if error["type"] == "extra_forbidden":
-        return f"unknown key; known: {', '.join(siblings)}" if siblings else "unknown key"
+        near = get_close_matches(str(error["loc"][-1]), siblings, n=3)
+        meant = f"; did you mean: {', '.join(near)}" if near else ""
+        return f"unknown key{meant}; known: {', '.join(siblings)}" if siblings else "unknown key"
     reason = error["msg"]
     own = reason.removeprefix("Value error, ")
     if own != reason:

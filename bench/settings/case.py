@@ -52,7 +52,8 @@ def check_case(model: type[S], content: dict[str, Any]) -> S:
     except SettingsError as error:
         shown = json.dumps(error.value, ensure_ascii=False, default=str)
         got = "" if error.value is None else f"{shown if len(shown) <= 80 else shown[:79] + '…'}: "
-        raise CaseError(error.key, f"{got}{error.reason}") from None
+        more = f" (and {error.further} more)" if error.further else ""
+        raise CaseError(error.key, f"{got}{error.reason}{more}") from None
 
 
 def _refuse(text: str) -> float:

@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 
 from bench.domain.verdicts import FaultClass, Layer, Verdict
 from bench.settings.base import Settings
-from bench.settings.scenario import Fault
+from bench.settings.scenario import Check, Fault
 
 
 class Due(Settings):
     """What the bench has to say of a variant; written down before the check that says it."""
 
     verdict: Verdict
-    check: str = ""
+    check: Literal[Check, "", "proof", "traceability"] = ""
     """The check that has to lead; empty where none has to."""
     blamed: tuple[Layer, ...] = ()
     """Exactly these layers: a set with the true layer and another has not separated them."""

@@ -86,6 +86,8 @@ class _Meter(Settings):
     """What flows through it. DC: an EVSE's meter at the output of its converter, its current on L1."""
     serial_number: str = ""
     """As on the certificate. A meter that tells another one voids the certificate."""
+    energy_step_wh: float | None = Field(default=None, gt=0)
+    """Smallest step of its energy register; absent: as the meter's map tells, or as the baseline finds out."""
     latency_s: tuple[float, float] = (0.0, 1.0)
     """Shortest and longest time from a change of the current to its being seen in the registers."""
 
@@ -183,6 +185,9 @@ class MqttMeter(_Meter):
     kind: Literal["mqtt"]
     topic: str = Field(min_length=1)
     quantity: dict[Quantity, MqttValue] = Field(min_length=1)
+    time_path: str = ""
+    """Where the meter's own time stands in the messages of `topic`: RFC 3339 with a zone, or seconds or milliseconds since 1970.
+    It shows how far its clock is off; what counts is when a message comes. Absent: nobody looks."""
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     """How long the next message may take."""
 

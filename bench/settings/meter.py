@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal
@@ -10,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.domain.meter import Quantity
 from bench.settings.base import Settings, load
-from bench.settings.instruments import MappedMeter
+from bench.settings.instruments import AnyMeter, MappedMeter
 from bench.settings.lines import Parity
 from bench.wire.registers import Block, Function, Register, RegisterPlan, RegisterType, TextType, WordOrder, width
 
@@ -61,6 +62,12 @@ class QuantitySettings(Settings):
     """-1 for a meter whose sign is export positive."""
     not_available: tuple[int, ...] = ()
     """Raw contents, as unsigned integers, by which the meter says that it has no value (NaN always says so)."""
+
+    @property
+    def step(self) -> float:
+        """Return the smallest step of the value, in `unit`; 0 where it is a float and no file says it."""
+        whole = not self.type.startswith("float") and self.scale_register is None
+        return self.resolution or (abs(self.scale) if whole else 0.0)
 
     @field_validator("scale")
     @classmethod
@@ -236,12 +243,13 @@ class MeterMap(Settings):
 
     def resolution(self, what: Literal["current", "power"]) -> float:
         """Return the coarsest step of a quantity's registers, in A or W; 0 where they are floats and no file says it."""
-        steps = [0.0]
-        for name, one in self.quantities.items():
-            if name.startswith(what):
-                whole = not one.type.startswith("float") and one.scale_register is None
-                steps.append(one.resolution or (abs(one.scale) if whole else 0.0))
-        return max(steps)
+        return max((one.step for name, one in self.quantities.items() if name.startswith(what)), default=0.0)
+
+    @property
+    def energy_step_wh(self) -> float:
+        """Return the step of the energy register; 0 where it is a float and no file says it."""
+        register = self.quantities.get("energy_import")
+        return 0.0 if register is None else register.step
 
     def plan(self) -> RegisterPlan:
         """Return the plan that decodes this meter's replies. Raises ValueError for a SunSpec map before `at`."""
@@ -264,6 +272,15 @@ def _refuse_overlap(ranges: list[tuple[Function, int, int, str]]) -> None:
     for (function, address, count, name), (other_function, other_address, _, other) in pairwise(sorted(ranges)):
         if function == other_function and address + count > other_address:
             raise ValueError(f"{name} and {other} overlap at {function} register {other_address:#06x}")
+
+
+def energy_steps(rig_file: Path, meters: Mapping[str, AnyMeter]) -> dict[str, float]:
+    """Return the step of each meter's energy register in Wh, by name; 0 where neither rig file nor map says it."""
+    steps = {}
+    for name, one in meters.items():
+        mapped = load_meter_map(rig_file, one).energy_step_wh if isinstance(one, MappedMeter) else 0.0
+        steps[name] = one.energy_step_wh or mapped
+    return steps
 
 
 def load_meter_map(rig_file: Path, meter: MappedMeter) -> MeterMap:

@@ -31,7 +31,7 @@ class EvseSettings(Settings):
     """Name of the meter in this file; empty where none measures this EVSE."""
     phases: tuple[Phase, ...] = (1, 2, 3)
     """Which phase of the meter sees L1, L2, L3 of the EVSE."""
-    max_current_a: float = Field(default=32, gt=0)
+    max_current_a: float = Field(default=32, gt=0, le=1000)
     """The EVSE's own limit per phase, from its rating plate."""
     connectors: int = Field(default=1, ge=1)
 
@@ -52,7 +52,7 @@ class StationSettings(Settings):
     target: Path | None = None
     """A target file, relative to this one, that describes the station in place of `features`."""
     features: TargetFeatures = TargetFeatures()
-    max_current_a: float | None = Field(default=None, ge=6)
+    max_current_a: float | None = Field(default=None, ge=6, le=10_000)
     """What the station's supply can carry, A per phase over all its EVSEs; absent: as much as they take."""
     own_draw_w: float = Field(default=0, ge=0)
     """What the station itself takes, beside its EVSEs, as a meter in its supply sees it."""
@@ -154,6 +154,8 @@ class MeterError(Settings):
     """Added to each phase current that flows."""
     latency_s: float = Field(default=0, ge=0, le=600)
     """It shows the truth of so many seconds ago."""
+    resolution_wh: float = Field(default=0, ge=0, le=600)
+    """Step of its energy register."""
 
 
 class EmulatorSettings(Settings):

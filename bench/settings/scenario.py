@@ -30,6 +30,12 @@ class Polling(Settings):
     before_s: float = Field(default=5, ge=0)
     after_s: float = Field(default=60, ge=0)
 
+    @model_validator(mode="after")
+    def _fast_is_faster(self) -> Polling:
+        if self.slow_s < self.fast_s and "slow_s" in self.model_fields_set:
+            raise ValueError(f"slow_s = {self.slow_s:g}: must be at least fast_s = {self.fast_s:g}")
+        return self
+
 
 class MustExercise(Settings):
     """What has to be exercised for a PASS; "all" means each period of the expected limit."""
@@ -44,8 +50,9 @@ class Vehicle(Settings):
     model: str | None = None
     """A named EV of the emulator, e.g. two-phase-7kw; keys below that differ from their defaults count instead of its own."""
     phases: Literal[1, 2, 3] = 3
-    max_current_a: float = Field(default=16, gt=0)
-    battery_wh: float = Field(default=60_000, gt=0)
+    max_current_a: float = Field(default=16, ge=6, le=1000)
+    """Per phase, 80 at most on AC."""
+    battery_wh: float = Field(default=60_000, ge=1, le=1_000_000)
     soc_percent: float = Field(default=20, ge=0, le=100)
     iso15118: bool | None = None
     """Whether it speaks ISO 15118; the keys below count only then. Absent: as the EV at the EVSE is."""
@@ -60,6 +67,13 @@ class Vehicle(Settings):
     again and again, or none."""
     requested_mode: Literal["AC_single_phase", "AC_two_phase", "AC_three_phase", "DC"] | None = None
     """What it asks for; absent: as its EVSE is, AC with its phases."""
+
+    @model_validator(mode="after")
+    def _fits_a_pilot(self) -> Vehicle:
+        if self.max_current_a > PILOT_MOST_A and self.requested_mode != "DC":
+            reason = f"no pilot offers more than {PILOT_MOST_A:g} A; an EV on DC has requested_mode = \"DC\""
+            raise ValueError(f"max_current_a = {self.max_current_a:g}: {reason}")
+        return self
 
     def properties(self) -> dict[str, float | str]:
         """Return what is said of it, as RigControl.vehicle takes it."""
@@ -121,6 +135,8 @@ class ScenarioSettings(Settings):
     """Id of the station; the rig's first where absent."""
     evse: int = Field(default=1, ge=1)
     checks: tuple[Check, ...] = Field(default=("installed", "composite", "power"), min_length=1)
+    watch: tuple[Check, ...] = ()
+    """Checks beside `checks` that can only convict: what they leave undecided decides nothing."""
     decision_rule: DecisionRule = DecisionRule.FOUR_WAY
     must_find_a: float | None = Field(default=None, gt=0)
     """The excess above a limit in A that the run has to find; a rig whose meter cannot find it is refused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import time
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.domain.link import Direction, LinkFault, LinkMode
 from bench.settings.base import Settings
@@ -13,6 +13,13 @@ from bench.settings.base import Settings
 Offset = Annotated[float, Field(ge=0)]
 PILOT_MOST_A: Final = 80.0
 """The most that a control pilot can offer on AC (IEC 61851-1, Annex A), and the most that the emulated EV takes."""
+
+_EV_RANGES: Final = {
+    "phases": (1, 3), "max_current_a": (6, 1000), "wants_a": (0, 1000), "battery_wh": (1, 1_000_000), "soc_percent": (0, 100),
+    "dead_time_s": (0, 300), "ramp_up_a_s": (0.01, 1000), "ramp_down_a_s": (0.01, 1000), "offset_a": (0, 5),
+    "taper_soc_percent": (0, 99.9), "efficiency": (0.1, 1),
+}  # fmt: skip
+"""What a car can be, by the properties that any rig may know; a rig may take less."""
 
 
 class Step(Settings):
@@ -81,6 +88,15 @@ class VehicleStep(AtEvse):
 
     do: Literal["vehicle"]
     settings: dict[str, float | str] = Field(min_length=1)
+
+    @field_validator("settings")
+    @classmethod
+    def _possible(cls, value: dict[str, float | str]) -> dict[str, float | str]:
+        for key, (least, most) in _EV_RANGES.items():
+            told = value.get(key, least)
+            if isinstance(told, str) or not least <= told <= most:
+                raise ValueError(f"{key} = {told!r}: must be a number from {least:g} to {most:g}")
+        return value
 
 
 class RequestStop(AtEvse):

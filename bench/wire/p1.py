@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, Final, Literal, cast
 
@@ -23,6 +23,7 @@ MAX_TELEGRAM: Final = 1 << 18
 """Bytes after which what began as a telegram is given up."""
 _BEGIN: Final = re.compile(rb"/[A-Za-z]{3}[0-9]")
 _NUMBERS: Final = (re.compile(rb"^0-0:96\.1\.1\(([^()]*)\)", re.M), re.compile(rb"^0-0:96\.1\.0\(([^()]*)\)", re.M))
+_STAMP: Final = re.compile(rb"^0-0:1\.0\.0\((\d{12})([SW])\)", re.M)
 _LINE: Final = re.compile(r"(\d-\d:[\d.]+(\([^()]*\))+|\([^()]*\)|[/!].*)?")
 _UNITS: Final = {"kW": 1000, "W": 1, "kWh": 1000, "Wh": 1, "V": 1, "A": 1}
 _PHASES: Final = ("L1", "L2", "L3")
@@ -113,7 +114,20 @@ def decode_p1(raw: bytes, version: P1Version, requested: datetime, received: dat
         energy_import_wh=import_wh,
         frequency_hz=None,
         registers={"p1": raw.hex()},
+        stamp=p1_stamp(raw),
     )  # fmt: skip
+
+
+def p1_stamp(raw: bytes) -> str:
+    """Return the telegram's own time (0-0:1.0.0, Central European: S in summer, W else), to the second; empty without one."""
+    found = _STAMP.search(raw)
+    if found is None:
+        return ""
+    try:
+        moment = datetime.strptime(found[1].decode("ascii"), "%y%m%d%H%M%S")  # noqa: DTZ007  its zone is the letter
+    except ValueError:
+        return ""
+    return moment.replace(tzinfo=timezone(timedelta(hours=2 if found[2] == b"S" else 1))).isoformat()
 
 
 def p1_serial_number(raw: bytes) -> str:

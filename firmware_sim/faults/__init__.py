@@ -46,6 +46,8 @@ Messages:
         `ocpp.v201.call`; None sends nothing.
     failsafe(seconds) -> seconds
         Whenever an external limit is set: after how long a silence the failsafe limit holds; 0 for never.
+    failsafe_holds(seconds) -> seconds
+        When the failsafe limit begins: for how long it holds while the silence goes on; infinity for ever.
     rate_changed(evse_id, told) -> told
         When the charging rate has changed significantly: whether a TransactionEvent says so.
     ev_schedule_check(evse_id, schedule, inside) -> inside
@@ -112,10 +114,12 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from firmware_sim.faults.answers import ANSWER_FAULTS
+from firmware_sim.faults.drifting import DRIFT_FAULTS
 from firmware_sim.faults.ev import EV_FAULTS
 from firmware_sim.faults.external import EXTERNAL_FAULTS
 from firmware_sim.faults.failing import FaultError, misfit, place_of
 from firmware_sim.faults.habits import HABIT_FAULTS
+from firmware_sim.faults.inexact import INEXACT_FAULTS
 from firmware_sim.faults.limits import LIMIT_FAULTS
 from firmware_sim.faults.metering import METERING_FAULTS
 from firmware_sim.faults.network import NETWORK_FAULTS
@@ -128,8 +132,8 @@ from firmware_sim.faults.times import TIME_FAULTS
 FAULTS: Final[dict[str, Any]] = {
     one.ID: one
     for group in (
-        LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, SERIAL_METER_FAULTS,
-        RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS,
+        LIMIT_FAULTS, READING_FAULTS, ANSWER_FAULTS, HABIT_FAULTS, EXTERNAL_FAULTS, METERING_FAULTS, DRIFT_FAULTS,
+        SERIAL_METER_FAULTS, RECORD_FAULTS, TIME_FAULTS, SCHEDULE_FAULTS, NETWORK_FAULTS, EV_FAULTS, INEXACT_FAULTS,
     )
     for one in group
 }
@@ -139,7 +143,8 @@ LAYERS: Final = ("station", "EV", "meter", "network")
 POINTS: Final = frozenset((
     "adapter_gone", "answers_after", "applied", "averaging_s", "clear_status", "composite", "composite_profiles",
     "composite_window", "dead_spans", "encoded", "end_transaction", "ev_changes_at", "ev_current", "ev_goal", "ev_lines",
-    "ev_plan", "ev_schedule_check", "failsafe", "idle", "limit_a", "lines", "needs_in_renegotiation", "notice", "on_accepted",
+    "ev_plan", "ev_schedule_check", "failsafe", "failsafe_holds", "idle", "limit_a", "lines",
+    "needs_in_renegotiation", "notice", "on_accepted",
     "on_clear", "on_link", "on_restart", "on_set_profile", "on_start_profile", "profiles", "random_delay", "rate_changed",
     "refusals", "registers", "replayed", "reply", "report_found", "reports", "request", "share", "switch_pause", "telegram",
 ))  # fmt: skip

@@ -270,6 +270,24 @@ class NoFailsafe(_Plain):
         return 0.0
 
 
+class LeavesFailsafe:
+    """EEBUS LPC: the failsafe limit is given up before the least time that it has to hold."""
+
+    ID: ClassVar = "station.leaves-failsafe"
+    LAYER: ClassVar = "station"
+    TEXT: ClassVar = "the failsafe limit ends by itself while its source is still silent"
+    PARAMS: ClassVar = {"after_s": "how many seconds it holds, from 1 to 86400"}
+
+    def __init__(self, *, after_s: float) -> None:
+        if isinstance(after_s, bool) or not isinstance(after_s, int | float) or not 1 <= after_s <= 86_400:
+            raise ValueError(f"{self.ID}: after_s = {after_s!r}: must be a number from 1 to 86400")
+        self._after_s = float(after_s)
+
+    def failsafe_holds(self, holds_s: float) -> float:
+        """End it then."""
+        return min(holds_s, self._after_s)
+
+
 class NeedsDuringCsmsRenegotiation(_Plain):
     """K16.FR.09: NotifyEVChargingNeeds although the CSMS began the renegotiation."""
 
@@ -297,5 +315,5 @@ EXTERNAL_FAULTS: Final[tuple[Any, ...]] = (
     IgnoresExternalLimit, SilentExternalLimit, ExternalSourceCso, NoClearedLimit, ExternalNotReported, ExternalClearable,
     ExternalStays, ForgetsExternalOffline, ExternalWithoutSchedule, NoRateChange, NoNeeds, NeedsBothParameters, NoEvSchedule,
     NeedsOnce, EvScheduleOnce, KeepsFirstSchedule, EvScheduleUnchecked, NeedsDuringCsmsRenegotiation,
-    EvExceedsSchedule, NoFailsafe,
+    EvExceedsSchedule, NoFailsafe, LeavesFailsafe,
 )  # fmt: skip

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from bench.adapters.clock import VirtualLoop
 from bench.adapters.journal_reader import read_journal
-from bench.domain.verdicts import RunState, Verdict
+from bench.domain.verdicts import FaultClass, Layer, RunState, Verdict
 from bench.errors import EvidenceError, RigError, StationError
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
@@ -19,6 +19,7 @@ from bench.runs import procedure as procedures
 from bench.runs.procedure import Procedure
 from bench.runs.safe_state import SafeState
 from bench.settings.scenario import Fault
+from firmware_sim.faults import FAULTS
 
 Body = Callable[[Procedure], Awaitable[None]]
 
@@ -74,6 +75,38 @@ def test_a_run_that_ends_early_does_not_pass(tmp_path: Path) -> None:
     outcome = drive(tmp_path / "run", body)
     assert (outcome.judgement.verdict.verdict, outcome.exit_code) == (Verdict.INCONCLUSIVE, 3)
     assert outcome.judgement.verdict.headline.startswith("ended early: CS-EMU-1 is not connected")
+
+
+class ObeysWhileWatched:
+    """A station that is sound until its meter has been proven."""
+
+    ID, LAYER, TEXT = "station.obeys-while-watched", "station", "limits count only for the first minute of the run"
+    PARAMS: Final[dict[str, str]] = {}
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def limit_a(self, _evse_id: int, t: float, _ruling: Any, max_a: float, amps: float) -> float:
+        """Offer all there is once a minute has passed since it was asked first."""
+        self._since = t if self._since is None else self._since
+        return amps if t < self._since + 60 else max_a
+
+
+def test_a_station_that_obeys_only_at_first_is_convicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meter was proven, the first limit held, the report is right: 16 A under a later limit is the station's all the same."""
+    monkeypatch.setitem(FAULTS, ObeysWhileWatched.ID, ObeysWhileWatched)
+
+    async def body(procedure: Procedure) -> None:
+        await charge(procedure)
+        await lower(procedure, 12, 8)
+        await lower(procedure, 10, 7)
+
+    verdict = drive(tmp_path / "run", body, Fault(id=ObeysWhileWatched.ID)).judgement.verdict
+    found = {one.check: one for one in verdict.checks}
+    assert (found["proof"].verdict, found["composite"].verdict) == (Verdict.PASS, Verdict.PASS)
+    held = [one.verdict is Verdict.PASS for one in found["power"].periods]
+    assert (held[0], held[-1]) == (True, False)
+    assert (verdict.verdict, verdict.fault_class, verdict.blamed) == (Verdict.FAIL, FaultClass.OVER_LIMIT, (Layer.STATION,))
 
 
 @pytest.mark.parametrize("limit", [6, 12])

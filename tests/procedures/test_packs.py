@@ -37,6 +37,21 @@ def test_no_failsafe_is_over_the_limit(tmp_path: Path) -> None:
     assert (verdict.verdict, verdict.fault_class, verdict.blamed) == (Verdict.FAIL, FaultClass.OVER_LIMIT, (Layer.STATION,))
 
 
+def test_the_failsafe_limit_holds_for_two_hours(tmp_path: Path) -> None:
+    """The box stays silent, and 4.2 kW hold to the end."""
+    verdict = verdict_on(tmp_path, "lpc-failsafe-minimum", "emulated-grid")
+    assert verdict.verdict is Verdict.PASS
+    power = next(one for one in verdict.checks if one.check == "power")
+    assert [(one.limit, round(one.end - one.start)) for one in power.periods] == [(7000, 180), (4200, 7200)]
+
+
+@pytest.mark.parametrize("after_s", [60, 7100])
+def test_a_failsafe_limit_that_ends_too_early_is_over_the_limit(tmp_path: Path, after_s: float) -> None:
+    """The box is still silent, and the station goes back to what the EV wants: after a minute, or shortly before two hours."""
+    verdict = verdict_on(tmp_path, "lpc-failsafe-minimum", "emulated-grid", "station.leaves-failsafe", after_s=after_s)
+    assert (verdict.verdict, verdict.fault_class, verdict.blamed) == (Verdict.FAIL, FaultClass.OVER_LIMIT, (Layer.STATION,))
+
+
 def test_no_box_no_failsafe(tmp_path: Path) -> None:
     """A station that nothing can limit from outside."""
     assert verdict_on(tmp_path, "lpc-failsafe").verdict is Verdict.NOT_APPLICABLE

@@ -25,7 +25,8 @@ HEADLINE: Final = re.compile(r"procedures: (\d+) passed of (\d+) applicable of (
     ("rig", "files"),
     [
         ("emulated-full", ("test_k11_k13.py", "test_k15_k17.py", "test_k01_phases.py")),
-        ("emulated-dc", ("test_dc.py",)),
+        ("emulated-dc", ("test_dc.py", "test_k01_refused.py", "test_k04.py::test_a_station_maximum_on_an_evse_is_refused",
+                         "test_k06_k07.py::test_offline_without_any_profile_charging_goes_on")),
         ("emulated-plain", (
             "test_k01_refused.py::test_a_station_without_smart_charging_answers_with_an_error",
             "test_k05.py::test_without_smart_charging_the_profile_is_ignored",

@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from bench.adapters.journal import encode
-from bench.adapters.signature import load_private, new_key
+from bench.adapters.signature import fingerprint, load_private, load_public, new_key
+from bench.cli import main
 from bench.domain.documents import FIRST_HASH, chain
 from bench.domain.verdicts import Verdict
 from bench.errors import UsageError
@@ -129,6 +130,34 @@ def test_a_signed_report_is_not_overwritten(tmp_path: Path) -> None:
             rewrite_report(tmp_path / "run", out)
     assert rewrite_report(tmp_path / "run", tmp_path / "again.html") == (tmp_path / "again.html", True)
     assert verify_run(tmp_path / "run", public).sound
+
+
+def test_machines_are_told_who_has_signed_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Key, up to which document and head, which files; confirmed by the key alone. Nothing where nobody has signed."""
+    public = new_key(tmp_path / "lab.pem")
+    outcome = run_scenario(order(tmp_path / "run", key=tmp_path / "lab.pem"))
+    told = []
+    for more in ([], ["--key", str(public)]):
+        assert main(["verify", str(outcome.folder), "--json", *more]) == 0
+        told.append(json.loads(capsys.readouterr().out)["signed"])
+    lines = len((outcome.folder / "journal.jsonl").read_text().splitlines())
+    signed = {"by": fingerprint(load_public(public)), "documents": lines, "head": outcome.head, "files": ["host.json"]}
+    assert told == [signed | {"checked": checked, "confirmed": checked, "not_covered": []} for checked in (False, True)]
+    (outcome.folder / "signature.json").unlink()
+    assert verify_run(outcome.folder).as_json()["signed"] is None
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "result.json", "signature.json", "guard.jsonl", "../run/host.json"])
+def test_a_report_overwrites_no_evidence(tmp_path: Path, name: str) -> None:
+    """Of a run's folder a report may only be a page, also where the file is not there yet."""
+    folder = run_scenario(order(tmp_path / "run")).folder
+    before = {one.name: one.read_bytes() for one in folder.iterdir()}
+    with pytest.raises(UsageError, match="evidence, which is never overwritten"):
+        rewrite_report(folder, folder / name)
+    with pytest.raises(UsageError, match="evidence"):
+        rewrite_report(folder / "journal.jsonl", folder / name)
+    assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
+    assert rewrite_report(folder, folder / "again.html")[0].is_file()
 
 
 def test_another_laboratorys_key_and_no_signature_are_findings(tmp_path: Path) -> None:

@@ -121,3 +121,19 @@ def test_what_is_resumed_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest
     run_suite(SUITE, base(tmp_path / "suite"))
     with pytest.raises(UsageError, match="was begun with seed = 1, not 2"):
         run_suite(SUITE, replace(base(tmp_path / "suite"), seed=2), resume=True)
+
+
+def test_suite_and_baseline_tell_how_far_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line per step on standard error while a scenario goes on; --quiet is silent."""
+    suite = tmp_path / "suites/short.toml"
+    suite.parent.mkdir()
+    suite.write_text('schema = 1\nname = "short"\ntitle = "Short"\nscenarios = ["lowered-limit"]\n')
+    assert main(["run", "--suite", str(suite), "--out", str(tmp_path / "a")]) == 0
+    assert "0:00:02 of 0:01:00  step 7 authorise" in capsys.readouterr().err
+    assert main(["run", "--suite", str(suite), "--quiet", "--out", str(tmp_path / "b")]) == 0
+    assert capsys.readouterr().err == ""
+    path = find_rig("emulated")[0]
+    rig = tmp_path / "mine.toml"
+    rig.write_text(path.read_text().replace('"../', f'"{path.parent.parent}/') + '\n[proof]\nfile = "proof.json"\n')
+    assert main(["baseline", "--rig", str(rig), "--out", str(tmp_path / "c")]) == 0
+    assert "preparing  step 3 baseline" in capsys.readouterr().err

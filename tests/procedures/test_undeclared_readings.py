@@ -26,11 +26,29 @@ def verdict_on(folder: Path, name: str, fault: str, **params: Any) -> RunVerdict
     return run_scenario(order).judgement.verdict
 
 
-@pytest.mark.parametrize(("shift_s", "warned"), [(-59, True), (-30, True), (120, True), (140, False)])
-def test_an_anchor_that_report_and_plug_share_is_no_defect(tmp_path: Path, shift_s: float, warned: bool) -> None:
-    """From the plug, half a minute before the transaction, two after it, and at receipt, which is as good as its start."""
+@pytest.mark.parametrize(
+    ("shift_s", "named"),
+    [(-59, "plugging in"), (118, "the start of charging"), (120, "the start of charging")],
+)
+def test_a_moment_of_the_session_that_report_and_plug_share_is_no_defect(tmp_path: Path, shift_s: float, named: str) -> None:
+    """Whatever happened in the session may be the anchor, and a finding names what it was."""
     verdict = verdict_on(tmp_path, "field-relative", "station.relative-anchor", shift_s=shift_s, reported=True)
-    assert (verdict.verdict, [one.code for one in verdict.warnings]) == (Verdict.PASS, ["relative-anchor"] * warned)
+    assert (verdict.verdict, [one.code for one in verdict.warnings]) == (Verdict.PASS, ["relative-anchor"])
+    assert f"count from {named}, " in verdict.warnings[0].text
+
+
+def test_receipt_is_as_good_an_anchor_as_the_start(tmp_path: Path) -> None:
+    """Where nothing is declared both are accepted, and nothing is told of it."""
+    verdict = verdict_on(tmp_path, "field-relative", "station.relative-anchor", shift_s=140, reported=True)
+    assert (verdict.verdict, verdict.warnings) == (Verdict.PASS, ())
+
+
+@pytest.mark.parametrize("shift_s", [-30, 60, 160])
+def test_an_anchor_at_which_nothing_happened_is_a_defect(tmp_path: Path, shift_s: float) -> None:
+    """Report and plug agree, and the step comes at a moment that is none of the session's."""
+    verdict = verdict_on(tmp_path, "field-relative", "station.relative-anchor", shift_s=shift_s, reported=True)
+    assert (verdict.verdict, verdict.fault_class, verdict.blamed) == (Verdict.FAIL, FaultClass.TIMING, (Layer.STATION,))
+    assert any("nothing of the session happened then" in reason for check in verdict.leading for reason in check.reasons)
 
 
 def test_an_anchor_that_only_the_plug_has_is_a_defect(tmp_path: Path) -> None:

@@ -30,14 +30,14 @@ def told(at: float, value: float, **more: Any) -> Call:
     return Call("CS", True, "TransactionEvent", request, at, seq, response={}, answered=at, answered_seq=seq + 1)
 
 
-def verdict_on(current_a: float, *calls: Call) -> CheckResult:
+def verdict_on(current_a: float, *calls: Call, rule: DecisionRule = DecisionRule.SIMPLE) -> CheckResult:
     """Judge 100 s at this current, without a witness at the pilot."""
     evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.2, 0.1), (0.0, 0.2))
     evse.samples += [Sample(at, at + 0.01, (current_a,) * 3, current_a * 690, 0.0, at) for at in range(100)]
     evse.transactions.append(TransactionSpan(Transaction("tx", 0, 0), 0))
     facts = RunFacts({}, {}, 1, 0, 100, RunState.COMPLETED, "", list(calls), [], [evse])
     limits: Timeline[ExpectedLimit | None] = Timeline([(0, ExpectedLimit(16, "A", 16, 3, 1))], 100)
-    return judge_power(facts, evse, limits, RULE)
+    return judge_power(facts, evse, limits, replace(RULE, rule=rule))
 
 
 def test_a_small_excess_that_nothing_separates_convicts_nobody() -> None:
@@ -117,6 +117,12 @@ def test_an_ev_has_its_time_to_follow_before_it_is_to_blame() -> None:
     assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION,))
 
 
+def test_where_both_are_to_blame_no_habit_excuses_them() -> None:
+    """The station offers 16.5 A, and the car takes 17 A of it."""
+    result = witnessed(17.0, look(-1, 16.5))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, (Layer.STATION, Layer.EV))
+
+
 def test_an_ev_that_goes_on_above_its_offer_is_to_blame() -> None:
     """18 A for half a minute under an offer of 16 A."""
     assert witnessed(18.0, look(-1, 18.2), look(1, 16.0)).blamed == (Layer.EV,)
@@ -129,7 +135,30 @@ def test_an_offer_above_the_limit_that_nobody_takes_is_not_a_pass(rule: Decision
     assert witnessed(current_a, look(-1, 17.5), rule=rule).verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("excess_a", "blamed"), [(0.08, (Layer.STATION, Layer.EV)), (0.3, (Layer.EV,))])
+@pytest.mark.parametrize(("excess_a", "blamed"), [(0.13, (Layer.STATION, Layer.EV)), (0.3, (Layer.EV,))])
 def test_an_excess_over_the_offer_within_the_margin_blames_nobody_alone(excess_a: float, blamed: tuple[Layer, ...]) -> None:
-    """The pilot is read to 0.1 A; only what lies beyond that is the EV's."""
-    assert witnessed(16.0 + excess_a, look(-1, 16.0)).blamed == blamed
+    """The pilot is read to 0.1 A, and shows an offer just above the limit; only what lies beyond that margin is the EV's."""
+    result = witnessed(16.0 + excess_a, look(-1, 16.05))
+    assert (result.verdict, result.blamed) == (Verdict.FAIL, blamed)
+
+
+@pytest.mark.parametrize(
+    ("excess_a", "word", "blamed"),
+    [
+        (0.02, Verdict.CONDITIONAL_FAIL, (Layer.STATION, Layer.EV)),
+        (0.08, Verdict.FAIL, (Layer.STATION, Layer.EV)),
+        (0.13, Verdict.FAIL, (Layer.EV,)),
+    ],
+)
+def test_what_is_surely_above_a_seen_offer_is_the_ev_s(excess_a: float, word: Verdict, blamed: tuple[Layer, ...]) -> None:
+    """The pilot shows the limit itself, to 0.1 A: within U nothing is sure, within the margin not whose it is."""
+    result = witnessed(16.0 + excess_a, look(-1, 16.0), rule=DecisionRule.FOUR_WAY)
+    assert (result.verdict, result.blamed) == (word, blamed)
+
+
+def test_a_larger_excess_never_gets_a_milder_verdict() -> None:
+    """Nobody sees the offer: from just below the limit to far above it the words only get worse."""
+    order = (Verdict.CONDITIONAL_PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
+    found = [verdict_on(16 + excess_a, rule=DecisionRule.FOUR_WAY).verdict for excess_a in (-0.01, 0.02, 0.05, 0.4, 2, 2.2)]
+    assert found == sorted(found, key=order.index)
+    assert found[1] is Verdict.INCONCLUSIVE

@@ -146,7 +146,13 @@ def test_an_unknown_key_is_refused_at_every_level(
     """A key that is misspelt must not be read past; the error tells the ones that are known."""
     at, error = refusal(tmp_path, capsys, raw)
     assert at == path
-    assert "unknown key; known: " in error
+    assert "unknown key; " in error
+    assert "known: " in error.partition("unknown key; ")[2]
+
+
+def test_further_errors_of_a_case_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A case has one `path` in its error; that there is more to mend is said."""
+    assert refusal(tmp_path, capsys, case(evses=1, evsen=1))[1].endswith(" (and 1 more)")
 
 
 @pytest.mark.parametrize(

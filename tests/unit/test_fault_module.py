@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ocpp.v201 import call
 
 from bench.errors import UsageError
 from bench.rig.seeding import describe_faults, load_fault_module, origin
 from firmware_sim.faults import FAULTS
 from firmware_sim.faults.failing import misfit
+from firmware_sim.profiles import Profile
 
+PROFILE = Profile(1, 1, 0, "TxProfile", "Absolute", None, None, None, None, "A", None, None, (), {})
 SOUND = '''
 class Thirsty:
     ID = "EV.thirsty"
@@ -79,9 +82,18 @@ def test_a_missing_module_is_refused(tmp_path: Path) -> None:
         ("registers", {"voltage_l1": 230.0}, {"voltage_l1": "high"}, "'high' among its values: numbers are due"),
         ("ev_lines", (0, 1), (7,), "7 among its values: whole numbers from 0 to 2"),
         ("encoded", [1, 2], [1], "1 values in place of 2"),
-        ("dead_spans", [], [1], "pairs are due"),
+        ("dead_spans", [], [1], "pairs of numbers are due"),
+        ("dead_spans", [], [("a", "b")], "pairs of numbers are due"),
+        ("answers_after", [0.0], ["soon"], "numbers are due"),
+        ("profiles", [], [1, 2], "returned [1, 2]: each has to be a Profile of firmware_sim.profiles"),
+        ("on_set_profile", PROFILE, {"id": 1}, "each has to be a Profile"),
+        ("composite", [], ["a"], "each has to be a CompositePeriod"),
+        ("refusals", [], ["TooManyPeriods"], "each has to be a Refusal"),
+        ("replayed", [], [{"eventType": "Started"}], "each has to be a request of ocpp.v201.call"),
+        ("profiles", [], [PROFILE], ""),
+        ("on_accepted", [], [call.Heartbeat()], ""),
         ("telegram", b"x", "x", "a text of bytes is due"),
-        ("notice", object(), None, ""),
+        ("notice", call.Heartbeat(), None, ""),
         ("ev_changes_at", 3.0, float("inf"), ""),
         ("answers_after", [0.0], [0.0, 2], ""),
     ],

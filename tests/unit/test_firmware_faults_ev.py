@@ -70,12 +70,18 @@ def test_an_ev_that_is_nearly_full_takes_less_and_less() -> None:
     assert currents[-1] < 2
 
 
+def test_a_car_of_one_current_draws_it_to_the_last_digit() -> None:
+    """`EV.draws`: whatever is offered."""
+    assert physics("EV.draws", amps=12.3456).truth(30.0).current_a[0] == pytest.approx(12.3456, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("fault", "params"),
     [
         ("EV.minimum", {"amps": 5}), ("EV.minimum", {"amps": True}), ("EV.overdraw", {"share": -1, "amps": 0}),
         ("EV.phases", {"phases": 4, "from_s": 0}), ("EV.phases", {"phases": 1.5, "from_s": 0}),
         ("EV.start-cycling", {"threshold_a": 10, "cycles": 0, "on_s": 6, "off_s": 30}), ("EV.taper", {"from_percent": 100}),
+        ("EV.draws", {"amps": 81}), ("EV.draws", {"amps": True}),
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_named(fault: str, params: dict[str, float]) -> None:

@@ -123,3 +123,12 @@ def test_a_wrong_parameter_is_refused(fault_id: str, params: dict[str, Any], rea
     """The message names the parameter and its value."""
     with pytest.raises(ValueError, match=reason):
         seeded(fault_id, **params)
+
+
+def test_a_drift_grows_to_its_factor() -> None:
+    """Begins after 10 s and grows for 10 s; of the power, and of what the register gains."""
+    power = seeded("meter.drift", from_s=10, over_s=10, factor=1.1, of="power")
+    assert [round(shown(power, t)["power_total"]) for t in (0, 9, 15, 20, 90)] == [600, 600, 630, 660, 660]
+    energy = seeded("meter.drift", from_s=10, over_s=0, factor=1.1, of="energy")
+    looks = [shown(energy, t, energy_import=wh)["energy_import"] for t, wh in ((0, 1000), (10, 1000), (20, 1100))]
+    assert [round(one) for one in looks] == [1000, 1000, 1110]

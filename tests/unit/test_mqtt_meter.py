@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from bench.adapters.clock import LoopClock
-from bench.adapters.mqtt_meter import LARGEST, MqttMeter
+from bench.adapters.mqtt_meter import LARGEST, MqttMeter, stamp_at
 from bench.errors import RigError
 from bench.settings.instruments import MqttMeter as Settings
 from tests.support import EPOCH
@@ -114,3 +114,17 @@ def test_wrong_settings_are_named(changes: dict[str, Any], message: str) -> None
     with pytest.raises(ValidationError) as told:
         Settings.model_validate({"kind": "mqtt", "topic": "a", "quantity": POWER} | changes)
     assert message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "stamp"),
+    [
+        ("2026-01-15T10:00:00+01:00", "2026-01-15T10:00:00+01:00"), (1_768_467_600, "2026-01-15T09:00:00+00:00"),
+        (1_768_467_600_000, "2026-01-15T09:00:00+00:00"), ("2026-01-15T10:00:00", ""), ("now", ""), (None, ""), (True, ""),
+        (1e300, ""),
+    ],
+)  # fmt: skip
+def test_the_meters_own_time_counts_with_its_zone_only(told: object, stamp: str) -> None:
+    """Text, seconds or milliseconds; without a zone nobody knows what it means."""
+    assert stamp_at({"t": {"at": told}}, "t.at") == stamp
+    assert stamp_at({"t": 1}, "t.at") == stamp_at([1], "t") == stamp_at({}, "") == ""

@@ -72,3 +72,27 @@ def test_quiet_is_silent() -> None:
 def test_the_picture_is_drawn_by_real_time_alone() -> None:
     """While the real clock stands still, five thousand documents make one picture; the second is drawn when all is over."""
     assert shown(terminal=True)[0].count("findings") == 2
+
+
+def test_in_real_time_there_is_one_clock() -> None:
+    """What proves the meters comes before the scenario's own time and is told as that; no time jumps back."""
+    out = io.StringIO()
+    scenario, _ = settings()
+    progress = Progress(scenario, console=Console(file=out, width=100))
+    progress("run.start", {**DAY[0].data, "mode": "real"})
+    for number, (name, at_s) in enumerate([("connect", 0), ("snapshot", 8.2), ("baseline", 9), ("plug", 0), ("wait", 2)]):
+        progress("step.start", {"step": number, "name": name, "at_s": at_s})
+    lines = [line.partition("  step ")[::2] for line in out.getvalue().splitlines()]
+    assert lines == [
+        ("preparing", "0 connect"), ("preparing", "1 snapshot"), ("preparing", "2 baseline"),
+        ("0:00:00 of 24:00:00", "3 plug"), ("0:00:02 of 24:00:00", "4 wait"),
+    ]  # fmt: skip
+
+
+def test_a_step_that_was_stopped_is_told_in_words() -> None:
+    """Whoever presses Ctrl-C reads no name of an exception."""
+    out = io.StringIO()
+    progress = Progress(settings()[0], console=Console(file=out, width=100))
+    progress("step.end", {"step": 1, "name": "connect", "outcome": "failed", "detail": "CancelledError"})
+    progress("step.end", {"step": 2, "name": "plug", "outcome": "failed", "detail": "no answer"})
+    assert out.getvalue().splitlines() == ["step 1 ended early", "step 2 failed: no answer"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
 from bench.domain.documents import Kind
+from bench.rig.restore import stopped_text
 from bench.runs.restore import Restorer
 from bench.runs.snapshot import FLOOR_PROFILE_ID, Snapshot
 from bench.runs.transactions import END_S, stop_transactions
@@ -89,3 +91,18 @@ async def test_a_password_that_a_station_tells_is_a_secret(clock: FakeClock, jou
         await keeping
     assert "hunter2hunter2hunter2" not in str(journal.of(Kind.SNAPSHOT))
     await csms.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "going_on", "told"),
+    [
+        ("Accepted", False, "stopped transaction T"),
+        ("Rejected", False, "transaction T is over: the station knows none such any more"),
+        ("Rejected", True, "transaction T may still run: the station said no to stopping it .*End it at the station"),
+        ("Accepted", True, "transaction T may still run: the station said that it stops, and told no end.*restore again"),
+        ("CS: no answer within 30 s", True, "transaction T may still run: .*got no answer: CS: no answer within 30 s"),
+    ],
+)
+def test_what_the_station_answered_is_told_in_words(answer: str, going_on: bool, told: str) -> None:
+    """`Rejected` alone means two things; the operator reads which, and what is to be done."""
+    assert re.match(told, stopped_text("T", answer, going_on=going_on))

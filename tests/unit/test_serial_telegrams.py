@@ -11,7 +11,7 @@ import pytest
 
 from bench.adapters.journal import encode
 from bench.domain.meter import MeterReading
-from bench.wire.p1 import P1Framer, P1Version, decode_p1, p1_serial_number
+from bench.wire.p1 import P1Framer, P1Version, decode_p1, p1_serial_number, p1_stamp
 from bench.wire.sml import SmlFramer, decode_sml, sml_serial_number
 from firmware_sim.instruments import p1, sml
 from firmware_sim.instruments.serial_meter import Shown
@@ -196,3 +196,12 @@ def test_an_absurd_sml_number_can_be_written_down() -> None:
     """A power of ten of 127 is still a number that a journal takes; whether it is true is for others to say."""
     raw = summed(sml.telegram(SHOWN)[:-2].replace(b"\x52\xff", b"\x52\x7f"))
     assert json.loads(encode(decode_sml(raw, EPOCH, LATER).as_document("main")))["power_w"] > 1e100
+
+
+@pytest.mark.parametrize("month", [1, 7])
+def test_a_p1_telegram_tells_its_own_time(month: int) -> None:
+    """In winter and in summer the same moment as it was sent; a broken one is none."""
+    at = datetime(2026, month, 5, 12, 30, 15, tzinfo=UTC)
+    raw = p1.telegram(Shown(at, SHOWN.voltage_v, SHOWN.current_a, SHOWN.power_w, 0.0), "5")
+    assert datetime.fromisoformat(read_p1(raw).stamp) == at
+    assert p1_stamp(b"0-0:1.0.0(269999999999S)\r\n") == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,26 @@ def test_a_missing_key_is_named() -> None:
 def test_an_unknown_key_names_the_known_ones(place: str, known: str) -> None:
     """A typing error is never ignored, and the keys that exist there are listed."""
     text = refused(rig(place, 1))
-    assert f"{place.rpartition('.')[2]} = 1: unknown key; known: " in text
-    assert known in text
+    assert f"{place.rpartition('.')[2]} = 1: unknown key; " in text
+    assert known in text.partition("known: ")[2]
 
 
-def test_further_errors_are_counted() -> None:
-    """One error is shown; how many are behind it is said."""
+def test_an_unknown_key_names_the_one_that_was_meant() -> None:
+    """A typing error is mended by the first words."""
+    assert "statoin = 1: unknown key; did you mean: station; known: " in refused(rig("statoin", 1))
+
+
+def test_further_errors_are_named() -> None:
+    """One line each, so that one look mends the file; past ten, how many more there are."""
     content = rig("meters.evse1.unit_id", 300)
     content["meters"]["evse2"]["unit_id"] = 0
-    assert refused(content).endswith(" (and 1 more)")
+    assert refused(content).splitlines() == [
+        "config/rigs/lab-a.toml: meters.evse1.unit_id = 300: must be less than or equal to 247",
+        "config/rigs/lab-a.toml: meters.evse2.unit_id = 0: must be greater than or equal to 1",
+    ]
+    text = refused(content | {f"k{number}": 1 for number in range(12)})
+    assert text.count(": unknown key; known: ") == 8
+    assert text.endswith("\nconfig/rigs/lab-a.toml: and 4 more")
 
 
 def test_a_secret_is_not_shown() -> None:
@@ -152,14 +164,46 @@ PLACES = ["csms", "ocpi", "station", "station.0", "station.0.evse", "station.0.e
 
 @given(place=st.sampled_from(PLACES), value=JSON)
 def test_no_content_is_a_traceback(place: str, value: Any) -> None:
-    """Whatever stands in the file, it is a rig or a SettingsError that names the file in one line."""
+    """Whatever stands in the file, it is a rig or a SettingsError that names the file in each line."""
     try:
         check(RigSettings, rig(place, value), FILE)
         message = f"{FILE}: sound"
     except SettingsError as error:
         message = str(error)
-    assert message.startswith(f"{FILE}: ")
-    assert "\n" not in message
+    assert all(line.startswith(f"{FILE}: ") for line in message.split("\n"))
+
+
+def test_an_unknown_step_names_what_is_near_it() -> None:
+    """Not pydantic's words of tags, but the step, what was meant, and all that there are; a wrong kind of meter likewise."""
+    path = next((CONFIG / "scenarios").rglob("lowered-limit.toml"))
+    content = read_toml(path)
+    content["step"][1]["do"] = "plugin"
+    with pytest.raises(SettingsError) as error:
+        check(ScenarioSettings, content, path)
+    told = str(error.value).removeprefix(f"{path}: ")
+    assert told.startswith("step[1].do = 'plugin': unknown step 'plugin'; did you mean: plug, unplug; known: plug, unplug, auth")
+    text = refused(rig("meters.evse1.kind", "modbas-tcp"))
+    assert "meters.evse1.kind = 'modbas-tcp': unknown kind 'modbas-tcp'; did you mean: modbus-tcp" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[vehicle]\nbattery_wh = -5\n", "vehicle.battery_wh = -5: must be greater than or equal to 1"),
+        ("[vehicle]\nmax_current_a = 1e9\n", "vehicle.max_current_a = 1000000000.0: must be less than or equal to 1000"),
+        ("[vehicle]\nmax_current_a = 100\n", "vehicle: max_current_a = 100: no pilot offers more than 80 A"),
+        ("[vehicle]\nmax_current_a = nan\n", "vehicle.max_current_a = nan: must be a finite number"),
+        ("[polling]\nfast_s = 5\nslow_s = 1\n", "polling: slow_s = 1: must be at least fast_s = 5"),
+        ('[[step]]\nat_s = 0\ndo = "vehicle"\nsettings = { wants_a = -1 }\n', "settings: wants_a = -1.0: must be a number"),
+        ('[[step]]\nat_s = 0\ndo = "vehicle"\nsettings = { offset_a = nan }\n', "must be a finite number"),
+    ],
+)
+def test_a_car_that_there_is_not_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    """Before anything is opened, by key, value and range."""
+    file = tmp_path / "mine.toml"
+    file.write_text(SCENARIO + text)
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load(ScenarioSettings, file)
 
 
 SCENARIO = 'schema = 1\nname = "mine"\ntitle = "x"\nduration_s = 60\n'
@@ -202,3 +246,9 @@ def test_requirements_to_be_shown_need_the_check_that_judges_them() -> None:
     with pytest.raises(SettingsError, match='must_show needs the check "conduct"'):
         check(ScenarioSettings, content, path)
     check(ScenarioSettings, content | {"checks": ["power", "conduct"]}, path)
+
+
+def test_a_name_that_is_no_file_names_what_is_near_it() -> None:
+    """`bench check` takes names too."""
+    with pytest.raises(UsageError, match=r"lowered-limt: no such file, .*did you mean: lowered-limit"):
+        check_file(Path("lowered-limt"))

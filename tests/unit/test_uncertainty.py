@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from math import inf, sqrt
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.domain import uncertainty as u
-from bench.domain.decision import DecisionRule, decide
+from bench.domain.decision import DecisionRule, decide, fails, passes
 from bench.domain.uncertainty import Accuracy, CalibrationPoint, Certificate, Moment
 from bench.domain.verdicts import Verdict
 
 CLASSES = {"A": 3.5, "B": 2.0, "C": 0.7, "0.5S": 0.5, "analyser": 0.1}
 CERTIFICATE = Certificate((CalibrationPoint(5, 0.01, 0.02), CalibrationPoint(10, 0.03, 0.04), CalibrationPoint(20, -0.02, 0.10)))
+
+METERS = (
+    Accuracy(2.0, 0.01, offset=0.06), Accuracy(0.5, 0.1, certificate=CERTIFICATE, drift_percent=0.1),
+    Accuracy(inf, 0.1, certificate=CERTIFICATE), u.summed([Accuracy(2.0, 0.01), Accuracy(0.5, 0.1, certificate=CERTIFICATE)]),
+)  # fmt: skip
+"""By data sheet, by certificate, with nothing known outside of it, and a sum."""
 
 
 @pytest.mark.parametrize(
@@ -164,3 +173,21 @@ def test_a_time_limit_includes_its_end() -> None:
     """Reached at T at the latest is within; at T at the earliest may be."""
     assert Moment(9, 10).within(10) is Verdict.PASS
     assert Moment(10, 11).within(10) is Verdict.INCONCLUSIVE
+
+
+@given(st.lists(st.floats(0, 40), min_size=1, max_size=8), st.sampled_from(METERS), st.floats(0, 0.1))
+def test_many_readings_at_once_are_like_each_by_itself(readings: list[float], meter: u.Accuracy, noise: float) -> None:
+    """U and the bounds of a column of readings are those of each, to the last bit."""
+    column = np.array(readings)
+    assert meter.expanded_of(column, 3, column * noise).tolist() == [meter.expanded(one, 3, one * noise) for one in readings]
+    assert meter.largest_of(column).tolist() == [meter.largest(one) for one in readings]
+
+
+@given(st.floats(-1, 40), st.floats(0, 40), st.sampled_from([0.0, 0.4, 50.0, inf]), st.sampled_from(DecisionRule))
+def test_many_decisions_at_once_are_like_each_by_itself(reading: float, limit: float, guard: float, rule: DecisionRule) -> None:
+    """What passes and what fails in a column is what `decide` says of it, at the border too."""
+    for one in (reading, limit, limit + guard, max(limit - guard, 0.0)):
+        column = np.array([one]), np.array([limit]), np.array([guard])
+        verdict = decide(one, limit, guard, rule)
+        assert passes(*column, rule).item() is (verdict is Verdict.PASS)
+        assert fails(*column, rule).item() is (verdict is Verdict.FAIL)

@@ -27,6 +27,7 @@ HABIT_SHARE: Final = 0.10
 HABIT_A: Final = 0.5
 """Cars are seen to take so much more than is offered (5 to 8 % and up to 0.5 A); over-current supervision allows the same."""
 _NEITHER: Final = (Layer.STATION, Layer.EV)
+_FAILURES: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +78,22 @@ def _told_offers(facts: RunFacts, evse: EvseFacts) -> Iterator[Offer]:
 
 def blame(
     pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = (), measured: bool = False
-) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
-    """Blame the station for an offer above the limit, the EV for a current above the offer; return layers and documents.
+) -> tuple[tuple[Layer, ...], tuple[int, ...], bool]:
+    """Blame the station for an offer above the limit, the EV for a current above the offer.
 
     Only readings count between two looks at the pilot that agree; where there are none, those whose offer the station told
-    during the breach. Without either the evidence does not separate the two.
+    during the breach. Without either the evidence does not separate the two, nor does an offer that is as close to the limit as
+    duty cycles are read, under a current as close to the offer.
 
     Args: measured: limits in W are held against measured power, so that a higher voltage leaves less current to offer.
+    Returns: layers, documents, and whether the pilot showed what was offered.
     """
-    evse = pilot.evse
+    evse, witnessed = pilot.evse, False
     for one in sorted(run, key=lambda above: -above.reading):
         seen = pilot.around(one.sample)
         said = None if seen is not None or evse.pilot else _said(one, run, told)
         if seen is not None:
-            offered_a, seq = seen.offered_a, seen.seq
+            offered_a, seq, witnessed = seen.offered_a, seen.seq, True
         elif said is not None:
             offered_a, seq = said.amps, said.seq
         else:
@@ -106,8 +109,8 @@ def blame(
         if evse.current.known and above and (seen is None or pilot.stood_s(one.sample) > REACTION_S):
             blamed.append(Layer.EV)
         if blamed:
-            return tuple(blamed), (seq,)
-    return _NEITHER, ()
+            return tuple(blamed), (seq,), witnessed
+    return _NEITHER, (), witnessed
 
 
 def _mean_voltage(sample: Sample, nominal_v: float) -> float:
@@ -126,11 +129,12 @@ def _said(one: Above, run: Sequence[Above], told: Sequence[Offer]) -> Offer | No
 
 
 def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
-    """Return a check's answer, INCONCLUSIVE instead of FAIL where an EV's habit explains all that was found.
+    """Return a check's answer, INCONCLUSIVE instead of a failure where an EV's habit explains all that was found.
 
-    That is where nothing separates station and EV and no excess is larger than what cars are known to take above their offer.
+    That is where nobody saw what was offered and no excess is larger than what cars are known to take above their offer, be it
+    within U or beyond.
     """
-    if result.verdict is not Verdict.FAIL or not result.breaches:
+    if result.verdict not in _FAILURES or not result.breaches:
         return result
     if not all(_habitual(one, evse) for one in result.breaches):
         return result
@@ -143,11 +147,11 @@ def unless_a_habit(result: CheckResult, evse: EvseFacts) -> CheckResult:
 def _habitual(breach: Breach, evse: EvseFacts) -> bool:
     constant = HABIT_A if breach.unit == "A" else HABIT_A * evse.supply.voltage_v * len(evse.phases)
     small = breach.unit != "phases" and breach.limit > 0 and breach.excess <= breach.limit * HABIT_SHARE + constant
-    return small and breach.blamed == _NEITHER
+    return small and breach.blamed == _NEITHER and not breach.offer_seen
 
 
 def _undecided(period: PeriodResult) -> PeriodResult:
-    if period.verdict not in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
+    if period.verdict not in _FAILURES:
         return period
     return replace(period, verdict=Verdict.INCONCLUSIVE, reason="above the limit, and nothing shows what was offered")
 

@@ -25,16 +25,18 @@ class Demand:
     def __init__(self, evse: EvseFacts, pilot: Pilot, near_a: float) -> None:
         self.evse, self.pilot, self._near_a = evse, pilot, near_a
         self._direct, self._nominal_v = evse.current_type == "DC", evse.supply.voltage_v
-        most = int(power_columns.phases_in_use(evse.samples).max())
+        self._phases = power_columns.phases_in_use(evse.samples)
+        self._drawn = power_columns.drawn(evse.samples, self._nominal_v, direct=self._direct)
+        self._received = evse.samples.received
+        most = int(self._phases.max())
         self.most_phases, self._drew = max(1, most), most > 0
         """A meter that never showed a current proves no demand, whatever the EV asks for."""
 
     def before(self, start: float, limit: ExpectedLimit, index: int) -> str:
         """Say how demand above the limit was proven just before it began, where reading `index` came first; empty where not."""
-        earlier = self.evse.samples[index - 1] if index else None
-        if earlier is not None and earlier.received >= start - BEFORE_S:
-            drew = drawn(self.evse, earlier)
-            if drew >= self._limit_a(limit, earlier) + 1:
+        if index and self._received.item(index - 1) >= start - BEFORE_S:
+            drew = self._drawn.item(index - 1)
+            if drew >= per_phase(self.evse, limit.limit, limit.unit, max(1, self._phases.item(index - 1))) + 1:
                 return f"exercised: drew {drew:.2f} A just before"
         return ""
 
@@ -64,8 +66,14 @@ class Demand:
 
     def _columns(self, limit: ExpectedLimit, settled: Series) -> tuple[Floats, Floats | float]:
         """Return what was drawn and the limit at each reading, both in A per phase."""
-        may = power_columns.per_phase(settled, limit.limit, limit.unit, self._nominal_v)
-        return power_columns.drawn(settled, self._nominal_v, direct=self._direct), may
+        where = settled.range_in(self.evse.samples)
+        if where is None:
+            may = power_columns.per_phase(settled, limit.limit, limit.unit, self._nominal_v)
+            return power_columns.drawn(settled, self._nominal_v, direct=self._direct), may
+        may = limit.limit
+        if limit.unit != "A":
+            may = may / (self._nominal_v * np.maximum(1, self._phases[where]))
+        return self._drawn[where], may
 
     def _held(self, limit: ExpectedLimit, sample: Sample) -> bool:
         """Say whether the EV draws about all that it may."""
@@ -76,21 +84,16 @@ class Demand:
         return current > DRAWING_A and current >= may - HELD_A
 
     def at_limit(self, limit: ExpectedLimit, settled: Series) -> str:
-        """Say how a settled reading close below the limit proves demand; empty where none does."""
+        """Say how the first settled reading close below the limit proves demand; empty where none does."""
         if not len(settled):
             return ""
-        text = self._near(limit, settled[0])
-        if text or len(settled) == 1:
-            return text
         current, limits_a = self._columns(limit, settled)
         near = (current >= limits_a - self._near_a) & (limits_a >= MINIMUM_CURRENT_A)
-        return self._near(limit, settled[int(near.argmax())])
-
-    def _near(self, limit: ExpectedLimit, sample: Sample) -> str:
-        current, limit_a = drawn(self.evse, sample), self._limit_a(limit, sample)
-        if limit_a >= MINIMUM_CURRENT_A and current >= limit_a - self._near_a:
-            return f"exercised: drew {current:.2f} A of {limit_a:.2f} A per phase"
-        return ""
+        index = int(near.argmax())
+        if not near[index]:
+            return ""
+        limit_a = limits_a.item(index) if isinstance(limits_a, np.ndarray) else limits_a
+        return f"exercised: drew {current.item(index):.2f} A of {limit_a:.2f} A per phase"
 
     def _limit_a(self, limit: ExpectedLimit, sample: Sample) -> float:
         return limit.limit if limit.unit == "A" else per_phase(self.evse, limit.limit, limit.unit, phases_in_use(sample))

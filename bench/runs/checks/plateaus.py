@@ -6,7 +6,7 @@ noise is. The mean of a plateau takes most of the noise out, and a reading far o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean
@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from bench.domain.decision import DecisionRule, decide
+from bench.domain.decision import DecisionRule, Mask, decide, fails
 from bench.domain.evidence import Sample
-from bench.domain.series import Series
-from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of
+from bench.domain.series import Floats, Series
+from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of_steps
 from bench.domain.verdicts import Verdict
 from bench.runs.checks.phases import DRAWING_A
 
@@ -27,6 +27,8 @@ MEAN_SIGMAS: Final = 4.0
 """Likewise for the mean of a plateau, of which a run has few: three in a hundred thousand."""
 MOST_NOISE: Final = 0.005
 """Of a reading. More scatter than this is the current's own and excuses nothing."""
+_BLOCK: Final = 64
+"""So many readings are looked at first for the end of a plateau."""
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -61,6 +63,21 @@ class Scale:
         """Return the standard deviation of single readings: what the rig file says, or what was seen, if that is more."""
         return max(self.volts * sqrt(self.channels) * self.accuracy.noise, self.scatter * abs(reading))
 
+    def expanded_of(self, readings: Floats, repeatability: Floats) -> Floats:
+        """Return U of each reading or plateau."""
+        found = self.accuracy.expanded_of(readings / self.volts, self.channels, repeatability / self.volts)
+        found *= self.volts
+        return found
+
+    def guard_of(self, readings: Floats) -> Floats:
+        """Return the guard band of FAIL of each single reading."""
+        bounds = self.volts * self.accuracy.largest_of(readings / self.volts)
+        return np.maximum(self.expanded_of(readings, np.zeros_like(readings)), bounds)
+
+    def noise_of(self, readings: Floats) -> Floats:
+        """Return the standard deviation of each single reading."""
+        return np.maximum(self.volts * sqrt(self.channels) * self.accuracy.noise, self.scatter * np.abs(readings))
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -79,63 +96,77 @@ def noise_share(samples: Series) -> float:
     """Return the scatter of single readings as a share of the current, at most MOST_NOISE."""
     if len(samples) < 5:
         return 0.0
-    drawn = samples.current_a[:, samples.current_a.max(axis=0) > DRAWING_A]
+    drawn = samples.current_a
+    if not any(phase.min() > DRAWING_A for phase in drawn):
+        drawn = drawn[:, drawn.max(axis=0) > DRAWING_A]
     if drawn.shape[1] < 5:
         return 0.0
     amps = drawn[drawn.mean(axis=1).argmax()]
-    changes = np.diff(amps) / np.maximum(np.maximum(amps[1:], amps[:-1]), DRAWING_A)
-    return min(scatter_of(np.concatenate(([0.0], np.cumsum(changes)))), MOST_NOISE)
+    steps, larger = np.diff(amps), np.maximum(amps[1:], amps[:-1])
+    steps /= np.maximum(larger, DRAWING_A, out=larger)
+    return min(scatter_of_steps(steps), MOST_NOISE)
 
 
 def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[Verdict]:
+    """Return what each reading shows; see `verdicts_on`."""
+    if not seen:
+        return []
+    values = np.array([one.values for one in seen], np.float64).T
+    border, settled = np.array([one.border for one in seen], np.float64), np.array([one.settled for one in seen])
+    return verdicts_on(np.ascontiguousarray(values), border, settled, scale, rule)
+
+
+def verdicts_on(values: Floats, border: Floats, settled: Mask, scale: Scale, rule: DecisionRule) -> list[Verdict]:
     """Return what each reading shows: FAIL for an excursion, else the verdict of its plateau.
 
     A reading is an excursion where it fails by itself even with all the noise that it can have taken off. A plateau is a
     stretch of settled readings under one limit that stay within U or the noise of their mean. What has not settled can be an
     excursion, and is PASS otherwise.
+
+    Args:
+        values: of shape (channels, n), A per phase, or (1, n), W in total: each has to obey.
+        border: of shape (n,): what is allowed and the tolerance that the product has.
     """
-    found = [_alone(one, scale, rule) for one in seen]
-    for plateau in _plateaus(seen, found, scale):
-        verdict = _together([seen[index] for index in plateau], scale, rule)
-        for index in plateau:
+    tops = values.max(axis=0)
+    guard, least = scale.guard_of(tops), tops - SIGMAS * scale.noise_of(tops)
+    unsure = np.isinf(guard)
+    above = ~unsure & fails(least, border, guard, rule)
+    found = [Verdict.FAIL if high else Verdict.INCONCLUSIVE if unknown else Verdict.PASS
+             for high, unknown in zip(above.tolist(), unsure.tolist(), strict=True)]  # fmt: skip
+    chosen = np.flatnonzero(settled & ~above)
+    kept, border = values[:, chosen], border[chosen]
+    for first, last in _plateaus(kept, border, scale):
+        verdict = _together(kept[:, first:last].tolist(), border.item(first), scale, rule)
+        for index in chosen[first:last].tolist():
             found[index] = verdict
     return found
 
 
-def _alone(one: Seen, scale: Scale, rule: DecisionRule) -> Verdict:
-    top = max(one.values)
-    verdict = decide(top - SIGMAS * scale.noise(top), one.border, scale.guard(top), rule)
-    return verdict if verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE) else Verdict.PASS
-
-
-def _plateaus(seen: Sequence[Seen], found: Sequence[Verdict], scale: Scale) -> list[list[int]]:
-    plateaus: list[list[int]] = []
-    sums: list[float] = []
-    border = 0.0
-    for index, (one, verdict) in enumerate(zip(seen, found, strict=True)):
-        if not one.settled or verdict is Verdict.FAIL:
-            continue
-        count = len(plateaus[-1]) if plateaus else 0
-        same = count and one.border == border and all(
-            abs(value - total / count) <= max(scale.expanded(value), SIGMAS * scale.noise(value))
-            for value, total in zip(one.values, sums, strict=True)
-        )  # fmt: skip
-        if same:
-            plateaus[-1].append(index)
-            sums = [total + value for total, value in zip(sums, one.values, strict=True)]
+def _plateaus(values: Floats, border: Floats, scale: Scale) -> Iterator[tuple[int, int]]:
+    """Yield first and last (not included) of each plateau."""
+    count = len(border)
+    near = np.maximum(scale.expanded_of(values, np.zeros_like(values)), SIGMAS * scale.noise_of(values))
+    first, size = 0, _BLOCK
+    while first < count:
+        end = min(first + size, count)
+        means = np.cumsum(values[:, first : end - 1], axis=1) / np.arange(1, end - first)
+        away = (np.abs(values[:, first + 1 : end] - means) > near[:, first + 1 : end]).any(axis=0)
+        breaks = np.flatnonzero(away | (border[first + 1 : end] != border[first]))
+        if len(breaks) or end == count:
+            last = first + 1 + int(breaks[0]) if len(breaks) else count
+            yield first, last
+            first, size = last, _BLOCK
         else:
-            plateaus.append([index])
-            sums, border = list(one.values), one.border
-    return plateaus
+            size *= 2
 
 
-def _together(plateau: Sequence[Seen], scale: Scale, rule: DecisionRule) -> Verdict:
+def _together(plateau: Sequence[Sequence[float]], border: float, scale: Scale, rule: DecisionRule) -> Verdict:
     """Return the verdict on the mean of the phase that has most.
 
     By the four-way rule what lies above the limit by no more than `Scale.guard` is not surely above it.
     """
-    channel = max(zip(*(one.values for one in plateau), strict=True), key=fmean)
-    mean, border = min(fmean(channel), max(channel)), plateau[0].border
+    channel = max(plateau, key=fmean)
+    mean = min(fmean(channel), max(channel))
     repeatability = repeatability_of(channel) if len(channel) > 2 else scale.noise(mean) / sqrt(len(channel))
     verdict = decide(mean, border, scale.expanded(mean, repeatability), rule)
     unsure = rule is DecisionRule.FOUR_WAY and mean <= border + scale.guard(mean, repeatability)

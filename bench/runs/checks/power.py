@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -10,20 +11,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.domain.decision import DecisionRule, decide
+from bench.domain.decision import DecisionRule
 from bench.domain.evidence import EvseFacts, Limits, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
-from bench.domain.power_columns import PowerColumns, Span
+from bench.domain.power_columns import PowerColumns
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
-from bench.domain.series import Series
+from bench.domain.series import Floats, Series
 from bench.domain.timeline import Segment
 from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, Warn, worst
 from bench.runs.checks.applied import Applied, applied
 from bench.runs.checks.blame import PILOT_MARGIN_A, Above, Offer, blame, offered_above, told_offers, unless_a_habit
+from bench.runs.checks.bounds import Bounds, Spans
 from bench.runs.checks.demand import Demand
 from bench.runs.checks.phases import DRAWING_A, phase_breaches
 from bench.runs.checks.pilot import Pilot
-from bench.runs.checks.plateaus import SIGMAS, Scale, Seen, noise_share, verdicts_of
+from bench.runs.checks.plateaus import SIGMAS, Scale, noise_share, verdicts_on
 from bench.runs.checks.sureness import sureness
 from bench.runs.checks.words import SHORT, conclude
 
@@ -130,6 +132,9 @@ class _Judged:
         nominal_v = None if self._measured else evse.supply.voltage_v
         self._columns = PowerColumns(evse.samples, limits, rule.settle_s, evse.latency_s, rule.longest_gap_s, nominal_v)
         self._scatter = noise_share(evse.samples)
+        self._scales: dict[str, Scale] = {}
+        self._spans: dict[str, Spans] = {}
+        self._bounds = Bounds(evse, limits, rule.settle_s)
 
     def unknown(self) -> str | None:
         """Return why nothing can be judged by this meter; None where its accuracy is known for all that limits."""
@@ -161,11 +166,11 @@ class _Judged:
         if found is None:
             return (), ()
         limit, unit = found
-        tolerance = max(self._tolerance(one) for one in self._judged if one.unit == unit)
+        tolerance = max(self._bounds.tolerance(one) for one in self._judged if one.unit == unit)
         return sureness(limit, unit, tolerance, self._scale(unit), self.rule.rule)
 
     def _time(self, start: float, limit: ExpectedLimit, samples: Sequence[Sample], within_s: float) -> None:
-        scale, border = self._scale(limit.unit), limit.limit + self._tolerance(limit)
+        scale, border = self._scale(limit.unit), limit.limit + self._bounds.tolerance(limit)
         read = [sample for sample in samples if self._reading(sample, limit) is not None]
 
         def obeys(sample: Sample) -> bool:
@@ -262,21 +267,13 @@ class _Judged:
             return self.evse.at_supply(sample.power_w)
         return reduce(add, sample.current_a) * self.evse.supply.voltage_v
 
-    def _allowed(self, sample: Sample | Span, unit: str) -> float | None:
-        """Return the highest limit of the span before a reading, in `unit`; None where nothing limited."""
-        shortest, longest = self.evse.latency_s
-        reach = self.limits.between(sample.requested - longest - self.rule.settle_s, sample.received - shortest)
-        supply, highest = self.evse.supply, 0.0
-        for limit in reach:
-            if limit is None or (self._direct and limit.unit != unit):
-                return None
-            in_unit = limit.limit_a if unit == "A" else limit.watts(supply)
-            highest = max(highest, limit.limit if limit.unit == unit else in_unit)
-        reached_back = sample.requested - longest - self.rule.settle_s >= self.limits.start
-        return highest if reach and reached_back else None
-
     def _scale(self, unit: str) -> Scale:
         """Return how far readings in a unit can be trusted."""
+        if unit not in self._scales:
+            self._scales[unit] = self._scale_of(unit)
+        return self._scales[unit]
+
+    def _scale_of(self, unit: str) -> Scale:
         if unit == "A":
             return Scale(self.evse.current, scatter=self._scatter)
         if self._measured:
@@ -292,62 +289,57 @@ class _Judged:
 
         One verdict for each span whose highest reading passes beyond doubt; a segment with another is judged reading by reading.
         """
-        if self._output or not self._columns.ordered:
-            readings = [self._reading(one, limit) for one in samples if one.requested >= settled_from]
-            highest = max((one for one in readings if one is not None), default=None)
-            return self._compare(samples, limit, settled_from), highest
-        spans = self._columns.spans(first, first + len(samples), settled_from, limit.unit)
-        highest = max((one.highest for one in spans if one.settled and one.highest is not None), default=None)
-        scale, tolerance = self._scale(limit.unit), self._tolerance(limit)
-        verdicts: list[Verdict] = []
-        judged = False
-        for span in spans:
-            allowed = self._allowed(span, limit.unit)
-            if allowed is None or span.highest is None:
-                continue
-            uncertainty = scale.expanded(span.highest, scale.noise(span.highest))
-            if decide(span.highest, allowed + tolerance, uncertainty, self.rule.rule) is not Verdict.PASS:
-                return self._compare(samples, limit, settled_from), highest
-            judged = True
-            verdicts += [Verdict.PASS] if span.settled else []
-        if judged and self._run:
+        columns, unit = self._columns, limit.unit
+        if self._output or not columns.ordered:
+            readings = np.array([self._reading(one, limit) for one in samples], np.float64)
+            settled = readings[(samples.requested >= settled_from) & ~np.isnan(readings)]
+            values = samples.current_a if unit == "A" else readings[np.newaxis]
+            allowed = self._bounds.of(samples.requested, samples.received, unit)
+            return self._compare(samples, limit, settled_from, values, allowed), max(settled.tolist(), default=None)
+        if unit not in self._spans:
+            self._spans[unit] = self._bounds.spans(columns, unit, self._scale(unit), self.rule.rule)
+        spans, numbers = self._spans[unit], columns.numbers(first, first + len(samples))
+        begin, end = numbers.start, numbers.stop
+        due = bisect_left(columns.asked, settled_from, begin, end)
+        highest = max((one for one in spans.tops[due:end] if one == one), default=None)
+        if not all(spans.passed[begin:end]):
+            counts = np.diff(columns.firsts[begin:end], append=first + len(samples))
+            values = samples.current_a if unit == "A" else columns.values(unit, samples)[np.newaxis]
+            return self._compare(samples, limit, settled_from, values, np.repeat(spans.allowed[begin:end], counts)), highest
+        if self._run and any(spans.judged[begin:end]):
             self._close()
-        return verdicts, highest
+        return [Verdict.PASS] * sum(spans.judged[due:end]), highest
 
-    def _compare(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> list[Verdict]:
-        """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too."""
-        seen = list(self._seen(samples, limit, settled_from))
-        found = verdicts_of(seen, self._scale(limit.unit), self.rule.rule)
-        for one, verdict in zip(seen, found, strict=True):
+    def _compare(
+        self, samples: Series, limit: ExpectedLimit, settled_from: float, values: Floats, allowed: Floats
+    ) -> list[Verdict]:
+        """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too.
+
+        Args: values: of shape (channels, n), in the unit of the limit; NaN, as in `allowed`, where there is none.
+        """
+        known = np.flatnonzero(~(np.isnan(allowed) | np.isnan(values[0])))
+        if not len(known):
+            return []
+        values, allowed, settled = values[:, known], allowed[known], samples.requested[known] >= settled_from
+        found = verdicts_on(values, allowed + self._bounds.tolerance(limit), settled, self._scale(limit.unit), self.rule.rule)
+        for index, (one, verdict) in enumerate(zip(known.tolist(), found, strict=True)):
             above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
-            if self._run and (not above or self._run[-1].allowed != one.allowed):
+            if self._run and (not above or self._run[-1].allowed != allowed[index]):
                 self._close()
             if above:
-                self._run.append(Above(one.sample, max(one.values), one.allowed, limit.unit, verdict))
-        return [verdict for one, verdict in zip(seen, found, strict=True) if one.settled]
-
-    def _seen(self, samples: Sequence[Sample], limit: ExpectedLimit, settled_from: float) -> Iterator[Seen]:
-        tolerance = self._tolerance(limit)
-        for sample in samples:
-            allowed, reading = self._allowed(sample, limit.unit), self._reading(sample, limit)
-            if allowed is not None and reading is not None:
-                values = sample.current_a if limit.unit == "A" else (reading,)
-                yield Seen(sample, values, allowed, allowed + tolerance, sample.requested >= settled_from)
-
-    def _tolerance(self, limit: ExpectedLimit) -> float:
-        """Return what the product may exceed the limit by, in the unit of the limit."""
-        watts = self.evse.supply.voltage_v * limit.number_phases if limit.unit == "W" else 1.0
-        return self.evse.product_tolerance_a * watts
+                top = max(values[:, index].tolist())
+                self._run.append(Above(samples[one], top, allowed.item(index), limit.unit, verdict))
+        return [verdict for verdict, counts in zip(found, settled.tolist(), strict=True) if counts]
 
     def _close(self) -> None:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
+        blamed, pilot_ref, seen = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
         refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
         breach = Breach(
             self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
-            tuple(dict.fromkeys(refs)), worst(one.verdict for one in run),
+            tuple(dict.fromkeys(refs)), worst(one.verdict for one in run), seen,
         )  # fmt: skip
         self.breaches.append(breach)
 
@@ -370,20 +362,21 @@ class _Judged:
 
     def _measure_settling(self, start: float, limit: ExpectedLimit, samples: Series, first: int) -> None:
         above = self._columns.last_above(first, samples, limit.limit, limit.unit)
-        last_above = None if above is None else samples[above]
-        later = above + 1 if above is not None and self._columns.ordered else 0
-        while last_above is not None and later < len(samples) and samples[later].received <= last_above.received:
-            later += 1
-        after = samples[later] if later < len(samples) else None
+        received, later = samples.received, 0
+        if above is not None:
+            later = above + 1 if self._columns.ordered else 0
+            while later < len(received) and received.item(later) <= received.item(above):
+                later += 1
+        after = later < len(received)
         value: float | None = None
-        if after is not None:
-            value = max(0.0, after.received - start) if last_above else 0.0
+        if after:
+            value = max(0.0, received.item(later) - start) if above is not None else 0.0
         self.settling.append(
             Measurement(
                 "limit_settling_time", value, "s",
                 f"from {limit.limit:g} {limit.unit} being due at {clock_text(start)} to the first reading of lasting obedience; "
-                + ("already below" if last_above is None else "commanded"),
-                (after.seq,) if after else (),
+                + ("already below" if above is None else "commanded"),
+                (samples.seq.item(later),) if after else (),
             )
         )  # fmt: skip
 

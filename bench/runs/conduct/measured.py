@@ -339,10 +339,10 @@ def _unlimited_offline(scene: Scene, evse: EvseFacts) -> Iterator[Shown]:
 def _held_down(evse: EvseFacts, during: list[Sample], least: float, span: TransactionSpan) -> str:
     """Say that the EV wanted at least so many A and the pilot offered fewer, to the end; empty where nobody saw that.
 
-    An EV that draws nothing proves nothing: the station may be switched off.
+    An EV that draws nothing proves nothing: the station may be switched off. On DC, or with ISO 15118, the pilot offers nothing.
     """
     looks = [one for one in evse.pilot if one.at <= during[-1].received]
-    if not looks or _span(evse, during[-1].received) is not span or max(during[-1].current_a) <= DRAWING_A:
+    if not looks or looks[-1].digital or _span(evse, during[-1].received) is not span or max(during[-1].current_a) <= DRAWING_A:
         return ""
     offered, wanted = looks[-1].offered_a, looks[-1].ev_wants_a or 0.0
     return f"; the EV wants {wanted:.1f} A and is offered {offered:.1f} A" if wanted >= least and offered < least else ""
