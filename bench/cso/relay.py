@@ -81,9 +81,13 @@ class Relay:
         self.intents: dict[tuple[str, str, str], Intent] = {}
         """By station, session and writer."""
 
+    def supply(self, target: Target) -> EvseSupply | None:
+        """Return what is known of a session's EVSE; None where the rig does not have it."""
+        return self._supplies.get((target.station, target.evse_id))
+
     def not_supported(self, target: Target, profile: ChargingProfile | None = None) -> str:
         """Return why the EVSE cannot be steered at all, or not by this profile; empty where it can."""
-        supply = self._supplies.get((target.station, target.evse_id))
+        supply = self.supply(target)
         if supply is None:
             return f"EVSE {target.evse_id} of {target.station} is not part of this rig"
         if profile is not None:
@@ -99,12 +103,14 @@ class Relay:
         The writer's former profile has the same id and is replaced (K01.FR.05).
         """
         intent = self._intent(target, writer)
-        intent.profile, intent.state = profile, "asked"
-        payload = to_ocpp(
-            profile, self._converted_with(self._supplies[target.station, target.evse_id]),
-            profile_id=intent.profile_id, stack_level=STACK_LEVEL, transaction_id=target.transaction_id,
-        )  # fmt: skip
-        intent.state = "unknown"
+        try:
+            payload = to_ocpp(
+                profile, self._converted_with(self._supplies[target.station, target.evse_id]),
+                profile_id=intent.profile_id, stack_level=STACK_LEVEL, transaction_id=target.transaction_id,
+            )  # fmt: skip
+        except NotConvertibleError as error:
+            return Outcome("REJECTED", str(error))
+        intent.profile, intent.state = profile, "unknown"
         answer = await self._call(target, "SetChargingProfile", {"evseId": target.evse_id, "chargingProfile": payload})
         if isinstance(answer, str):
             return Outcome("REJECTED", answer)
@@ -153,9 +159,19 @@ class Relay:
         return replace(supply, phases=self._faults.apply("phases", value=supply.phases))
 
     def _intent(self, target: Target, writer: str) -> Intent:
+        """Return a writer's intent; where another writer's profile may still be installed, it takes over that one's id.
+
+        Two TxProfiles of one level and transaction are forbidden (K01.FR.39), and clearing first would raise power.
+        """
         key = (target.station, target.session_id, writer)
+        for known, other in self.intents.items():
+            if known != key and known[:2] == key[:2] and other.state in ("installed", "unknown"):
+                self.intents[key] = Intent(target, writer, other.profile_id)
+                other.profile, other.state = None, "withdrawn"
+                return self.intents[key]
         if key not in self.intents:
-            self.intents[key] = Intent(target, writer, FIRST_PROFILE_ID + len(self.intents))
+            last = max((one.profile_id for one in self.intents.values()), default=FIRST_PROFILE_ID - 1)
+            self.intents[key] = Intent(target, writer, last + 1)
         return self.intents[key]
 
     async def _call(self, target: Target, action: str, payload: dict[str, Any]) -> dict[str, Any] | str:

@@ -14,7 +14,7 @@ from bench.adapters.ids import SeededIds
 from bench.errors import CallRejectedError, CallTimeoutError, StationOfflineError
 from bench.peers.scsp import open_scsp
 from bench.wire.ocpi.transport import VERSIONS, PartyId
-from tests.ocpi_rig import COMPOSITE, PROFILE, STATION, OcpiRig, open_ocpi_rig, rig_settings
+from tests.ocpi_rig import COMPOSITE, PROFILE, STATION, OcpiRig, open_ocpi_rig
 from tests.support import EPOCH
 
 pytestmark = pytest.mark.virtual
@@ -188,13 +188,6 @@ async def test_an_absurd_limit_breaks_nothing(rig: OcpiRig) -> None:
     """A limit is a maximum; one beyond all measure is handed on as it is."""
     periods = [{"start_period": 0, "limit": 1e300}]
     assert await _result(rig, await rig.session(), PROFILE | {"charging_profile_period": periods}) == ("ACCEPTED", "ACCEPTED")
-
-
-async def test_too_many_periods_for_the_station_are_not_supported() -> None:
-    """The station's PeriodsPerSchedule is known before any OCPP."""
-    async with open_ocpi_rig(settings=rig_settings(periods_per_schedule=1)) as rig:
-        assert await _result(rig, await rig.session()) == ("NOT_SUPPORTED", None)
-        assert rig.stations.calls == []
 
 
 async def test_a_rate_limit_answers_too_often() -> None:

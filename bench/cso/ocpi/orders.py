@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from bench.cso.arbiter import Arbiter
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
@@ -68,12 +69,12 @@ class Orders:
     """
 
     def __init__(
-        self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, pushes: Pushes,
+        self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
         calls: Calls, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
         shortest_s: dict[str, float], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
-        self._relay, self._pushes, self._faults = relay, pushes, faults
+        self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
         self._calls, self._background, self._findings = calls, background, findings
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
@@ -90,13 +91,16 @@ class Orders:
         reason = self._refusal(action, requester.party, record)
         if reason:
             return Decision("REJECTED", message=reason)
-        reason = self._relay.not_supported(record.target, profile)
+        writer, role = str(requester.party.id), requester.party.role
+        reason = self._relay.not_supported(record.target)
+        if not reason and profile is not None:
+            reason = self._arbiter.unsupported(record, writer, role, profile)
         if reason:
             return Decision("NOT_SUPPORTED", message=reason)
         if self._too_often(action, record):
             return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s on one session")
         if action == "PUT":
-            record.steering.writer = requester.party.id
+            self._arbiter.hold(record, writer, role)
         return Decision("ACCEPTED", math.ceil(self._call_timeout_s) + MARGIN_S, record=record)
 
     def start_set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
@@ -113,15 +117,14 @@ class Orders:
         self._background.start(self._get(record, requester, duration_s))
 
     def _refusal(self, action: Action, party: Party, record: SessionRecord) -> str:
-        writer = record.steering.writer
-        if writer is not None and not self._registry.has(writer):
-            writer = record.steering.writer = None
+        self._arbiter.forget(record, {str(party.id) for one in self._registry.platforms for party in one.parties})
         if not record.may_be_steered_by(party, self._own):
             return f"{party.id} ({party.role}) has no contract for this session"
         if record.status != "ACTIVE":
             return f"the session is {record.status}"
-        if action != "GET" and writer not in (None, party.id):
-            return f"{writer} steers this session"
+        reason = "" if action == "GET" else self._arbiter.refusal(record, str(party.id), party.role, clears=action == "DELETE")
+        if reason:
+            return reason
         return f"{record.target.station} is offline" if record.target.station in self._offline else ""
 
     def _too_often(self, action: Action, record: SessionRecord) -> bool:
@@ -133,8 +136,8 @@ class Orders:
         return False
 
     async def _set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
-        writer = requester.party.id
-        outcome = await self._within(record, self._relay.set_profile(record.target, str(writer), profile))
+        writer, role = requester.party.id, requester.party.role
+        outcome = await self._within(record, self._arbiter.set(record, str(writer), role, profile))
         if outcome.word == "ACCEPTED":
             record.steering.watchers[writer] = requester.platform
             record.steering.unit = profile.charging_rate_unit
@@ -143,10 +146,7 @@ class Orders:
             self._pushes.want(record)
 
     async def _clear(self, record: SessionRecord, requester: Requester) -> None:
-        writer = requester.party.id
-        outcome = await self._within(record, self._relay.clear_profile(record.target, str(writer)))
-        if outcome.word != "REJECTED" and record.steering.writer == writer:
-            record.steering.writer = None
+        outcome = await self._within(record, self._arbiter.clear(record, str(requester.party.id)))
         await self._report("DELETE", record, requester, outcome)
         if outcome.word == "ACCEPTED":
             self._pushes.want(record)

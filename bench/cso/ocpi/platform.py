@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.cso.arbiter import Arbiter
+from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import Answers
 from bench.cso.ocpi.background import Background
@@ -30,12 +32,13 @@ class CpoPlatform:
         location_id: of all EVSEs, in OCPI's Sessions.
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
         shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
+        policy: whose limits count where several want to steer a session; see `bench.cso.arbitration`.
     """
 
     def __init__(
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
         *, base_url: str, own: PartyId, location_id: str, call_timeout_s: float = 30.0,
-        shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None,
+        shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
@@ -48,8 +51,9 @@ class CpoPlatform:
         outbox = Outbox(registry, calls, *shared)
         self.sessions = Sessions(clock, ids, own, location_id, outbox, self.findings)
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
+        self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, lambda: None)
         self.orders = Orders(
-            clock, own, registry, self.sessions, relay, self._pushes, calls, *shared,
+            clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, calls, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
             faults=faults or OwnFaults(),
         )  # fmt: skip
@@ -73,6 +77,8 @@ class CpoPlatform:
         elif kind == "transaction":
             self.sessions.on_transaction(event)
             record = self.sessions.of(station, event["transaction_id"])
+            if record is not None:
+                self.arbiter.opened(record)
             if record is not None and event.get("trigger") == "ChargingRateChanged":
                 self._pushes.want(record)
         elif kind == "charging_limit":

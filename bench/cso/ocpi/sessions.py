@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bench.cso.ocpi.findings import Findings
@@ -13,12 +13,16 @@ from bench.cso.ocpi.paging import Page
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Platform
 from bench.cso.relay import Target
+from bench.domain.quantities import parse_time
 from bench.ports import Clock, IdSource
 from bench.wire.ocpi.transport import PartyId
 from bench.wire.ocpi.types import utc_text
 
 UPDATE_EVERY_S: Final = 900.0
 """A running session's energy is told at most so often."""
+
+CREDIBLE: Final = timedelta(days=1)
+"""A transaction that begins farther off than this has a station with a wrong clock."""
 
 
 class Sessions:
@@ -86,7 +90,8 @@ class Sessions:
 
     def _open(self, event: Mapping[str, Any], now: datetime) -> SessionRecord:
         target = Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"])
-        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future())
+        began = _began(event, now) if event["phase"] == "Started" else None
+        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future(), began)
         self._records[target.session_id.casefold()] = record
         self._by_transaction[target.station, target.transaction_id] = record
         return record
@@ -116,3 +121,11 @@ class Sessions:
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)
+
+
+def _began(event: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when a transaction began by the station's clock; None where that clock is off by too much to count from it."""
+    if "timestamp" not in event:
+        return now
+    at = datetime.fromtimestamp(parse_time(event["timestamp"]), UTC)
+    return min(at, now) if abs(now - at) < CREDIBLE else None
