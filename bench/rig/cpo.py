@@ -10,6 +10,7 @@ from typing import Final
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.adapters.ocpi_tap import OcpiTap
+from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.app import ocpi_app, too_long_app
 from bench.cso.ocpi.platform import CpoPlatform
@@ -45,6 +46,7 @@ async def open_cpo(
     *,
     base_url: str = LOGICAL_URL,
     shortest_s: Mapping[str, float] | None = None,
+    policy: Policy | None = None,
     faults: OwnFaults | None = None,
 ) -> AsyncIterator[Cpo]:
     """Serve OCPI for the stations of a rig, and journal each exchange.
@@ -53,7 +55,7 @@ async def open_cpo(
         stations: the CSMS, or a fault in front of it.
         base_url: the address that peers are told. Without a port it is logical and entered into `addresses`; for a peer
             outside this process give the real one, with its port.
-        shortest_s: see CpoPlatform.
+        shortest_s, policy: see CpoPlatform; absent: as the rig file says.
         faults: what is seeded into the platform.
     Raises: RigError where the address of the rig file cannot be listened on.
     """
@@ -69,7 +71,7 @@ async def open_cpo(
         platform = CpoPlatform(
             clock, journal, ids, tap.client(transport), relay, registry,
             base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
-            shortest_s=shortest_s, faults=faults,
+            shortest_s=shortest_s or settings.ocpi.shortest_s, faults=faults, policy=policy or settings.ocpi.policy,
         )  # fmt: skip
         unsubscribe = stations.subscribe(platform.on_event)
         try:
