@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bench.cso.arbitration import LOCAL, Claim, Policy, refusal, standing
 from bench.cso.ocpi.background import Background
@@ -93,7 +93,8 @@ class Arbiter:
     def hold(self, record: SessionRecord, writer: str, role: str) -> None:
         """Keep a party's place from the moment its PUT was accepted."""
         if writer not in record.steering.claims:
-            record.steering.claims[writer] = self._claim(writer, role)
+            claim = record.steering.claims[writer] = self._claim(writer, role)
+            self._relay.reserve(record.target, self._slot(claim))
 
     def forget(self, record: SessionRecord, registered: set[str]) -> None:
         """Forget the claims of parties that have left; what they set stays until the next ruling."""
@@ -196,10 +197,19 @@ class Arbiter:
             record.steering.opened = True
             self.resume(record)
 
-    def resume(self, record: SessionRecord) -> None:
-        """Bring to the station, as soon as its turn comes, what counts at a session."""
-        if any(one.profile is not None for one in standing(self.policy, self.claims(record))):
-            self._renew_at(record, self._clock.now().timestamp())
+    def resume(self, record: SessionRecord, *, windows: bool = False) -> None:
+        """Bring to the station, as soon as its turn comes, what counts at a session; `windows`: only what comes in such."""
+        counting = self._counting(record)
+        if not counting:
+            return
+        if windows:
+            try:
+                ruling = self._ruling(record, counting)
+            except NotConvertibleError:
+                return
+            if ruling is None or ruling.whole is not None:
+                return
+        self._renew_at(record, self._clock.now().timestamp())
 
     # what counts ------------------------------------------------------------------------------------------------
 
@@ -213,10 +223,30 @@ class Arbiter:
         record.steering.claims = {one.writer: one for one in claims}
         self._order = max([self._order, *(one.order for one in claims)])
 
-    def cut(self, record: SessionRecord) -> Window | None:
-        """Return what the station is to be given now. Raises: NotConvertibleError."""
-        ruling = self._ruling(record, self.claims(record))
-        return None if ruling is None else ruling.window(self._clock.now().timestamp())
+    def due(self, record: SessionRecord, writer: str, profile: ChargingProfile, at: float) -> dict[str, Any] | None:
+        """Return the OCPP profile that a writer's wish led to at a moment; None where it led to none."""
+        known = record.steering.claims.get(writer)
+        if known is None:
+            return None
+        wanted = Claim(writer, known.role, known.order, profile)
+        claims = [wanted if one is known else one for one in self.claims(record)]
+        try:
+            ruling = self._ruling(record, claims)
+            cut = None if ruling is None or wanted not in standing(self.policy, claims) else ruling.window(at)
+            return None if cut is None else self._relay.as_sent(record.target, self._slot(wanted), cut.profile)
+        except NotConvertibleError:
+            return None
+
+    def take(self, record: SessionRecord, writer: str, profile: ChargingProfile | None) -> None:
+        """Take a writer's wish for installed, for the station shows it; None: for cleared."""
+        claim = record.steering.claims.get(writer)
+        if claim is None:
+            return
+        claim.profile = profile
+        if profile is None:
+            del record.steering.claims[writer]
+        self._relay.found(record.target, self._slot(claim), profile)
+        self._changed()
 
     def _ruling(self, record: SessionRecord, claims: list[Claim]) -> Ruling | None:
         profiles = [one.profile for one in standing(self.policy, claims) if one.profile is not None]

@@ -16,7 +16,7 @@ from bench.cso.ocpi.app import ocpi_app, too_long_app
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Registry
 from bench.cso.relay import Relay, supplies_of
-from bench.ports import Clock, IdSource, Journal, Stations
+from bench.ports import Clock, IdSource, Journal, Stations, Store
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import PartyId
 
@@ -47,6 +47,7 @@ async def open_cpo(
     base_url: str = LOGICAL_URL,
     shortest_s: Mapping[str, float] | None = None,
     policy: Policy | None = None,
+    store: Store | None = None,
     faults: OwnFaults | None = None,
 ) -> AsyncIterator[Cpo]:
     """Serve OCPI for the stations of a rig, and journal each exchange.
@@ -56,6 +57,7 @@ async def open_cpo(
         base_url: the address that peers are told. Without a port it is logical and entered into `addresses`; for a peer
             outside this process give the real one, with its port.
         shortest_s, policy: see CpoPlatform; absent: as the rig file says.
+        store: see CpoPlatform.
         faults: what is seeded into the platform.
     Raises: RigError where the address of the rig file cannot be listened on.
     """
@@ -63,16 +65,16 @@ async def open_cpo(
     tap = OcpiTap(journal, str(own))
     registry = Registry(ids, tap.learn)
     tap.name_of = registry.name_of
-    given = settings.ocpi.token_a
-    token_a = registry.invite(given.get_secret_value() if given else None)
     async with open_transport(addresses) as transport:
         faults = faults or OwnFaults()
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
             clock, journal, ids, tap.client(transport), relay, registry,
             base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
-            shortest_s=shortest_s or settings.ocpi.shortest_s, faults=faults, policy=policy or settings.ocpi.policy,
+            shortest_s=shortest_s or settings.ocpi.shortest_s, faults=faults, policy=policy or settings.ocpi.policy, store=store,
         )  # fmt: skip
+        given = None if settings.ocpi.token_a is None else settings.ocpi.token_a.get_secret_value()
+        token_a = registry.invite(None if given in registry.spent else given)
         unsubscribe = stations.subscribe(platform.on_event)
         try:
             app, too_long = tap.server(ocpi_app(platform)), tap.server(too_long_app(platform))

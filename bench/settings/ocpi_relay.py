@@ -14,7 +14,7 @@ class RelaySettings(Settings):
     """Charging profiles by OCPI, and how peers may call."""
 
     policy: Literal["one_writer", "minimum", "bems_owns", "scsp_owns"] = "one_writer"
-    """Whose limits count where several want to steer a session: the first writer's; the lowest of all; a BEMS's before any party's
+    """Whose limits count where several want to steer a session: the first writer's; the lowest of all; a BEMS's before a party's
     by OCPI; such a party's before a BEMS's, but for its emergencies."""
     put_interval_s: float = Field(default=0, ge=0)
     """Seconds between two PUTs of a charging profile on one session; more often is answered with TOO_OFTEN. 0: no limit."""

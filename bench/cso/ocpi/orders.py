@@ -9,30 +9,25 @@ import asyncio
 import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from bench.cso.arbiter import Arbiter
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
-from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.promises import POST_S, Action, Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
-from bench.errors import PeerError
 from bench.ports import Clock
 from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.transport import INVALID, PartyId
 
 MARGIN_S: Final = 15
 """What the promised timeout adds to the deadline of an OCPP call."""
-_POST_S: Final = 5
-"""What of the margin is left for the POST of the result."""
-
-Action = Literal["PUT", "GET", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +65,12 @@ class Orders:
 
     def __init__(
         self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
-        calls: Calls, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
+        promises: Promises, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
         shortest_s: dict[str, float], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
         self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
-        self._calls, self._background, self._findings = calls, background, findings
+        self._promises, self._background, self._findings = promises, background, findings
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
     def decide(
@@ -101,7 +96,9 @@ class Orders:
             return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s on one session")
         if action == "PUT":
             self._arbiter.hold(record, writer, role)
-        return Decision("ACCEPTED", math.ceil(self._call_timeout_s) + MARGIN_S, record=record)
+        timeout_s = math.ceil(self._call_timeout_s) + MARGIN_S
+        self._promises.give(action, record.session_id, requester.party.id, requester.response_url, timeout_s, profile)
+        return Decision("ACCEPTED", timeout_s, record=record)
 
     def start_set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
         """Carry out an accepted PUT."""
@@ -159,7 +156,7 @@ class Orders:
         """Return what the station did; REJECTED once the session has ended or the promised time is nearly over."""
         task = asyncio.create_task(_in_turn(record.steering.turn, work))
         try:
-            deadline_s = self._call_timeout_s + MARGIN_S - _POST_S
+            deadline_s = self._call_timeout_s + MARGIN_S - POST_S
             either: list[asyncio.Future[Any]] = [task, record.over]
             await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
@@ -179,14 +176,8 @@ class Orders:
         body: dict[str, Any] = {"result": outcome.word}
         if outcome.word == "ACCEPTED" and outcome.profile is not None:
             body["profile"] = outcome.profile.plain()
-        url, token = requester.response_url, requester.platform.token_out
-        try:
-            answer = await self._calls.call("POST", url, token, body, to=requester.party.id)
-        except PeerError as error:
-            self._findings.tell("result_not_delivered", str(error))
-            return
-        if not answer.ok:
-            self._findings.tell("result_refused", f"POST {url}: {why(answer)}")
+        await self._promises.post(requester.response_url, requester.platform, requester.party.id, body)
+        self._promises.kept(action, record.session_id, requester.response_url)
 
 
 async def _in_turn(turn: asyncio.Lock, work: Coroutine[Any, Any, Outcome]) -> Outcome:

@@ -13,13 +13,15 @@ from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.handshake import Handshake
+from bench.cso.ocpi.keeper import Keeper
 from bench.cso.ocpi.orders import Orders
 from bench.cso.ocpi.outbox import Outbox
+from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Relay
-from bench.ports import Clock, IdSource, Journal, OcpiTransport
+from bench.ports import Clock, IdSource, Journal, OcpiTransport, Store
 from bench.wire.ocpi.transport import PartyId
 
 
@@ -33,12 +35,14 @@ class CpoPlatform:
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
         shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
         policy: whose limits count where several want to steer a session; see `bench.cso.arbitration`.
+        store: what keeps registrations, sessions, profiles and promises over a restart; absent: nothing does.
     """
 
     def __init__(
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
         *, base_url: str, own: PartyId, location_id: str, call_timeout_s: float = 30.0,
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
+        store: Store | None = None,
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
@@ -51,12 +55,18 @@ class CpoPlatform:
         outbox = Outbox(registry, calls, *shared)
         self.sessions = Sessions(clock, ids, own, location_id, outbox, self.findings)
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
-        self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, lambda: None)
+        self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, self._save)
+        self._promises = Promises(
+            clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save
+        )
+        self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises)
         self.orders = Orders(
-            clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, calls, *shared,
+            clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
             faults=faults or OwnFaults(),
         )  # fmt: skip
+        self._restore()
+        registry.changed = self._save
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -70,10 +80,11 @@ class CpoPlatform:
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Take one event of the CSMS; see `bench.cso.csms.Csms`."""
         kind, station = event["event"], event["station"]
-        if kind == "connected":
-            self._offline.pop(station, None)
-        elif kind == "disconnected":
+        if kind != "disconnected" and (kind == "connected" or station in self._offline):
+            self._connected(station)
+        if kind == "disconnected":
             self._offline[station] = None
+            self._promises.disconnected(station)
         elif kind == "transaction":
             self.sessions.on_transaction(event)
             record = self.sessions.of(station, event["transaction_id"])
@@ -84,6 +95,25 @@ class CpoPlatform:
         elif kind == "charging_limit":
             for record in self.sessions.at(station, event.get("evse")):
                 self._pushes.want(record)
+        if kind == "transaction":
+            self._save()
+
+    def _connected(self, station: str) -> None:
+        self._offline.pop(station, None)
+        self._promises.connected(station)
+        for record in self.sessions.at(station, None):
+            self.arbiter.resume(record, windows=True)
+
+    def _save(self) -> None:
+        self._keeper.save()
+
+    def _restore(self) -> None:
+        """Go on where a former life ended: its stations are taken for offline until they are seen."""
+        for one in self._keeper.restore():
+            one.steering.opened = True
+            self._offline[one.target.station] = None
+        for promise in list(self._promises.open):
+            self._background.start(self._promises.keep(promise))
 
     async def close(self) -> None:
         """End what goes on beside requests. Raises what failed there."""

@@ -88,6 +88,11 @@ class Sessions:
             self._tell(record, now)
         return record if ended else None
 
+    def restore(self, record: SessionRecord) -> None:
+        """Take back a session that ran before a restart."""
+        self._records[record.session_id.casefold()] = record
+        self._by_transaction[record.target.station, record.target.transaction_id] = record
+
     def _open(self, event: Mapping[str, Any], now: datetime) -> SessionRecord:
         target = Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"])
         began = _began(event, now) if event["phase"] == "Started" else None
