@@ -43,10 +43,17 @@ class Ruling:
     unit: str
     most: int
     """Periods that the station holds."""
+    hint: float | None = None
+    """`min_charging_rate`, where one profile alone counts."""
 
     def window(self, now: float) -> Window | None:
         """Return what the station is given now; None where nothing is left of the schedule."""
-        return Window(self.whole, None) if self.whole is not None else window(self.spans, now, self.unit, self.most)
+        if self.whole is not None:
+            return Window(self.whole, None)
+        cut = window(self.spans, now, self.unit, self.most)
+        if cut is None or self.hint is None:
+            return cut
+        return Window(cut.profile.model_copy(update={"min_charging_rate": self.hint}), cut.renew_at)
 
 
 class Arbiter:
@@ -260,7 +267,7 @@ class Arbiter:
         (only,) = profiles
         if len(only.charging_profile_period) <= most:
             return Ruling(only, [], only.charging_rate_unit, most)
-        return Ruling(None, spans_of(only, record.began), only.charging_rate_unit, most)
+        return Ruling(None, spans_of(only, record.began), only.charging_rate_unit, most, only.min_charging_rate)
 
     def _counting(self, record: SessionRecord) -> list[Claim]:
         return [one for one in standing(self.policy, self.claims(record)) if one.profile is not None]

@@ -61,24 +61,29 @@ async def open_cpo(
         faults: what is seeded into the platform.
     Raises: RigError where the address of the rig file cannot be listened on.
     """
-    own = PartyId(settings.ocpi.country_code, settings.ocpi.party_id)
+    ocpi = settings.ocpi
+    own = PartyId(ocpi.country_code, ocpi.party_id)
     tap = OcpiTap(journal, str(own))
     registry = Registry(ids, tap.learn)
     tap.name_of = registry.name_of
-    async with open_transport(addresses) as transport:
+    async with open_transport(addresses, ocpi.ca_file) as transport:
         faults = faults or OwnFaults()
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
             clock, journal, ids, tap.client(transport), relay, registry,
             base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
-            shortest_s=shortest_s or settings.ocpi.shortest_s, faults=faults, policy=policy or settings.ocpi.policy, store=store,
+            shortest_s=shortest_s or ocpi.shortest_s, faults=faults, policy=policy or ocpi.policy, store=store,
+            requests_per_minute=ocpi.requests_per_minute, response_hosts=ocpi.allow_response_hosts,
         )  # fmt: skip
-        given = None if settings.ocpi.token_a is None else settings.ocpi.token_a.get_secret_value()
+        given = None if ocpi.token_a is None else ocpi.token_a.get_secret_value()
         token_a = registry.invite(None if given in registry.spent else given)
         unsubscribe = stations.subscribe(platform.on_event)
         try:
             app, too_long = tap.server(ocpi_app(platform)), tap.server(too_long_app(platform))
-            async with open_http_server(app, settings.ocpi.host, settings.ocpi.port, too_long=too_long) as server:
+            async with open_http_server(
+                app, ocpi.host, ocpi.port, too_long=too_long, max_body_bytes=ocpi.max_body_bytes,
+                certificate=ocpi.certificate, private_key=ocpi.private_key,
+            ) as server:  # fmt: skip
                 with addresses.entry(base_url, server):
                     yield Cpo(platform.versions_url, token_a, server.port, platform)
         finally:

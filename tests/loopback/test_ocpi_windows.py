@@ -17,6 +17,7 @@ PROFILE: dict[str, Any] = {
     "start_date_time": "2026-01-15T00:00:00Z",
     "duration": 4500,
     "charging_rate_unit": "A",
+    "min_charging_rate": 6.0,
     "charging_profile_period": [{"start_period": index * 900, "limit": limit} for index, limit in enumerate(LIMITS)],
 }
 REFUSED = {"status": "Rejected", "statusInfo": {"reasonCode": "NoMemory"}}
@@ -66,6 +67,7 @@ async def test_the_windows_replace_one_another(rig: OcpiRig) -> None:
     sent = [one["chargingProfile"] for one in rig.stations.sent("SetChargingProfile")]
     assert len({(one["id"], one["stackLevel"], one["transactionId"]) for one in sent}) == 1
     assert [one["chargingSchedule"][0]["duration"] for one in sent] == [4500, 3600, 2700]
+    assert {one["chargingSchedule"][0]["minChargingRate"] for one in sent} == {6.0}
 
 
 async def test_a_failed_renewal_is_told_and_tried_again(rig: OcpiRig) -> None:

@@ -60,24 +60,26 @@ class Orders:
     Args:
         offline: stations that are known not to be connected; kept by the owner.
         call_timeout_s: deadline of one OCPP call.
+        response_hosts: where results may be posted beside a platform's own hosts, in lower case.
         shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
     """
 
     def __init__(
         self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
         promises: Promises, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
-        shortest_s: dict[str, float], faults: OwnFaults,
+        shortest_s: dict[str, float], response_hosts: tuple[str, ...], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
         self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
         self._promises, self._background, self._findings = promises, background, findings
+        self._response_hosts = response_hosts
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
     def decide(
         self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None
     ) -> Decision:
         """Return what OCPI's sender is told at once. Raises OcpiError (2001) for a response_url that must not be called."""
-        if not requester.platform.may_be_called(requester.response_url):
+        if not requester.platform.may_be_called(requester.response_url, self._response_hosts):
             raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")
         found = self._sessions.find(session_id)
         record: SessionRecord | None = self._faults.apply("session", session_id, self._sessions.running(), value=found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.cso.arbiter import Arbiter
@@ -19,6 +19,7 @@ from bench.cso.ocpi.outbox import Outbox
 from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.registry import Registry
+from bench.cso.ocpi.request_limit import RequestLimit
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Relay
 from bench.ports import Clock, IdSource, Journal, OcpiTransport, Store
@@ -35,6 +36,8 @@ class CpoPlatform:
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
         shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
         policy: whose limits count where several want to steer a session; see `bench.cso.arbitration`.
+        requests_per_minute: most of one platform; 0: any.
+        response_hosts: where results may be posted beside the hosts of a platform's own endpoints.
         store: what keeps registrations, sessions, profiles and promises over a restart; absent: nothing does.
     """
 
@@ -42,12 +45,13 @@ class CpoPlatform:
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
         *, base_url: str, own: PartyId, location_id: str, call_timeout_s: float = 30.0,
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
-        store: Store | None = None,
+        store: Store | None = None, requests_per_minute: int = 0, response_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
         self.answers, self.findings = Answers(clock), Findings(journal)
         self._background = Background()
+        self.limit = RequestLimit(clock, requests_per_minute)
         self._offline: dict[str, None] = {}
         calls = Calls(transport, ids, own, self.findings)
         shared = self._background, self.findings
@@ -63,7 +67,7 @@ class CpoPlatform:
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
-            faults=faults or OwnFaults(),
+            response_hosts=tuple(one.lower() for one in response_hosts), faults=faults or OwnFaults(),
         )  # fmt: skip
         self._restore()
         registry.changed = self._save
