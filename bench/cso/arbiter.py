@@ -161,11 +161,15 @@ class Arbiter:
     ) -> Outcome:
         """Limit a session, or an EVSE of a station with all sessions to come there; REJECTED where the policy has it so.
 
+        UNKNOWN for a session that does not run.
+
         Args:
             where: a session's id, or station and EVSE.
             role: one of `LOCAL`.
         """
         claims, records = self._place(where)
+        if isinstance(where, str) and not records:
+            return Outcome("UNKNOWN", f"no session {where} runs")
         for record in records:
             known = claims.get(writer)
             order = self._order + 1 if known is None else known.order
@@ -327,6 +331,7 @@ class Arbiter:
             record.steering.renewal = self._background.start(self._renew(record, at))
 
     async def _renew(self, record: SessionRecord, at: float) -> None:
+        told = False
         while not await self._over(record, at - self._clock.now().timestamp()):
             async with record.steering.turn:
                 if record.ended is not None:
@@ -335,11 +340,11 @@ class Arbiter:
             self._want_push(record)
             if outcome is None or outcome.word == "ACCEPTED":
                 return
-            self._findings.tell(
-                "renewal_failed",
-                f"session {record.session_id}: the next part of the schedule is not at the station: {outcome.reason}; the lowest "
-                f"limit that is still to come goes on, next try in {RETRY_S:g} s",
-            )
+            if not told:
+                text = f"session {record.session_id}: the next part of the schedule is not at the station: {outcome.reason}"
+                more = f"the lowest limit that is still to come goes on, and it is tried again every {RETRY_S:g} s"
+                self._findings.tell("renewal_failed", f"{text}; {more}")
+                told = True
             at = self._clock.now().timestamp() + RETRY_S
 
     async def _over(self, record: SessionRecord, seconds: float) -> bool:

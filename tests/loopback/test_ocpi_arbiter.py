@@ -187,6 +187,7 @@ async def test_a_limit_on_an_evse_rules_the_sessions_to_come() -> None:
         assert (await arbiter.release(("CS-1", 1), "grid")).word == "ACCEPTED"
         assert _installed(rig)[0] is None
         assert (await arbiter.release(("CS-1", 1), "grid")).word == "UNKNOWN"
+        assert (await arbiter.limit("S-nowhere", "grid", "DSO", BEMS_LIMIT)).word == "UNKNOWN"
 
 
 async def test_a_limit_that_the_station_refuses_does_not_count() -> None:

@@ -74,11 +74,11 @@ async def test_a_failed_renewal_is_told_and_tried_again(rig: OcpiRig) -> None:
     """What the station holds goes on, which is less and never more; a minute later the window is there."""
     await _place(rig)
     rig.stations.answers["SetChargingProfile"] = REFUSED
-    await asyncio.sleep(1790)
+    await asyncio.sleep(1850)
     assert ["NoMemory" in text for text in rig.found("renewal_failed")] == [True]
     rig.stations.answers["SetChargingProfile"] = {"status": "Accepted"}
     await asyncio.sleep(60)
-    assert len(rig.found("renewal_failed")) == 1
+    assert len(rig.found("renewal_failed")) == 1  # and not once for each try
     assert _windows(rig)[-1] == ("00:30:00", [(0, 12.0), (900, 8.0), (1800, 14.0)])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench.cso.arbiter import Arbiter
 from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
-from bench.cso.ocpi.answers import Answers
+from bench.cso.ocpi.answers import Answers, OcpiError
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls
 from bench.cso.ocpi.findings import Findings
@@ -22,8 +22,9 @@ from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.request_limit import RequestLimit
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Relay
+from bench.errors import RigError
 from bench.ports import Clock, IdSource, Journal, OcpiTransport, Store
-from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.transport import SERVER_ERROR, PartyId
 
 
 class CpoPlatform:
@@ -61,7 +62,7 @@ class CpoPlatform:
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
         self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, self._save)
         self._promises = Promises(
-            clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save
+            clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
         )
         self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises)
         self.orders = Orders(
@@ -109,7 +110,19 @@ class CpoPlatform:
             self.arbiter.resume(record, windows=True)
 
     def _save(self) -> None:
-        self._keeper.save()
+        """Save what has changed; where that fails it is told, for what goes on at the stations must go on."""
+        try:
+            self._keeper.save()
+        except RigError as error:
+            self.findings.tell("not_saved", str(error))
+
+    def _save_promise(self) -> None:
+        """Save before a promise goes out: one that would not survive a restart is not given."""
+        try:
+            self._keeper.save()
+        except RigError as error:
+            self.findings.tell("not_saved", str(error))
+            raise OcpiError(SERVER_ERROR, "the order cannot be kept over a restart: it is not accepted") from None
 
     def _restore(self) -> None:
         """Go on where a former life ended: its stations are taken for offline until they are seen."""

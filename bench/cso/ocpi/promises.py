@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, Literal
 
 from bench.cso.arbiter import Arbiter
+from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.record import SessionRecord
@@ -54,11 +56,11 @@ class Promises:
     def __init__(
         self, clock: Clock, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, calls: Calls,
         findings: Findings,
-        want_push: Callable[[SessionRecord], None], changed: Callable[[], None],
+        want_push: Callable[[SessionRecord], None], save: Callable[[], None],
     ) -> None:  # fmt: skip
         self._clock, self._registry, self._sessions = clock, registry, sessions
         self._relay, self._arbiter, self._calls, self._findings = relay, arbiter, calls, findings
-        self._want_push, self._changed = want_push, changed
+        self._want_push, self._save = want_push, save
         self.open: list[Promise] = []
         self._connected: dict[str, asyncio.Event] = {}
 
@@ -66,14 +68,18 @@ class Promises:
         self, action: Action, session_id: str, party: PartyId, response_url: str, timeout_s: float,
         profile: ChargingProfile | None,
     ) -> None:  # fmt: skip
-        """Give a promise; it is on the disk when this returns. Raises RigError."""
+        """Give a promise; it is on the disk when this returns. Raises OcpiError where it cannot be."""
         now = self._clock.now()
         promise = Promise(
             action=action, session_id=session_id, country_code=party.country_code, party_id=party.party_id,
             response_url=response_url, given=now, until=now + timedelta(seconds=timeout_s), profile=profile,
         )  # fmt: skip
         self.open = [*(one for one in self.open if one.until > now), promise]
-        self._changed()
+        try:
+            self._save()
+        except OcpiError:
+            self.open.remove(promise)
+            raise
 
     def kept(self, action: Action, session_id: str, response_url: str) -> None:
         """Forget a promise: its one POST was made."""
@@ -81,7 +87,8 @@ class Promises:
             if (one.action, one.session_id, one.response_url) == (action, session_id, response_url):
                 del self.open[index]
                 break
-        self._changed()
+        with suppress(OcpiError):  # it was told; at worst the result is told twice
+            self._save()
 
     def connected(self, station: str) -> None:
         """A station is there."""
