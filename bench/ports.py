@@ -101,6 +101,22 @@ class Stations(StationCaller, Protocol):
         """Call `listener` with each event, such as `{"event": "transaction", "phase": "Started", …}`; returns what ends it."""
         ...
 
+    async def installed_profiles(self, station_id: str, evse_id: int | None = None) -> list[dict[str, Any]]:
+        """Return `{"evse_id", "source", "profile"}` for each installed charging profile. Raises StationError."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps one document over a restart."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved last; None where nothing was."""
+        ...
+
+    def save(self, document: dict[str, Any]) -> None:
+        """Keep a document; it is durable when this returns."""
+        ...
+
 
 class OcpiTransport(Protocol):
     """Carries HTTP requests to OCPI peers; logical addresses are its own affair."""

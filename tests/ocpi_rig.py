@@ -44,6 +44,8 @@ class ScriptedStations:
             "GetCompositeSchedule": {"status": "Accepted", "schedule": COMPOSITE},
         }
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.installed: list[dict[str, Any]] = []
+        """What is shown to who asks."""
         self._listeners: list[Listener] = []
 
     async def call(
@@ -57,6 +59,11 @@ class ScriptedStations:
         if isinstance(answer, Exception):
             raise answer
         return dict(answer)
+
+    async def installed_profiles(self, station_id: str, evse_id: int | None = None) -> list[dict[str, Any]]:
+        """Show what `installed` says."""
+        self.calls.append(("GetChargingProfiles", {}))
+        return [{"evse_id": 1, "source": "CSO", "profile": one} for one in self.installed]
 
     def subscribe(self, listener: Listener) -> Unsubscribe:
         """Call `listener` with each event."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
-from bench.errors import RigError
+from bench.errors import RigError, UsageError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,18 +41,22 @@ class HttpServer:
 @asynccontextmanager
 async def open_http_server(
     app: AsgiApp, host: str = "127.0.0.1", port: int = 0, *, max_body_bytes: int = MAX_BODY_BYTES, grace_s: float = GRACE_S,
-    too_long: AsgiApp | None = None,
+    too_long: AsgiApp | None = None, certificate: Path | None = None, private_key: Path | None = None,
 ) -> AsyncIterator[HttpServer]:  # fmt: skip
     """Serve an ASGI application; port 0 takes a free one. A request with a longer body gets 413 and never reaches `app`.
 
-    Args: too_long: gives that answer in place of a plain one; it sees the request without its body.
-    Raises: RigError where the address cannot be listened on.
+    Args:
+        too_long: gives that answer in place of a plain one; it sees the request without its body.
+        certificate, private_key: PEM files of the server's chain and key; with them it speaks HTTPS.
+    Raises: RigError where the address cannot be listened on, UsageError where the certificate cannot be used.
     """
+    if certificate is not None:
+        _check_certificate(certificate, private_key)
     sock = _listen(host, port)
     config = uvicorn.Config(
         _BodyLimit(app, max_body_bytes, too_long or _refuse),
         http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S, ssl_certfile=certificate, ssl_keyfile=private_key,
     )  # fmt: skip
     server = _Server(config, grace_s)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
@@ -149,6 +155,13 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": text})
+
+
+def _check_certificate(certificate: Path, private_key: Path | None) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, private_key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{certificate}, {private_key}: no certificate that can be used: {error.strerror or error}") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,12 +6,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import httpx
 
 from bench.adapters.http_server import HttpServer
-from bench.errors import PeerError
+from bench.errors import PeerError, UsageError
 from bench.wire.ocpi.url import hide_userinfo, web_host
 
 MAX_RESPONSE_BYTES: Final = 4_000_000
@@ -52,8 +53,8 @@ class AddressBook:
 class HttpTransport:
     """Sends requests over kept connections. Redirects are not followed, proxies of the environment are not used."""
 
-    def __init__(self, addresses: AddressBook, stack: AsyncExitStack) -> None:
-        self._addresses, self._stack = addresses, stack
+    def __init__(self, addresses: AddressBook, stack: AsyncExitStack, ca_file: Path | None = None) -> None:
+        self._addresses, self._stack, self._ca_file = addresses, stack, ca_file
         self._plain: httpx.AsyncClient | None = None
         self._secure: httpx.AsyncClient | None = None
 
@@ -93,7 +94,8 @@ class HttpTransport:
         return self._plain
 
     async def _open(self, *, verify: bool) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(verify=verify, trust_env=False, follow_redirects=False, timeout=None, limits=_LIMITS)
+        trusted = ssl.create_default_context(cafile=self._ca_file) if verify and self._ca_file is not None else verify
+        client = httpx.AsyncClient(verify=trusted, trust_env=False, follow_redirects=False, timeout=None, limits=_LIMITS)
         return await self._stack.enter_async_context(client)
 
 
@@ -107,7 +109,20 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 @asynccontextmanager
-async def open_transport(addresses: AddressBook) -> AsyncIterator[HttpTransport]:
-    """Open a transport to OCPI peers and close its connections at the end."""
+async def open_transport(addresses: AddressBook, ca_file: Path | None = None) -> AsyncIterator[HttpTransport]:
+    """Open a transport to OCPI peers and close its connections at the end.
+
+    Args: ca_file: PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones.
+    Raises: UsageError where that file cannot be used.
+    """
+    if ca_file is not None:
+        _check_authorities(ca_file)
     async with AsyncExitStack() as stack:
-        yield HttpTransport(addresses, stack)
+        yield HttpTransport(addresses, stack, ca_file)
+
+
+def _check_authorities(ca_file: Path) -> None:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{ca_file}: no certificates of authorities: {error.strerror or error}") from None

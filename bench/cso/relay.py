@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from bench.cso.faults import OwnFaults
 from bench.errors import ProfileRuleError, SchemaError, StationError
-from bench.ports import StationCaller
+from bench.ports import Stations
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, capacity, to_ocpi, to_ocpp, unit_for
 from bench.wire.ocpi.profiles import ActiveChargingProfile, ChargingProfile
@@ -76,14 +76,18 @@ def supplies_of(rig: RigSettings) -> dict[tuple[str, int], EvseSupply]:
 class Relay:
     """Relays for all stations of a rig; no failure of a station gets out of it as an exception."""
 
-    def __init__(self, caller: StationCaller, supplies: Mapping[tuple[str, int], EvseSupply], faults: OwnFaults) -> None:
+    def __init__(self, caller: Stations, supplies: Mapping[tuple[str, int], EvseSupply], faults: OwnFaults) -> None:
         self._caller, self._supplies, self._faults = caller, supplies, faults
         self.intents: dict[tuple[str, str, str], Intent] = {}
         """By station, session and writer."""
 
+    def supply(self, target: Target) -> EvseSupply | None:
+        """Return what is known of a session's EVSE; None where the rig does not have it."""
+        return self._supplies.get((target.station, target.evse_id))
+
     def not_supported(self, target: Target, profile: ChargingProfile | None = None) -> str:
         """Return why the EVSE cannot be steered at all, or not by this profile; empty where it can."""
-        supply = self._supplies.get((target.station, target.evse_id))
+        supply = self.supply(target)
         if supply is None:
             return f"EVSE {target.evse_id} of {target.station} is not part of this rig"
         if profile is not None:
@@ -99,12 +103,11 @@ class Relay:
         The writer's former profile has the same id and is replaced (K01.FR.05).
         """
         intent = self._intent(target, writer)
-        intent.profile, intent.state = profile, "asked"
-        payload = to_ocpp(
-            profile, self._converted_with(self._supplies[target.station, target.evse_id]),
-            profile_id=intent.profile_id, stack_level=STACK_LEVEL, transaction_id=target.transaction_id,
-        )  # fmt: skip
-        intent.state = "unknown"
+        try:
+            payload = self.as_sent(target, writer, profile)
+        except NotConvertibleError as error:
+            return Outcome("REJECTED", str(error))
+        intent.profile, intent.state = profile, "unknown"
         answer = await self._call(target, "SetChargingProfile", {"evseId": target.evse_id, "chargingProfile": payload})
         if isinstance(answer, str):
             return Outcome("REJECTED", answer)
@@ -152,10 +155,49 @@ class Relay:
             return supply
         return replace(supply, phases=self._faults.apply("phases", value=supply.phases))
 
+    def reserve(self, target: Target, writer: str) -> None:
+        """Number a writer's profile before it goes out, so that it is known by that number after a restart."""
+        self._intent(target, writer)
+
+    def restore(self, intent: Intent) -> None:
+        """Take back what was known of a profile before a restart."""
+        self.intents[intent.target.station, intent.target.session_id, intent.writer] = intent
+
+    def as_sent(self, target: Target, writer: str, profile: ChargingProfile) -> dict[str, Any]:
+        """Return the OCPP profile that goes out for a writer's. Raises: NotConvertibleError."""
+        return to_ocpp(
+            profile, self._converted_with(self._supplies[target.station, target.evse_id]),
+            profile_id=self._intent(target, writer).profile_id, stack_level=STACK_LEVEL, transaction_id=target.transaction_id,
+        )  # fmt: skip
+
+    def found(self, target: Target, writer: str, profile: ChargingProfile | None) -> None:
+        """Take what the station itself has shown of a writer's profile for true; None: it has none."""
+        intent = self._intent(target, writer)
+        intent.profile, intent.state = profile, "withdrawn" if profile is None else "installed"
+
+    def ids(self, target: Target) -> list[int]:
+        """Return the ids that the profiles of a session have had."""
+        return [one.profile_id for one in self.intents.values() if one.target == target]
+
+    async def installed(self, target: Target) -> list[dict[str, Any]]:
+        """Return the profiles that the station shows at a session's EVSE (K09). Raises StationError."""
+        shown = await self._caller.installed_profiles(target.station, target.evse_id)
+        return [one["profile"] for one in shown]
+
     def _intent(self, target: Target, writer: str) -> Intent:
+        """Return a writer's intent; where another writer's profile may still be installed, it takes over that one's id.
+
+        Two TxProfiles of one level and transaction are forbidden (K01.FR.39), and clearing first would raise power.
+        """
         key = (target.station, target.session_id, writer)
+        for known, other in self.intents.items():
+            if known != key and known[:2] == key[:2] and other.state in ("installed", "unknown"):
+                self.intents[key] = Intent(target, writer, other.profile_id)
+                other.profile, other.state = None, "withdrawn"
+                return self.intents[key]
         if key not in self.intents:
-            self.intents[key] = Intent(target, writer, FIRST_PROFILE_ID + len(self.intents))
+            last = max((one.profile_id for one in self.intents.values()), default=FIRST_PROFILE_ID - 1)
+            self.intents[key] = Intent(target, writer, last + 1)
         return self.intents[key]
 
     async def _call(self, target: Target, action: str, payload: dict[str, Any]) -> dict[str, Any] | str:

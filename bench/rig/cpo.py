@@ -10,12 +10,13 @@ from typing import Final
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.adapters.ocpi_tap import OcpiTap
+from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.app import ocpi_app, too_long_app
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Registry
 from bench.cso.relay import Relay, supplies_of
-from bench.ports import Clock, IdSource, Journal, Stations
+from bench.ports import Clock, IdSource, Journal, Stations, Store
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import PartyId
 
@@ -45,6 +46,8 @@ async def open_cpo(
     *,
     base_url: str = LOGICAL_URL,
     shortest_s: Mapping[str, float] | None = None,
+    policy: Policy | None = None,
+    store: Store | None = None,
     faults: OwnFaults | None = None,
 ) -> AsyncIterator[Cpo]:
     """Serve OCPI for the stations of a rig, and journal each exchange.
@@ -53,28 +56,34 @@ async def open_cpo(
         stations: the CSMS, or a fault in front of it.
         base_url: the address that peers are told. Without a port it is logical and entered into `addresses`; for a peer
             outside this process give the real one, with its port.
-        shortest_s: see CpoPlatform.
+        shortest_s, policy: see CpoPlatform; absent: as the rig file says.
+        store: see CpoPlatform.
         faults: what is seeded into the platform.
     Raises: RigError where the address of the rig file cannot be listened on.
     """
-    own = PartyId(settings.ocpi.country_code, settings.ocpi.party_id)
+    ocpi = settings.ocpi
+    own = PartyId(ocpi.country_code, ocpi.party_id)
     tap = OcpiTap(journal, str(own))
     registry = Registry(ids, tap.learn)
     tap.name_of = registry.name_of
-    given = settings.ocpi.token_a
-    token_a = registry.invite(given.get_secret_value() if given else None)
-    async with open_transport(addresses) as transport:
+    async with open_transport(addresses, ocpi.ca_file) as transport:
         faults = faults or OwnFaults()
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
             clock, journal, ids, tap.client(transport), relay, registry,
             base_url=base_url, own=own, rig=settings, call_timeout_s=settings.csms.call_timeout_s,
-            shortest_s=shortest_s, faults=faults,
+            shortest_s=shortest_s or ocpi.shortest_s, faults=faults, policy=policy or ocpi.policy, store=store,
+            requests_per_minute=ocpi.requests_per_minute, response_hosts=ocpi.allow_response_hosts,
         )  # fmt: skip
+        given = None if ocpi.token_a is None else ocpi.token_a.get_secret_value()
+        token_a = registry.invite(None if given in registry.spent else given)
         unsubscribe = stations.subscribe(platform.on_event)
         try:
             app, too_long = tap.server(ocpi_app(platform)), tap.server(too_long_app(platform))
-            async with open_http_server(app, settings.ocpi.host, settings.ocpi.port, too_long=too_long) as server:
+            async with open_http_server(
+                app, ocpi.host, ocpi.port, too_long=too_long, max_body_bytes=ocpi.max_body_bytes,
+                certificate=ocpi.certificate, private_key=ocpi.private_key,
+            ) as server:  # fmt: skip
                 with addresses.entry(base_url, server):
                     yield Cpo(platform.versions_url, token_a, server.port, platform)
         finally:

@@ -6,9 +6,11 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.adapters.interfaces import reachable_addresses
+from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
 from bench.cso.ocpi.record import evse_uid
@@ -20,6 +22,7 @@ from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, IdSource, Journal
 from bench.rig.cpo import open_cpo
 from bench.settings.base import load
+from bench.settings.rig import OcpiSettings
 from bench.settings.scenario import PriceCurve, ScspPlan
 
 if TYPE_CHECKING:
@@ -110,9 +113,11 @@ async def open_ocpi(
     if curve is not None and scenario.start is not None:
         curve = curve.model_copy(update={"start": curve.start + (began - scenario.start)})
     addresses = AddressBook()
+    plain = _placed(order.rig.ocpi, order.rig_path.parent).model_copy(update={"certificate": None, "private_key": None})
+    rig = order.rig.model_copy(update={"ocpi": plain})
     station = scenario.station or order.rig.station[0].id
     async with (
-        open_cpo(order.rig, clock, journal, ids, csms, addresses, faults=csms.faults) as cpo,
+        open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults) as cpo,
         open_scsp(clock, ids, addresses) as scsp,
     ):
         host["ocpi_port"] = cpo.port
@@ -133,14 +138,22 @@ async def open_served_ocpi(
     order: ServeOrder, clock: Clock, journal: Journal, ids: IdSource, csms: Csms
 ) -> AsyncIterator[Sequence[str]]:
     """Open the CSO's platform for `bench serve` and give the lines that say how a peer registers."""
-    settings = order.rig.ocpi
+    settings = _placed(order.rig.ocpi, order.rig_path.parent)
     if not settings.port:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
     rig = order.rig.model_copy(update={"ocpi": settings})
     address = reachable_addresses(settings.host)[0]
-    base_url = f"http://{f'[{address}]' if ':' in address else address}:{settings.port}"
-    async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url) as cpo:
+    scheme = "http" if settings.certificate is None else "https"
+    base_url = settings.public_url or f"{scheme}://{f'[{address}]' if ':' in address else address}:{settings.port}"
+    store = None if settings.store is None else JsonStore(settings.store)
+    async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url, store=store) as cpo:
         yield [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}"]
+
+
+def _placed(settings: OcpiSettings, folder: Path) -> OcpiSettings:
+    """Return the settings with their files where they are: beside the rig file."""
+    files = ("store", "certificate", "private_key", "ca_file")
+    return settings.model_copy(update={name: folder / one for name in files if (one := getattr(settings, name)) is not None})
 
 
 def _free_port(host: str) -> int:

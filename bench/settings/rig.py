@@ -13,6 +13,7 @@ from bench.settings.actuators import Actuator, ModbusRelay, check_actuators
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
+from bench.settings.ocpi_relay import RelaySettings
 from bench.settings.ocpi_site import LocationSettings, TariffSettings
 from bench.settings.safety import Budget, LinkSettings, MqttSettings, ProofSettings, SafetySettings
 from bench.settings.target import TargetFeatures
@@ -123,7 +124,7 @@ class CsmsSettings(Settings):
         return self
 
 
-class OcpiSettings(Settings):
+class OcpiSettings(RelaySettings):
     """The bench's OCPI platform (role CPO) and its party."""
 
     host: str = "127.0.0.1"

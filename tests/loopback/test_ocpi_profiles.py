@@ -14,7 +14,7 @@ from bench.adapters.ids import SeededIds
 from bench.errors import CallRejectedError, CallTimeoutError, StationOfflineError
 from bench.peers.scsp import open_scsp
 from bench.wire.ocpi.transport import VERSIONS, PartyId
-from tests.ocpi_rig import COMPOSITE, PROFILE, STATION, OcpiRig, open_ocpi_rig, rig_settings
+from tests.ocpi_rig import COMPOSITE, PROFILE, STATION, OcpiRig, open_ocpi_rig
 from tests.support import EPOCH
 
 pytestmark = pytest.mark.virtual
@@ -166,13 +166,15 @@ async def test_a_second_party_cannot_take_a_session_over(rig: OcpiRig) -> None:
 
 
 async def test_a_party_that_left_steers_no_more(rig: OcpiRig) -> None:
-    """Its sessions are free for the next party."""
+    """Its sessions are free for the next party, whose profile takes over the number of the one that is there (K01.FR.39)."""
     session_id, _ = await rig.placed()
     await rig.scsp.unregister()
     other_party, host = PartyId("NL", "OTH"), "http://other.bench"
     async with open_scsp(LoopClock(EPOCH), SeededIds(2, "other"), rig.addresses, base_url=host, party=other_party) as other:
         await other.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())
-        assert (await other.send_plan(session_id, PROFILE)).answer["result"] == "ACCEPTED"
+        order = await other.send_plan(session_id, PROFILE)
+        assert await other.wait_result(order.response_id, 60) == {"result": "ACCEPTED"}
+    assert len({one["chargingProfile"]["id"] for one in rig.stations.sent("SetChargingProfile")}) == 1
 
 
 async def test_a_silent_station_does_not_outlive_the_platform() -> None:
@@ -188,13 +190,6 @@ async def test_an_absurd_limit_breaks_nothing(rig: OcpiRig) -> None:
     """A limit is a maximum; one beyond all measure is handed on as it is."""
     periods = [{"start_period": 0, "limit": 1e300}]
     assert await _result(rig, await rig.session(), PROFILE | {"charging_profile_period": periods}) == ("ACCEPTED", "ACCEPTED")
-
-
-async def test_too_many_periods_for_the_station_are_not_supported() -> None:
-    """The station's PeriodsPerSchedule is known before any OCPP."""
-    async with open_ocpi_rig(settings=rig_settings(periods_per_schedule=1)) as rig:
-        assert await _result(rig, await rig.session()) == ("NOT_SUPPORTED", None)
-        assert rig.stations.calls == []
 
 
 async def test_a_rate_limit_answers_too_often() -> None:

@@ -35,8 +35,9 @@ def ocpi_app(platform: CpoPlatform) -> FastAPI:
     app.add_exception_handler(RequestValidationError, answers.on_invalid)
     app.add_exception_handler(HTTPException, answers.on_http_error)
     app.add_middleware(
-        Gate, own=platform.own, registry=platform.registry, answers=answers, findings=platform.findings, open_paths=_OPEN_PATHS
-    )
+        Gate, own=platform.own, registry=platform.registry, answers=answers, findings=platform.findings, limit=platform.limit,
+        open_paths=_OPEN_PATHS,
+    )  # fmt: skip
     return app
 
 

@@ -15,14 +15,15 @@ class Background:
         self._failures: list[BaseException] = []
         self._closed = False
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine beside everything else; not at all once closed."""
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run a coroutine beside everything else and return its task; not at all once closed."""
         if self._closed:
             work.close()
-            return
+            return None
         task = asyncio.create_task(work)
         self._tasks.append(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.remove(task)

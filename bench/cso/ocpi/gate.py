@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.responses import Response
+
 from bench.cso.ocpi.answers import Answers
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Registry
+from bench.cso.ocpi.request_limit import RequestLimit
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.transport import CLIENT_ERROR, SERVER_ERROR, PartyId, echo, receiver_of, sender_of
 
@@ -24,8 +27,10 @@ class Gate:
     """
 
     def __init__(
-        self, app: App, own: PartyId, registry: Registry, answers: Answers, findings: Findings, open_paths: tuple[str, ...]
-    ) -> None:
+        self, app: App, own: PartyId, registry: Registry, answers: Answers, findings: Findings, limit: RequestLimit,
+        open_paths: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self._limit = limit
         self._app, self._own, self._registry, self._answers, self._findings = app, own, registry, answers, findings
         self._open_paths = open_paths
 
@@ -43,6 +48,9 @@ class Gate:
             reason = "the token is not known" if caller is None else "TOKEN_A opens versions and credentials only"
             await self._answers.error(CLIENT_ERROR, reason, 401)(scope, receive, answering)
             return
+        if caller.platform is not None and self._limit.passed(caller.platform):
+            await self._too_many(scope["path"])(scope, receive, answering)
+            return
         found = checks.check_request_headers(headers, functional=functional)
         self._findings.add(found, f"{scope['method']} {scope['path']}", *_refs(scope))
         receiver = receiver_of(headers)
@@ -56,6 +64,13 @@ class Gate:
             if not answering.started:
                 await self._answers.error(SERVER_ERROR, "the bench failed", 500)(scope, receive, answering)
             raise
+
+    def _too_many(self, path: str) -> Response:
+        """Answer a request that is one too many: with HTTP 200, for OCPI has no HTTP status for it."""
+        text = f"more than {self._limit.per_minute} requests in a minute"
+        if "/chargingprofiles/" in path:
+            return self._answers.data({"result": "TOO_OFTEN", "timeout": 0}, text)
+        return self._answers.error(CLIENT_ERROR, text)
 
 
 class TooLong:

@@ -9,29 +9,25 @@ import asyncio
 import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from bench.cso.arbiter import Arbiter
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
-from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.promises import POST_S, Action, Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
-from bench.errors import PeerError
 from bench.ports import Clock
 from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.transport import INVALID, PartyId
 
 MARGIN_S: Final = 15
 """What the promised timeout adds to the deadline of an OCPP call."""
-_POST_S: Final = 5
-"""What of the margin is left for the POST of the result."""
-
-Action = Literal["PUT", "GET", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +60,26 @@ class Orders:
     Args:
         offline: stations that are known not to be connected; kept by the owner.
         call_timeout_s: deadline of one OCPP call.
+        response_hosts: where results may be posted beside a platform's own hosts, in lower case.
         shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
     """
 
     def __init__(
-        self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, pushes: Pushes,
-        calls: Calls, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
-        shortest_s: dict[str, float], faults: OwnFaults,
+        self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
+        promises: Promises, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
+        shortest_s: dict[str, float], response_hosts: tuple[str, ...], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
-        self._relay, self._pushes, self._faults = relay, pushes, faults
-        self._calls, self._background, self._findings = calls, background, findings
+        self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
+        self._promises, self._background, self._findings = promises, background, findings
+        self._response_hosts = response_hosts
         self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
 
     def decide(
         self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None
     ) -> Decision:
         """Return what OCPI's sender is told at once. Raises OcpiError (2001) for a response_url that must not be called."""
-        if not requester.platform.may_be_called(requester.response_url):
+        if not requester.platform.may_be_called(requester.response_url, self._response_hosts):
             raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")
         found = self._sessions.find(session_id)
         record: SessionRecord | None = self._faults.apply("session", session_id, self._sessions.running(), value=found)
@@ -90,14 +88,19 @@ class Orders:
         reason = self._refusal(action, requester.party, record)
         if reason:
             return Decision("REJECTED", message=reason)
-        reason = self._relay.not_supported(record.target, profile)
+        writer, role = str(requester.party.id), requester.party.role
+        reason = self._relay.not_supported(record.target)
+        if not reason and profile is not None:
+            reason = self._arbiter.unsupported(record, writer, role, profile)
         if reason:
             return Decision("NOT_SUPPORTED", message=reason)
         if self._too_often(action, record):
             return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s on one session")
         if action == "PUT":
-            record.steering.writer = requester.party.id
-        return Decision("ACCEPTED", math.ceil(self._call_timeout_s) + MARGIN_S, record=record)
+            self._arbiter.hold(record, writer, role)
+        timeout_s = math.ceil(self._call_timeout_s) + MARGIN_S
+        self._promises.give(action, record.session_id, requester.party.id, requester.response_url, timeout_s, profile)
+        return Decision("ACCEPTED", timeout_s, record=record)
 
     def start_set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
         """Carry out an accepted PUT."""
@@ -113,15 +116,14 @@ class Orders:
         self._background.start(self._get(record, requester, duration_s))
 
     def _refusal(self, action: Action, party: Party, record: SessionRecord) -> str:
-        writer = record.steering.writer
-        if writer is not None and not self._registry.has(writer):
-            writer = record.steering.writer = None
+        self._arbiter.forget(record, {str(party.id) for one in self._registry.platforms for party in one.parties})
         if not record.may_be_steered_by(party, self._own):
             return f"{party.id} ({party.role}) has no contract for this session"
         if record.status != "ACTIVE":
             return f"the session is {record.status}"
-        if action != "GET" and writer not in (None, party.id):
-            return f"{writer} steers this session"
+        reason = "" if action == "GET" else self._arbiter.refusal(record, str(party.id), party.role, clears=action == "DELETE")
+        if reason:
+            return reason
         return f"{record.target.station} is offline" if record.target.station in self._offline else ""
 
     def _too_often(self, action: Action, record: SessionRecord) -> bool:
@@ -133,8 +135,8 @@ class Orders:
         return False
 
     async def _set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
-        writer = requester.party.id
-        outcome = await self._within(record, self._relay.set_profile(record.target, str(writer), profile))
+        writer, role = requester.party.id, requester.party.role
+        outcome = await self._within(record, self._arbiter.set(record, str(writer), role, profile))
         if outcome.word == "ACCEPTED":
             record.steering.watchers[writer] = requester.platform
             record.steering.unit = profile.charging_rate_unit
@@ -143,10 +145,7 @@ class Orders:
             self._pushes.want(record)
 
     async def _clear(self, record: SessionRecord, requester: Requester) -> None:
-        writer = requester.party.id
-        outcome = await self._within(record, self._relay.clear_profile(record.target, str(writer)))
-        if outcome.word != "REJECTED" and record.steering.writer == writer:
-            record.steering.writer = None
+        outcome = await self._within(record, self._arbiter.clear(record, str(requester.party.id)))
         await self._report("DELETE", record, requester, outcome)
         if outcome.word == "ACCEPTED":
             self._pushes.want(record)
@@ -159,7 +158,7 @@ class Orders:
         """Return what the station did; REJECTED once the session has ended or the promised time is nearly over."""
         task = asyncio.create_task(_in_turn(record.steering.turn, work))
         try:
-            deadline_s = self._call_timeout_s + MARGIN_S - _POST_S
+            deadline_s = self._call_timeout_s + MARGIN_S - POST_S
             either: list[asyncio.Future[Any]] = [task, record.over]
             await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
@@ -179,14 +178,8 @@ class Orders:
         body: dict[str, Any] = {"result": outcome.word}
         if outcome.word == "ACCEPTED" and outcome.profile is not None:
             body["profile"] = outcome.profile.plain()
-        url, token = requester.response_url, requester.platform.token_out
-        try:
-            answer = await self._calls.call("POST", url, token, body, to=requester.party.id)
-        except PeerError as error:
-            self._findings.tell("result_not_delivered", str(error))
-            return
-        if not answer.ok:
-            self._findings.tell("result_refused", f"POST {url}: {why(answer)}")
+        await self._promises.post(requester.response_url, requester.platform, requester.party.id, body)
+        self._promises.kept(action, record.session_id, requester.response_url)
 
 
 async def _in_turn(turn: asyncio.Lock, work: Coroutine[Any, Any, Outcome]) -> Outcome:

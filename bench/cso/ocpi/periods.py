@@ -102,6 +102,32 @@ class Periods:
         self.powers_w, self.currents_a = [], []
         return told
 
+    def saved(self) -> dict[str, Any]:
+        """Return what a restart must not lose; the samples of the period that runs are not part of it."""
+        return {
+            "begin": self.begin.isoformat(), "charging": self.charging, "first_wh": self.first_wh, "energy_wh": self.energy_wh,
+            "told_kwh": self.told_kwh, "soc": self.soc, "told": self.told,
+            "closed": [
+                [
+                    one.start.isoformat(), one.end.isoformat(), str(one.kwh), one.charging,
+                    _text(one.power_kw), _text(one.current_a),
+                ]
+                for one in self.closed
+            ],
+        }  # fmt: skip
+
+    @classmethod
+    def restored(cls, raw: Mapping[str, Any]) -> Periods:
+        """Return what was saved."""
+        closed = [
+            Period(
+                datetime.fromisoformat(start), datetime.fromisoformat(end), Decimal(kwh), charging,
+                power and Decimal(power), current and Decimal(current),
+            )
+            for start, end, kwh, charging, power, current in raw["closed"]
+        ]  # fmt: skip
+        return cls(**{**raw, "begin": datetime.fromisoformat(raw["begin"]), "closed": closed})
+
     @staticmethod
     def _take(found: list[Reading], measurand: str, into: list[float]) -> None:
         """Add one sample: the total where the station tells it, else the sum of L1 to L3."""
@@ -114,6 +140,10 @@ class Periods:
             into.append(total[-1])
         elif phases:
             into.append(sum(phases.values()))
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def charging_period(period: Period, tariff_id: str = "") -> dict[str, Any]:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.cso.arbiter import Arbiter
+from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
-from bench.cso.ocpi.answers import Answers
+from bench.cso.ocpi.answers import Answers, OcpiError
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls
 from bench.cso.ocpi.cdrs import Cdrs
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.handshake import Handshake
+from bench.cso.ocpi.keeper import Keeper
 from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.orders import Orders
 from bench.cso.ocpi.outbox import Outbox
+from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.registry import Registry
+from bench.cso.ocpi.request_limit import RequestLimit
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.relay import Relay
-from bench.ports import Clock, IdSource, Journal, OcpiTransport
+from bench.errors import RigError
+from bench.ports import Clock, IdSource, Journal, OcpiTransport, Store
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.transport import SERVER_ERROR, PartyId
 
 
 class CpoPlatform:
@@ -34,17 +40,23 @@ class CpoPlatform:
         rig: the stations, which become EVSEs of one Location, and what of them is told.
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
         shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
+        policy: whose limits count where several want to steer a session; see `bench.cso.arbitration`.
+        requests_per_minute: most of one platform; 0: any.
+        response_hosts: where results may be posted beside the hosts of a platform's own endpoints.
+        store: what keeps registrations, sessions, profiles and promises over a restart; absent: nothing does.
     """
 
     def __init__(
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
         *, base_url: str, own: PartyId, rig: RigSettings, call_timeout_s: float = 30.0,
-        shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None,
+        shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
+        store: Store | None = None, requests_per_minute: int = 0, response_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
         self.answers, self.findings = Answers(clock), Findings(journal)
         self._background = Background()
+        self.limit = RequestLimit(clock, requests_per_minute)
         self._offline: dict[str, None] = {}
         calls = Calls(transport, ids, own, self.findings)
         shared = self._background, self.findings
@@ -57,11 +69,18 @@ class CpoPlatform:
             clock, ids, own, self.locations.location_id, outbox, self.findings, self.tariffs, rig.ocpi.session_update_s
         )
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
+        self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, self._save)
+        self._promises = Promises(
+            clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
+        )
+        self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises)
         self.orders = Orders(
-            clock, own, registry, self.sessions, relay, self._pushes, calls, *shared,
+            clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
-            faults=faults or OwnFaults(),
+            response_hosts=tuple(one.lower() for one in response_hosts), faults=faults or OwnFaults(),
         )  # fmt: skip
+        self._restore()
+        registry.changed = self._save
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -79,21 +98,55 @@ class CpoPlatform:
         """Take one event of the CSMS; see `bench.cso.csms.Csms`."""
         kind, station = event["event"], event["station"]
         self.locations.on_event(event)
-        if kind == "connected":
-            self._offline.pop(station, None)
-        elif kind == "disconnected":
+        if kind != "disconnected" and (kind == "connected" or station in self._offline):
+            self._connected(station)
+        if kind == "disconnected":
             self._offline[station] = None
+            self._promises.disconnected(station)
         elif kind == "meter_values":
             self.sessions.on_meter_values(event)
         elif kind == "transaction":
             if (ended := self.sessions.on_transaction(event)) is not None:
                 self.cdrs.on_end(ended)
             record = self.sessions.of(station, event["transaction_id"])
+            if record is not None:
+                self.arbiter.opened(record)
             if record is not None and event.get("trigger") == "ChargingRateChanged":
                 self._pushes.want(record)
         elif kind == "charging_limit":
             for record in self.sessions.at(station, event.get("evse")):
                 self._pushes.want(record)
+        if kind == "transaction":
+            self._save()
+
+    def _connected(self, station: str) -> None:
+        self._offline.pop(station, None)
+        self._promises.connected(station)
+        for record in self.sessions.at(station, None):
+            self.arbiter.resume(record, windows=True)
+
+    def _save(self) -> None:
+        """Save what has changed; where that fails it is told, for what goes on at the stations must go on."""
+        try:
+            self._keeper.save()
+        except RigError as error:
+            self.findings.tell("not_saved", str(error))
+
+    def _save_promise(self) -> None:
+        """Save before a promise goes out: one that would not survive a restart is not given."""
+        try:
+            self._keeper.save()
+        except RigError as error:
+            self.findings.tell("not_saved", str(error))
+            raise OcpiError(SERVER_ERROR, "the order cannot be kept over a restart: it is not accepted") from None
+
+    def _restore(self) -> None:
+        """Go on where a former life ended: its stations are taken for offline until they are seen."""
+        for one in self._keeper.restore():
+            one.steering.opened = True
+            self._offline[one.target.station] = None
+        for promise in list(self._promises.open):
+            self._background.start(self._promises.keep(promise))
 
     async def close(self) -> None:
         """End what goes on beside requests. Raises what failed there."""

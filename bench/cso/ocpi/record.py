@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bench.cso.arbitration import Claim
 from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.relay import Target
@@ -22,8 +23,12 @@ from bench.wire.ocpi.types import utc_text
 class Steering:
     """Who sets the charging profile of a session, and who hears of changes."""
 
-    writer: PartyId | None = None
-    """The first party whose PUT was accepted, until its DELETE or the end of the session."""
+    claims: dict[str, Claim] = field(default_factory=dict)
+    """What each writer wants, from the accepted PUT to its DELETE or the end of the session; by writer."""
+    renewal: asyncio.Task[None] | None = None
+    """Brings the next part of a schedule that the station cannot hold as a whole."""
+    opened: bool = False
+    """What limits its EVSE was looked at."""
     watchers: dict[PartyId, Platform] = field(default_factory=dict)
     """Parties with at least one successful PUT: they are told each change."""
     unit: str = ""
@@ -47,6 +52,8 @@ class SessionRecord:
     over: asyncio.Future[None]
     """Done once the session has ended."""
     periods: Periods
+    began: datetime | None = None
+    """When the transaction began, from which relative profiles count; None where that was not seen."""
     id_token: str = ""
     """Empty until the station has told who charges: until then nobody is told of the session."""
     ended: datetime | None = None

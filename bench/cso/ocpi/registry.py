@@ -42,14 +42,17 @@ class Platform:
             return self.parties[0] if len(self.parties) == 1 else None
         return next((party for party in self.parties if party.id == party_id), None)
 
-    def may_be_called(self, url: str) -> bool:
-        """Say whether the platform's token may be sent to this URL: to its own hosts alone, and never from TLS to plain."""
+    def may_be_called(self, url: str, others: tuple[str, ...] = ()) -> bool:
+        """Say whether the platform's token may be sent to this URL: to its own hosts and `others`, never from TLS to plain."""
         parts = web_host(url)
         if parts is None:
             return False
         scheme, host = parts
-        known = [web_host(one) for one in (self.versions_url, *self.endpoints.values())]
-        return any(one is not None and one[1] == host and (scheme == "https" or one[0] == "http") for one in known)
+        known = [one for url in (self.versions_url, *self.endpoints.values()) if (one := web_host(url)) is not None]
+        schemes = ("https",) if all(one[0] == "https" for one in known) else ("http", "https")
+        if host in others:
+            return scheme in schemes
+        return any(one[1] == host and (scheme == "https" or one[0] == "http") for one in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,19 @@ class Registry:
 
     def __init__(self, ids: IdSource, learn: Callable[[str], None]) -> None:
         self._ids, self.learn = ids, learn
-        self._invitations: list[str] = []
+        self.invitations: list[str] = []
+        self.spent: list[str] = []
+        """Registration tokens that were used up."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after each change of who is registered."""
         self.platforms: list[Platform] = []
 
     def invite(self, token_a: str | None = None) -> str:
         """Return a registration token, which serves for one registration."""
         token = token_a or self.new_token()
         self.learn(token)
-        self._invitations.append(token)
+        if token not in self.invitations:
+            self.invitations.append(token)
         return token
 
     def new_token(self) -> str:
@@ -94,7 +102,7 @@ class Registry:
         for platform in self.platforms:
             if _same(platform.token_in, token):
                 return Caller(token, platform)
-        return Caller(token, None) if any(_same(one, token) for one in self._invitations) else None
+        return Caller(token, None) if any(_same(one, token) for one in self.invitations) else None
 
     def name_of(self, token: str) -> str:
         """Return the party's name of a platform that sends or accepts this token; empty for a stranger's."""
@@ -118,23 +126,34 @@ class Registry:
 
     def add(self, platform: Platform, token_a: str) -> bool:
         """Register a platform and use up its invitation; False where that was used meanwhile."""
-        if token_a not in self._invitations:
+        if token_a not in self.invitations:
             return False
-        self._invitations.remove(token_a)
+        self.invitations.remove(token_a)
+        self.spent.append(token_a)
         self.learn(platform.token_out)
         self.platforms.append(platform)
+        self.changed()
         return True
+
+    def restore(self, platforms: list[Platform], invitations: list[str], spent: list[str]) -> None:
+        """Take back who was registered before a restart; a token that was used up then invites nobody again."""
+        for token in (*invitations, *spent, *(token for one in platforms for token in (one.token_in, one.token_out))):
+            self.learn(token)
+        self.platforms, self.spent = platforms, spent
+        self.invitations = [one for one in dict.fromkeys([*self.invitations, *invitations]) if one not in spent]
 
     def update(self, platform: Platform, new: Platform) -> None:
         """Give a registered platform new tokens, parties and endpoints; it stays the same platform."""
         self.learn(new.token_out)
         platform.token_in, platform.token_out, platform.versions_url = new.token_in, new.token_out, new.versions_url
         platform.version, platform.parties, platform.endpoints = new.version, new.parties, new.endpoints
+        self.changed()
 
     def remove(self, platform: Platform) -> None:
         """Forget a platform; its token is worth nothing from now on."""
         if platform in self.platforms:
             self.platforms.remove(platform)
+            self.changed()
 
 
 def credentials_role(role: str, party: PartyId, name: str) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.outbox import Outbox, Push
@@ -15,9 +15,13 @@ from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Platform
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.relay import Target
+from bench.domain.quantities import parse_time
 from bench.ports import Clock, IdSource
 from bench.wire.ocpi.transport import VERSIONS, PartyId
 from bench.wire.ocpi.types import utc_text
+
+CREDIBLE: Final = timedelta(days=1)
+"""A transaction that begins farther off than this has a station with a wrong clock."""
 
 
 class Sessions:
@@ -90,9 +94,16 @@ class Sessions:
             record.periods.charging = not record.periods.charging
         return record if ended else None
 
+    def restore(self, record: SessionRecord) -> None:
+        """Take back a session that ran before a restart; its tariff is the one that was valid when it began."""
+        record.tariff = self._tariffs.of_session(record.started)
+        self._records[record.session_id.casefold()] = record
+        self._by_transaction[record.target.station, record.target.transaction_id] = record
+
     def _open(self, event: Mapping[str, Any], now: datetime) -> SessionRecord:
         target = Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"])
-        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future(), Periods(now))
+        began = _began(event, now) if event["phase"] == "Started" else None
+        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future(), Periods(now), began)
         record.tariff = self._tariffs.of_session(now)
         self._records[target.session_id.casefold()] = record
         self._by_transaction[target.station, target.transaction_id] = record
@@ -139,3 +150,11 @@ class Sessions:
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)
+
+
+def _began(event: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when a transaction began by the station's clock; None where that clock is off by too much to count from it."""
+    if "timestamp" not in event:
+        return now
+    at = datetime.fromtimestamp(parse_time(event["timestamp"]), UTC)
+    return min(at, now) if abs(now - at) < CREDIBLE else None

@@ -19,7 +19,8 @@ _OCPI_LIMITS: Final = "charging_profile_period"
 def judge_relay(facts: RunFacts) -> CheckResult:
     """Judge whether each ChargingProfile that the CSO accepted over OCPI left it as an equal TxProfile of its session.
 
-    Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request.
+    Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
+    longer than the station can hold may leave as a window, whose last period holds the lowest limit that is still to come.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
     accepted = [one for one in facts.http if _is_accepted_put(one)]
@@ -53,8 +54,11 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             continue
         waiting.remove(relayed)
         profile = put.body["charging_profile"]
-        difference = _wrong_place(facts, relayed) or _relay_difference(
-            profile, relayed.request["chargingProfile"], _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
+        scale = _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
+        difference = _wrong_place(facts, relayed) or (
+            _window_difference(profile, relayed, scale)
+            if _is_too_long(facts, relayed, profile)
+            else _relay_difference(profile, relayed.request["chargingProfile"], scale)
         )
         if difference:
             faults.append(_class_of(difference))
@@ -157,6 +161,40 @@ def _unit_scale(facts: RunFacts, relayed: Call, unit: Any) -> float | None:
         return None
     watts_per_ampere = evse.supply.voltage_v * min(evse.supply.phases, len(evse.phases))
     return 1 / watts_per_ampere if unit == "W" else watts_per_ampere
+
+
+def _is_too_long(facts: RunFacts, relayed: Call, ocpi: dict[str, Any]) -> bool:
+    """Say whether a profile with an absolute start has more periods than the station holds."""
+    most = next(one["features"].get("periods_per_schedule") for one in facts.rig["station"] if one["id"] == relayed.station)
+    if most is None:
+        return False
+    return ocpi.get("start_date_time") is not None and len(ocpi.get(_OCPI_LIMITS) or ()) > most
+
+
+def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None) -> str:
+    """Return what a window says that its schedule does not; empty where it is a sound first part of it."""
+    schedule = relayed.request["chargingProfile"]["chargingSchedule"][0]
+    if (schedule["chargingRateUnit"] != ocpi.get("charging_rate_unit")) != (scale is not None):
+        return f"unit {schedule['chargingRateUnit']} for {ocpi.get('charging_rate_unit')}"
+    if "startSchedule" not in schedule:
+        return f"start None for {ocpi['start_date_time']}"
+    asked_from, given_from = parse_time(ocpi["start_date_time"]), parse_time(schedule["startSchedule"])
+    if given_from < asked_from or given_from > max(asked_from, relayed.asked):
+        return f"start {schedule['startSchedule']} for {ocpi['start_date_time']}"
+    ends = [
+        float("inf") if length is None else begin + length
+        for begin, length in ((asked_from, ocpi.get("duration")), (given_from, schedule.get("duration")))
+    ]
+    if ends[0] != ends[1]:
+        return f"duration {schedule.get('duration')} for {ocpi.get('duration')}"
+    asked = Timeline([(asked_from + one["start_period"], one["limit"] * (scale or 1)) for one in ocpi[_OCPI_LIMITS]], ends[0])
+    given = Timeline([(given_from + one["startPeriod"], one["limit"]) for one in schedule["chargingSchedulePeriod"]], ends[0])
+    held_from = given.starts[-1]
+    for at in sorted({one for one in (*asked.starts, *given.starts) if one >= given_from}):
+        wanted = asked.at(at) if at < held_from else min(asked.at(one) for one in {held_from, *asked.starts} if one >= held_from)
+        if not wanted - _ROUNDING - 1e-9 <= given.at(at) <= wanted + 1e-9:
+            return f"limit {given.at(at):g} for {wanted:g} at second {at - asked_from:.0f}"
+    return ""
 
 
 def _relay_difference(ocpi: dict[str, Any], ocpp: dict[str, Any], scale: float | None) -> str:

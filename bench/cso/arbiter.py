@@ -1,0 +1,355 @@
+"""The arbiter: of all that writers want of a session it makes one TxProfile, and keeps that at the station.
+
+A station that holds fewer periods than the schedule has gets it in windows. A window is renewed before its last period begins;
+where that fails, the lowest limit that is still to come goes on (`bench.wire.ocpi.limits`), and a finding tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench.cso.arbitration import LOCAL, Claim, Policy, refusal, standing
+from bench.cso.ocpi.background import Background
+from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.record import SessionRecord
+from bench.cso.ocpi.sessions import Sessions
+from bench.cso.relay import Outcome, Relay
+from bench.ports import Clock
+from bench.wire.ocpi.limits import Span, Window, common_unit, merge, spans_of, window
+from bench.wire.ocpi.mapping import NotConvertibleError
+from bench.wire.ocpi.profiles import MOST_PERIODS, ChargingProfile
+
+RETRY_S: Final = 60.0
+"""After a failed renewal the next one is tried so much later."""
+
+OVER: Final = "nothing of the schedule is left"
+
+Claims = dict[str, Claim]
+"""By writer."""
+Overruled = Callable[[SessionRecord, str, bool], None]
+"""Called with a session, a writer, and whether its claim counts now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What counts at a session, as one schedule."""
+
+    whole: ChargingProfile | None
+    """As it was asked for, where one profile alone counts and the station can hold it."""
+    spans: list[Span]
+    unit: str
+    most: int
+    """Periods that the station holds."""
+    hint: float | None = None
+    """`min_charging_rate`, where one profile alone counts."""
+
+    def window(self, now: float) -> Window | None:
+        """Return what the station is given now; None where nothing is left of the schedule."""
+        if self.whole is not None:
+            return Window(self.whole, None)
+        cut = window(self.spans, now, self.unit, self.most)
+        if cut is None or self.hint is None:
+            return cut
+        return Window(cut.profile.model_copy(update={"min_charging_rate": self.hint}), cut.renew_at)
+
+
+class Arbiter:
+    """Rules over the sessions of a platform.
+
+    Args:
+        want_push: called with each session whose limits may have changed.
+        changed: called after each change of a claim.
+    """
+
+    def __init__(
+        self, policy: Policy, clock: Clock, relay: Relay, sessions: Sessions, background: Background, findings: Findings,
+        want_push: Callable[[SessionRecord], None], changed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.policy: Policy = policy
+        self._clock, self._relay, self._sessions = clock, relay, sessions
+        self._background, self._findings = background, findings
+        self._want_push, self._changed = want_push, changed
+        self._order = 0
+        self._at_evse: dict[tuple[str, int], Claims] = {}
+        self.overruled: list[Overruled] = []
+        """Told when a claim that counted does not any more, or does again."""
+
+    # parties that come by OCPI ----------------------------------------------------------------------------------
+
+    def refusal(self, record: SessionRecord, writer: str, role: str, *, clears: bool = False) -> str:
+        """Return why a party may not set (or clear) a profile at a session; empty where it may. What it has set it may clear."""
+        known = record.steering.claims.get(writer)
+        if known is not None and clears:
+            return ""
+        return refusal(self.policy, self.claims(record), known or Claim(writer, role, self._order + 1))
+
+    def unsupported(self, record: SessionRecord, writer: str, role: str, profile: ChargingProfile) -> str:
+        """Return why a profile cannot be given to the station, alone or with what else counts; empty where it can."""
+        known = record.steering.claims.get(writer)
+        wanted = Claim(writer, role, self._order + 1 if known is None else known.order, profile)
+        try:
+            ruling = self._ruling(record, [*(one for one in self.claims(record) if one is not known), wanted])
+        except NotConvertibleError as error:
+            return str(error)
+        cut = None if ruling is None else ruling.window(self._clock.now().timestamp())
+        return OVER if cut is None else self._relay.not_supported(record.target, cut.profile)
+
+    def hold(self, record: SessionRecord, writer: str, role: str) -> None:
+        """Keep a party's place from the moment its PUT was accepted."""
+        if writer not in record.steering.claims:
+            claim = record.steering.claims[writer] = self._claim(writer, role)
+            self._relay.reserve(record.target, self._slot(claim))
+
+    def forget(self, record: SessionRecord, registered: set[str]) -> None:
+        """Forget the claims of parties that have left; what they set stays until the next ruling."""
+        for one in list(record.steering.claims.values()):
+            if one.role not in LOCAL and one.writer not in registered:
+                del record.steering.claims[one.writer]
+
+    async def set(
+        self, record: SessionRecord, writer: str, role: str, profile: ChargingProfile, *,
+        emergency: bool = False, claims: Claims | None = None,
+    ) -> Outcome:  # fmt: skip
+        """Let a claim rule, within the session's turn; it counts only once the station has accepted what follows from it."""
+        claims = record.steering.claims if claims is None else claims
+        before, known = self._counting(record), claims.get(writer)
+        claim = claims[writer] = known or self._claim(writer, role)
+        former, claim.profile, claim.emergency = (claim.profile, claim.emergency), profile, emergency
+        done = False
+        try:
+            if claim in standing(self.policy, self.claims(record)):
+                outcome = await self._install(record, self.claims(record)) or Outcome("REJECTED", OVER)
+            else:
+                outcome = Outcome("REJECTED", "another writer has come to rule this session")
+            done = outcome.word == "ACCEPTED"
+        finally:
+            if not done:
+                claim.profile, claim.emergency = former
+                if known is None:
+                    claims.pop(writer, None)
+        self._settle(record, before, claim)
+        return outcome
+
+    async def clear(self, record: SessionRecord, writer: str, claims: Claims | None = None) -> Outcome:
+        """Take a claim back, within the session's turn: what others want goes on."""
+        claims = record.steering.claims if claims is None else claims
+        before, claim = self._counting(record), claims.get(writer)
+        others = [one for one in self.claims(record) if one is not claim]
+        rest = [one for one in standing(self.policy, others) if one.profile is not None]
+        if rest and (claim is None or claim.profile is None):
+            claims.pop(writer, None)
+            return Outcome("UNKNOWN", "this party has set no profile in this session")
+        if claim is not None and claim.profile is not None and claim not in before:
+            outcome = Outcome("ACCEPTED")  # it was overruled: nothing of it is at the station
+        else:
+            left = await self._install(record, others) if rest else None
+            outcome = left or await self._relay.clear_profile(record.target, self._slot(claim, writer))
+            if left is None and outcome.word != "REJECTED":
+                self._renew_at(record, None)
+        if outcome.word != "REJECTED":
+            claims.pop(writer, None)
+        self._settle(record, before, claim)
+        return outcome
+
+    # writers on the spot ----------------------------------------------------------------------------------------
+
+    async def limit(
+        self, where: str | tuple[str, int], writer: str, role: str, profile: ChargingProfile, *, emergency: bool = False
+    ) -> Outcome:
+        """Limit a session, or an EVSE of a station with all sessions to come there; REJECTED where the policy has it so.
+
+        UNKNOWN for a session that does not run.
+
+        Args:
+            where: a session's id, or station and EVSE.
+            role: one of `LOCAL`.
+        """
+        claims, records = self._place(where)
+        if isinstance(where, str) and not records:
+            return Outcome("UNKNOWN", f"no session {where} runs")
+        for record in records:
+            known = claims.get(writer)
+            order = self._order + 1 if known is None else known.order
+            others = [one for one in self.claims(record) if one is not known]
+            reason = refusal(self.policy, others, Claim(writer, role, order, profile, emergency))
+            if reason:
+                return Outcome("REJECTED", reason)
+        for record in records:
+            async with record.steering.turn:
+                outcome = await self.set(record, writer, role, profile, emergency=emergency, claims=claims)
+            self._want_push(record)
+            if outcome.word != "ACCEPTED":
+                return outcome
+        if not records:
+            claim = claims.setdefault(writer, self._claim(writer, role))
+            claim.profile, claim.emergency = profile, emergency
+        return Outcome("ACCEPTED")
+
+    async def release(self, where: str | tuple[str, int], writer: str) -> Outcome:
+        """Take a limit back; UNKNOWN where there is none."""
+        claims, records = self._place(where)
+        if writer not in claims:
+            return Outcome("UNKNOWN", f"{writer} limits nothing there")
+        for record in records:
+            async with record.steering.turn:
+                outcome = await self.clear(record, writer, claims)
+            self._want_push(record)
+            if outcome.word == "REJECTED":
+                return outcome
+        claims.pop(writer, None)
+        return Outcome("ACCEPTED")
+
+    def opened(self, record: SessionRecord) -> None:
+        """Take a session's events: the first one brings what already limits its EVSE."""
+        if not record.steering.opened and record.ended is None:
+            record.steering.opened = True
+            self.resume(record)
+
+    def resume(self, record: SessionRecord, *, windows: bool = False) -> None:
+        """Bring to the station, as soon as its turn comes, what counts at a session; `windows`: only what comes in such."""
+        counting = self._counting(record)
+        if not counting:
+            return
+        if windows:
+            try:
+                ruling = self._ruling(record, counting)
+            except NotConvertibleError:
+                return
+            if ruling is None or ruling.whole is not None:
+                return
+        self._renew_at(record, self._clock.now().timestamp())
+
+    # what counts ------------------------------------------------------------------------------------------------
+
+    def claims(self, record: SessionRecord) -> list[Claim]:
+        """Return all claims at a session in the order of their coming, with those at its EVSE."""
+        at_evse = self._at_evse.get((record.target.station, record.target.evse_id), {})
+        return sorted([*record.steering.claims.values(), *at_evse.values()], key=lambda one: one.order)
+
+    def restore(self, record: SessionRecord, claims: list[Claim]) -> None:
+        """Take back the claims that a session had before a restart."""
+        record.steering.claims = {one.writer: one for one in claims}
+        self._order = max([self._order, *(one.order for one in claims)])
+
+    def due(self, record: SessionRecord, writer: str, profile: ChargingProfile, at: float) -> dict[str, Any] | None:
+        """Return the OCPP profile that a writer's wish led to at a moment; None where it led to none."""
+        known = record.steering.claims.get(writer)
+        if known is None:
+            return None
+        wanted = Claim(writer, known.role, known.order, profile)
+        claims = [wanted if one is known else one for one in self.claims(record)]
+        try:
+            ruling = self._ruling(record, claims)
+            cut = None if ruling is None or wanted not in standing(self.policy, claims) else ruling.window(at)
+            return None if cut is None else self._relay.as_sent(record.target, self._slot(wanted), cut.profile)
+        except NotConvertibleError:
+            return None
+
+    def take(self, record: SessionRecord, writer: str, profile: ChargingProfile | None) -> None:
+        """Take a writer's wish for installed, for the station shows it; None: for cleared."""
+        claim = record.steering.claims.get(writer)
+        if claim is None:
+            return
+        claim.profile = profile
+        if profile is None:
+            del record.steering.claims[writer]
+        self._relay.found(record.target, self._slot(claim), profile)
+        self._changed()
+
+    def _ruling(self, record: SessionRecord, claims: list[Claim]) -> Ruling | None:
+        profiles = [one.profile for one in standing(self.policy, claims) if one.profile is not None]
+        supply = self._relay.supply(record.target)
+        if not profiles or supply is None:
+            return None
+        most = min(supply.periods, MOST_PERIODS)
+        if len(profiles) > 1:
+            unit = common_unit(profiles, supply)
+            return Ruling(None, merge(profiles, unit, supply, record.began), unit, most)
+        (only,) = profiles
+        if len(only.charging_profile_period) <= most:
+            return Ruling(only, [], only.charging_rate_unit, most)
+        return Ruling(None, spans_of(only, record.began), only.charging_rate_unit, most, only.min_charging_rate)
+
+    def _counting(self, record: SessionRecord) -> list[Claim]:
+        return [one for one in standing(self.policy, self.claims(record)) if one.profile is not None]
+
+    def _settle(self, record: SessionRecord, before: list[Claim], actor: Claim | None) -> None:
+        """Tell all but the one who acted whether their claims count no more, or count again."""
+        self._changed()
+        after = self._counting(record)
+        for one in self.claims(record):
+            if one is not actor and (one in before) != (one in after):
+                self._tell(record, one, one in after)
+
+    def _tell(self, record: SessionRecord, claim: Claim, counts: bool) -> None:
+        how = "counts again" if counts else "was overruled"
+        text = f"session {record.session_id}: the profile of {claim.writer} ({claim.role}) {how} (policy {self.policy})"
+        self._findings.tell("overruled", text)
+        for listener in tuple(self.overruled):
+            listener(record, claim.writer, counts)
+
+    def _claim(self, writer: str, role: str) -> Claim:
+        self._order += 1
+        return Claim(writer, role, self._order)
+
+    def _place(self, where: str | tuple[str, int]) -> tuple[Claims, list[SessionRecord]]:
+        if isinstance(where, tuple):
+            return self._at_evse.setdefault(where, {}), self._sessions.at(*where)
+        record = self._sessions.find(where)
+        return ({}, []) if record is None or record.ended is not None else (record.steering.claims, [record])
+
+    def _slot(self, claim: Claim | None, writer: str = "") -> str:
+        """Return under whose name the session's one TxProfile is installed: one id for one writer, one for what is merged."""
+        return (claim.writer if claim else writer) if self.policy == "one_writer" else ""
+
+    # at the station ---------------------------------------------------------------------------------------------
+
+    async def _install(self, record: SessionRecord, claims: list[Claim]) -> Outcome | None:
+        """Give the station what follows from claims; None where nothing is left to give."""
+        counted = [one for one in standing(self.policy, claims) if one.profile is not None]
+        try:
+            ruling = self._ruling(record, claims)
+        except NotConvertibleError as error:
+            return Outcome("REJECTED", str(error))
+        cut = None if ruling is None else ruling.window(self._clock.now().timestamp())
+        if cut is None:
+            return None
+        outcome = await self._relay.set_profile(record.target, self._slot(counted[0]), cut.profile)
+        if outcome.word == "ACCEPTED":
+            self._renew_at(record, cut.renew_at)
+        return outcome
+
+    def _renew_at(self, record: SessionRecord, at: float | None) -> None:
+        """Let the next window follow at a moment, in seconds of the calendar; None: none follows."""
+        former, record.steering.renewal = record.steering.renewal, None
+        if former is not None and former is not asyncio.current_task():
+            former.cancel()
+        if at is not None:
+            record.steering.renewal = self._background.start(self._renew(record, at))
+
+    async def _renew(self, record: SessionRecord, at: float) -> None:
+        told = False
+        while not await self._over(record, at - self._clock.now().timestamp()):
+            async with record.steering.turn:
+                if record.ended is not None:
+                    return
+                outcome = await self._install(record, self.claims(record))
+            self._want_push(record)
+            if outcome is None or outcome.word == "ACCEPTED":
+                return
+            if not told:
+                text = f"session {record.session_id}: the next part of the schedule is not at the station: {outcome.reason}"
+                more = f"the lowest limit that is still to come goes on, and it is tried again every {RETRY_S:g} s"
+                self._findings.tell("renewal_failed", f"{text}; {more}")
+                told = True
+            at = self._clock.now().timestamp() + RETRY_S
+
+    async def _over(self, record: SessionRecord, seconds: float) -> bool:
+        """Wait so long, or until the session has ended; say whether it has."""
+        if not record.over.done() and seconds > 0:
+            await asyncio.wait([record.over], timeout=seconds)
+        return record.over.done()
+

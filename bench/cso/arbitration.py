@@ -1,0 +1,61 @@
+"""Who may limit a session when several want to: the policies, as pure functions of the claims in the order of their coming.
+
+OCPI has no rule of priority, and stacked TxProfiles would not give the lowest limit, for in OCPP the highest level wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bench.wire.ocpi.profiles import ChargingProfile
+
+Policy = Literal["one_writer", "minimum", "bems_owns", "scsp_owns"]
+LOCAL: Final = ("BEMS", "DSO", "OPERATOR")
+"""Roles of writers that do not come by OCPI."""
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """One writer's wish at a session or at an EVSE."""
+
+    writer: str
+    role: str
+    """SCSP, EMSP, … or one of `LOCAL`."""
+    order: int
+    """Ascends with the coming of claims."""
+    profile: ChargingProfile | None = None
+    """None: it holds its place, and nothing of it is at the station."""
+    emergency: bool = False
+    """A BEMS's, which counts whoever owns the flexibility."""
+
+
+def standing(policy: Policy, claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims that count, in the order of their coming; of these the lowest limit holds at each moment.
+
+    one_writer: the first one alone. minimum: all. bems_owns: a BEMS rules out every party that comes by OCPI. scsp_owns: a party
+    that comes by OCPI rules out a BEMS but for its emergencies. In the last two one party by OCPI counts, the first, and DSO
+    and OPERATOR always do.
+    """
+    claims = sorted(claims, key=lambda one: one.order)
+    if policy == "one_writer":
+        return claims[:1]
+    if policy == "minimum":
+        return claims
+    outside = [one for one in claims if one.role not in LOCAL][:1]
+    if policy == "bems_owns":
+        ruled_out = outside if any(one.role == "BEMS" and one.profile is not None for one in claims) else []
+    else:
+        owned = any(one.profile is not None for one in outside)
+        ruled_out = [one for one in claims if owned and one.role == "BEMS" and not one.emergency]
+    return [one for one in claims if (one.role in LOCAL or one in outside) and one not in ruled_out]
+
+
+def refusal(policy: Policy, claims: Sequence[Claim], candidate: Claim) -> str:
+    """Return why a claim would not count beside the others; empty where it would."""
+    counted = standing(policy, [*(one for one in claims if one is not candidate), candidate])
+    if candidate in counted:
+        return ""
+    owners = [one for one in counted if one.profile is not None] or counted
+    return f"{owners[0].writer} steers this session (policy {policy})"

@@ -1,0 +1,50 @@
+"""What the table [ocpi] of a rig file says of the relay: who rules, how often, over which connections, what survives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from bench.settings.base import Settings
+
+
+class RelaySettings(Settings):
+    """Charging profiles by OCPI, and how peers may call."""
+
+    policy: Literal["one_writer", "minimum", "bems_owns", "scsp_owns"] = "one_writer"
+    """Whose limits count where several want to steer a session: the first writer's; the lowest of all; a BEMS's before a party's
+    by OCPI; such a party's before a BEMS's, but for its emergencies."""
+    put_interval_s: float = Field(default=0, ge=0)
+    """Seconds between two PUTs of a charging profile on one session; more often is answered with TOO_OFTEN. 0: no limit."""
+    get_interval_s: float = Field(default=0, ge=0)
+    """The same for GETs of an ActiveChargingProfile."""
+    requests_per_minute: int = Field(default=0, ge=0)
+    """Most requests of one platform in a minute; 0: any. OCPI has no HTTP 429: more are answered with 2000, on charging profiles
+    with TOO_OFTEN."""
+    max_body_bytes: int = Field(default=1_000_000, ge=1024)
+    """A longer request is refused unread, with HTTP 413."""
+    store: Path | None = None
+    """A file in which `bench serve` keeps registrations, sessions, profiles and promises over a restart. It holds tokens and is
+    readable by its owner alone. Absent: nothing is kept."""
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^/@]+:\d+$")
+    """What peers are told, where they reach `bench serve` by another name than its address, such as https://cso.lab.example:9001."""
+    certificate: Path | None = None
+    """PEM file with the server's certificate chain; `bench serve` then speaks HTTPS."""
+    private_key: Path | None = None
+    ca_file: Path | None = None
+    """PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones."""
+    allow_response_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")], ...] = ()
+    """Hosts beside those of a registered platform's own endpoints to which its results may be posted, with its token."""
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> RelaySettings:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
+        return self
+
+    @property
+    def shortest_s(self) -> dict[str, float]:
+        """Return the seconds between two requests of a kind on one session, where there is a limit."""
+        return {name: value for name, value in (("PUT", self.put_interval_s), ("GET", self.get_interval_s)) if value}
