@@ -67,11 +67,13 @@ async def open_cpo(
         faults = faults or OwnFaults()
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
-            clock, journal, ids, tap.client(transport), relay, registry,
-            base_url=base_url, own=own, location_id=settings.name, call_timeout_s=settings.csms.call_timeout_s,
-            shortest_s=shortest_s, faults=faults,
+            clock, journal, ids, tap.client(transport), relay, registry, stations,
+            base_url=base_url, own=own, location_id=settings.name, settings=settings.ocpi,
+            evses={one.id: tuple(evse.id for evse in one.evse) for one in settings.station},
+            call_timeout_s=settings.csms.call_timeout_s, shortest_s=shortest_s, faults=faults,
         )  # fmt: skip
         unsubscribe = stations.subscribe(platform.on_event)
+        everyone_again = stations.authorize_by(platform.authorization.decide)
         try:
             app, too_long = tap.server(ocpi_app(platform)), tap.server(too_long_app(platform))
             async with open_http_server(app, settings.ocpi.host, settings.ocpi.port, too_long=too_long) as server:
@@ -79,4 +81,5 @@ async def open_cpo(
                     yield Cpo(platform.versions_url, token_a, server.port, platform)
         finally:
             unsubscribe()
+            everyone_again()
             await platform.close()

@@ -14,14 +14,14 @@ from typing import Any, Final, Literal
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
-from bench.cso.ocpi.calls import Calls, why
+from bench.cso.ocpi.calls import Calls
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Party, Platform, Registry
+from bench.cso.ocpi.results import post_result
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
-from bench.errors import PeerError
 from bench.ports import Clock
 from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.transport import INVALID, PartyId
@@ -179,14 +179,7 @@ class Orders:
         body: dict[str, Any] = {"result": outcome.word}
         if outcome.word == "ACCEPTED" and outcome.profile is not None:
             body["profile"] = outcome.profile.plain()
-        url, token = requester.response_url, requester.platform.token_out
-        try:
-            answer = await self._calls.call("POST", url, token, body, to=requester.party.id)
-        except PeerError as error:
-            self._findings.tell("result_not_delivered", str(error))
-            return
-        if not answer.ok:
-            self._findings.tell("result_refused", f"POST {url}: {why(answer)}")
+        await post_result(self._calls, self._findings, requester.platform, requester.party.id, requester.response_url, body)
 
 
 async def _in_turn(turn: asyncio.Lock, work: Coroutine[Any, Any, Outcome]) -> Outcome:

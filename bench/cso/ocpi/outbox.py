@@ -12,7 +12,7 @@ from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Platform, Registry
 from bench.errors import PeerError
-from bench.wire.ocpi.transport import join
+from bench.wire.ocpi.transport import PartyId, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,10 @@ class Outbox:
         self._queues: list[tuple[Platform, asyncio.Queue[Push]]] = []
 
     def tell(self, push: Push, whom: Callable[[Platform], bool]) -> None:
-        """Send a message to each platform that receives the module and may see the object."""
+        """Send a message to each platform that receives the module and may see the object; nothing waits for an absent party."""
         for platform in self._registry.platforms:
+            if platform.receiver() is None:
+                continue
             if (push.module, "RECEIVER") in platform.endpoints and whom(platform):
                 self._queue(platform).put_nowait(push)
 
@@ -55,11 +57,12 @@ class Outbox:
         while True:
             push = await queue.get()
             endpoint = platform.endpoints.get((push.module, "RECEIVER"))
-            if platform in self._registry.platforms and endpoint is not None:
-                await self._deliver_one(platform, endpoint, push)
+            to = platform.receiver()
+            if platform in self._registry.platforms and endpoint is not None and to is not None:
+                await self._deliver_one(platform, endpoint, push, to)
 
-    async def _deliver_one(self, platform: Platform, endpoint: str, push: Push) -> None:
-        url, to = join(endpoint, *push.path), platform.parties[0].id
+    async def _deliver_one(self, platform: Platform, endpoint: str, push: Push, to: PartyId) -> None:
+        url = join(endpoint, *push.path)
         try:
             answer = await self._calls.call(push.method, url, platform.token_out, push.body, to=to)
             if not answer.ok and push.method == "PATCH" and push.whole is not None:

@@ -9,13 +9,17 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Final
 
+from bench.cso.ocpi.grants import Grant
 from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.relay import Target
 from bench.wire.ocpi.profiles import ActiveChargingProfile
+from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.transport import PartyId
 from bench.wire.ocpi.types import utc_text
 
 _ENERGY: Final = "Energy.Active.Import.Register"
+NOT_AVAILABLE: Final = "#NA"
+"""What OCPI writes where a required text is not known."""
 _MOST_TENS: Final = 24
 """A reading with another multiplier is nonsense and is left out."""
 
@@ -50,6 +54,11 @@ class SessionRecord:
     """Done once the session has ended."""
     id_token: str = ""
     """Empty until the station has told who charges: until then nobody is told of the session."""
+    grant: Grant | None = None
+    """Why it may charge, where an eMSP answers for it; else it is the bench's own token."""
+    reserved: bool = False
+    """A reservation that no transaction has come of yet."""
+    preferences: ChargingPreferences | None = None
     ended: datetime | None = None
     first_wh: float | None = None
     energy_wh: float | None = None
@@ -66,9 +75,11 @@ class SessionRecord:
 
     @property
     def status(self) -> str:
-        """Return ACTIVE or COMPLETED; PENDING while nobody is known to charge."""
+        """Return ACTIVE, RESERVATION or COMPLETED; PENDING while nobody is known to charge."""
         if self.ended is not None:
             return "COMPLETED"
+        if self.reserved:
+            return "RESERVATION"
         return "ACTIVE" if self.id_token else "PENDING"
 
     @property
@@ -87,7 +98,11 @@ class SessionRecord:
 
     def may_be_steered_by(self, party: Party, own: PartyId) -> bool:
         """Say whether a party may see and steer it: an SCSP by its contract with the bench, an eMSP if the token is its own."""
-        return party.role == "SCSP" or (party.role == "EMSP" and party.id == own)
+        return party.role == "SCSP" or self.belongs_to(party, own)
+
+    def belongs_to(self, party: Party, own: PartyId) -> bool:
+        """Say whether a party is the eMSP that owns the token."""
+        return party.role == "EMSP" and party.id == (own if self.grant is None else self.grant.owner)
 
     def as_session(self, own: PartyId, location_id: str) -> dict[str, Any]:
         """Return the whole Session object (mod_sessions, 8.3.1)."""
@@ -97,17 +112,9 @@ class SessionRecord:
             "id": self.session_id,
             "start_date_time": utc_text(self.started),
             "kwh": self.kwh,
-            "cdr_token": {
-                "country_code": own.country_code,
-                "party_id": own.party_id,
-                "uid": self.id_token,
-                "type": "RFID",
-                "contract_id": self.id_token,
-            },
-            "auth_method": "WHITELIST",
+            **self.authorization(own),
             "location_id": location_id,
-            "evse_uid": evse_uid(self.target.station, self.target.evse_id),
-            "connector_id": "1",
+            **self._place(),
             "currency": "EUR",
             "charging_periods": list(self.periods),
             "status": self.status,
@@ -115,7 +122,23 @@ class SessionRecord:
         }
         if self.ended is not None:
             session["end_date_time"] = utc_text(self.ended)
+        if self.preferences is not None:
+            session["charging_preferences"] = self.preferences.plain()
         return session
+
+    def authorization(self, own: PartyId) -> dict[str, Any]:
+        """Return the fields that say who charges, and who let him."""
+        if self.grant is None:
+            whose = {"country_code": own.country_code, "party_id": own.party_id}
+            token = {**whose, "uid": self.id_token, "type": "RFID", "contract_id": self.id_token}
+            return {"cdr_token": token, "auth_method": "WHITELIST"}
+        told = {"cdr_token": self.grant.token.cdr_token(), "auth_method": self.grant.method}
+        return told | ({"authorization_reference": self.grant.reference} if self.grant.reference else {})
+
+    def _place(self) -> dict[str, str]:
+        if not self.target.evse_id:  # reserved at the station, and no EVSE chosen yet
+            return {"evse_uid": NOT_AVAILABLE, "connector_id": NOT_AVAILABLE}
+        return {"evse_uid": evse_uid(self.target.station, self.target.evse_id), "connector_id": "1"}
 
     def close_period(self, now: datetime) -> dict[str, Any] | None:
         """Add the energy since the last update as a ChargingPeriod and return it; None where there was none."""

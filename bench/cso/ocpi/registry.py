@@ -35,6 +35,12 @@ class Platform:
     parties: tuple[Party, ...]
     endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
     """URL by identifier and role."""
+    unreachable: set[PartyId] = field(default_factory=set)
+    """Parties of this hub's that it said are not connected: no requests may be sent to them."""
+
+    def receiver(self) -> PartyId | None:
+        """Return the first of its parties that can be reached, or None."""
+        return next((party.id for party in self.parties if party.id not in self.unreachable), None)
 
     def party(self, party_id: PartyId | None) -> Party | None:
         """Return the named party of this platform; its only one where none is named."""

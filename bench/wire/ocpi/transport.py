@@ -18,6 +18,8 @@ from bench.wire.ocpi.types import OcpiDateTime, OcpiModel, utc_text
 
 VERSIONS: Final = ("2.3.0", "2.2.1")
 """The newest first: of those that both sides speak it is the one to use."""
+UNKNOWN_LOCATION: Final = 2003
+UNKNOWN_TOKEN: Final = 2004
 SUCCESS, CLIENT_ERROR, INVALID, SERVER_ERROR, UNUSABLE_API, UNSUPPORTED_VERSION, NO_MATCHING_ENDPOINT = (
     1000, 2000, 2001, 3000, 3001, 3002, 3003,
 )  # fmt: skip
