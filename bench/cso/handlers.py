@@ -146,6 +146,9 @@ class Handlers:
             return {}
         if transaction.id_token != payload["idToken"]["idToken"]:
             transaction.id_token, transaction.id_status = payload["idToken"]["idToken"], None
+        elif transaction.id_status == "Accepted":  # decided on already: the same use of it
+            told()
+            return {"idTokenInfo": {"status": "Accepted"}}
         return self._decide(station, payload["idToken"], out, settled)
 
     def _transaction(self, station: StationState, payload: Payload, out: Outbox, now: datetime) -> Transaction:

@@ -92,3 +92,19 @@ async def test_the_csms_closes_while_a_decision_is_due(clock: FakeClock, journal
         assert (await station.hear())[1] == "b"
         await csms.close()
     assert [frame["dir"] for frame in journal.of(Kind.OCPP_FRAME)] == ["in", "in", "out"]
+
+
+async def test_a_token_is_decided_once_in_a_transaction(clock: FakeClock, journal: MemoryJournal) -> None:
+    """Its end waits for nobody; another token, such as that of who stops it, is decided on."""
+    authority = Authority(csms := new_csms(clock, journal))
+    authority.decision.set_result({"status": "Accepted"})
+    async with attached(csms) as station:
+        await station.ask("TransactionEvent", STARTED)
+        authority.decision = asyncio.get_running_loop().create_future()
+        await station.ask("TransactionEvent", {**STARTED, "eventType": "Updated", "seqNo": 1})
+        assert [one["phase"] for one in authority.told("transaction")] == ["Started", "Updated"]
+        other = {"idToken": {"idToken": "another", "type": "ISO14443"}, "eventType": "Ended", "seqNo": 2}
+        station.say(2, "z", "TransactionEvent", STARTED | other)
+        assert await csms.wait_until(lambda: csms.stations["CS-1"].transactions["t"].ended is not None, 1)
+        assert len(authority.told("transaction")) == 2
+        await csms.close()
