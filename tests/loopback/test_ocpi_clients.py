@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.wire.ocpi.transport import VERSIONS
+from bench.cso.ocpi.registry import Party
+from bench.wire.ocpi.transport import VERSIONS, PartyId
 from tests.ocpi_emsp import Emsp, open_emsp, token
 from tests.ocpi_rig import open_ocpi_rig
 
@@ -51,6 +52,8 @@ async def test_it_carries_no_routing_headers(emsp: Emsp) -> None:
     """hubclientinfo is a configuration module: without them a request is right, and the answer has none."""
     await emsp.ask("PUT", PATH, _info("CONNECTED"))
     assert emsp.rig.found("routing_headers") == []
+    answer = emsp.rig.journal.of("ocpi.response")[-1]  # type: ignore[attr-defined]
+    assert [name for name in answer["headers"] if name.startswith("ocpi-")] == []
 
 
 @pytest.mark.parametrize("status", ["OFFLINE", "PLANNED", "SUSPENDED"])
@@ -65,6 +68,20 @@ async def test_nothing_is_pushed_to_an_absent_party_nor_kept_for_it(emsp: Emsp, 
     assert emsp.sessions == {}
     emsp.rig.stations.transaction("Ended", id_token=UID)
     assert (await emsp.session())["status"] == "COMPLETED"
+
+
+async def test_a_message_is_addressed_to_the_party_that_it_is_for(emsp: Emsp) -> None:
+    """Of all parties behind a hub: the eMSP of the token, not the hub, nor the first one, nor another while it is absent."""
+    other, hub = Party(PartyId("NL", "ABC"), "EMSP"), Party(PartyId("NL", "HUB"), "HUB")
+    emsp.platform.parties = (hub, other, *emsp.platform.parties)
+    emsp.rig.stations.transaction("Started", id_token=UID)
+    await emsp.session()
+    requests = emsp.rig.journal.of("ocpi.request")  # type: ignore[attr-defined]
+    told = [one["headers"]["ocpi-to-party-id"] for one in requests if one["url"].startswith("http://emsp.bench/sessions")]
+    assert told == ["EVL"]
+    await emsp.ask("PUT", PATH, _info("OFFLINE"))
+    emsp.rig.stations.transaction("Ended", id_token=UID)
+    assert (await emsp.session())["status"] == "ACTIVE"
 
 
 async def test_an_absent_emsp_is_not_asked(emsp: Emsp) -> None:

@@ -13,7 +13,7 @@ from bench.cso.ocpi.grants import Grant, Grants
 from bench.cso.ocpi.outbox import Outbox, Push
 from bench.cso.ocpi.paging import Page
 from bench.cso.ocpi.record import SessionRecord
-from bench.cso.ocpi.registry import Platform
+from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.relay import Target
 from bench.ports import Clock, IdSource
 from bench.wire.ocpi.transport import PartyId
@@ -166,14 +166,14 @@ class Sessions:
         self._send(record, "PATCH", changes)
 
     def _send(self, record: SessionRecord, method: str, body: dict[str, Any], role: str = "") -> None:
-        """Send to whoever may see the session; with `role` to platforms of that role alone."""
+        """Send to whoever may see the session; with `role` to parties of that role alone."""
         path = (self._own.country_code, self._own.party_id, record.session_id)
         whole = record.as_session(self._own, self._location_id)
 
-        def meant(platform: Platform) -> bool:
-            return self._may_see(platform, record) and (not role or any(one.role == role for one in platform.parties))
+        def meant(party: Party) -> bool:
+            return record.may_be_steered_by(party, self._own) and role in ("", party.role)
 
-        self._outbox.tell(Push("sessions", method, path, body, whole), meant)
+        self._outbox.tell(Push("sessions", method, path, body, whole), lambda one: any(map(meant, one.parties)), meant)
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)
