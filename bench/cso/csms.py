@@ -184,8 +184,6 @@ class Csms:
         """Answer a frame, then tell what came of it."""
         if reply is not None:
             try:
-                if self._connections.get(station_id) is not connection:
-                    raise StationOfflineError(station_id)
                 self._send(station_id, connection, reply)
             except StationOfflineError:  # the end of the connection will say so
                 self.finding(station_id, "answer_not_sent", "the connection was closed before the answer", ref)

@@ -95,6 +95,7 @@ async def test_a_cable_before_the_card_makes_no_second_session(emsp: Emsp) -> No
     emsp.rig.stations.transaction("Ended", id_token=UID, wh=1500)
     session = await emsp.session()
     assert (session["status"], session["kwh"]) == ("COMPLETED", 0.5)
+    assert emsp.rig.cpo.platform.sessions.running() == []
 
 
 async def test_an_unused_reservation_ends_with_its_expiry(emsp: Emsp) -> None:

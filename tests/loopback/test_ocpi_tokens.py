@@ -193,10 +193,11 @@ async def test_a_token_that_the_emsp_does_not_know_is_unknown(emsp: Emsp, answer
     assert (await emsp.rig.stations.present(UID))["status"] == "Unknown"
 
 
-async def test_an_answer_for_another_token_counts_for_nothing(emsp: Emsp) -> None:
+@pytest.mark.parametrize("other", [token("another"), token(party_id="ABC")], ids=["uid", "owner"])
+async def test_an_answer_for_another_token_counts_for_nothing(emsp: Emsp, other: dict[str, Any]) -> None:
     """AuthorizationInfo.token is the one that was asked for."""
     await emsp.tell(token())
-    emsp.authorization = _allowed(token("another"))
+    emsp.authorization = _allowed(other)
     assert (await emsp.rig.stations.present(UID))["status"] == "Invalid"
     assert len(emsp.rig.found("authorization_of_another")) == 1
 
