@@ -5,7 +5,7 @@ An adapter fits a port structurally. Nothing above this module opens a socket, r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -81,6 +81,10 @@ class StationLink(Protocol):
         ...
 
 
+Authorizer = Callable[[str, Mapping[str, Any]], "str | Callable[[], Awaitable[dict[str, Any]]]"]
+"""(station id, IdTokenType) -> AuthorizationStatusEnumType; or, where somebody has to be asked, what gives the IdTokenInfo."""
+
+
 class StationCaller(Protocol):
     """Sends OCPP calls to stations."""
 
@@ -103,6 +107,10 @@ class Stations(StationCaller, Protocol):
 
     async def installed_profiles(self, station_id: str, evse_id: int | None = None) -> list[dict[str, Any]]:
         """Return `{"evse_id", "source", "profile"}` for each installed charging profile. Raises StationError."""
+        ...
+
+    def authorize_by(self, authorizer: Authorizer) -> Unsubscribe:
+        """Let somebody else decide on identification tokens from now on; returns what ends that."""
         ...
 
 

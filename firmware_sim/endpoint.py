@@ -99,6 +99,7 @@ class StationCommands(Protocol):
     def trigger(self, requested_message: str, evse_id: int | None) -> Any: ...
     def reset(self, kind: str, evse_id: int | None) -> Any: ...
     def change_availability(self, status: str, evse_id: int | None) -> Any: ...
+    def unlock(self, evse_id: int, connector_id: int) -> Any: ...
 
 
 class Endpoint(ChargePoint):  # type: ignore[misc]
@@ -253,3 +254,8 @@ class Endpoint(ChargePoint):  # type: ignore[misc]
     def on_change_availability(self, operational_status: str, evse: dict[str, int] | None = None, **_: Any) -> Any:
         """G03, G04."""
         return self._station.change_availability(operational_status, evse["id"] if evse else None)
+
+    @_answers(Action.unlock_connector)
+    def on_unlock_connector(self, evse_id: int, connector_id: int, **_: Any) -> Any:
+        """F05."""
+        return self._station.unlock(evse_id, connector_id)

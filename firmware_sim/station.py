@@ -208,6 +208,13 @@ class ChargingStation:
             evse.make_available(status == "Operative")
         return call_result.ChangeAvailability("Scheduled" if busy else "Accepted")
 
+    def unlock(self, evse_id: int, connector_id: int) -> Any:
+        """F05: not while somebody charges; each EVSE has one connector."""
+        evse = self.evses.get(evse_id)
+        if evse is None or connector_id != 1:
+            return call_result.UnlockConnector("UnknownConnector")
+        return call_result.UnlockConnector("OngoingAuthorizedTransaction" if evse.transaction else "Unlocked")
+
     def _endpoint(self, station_id: str, connection: ClientConnection, ids: Identifiers) -> Endpoint:
         return Endpoint(station_id, connection, ids, self, self.profiles, self.link)
 

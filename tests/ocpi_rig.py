@@ -12,7 +12,7 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.peers.scsp import MockScsp, open_scsp
-from bench.ports import Clock, Journal, Listener, OcpiTransport, Unsubscribe
+from bench.ports import Authorizer, Clock, Journal, Listener, OcpiTransport, Unsubscribe
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS
@@ -46,6 +46,7 @@ class ScriptedStations:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.installed: list[dict[str, Any]] = []
         """What is shown to who asks."""
+        self.authorizer: Authorizer = lambda station, token: "Accepted"
         self._listeners: list[Listener] = []
 
     async def call(
@@ -69,6 +70,16 @@ class ScriptedStations:
         """Call `listener` with each event."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def authorize_by(self, authorizer: Authorizer) -> Unsubscribe:
+        """Let `authorizer` decide on tokens."""
+        self.authorizer = authorizer
+        return lambda: None
+
+    async def present(self, uid: str, ocpp_type: str = "ISO14443") -> dict[str, Any]:
+        """Present a token at the station; return its IdTokenInfo."""
+        decision = self.authorizer(STATION, {"idToken": uid, "type": ocpp_type})
+        return {"status": decision} if isinstance(decision, str) else await decision()
 
     def tell(self, event: str, **fields: Any) -> None:
         """Let an event happen."""

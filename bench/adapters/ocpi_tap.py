@@ -12,7 +12,7 @@ from bench.domain.documents import Kind
 from bench.errors import PeerError
 from bench.ports import Journal, OcpiTransport
 from bench.wire.ocpi.transport import decode_token, encode_token
-from bench.wire.ocpi.url import hide_userinfo
+from bench.wire.ocpi.url import hide_token_uid, hide_userinfo
 
 _SHOWN: Final = ("authorization", "x-request-id", "x-correlation-id")
 _SHORTEST_SECRET: Final = 8
@@ -59,7 +59,8 @@ class OcpiTap:
         self._exchange += 1
         peer = self.name_of(decode_token(headers.get("authorization")) or "") or self._stranger(incoming, url)
         sender, receiver = (peer, self._own_name) if incoming else (self._own_name, peer)
-        data = {"exchange": self._exchange, "from": sender, "to": receiver, "method": method, "url": hide_userinfo(url)}
+        shown = hide_token_uid(hide_userinfo(url))
+        data = {"exchange": self._exchange, "from": sender, "to": receiver, "method": method, "url": shown}
         seq = self._journal.write(Kind.OCPI_REQUEST, data | self._content(headers, body))
         return self._exchange, seq
 

@@ -9,19 +9,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+from bench.cso.answering import DEFECT, Answering
 from bench.cso.background import Background, Work
 from bench.cso.charging_needs import Needs, NeedsPolicy
+from bench.cso.connection import Connection
 from bench.cso.device_model import DeviceModel
 from bench.cso.faults import OwnFaults
-from bench.cso.handlers import Authorizer, Handlers, NotSupportedError, accept_everyone
+from bench.cso.handlers import Handlers, accept_everyone
 from bench.cso.knocks import MOST_OF_AN_ID, Knock, Knocks
 from bench.cso.profile_book import State, became
 from bench.cso.profile_gate import Rules, judge_before_sending, station_view
 from bench.cso.profiles import Profiles
 from bench.cso.station import Outbox, StationState, learnable_tokens
 from bench.domain.documents import Kind
-from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, SchemaError, StationError, StationOfflineError
-from bench.ports import Clock, IdSource, Journal, Listener, StationLink, Unsubscribe
+from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, StationError, StationOfflineError
+from bench.ports import Authorizer, Clock, IdSource, Journal, Listener, StationLink, Unsubscribe
 from bench.settings.rig import RigSettings
 from bench.wire.ocppj import BadFrame, CallReceived, ErrorReceived, Event, OcppSession, Remark, ResultReceived, call_id
 
@@ -31,20 +33,8 @@ PEER_BROKE_WEBSOCKET: Final = (1002, 1007, 1009)
 """Close codes of a peer that broke the WebSocket protocol itself, sent text that is not UTF-8, or far too much of it."""
 SHOWN_OF_OVERSIZED: Final = 2_000
 TOO_LONG_TO_JOURNAL: Final = "oversized_frame"
-DEFECT: Final = "bench_defect"
-"""Code of a finding about ourselves."""
 
 _log = logging.getLogger("bench.ocpp")
-
-
-class _Connection:
-    """One open connection of a station."""
-
-    __slots__ = ("answer", "link", "session")
-
-    def __init__(self, link: StationLink, session: OcppSession) -> None:
-        self.link, self.session = link, session
-        self.answer: asyncio.Future[ResultReceived | ErrorReceived] | None = None
 
 
 class Csms:
@@ -57,7 +47,7 @@ class Csms:
             to the message that caused it is on its way. Events: connected, disconnected, boot, status, authorize,
             transaction (`phase` Started, Updated, Ended), meter_values, charging_limit, charging_needs, ev_schedule,
             report, event_data, security_event, log_status, firmware_status.
-        authorize: gives the status of an identification token.
+        authorize: gives the status of an identification token, or what gives it later; see `authorize_by`.
         needs: how charging needs of ISO 15118 EVs are answered; a profile at once where absent.
     """
 
@@ -77,7 +67,7 @@ class Csms:
         self._listeners: list[Listener] = list(listeners)
         self._described = {one.id: one for one in settings.station}
         self._background = Background(self._failed)
-        self._connections: dict[str, _Connection] = {}
+        self._connections: dict[str, Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._closing: list[asyncio.Task[None]] = []
@@ -93,6 +83,7 @@ class Csms:
         self.needs = Needs(self, self.profiles, settings, needs or NeedsPolicy())
         own = {**self.profiles.handlers, **self.device.handlers, **self.needs.handlers}
         self._handlers = Handlers(clock, settings.csms.heartbeat_interval_s, authorize, own)
+        self._answering = Answering(self._handlers, self.faults, partial(self.finding, source="bench"))
 
     # connections -----------------------------------------------------------------------------------------------
 
@@ -100,7 +91,7 @@ class Csms:
         """Serve one connection until it ends. A second one of the same station supersedes the first."""
         station = self.stations.setdefault(station_id, StationState(station_id))
         session = OcppSession(max_bytes=self._settings.max_frame_bytes, seen=station.seen)
-        connection, previous = _Connection(link, session), self._connections.get(station_id)
+        connection, previous = Connection(link, session), self._connections.get(station_id)
         if previous is not None:
             self._supersede(station_id, previous)
         self._connections[station_id] = connection
@@ -125,18 +116,18 @@ class Csms:
         """Everyone who tried to connect; the same one for the same reason once, with a count."""
         return self._knocks.all()
 
-    def _supersede(self, station_id: str, previous: _Connection) -> None:
+    def _supersede(self, station_id: str, previous: Connection) -> None:
         """Close the old connection in the background: its other end may be long gone and never answer."""
         self.finding(station_id, "superseded", "a second connection of this station replaces the first")
-        self._end(previous, "superseded by a new connection")
+        previous.end("superseded by a new connection")
         self._closing = [task for task in self._closing if not task.done()]
         closing = previous.link.close(POLICY_VIOLATION, "superseded by a new connection")
         self._closing.append(asyncio.ensure_future(closing))
 
-    def _detach(self, station: StationState, connection: _Connection) -> None:
+    def _detach(self, station: StationState, connection: Connection) -> None:
         code, reason = connection.link.ended() or (1006, "")
         text = f"{code} {reason}".rstrip()
-        self._end(connection, f"the connection ended ({text})")
+        connection.end(f"the connection ended ({text})")
         data = {"station": station.station_id, "event": "closed", "reason": text, "remedy": ""}
         self._journal.write(Kind.STATION_LINK, data)
         if code in PEER_BROKE_WEBSOCKET:
@@ -146,11 +137,6 @@ class Csms:
             station.online = False
             self._publish([{"event": "disconnected", "station": station.station_id}])
 
-    @staticmethod
-    def _end(connection: _Connection, reason: str) -> None:
-        if connection.answer is not None and not connection.answer.done():
-            connection.answer.set_exception(StationOfflineError(f"{reason} before the answer came"))
-
     async def close(self) -> None:
         """End what runs in the background, close all connections with 1001, and wait for them."""
         await self._background.close()
@@ -159,7 +145,7 @@ class Csms:
 
     # frames ----------------------------------------------------------------------------------------------------
 
-    def _receive(self, station: StationState, connection: _Connection, frame: str | bytes) -> None:
+    def _receive(self, station: StationState, connection: Connection, frame: str | bytes) -> None:
         """Journal a frame, act on it, answer it, and tell what came of it: in this order."""
         if self._connections.get(station.station_id) is not connection:
             return  # superseded: what still lay in the old connection's buffer
@@ -170,8 +156,13 @@ class Csms:
         station.last_seen = self.clock.now()
         if isinstance(event, CallReceived):
             out = Outbox()
-            reply: str | None = self._answer(station, connection, event, out)
+            reply = self._answering.answer(station, connection.session, event, out)
             self._remark(station.station_id, event.remarks, ref)
+            if out.later is not None:
+                waiting = self._answer_later(station, connection, event, out, ref)
+                self.spawn(station.station_id, f"answer to document {ref}", waiting)
+                self._changed()
+                return
         elif isinstance(event, BadFrame):
             out, reply = Outbox(), event.reply
             self._remark(station.station_id, (event.remark,), ref)
@@ -180,16 +171,27 @@ class Csms:
             if connection.answer is not None and not connection.answer.done():
                 connection.answer.set_result(event)
             return
+        self._finish(station.station_id, connection, reply, out, ref)
+
+    async def _answer_later(
+        self, station: StationState, connection: Connection, call: CallReceived, out: Outbox, ref: int
+    ) -> None:
+        """Answer once an identification token is decided on; the station's other frames do not wait for it."""
+        reply = await self._answering.later(station, connection.session, call, out)
+        self._finish(station.station_id, connection, reply, out, ref)
+
+    def _finish(self, station_id: str, connection: Connection, reply: str | None, out: Outbox, ref: int) -> None:
+        """Answer a frame, then tell what came of it."""
         if reply is not None:
             try:
-                self._send(station.station_id, connection, reply)
+                self._send(station_id, connection, reply)
             except StationOfflineError:  # the end of the connection will say so
-                self.finding(station.station_id, "answer_not_sent", "the connection was closed before the answer", ref)
+                self.finding(station_id, "answer_not_sent", "the connection was closed before the answer", ref)
         for code, text in out.findings:
-            self.finding(station.station_id, code, text, ref)
+            self.finding(station_id, code, text, ref)
         self._publish(out.events)
 
-    def _understood(self, connection: _Connection, frame: str | bytes) -> Event:
+    def _understood(self, connection: Connection, frame: str | bytes) -> Event:
         """Return what a frame means; a defect of ours costs neither its place in the journal nor the connection."""
         try:
             return connection.session.receive(frame, self.clock.monotonic())
@@ -204,27 +206,10 @@ class Csms:
         for token in learnable_tokens(payload):
             self._journal.secret(token)
 
-    def _send(self, station_id: str, connection: _Connection, text: str) -> None:
+    def _send(self, station_id: str, connection: Connection, text: str) -> None:
         """Put a frame on the wire and into the journal, with nothing between: what was not sent is not in it."""
         connection.link.send(text)
         self._journal_frame(station_id, "out", text)
-
-    def _answer(self, station: StationState, connection: _Connection, call: CallReceived, out: Outbox) -> str:
-        session = connection.session
-        try:
-            payload = self._handlers.answer(station, call.action, call.payload, out)
-            if call.action == "TransactionEvent":
-                identity = call.payload["transactionInfo"]["transactionId"]
-                self.faults.apply("event", identity, call.payload, value=station.transactions)
-            return session.make_result(call.message_id, payload)
-        except NotSupportedError as error:
-            out.findings.append(("not_supported", str(error)))
-            return session.make_error(call.message_id, "NotSupported", str(error))
-        except Exception as error:
-            _log.exception("a call could not be answered")
-            code = "invalid_answer" if isinstance(error, SchemaError) else DEFECT
-            self.finding(station.station_id, code, f"{call.action}: {type(error).__name__}: {error}", source="bench")
-            return session.make_error(call.message_id, "InternalError", f"the bench failed to answer {call.action}")
 
     def _journal_received(self, station_id: str, frame: str | bytes, event: object) -> int:
         if isinstance(frame, bytes):
@@ -313,7 +298,7 @@ class Csms:
     async def _exchange(
         self,
         station_id: str,
-        connection: _Connection,
+        connection: Connection,
         action: str,
         payload: Mapping[str, Any],
         timeout_s: float | None,
@@ -385,6 +370,15 @@ class Csms:
         finally:
             self._waiters.remove(waiter)
         return True
+
+    def authorize_by(self, authorizer: Authorizer) -> Unsubscribe:
+        """Let somebody else decide on identification tokens from now on; returns what ends that."""
+        before, self._handlers.authorize = self._handlers.authorize, authorizer
+
+        def end() -> None:
+            self._handlers.authorize = before
+
+        return end
 
     def _publish(self, events: Iterable[Mapping[str, Any]]) -> None:
         for event in events:

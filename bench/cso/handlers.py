@@ -10,11 +10,8 @@ from typing import Any, Final
 
 from bench.cso.core import Handler, Payload
 from bench.cso.external_limits import limit_cleared, limit_notified
-from bench.cso.station import Outbox, StationState, Transaction
-from bench.ports import Clock
-
-Authorizer = Callable[[str, Mapping[str, Any]], str]
-"""(station id, IdTokenType) -> AuthorizationStatusEnumType."""
+from bench.cso.station import Outbox, StationState, Transaction, Undecided
+from bench.ports import Authorizer, Clock
 
 DECLINED: Final[Mapping[str, Payload]] = {
     "DataTransfer": {"status": "UnknownVendorId"},
@@ -24,7 +21,6 @@ DECLINED: Final[Mapping[str, Payload]] = {
     "NotifyDisplayMessages": {},
     "NotifyMonitoringReport": {},
     "PublishFirmwareStatusNotification": {},
-    "ReservationStatusUpdate": {},
     "SignCertificate": {"status": "Rejected"},
 }
 """Known, and outside of what the bench does: each gets this valid answer and leaves a finding."""
@@ -48,7 +44,7 @@ class Handlers:
     def __init__(self, clock: Clock, heartbeat_interval_s: int, authorize: Authorizer, others: Mapping[str, Handler]) -> None:
         self._clock = clock
         self._interval_s = heartbeat_interval_s
-        self._authorize = authorize
+        self.authorize = authorize
         self._by_action: dict[str, Handler] = {
             "Authorize": self._authorized,
             "BootNotification": self._booted,
@@ -59,6 +55,7 @@ class Handlers:
             "MeterValues": self._meter_values,
             "NotifyChargingLimit": partial(limit_notified, clock),
             "NotifyEvent": _noted("event_data"),
+            "ReservationStatusUpdate": _noted("reservation"),
             "SecurityEventNotification": _noted("security_event"),
             "StatusNotification": self._status,
             "TransactionEvent": self._transaction_event,
@@ -86,9 +83,19 @@ class Handlers:
         return {"currentTime": _text(self._clock.now() + station.clock_shift)}
 
     def _authorized(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
-        status = self._authorize(station.station_id, payload["idToken"])
-        out.tell("authorize", station, id_token=payload["idToken"]["idToken"], status=status)
-        return {"idTokenInfo": {"status": status}}
+        token = payload["idToken"]
+        return self._decide(station, token, out, lambda status: out.tell(
+            "authorize", station, id_token=token["idToken"], status=status
+        ))  # fmt: skip
+
+    def _decide(self, station: StationState, token: Payload, out: Outbox, settled: Callable[[str], None]) -> Payload:
+        """Return an answer with the status of a token, and have it told; nothing yet where somebody has to be asked."""
+        status = self.authorize(station.station_id, token)
+        if isinstance(status, str):
+            settled(status)
+            return {"idTokenInfo": {"status": status}}
+        out.later = Undecided(status, settled)
+        return {}
 
     def _status(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         evse_id, connector_id, status = payload["evseId"], payload["connectorId"], payload["connectorStatus"]
@@ -112,27 +119,37 @@ class Handlers:
             transaction.meter_values = payload["meterValue"]
         if "evse" in payload:
             transaction.evse_id = payload["evse"]["id"]
-        answer: Payload = {}
-        if "idToken" in payload:
-            transaction.id_token = payload["idToken"]["idToken"]
-            answer = {"idTokenInfo": {"status": self._authorize(station.station_id, payload["idToken"])}}
         if phase == "Ended":
             transaction.ended, transaction.stopped_reason = now, info.get("stoppedReason")
-        out.tell(
-            "transaction",
-            station,
-            phase=phase,
-            evse=transaction.evse_id,
-            transaction_id=transaction.transaction_id,
-            id_token=transaction.id_token,
-            trigger=payload["triggerReason"],
-            charging_state=transaction.charging_state,
-            remote_start_id=info.get("remoteStartId"),
-            stopped_reason=transaction.stopped_reason,
-            timestamp=payload["timestamp"],
-            meter_value=payload.get("meterValue", []),
-        )
-        return answer
+        event = {
+            "phase": phase,
+            "evse": transaction.evse_id,
+            "transaction_id": transaction.transaction_id,
+            "trigger": payload["triggerReason"],
+            "charging_state": transaction.charging_state,
+            "remote_start_id": info.get("remoteStartId"),
+            "reservation_id": payload.get("reservationId"),
+            "stopped_reason": transaction.stopped_reason,
+            "timestamp": payload["timestamp"],
+            "meter_value": payload.get("meterValue", []),
+        }
+
+        def told() -> None:
+            out.tell("transaction", station, **event, id_token=transaction.id_token, id_status=transaction.id_status)
+
+        def settled(status: str) -> None:
+            transaction.id_status = status
+            told()
+
+        if "idToken" not in payload:
+            told()
+            return {}
+        if transaction.id_token != payload["idToken"]["idToken"]:
+            transaction.id_token, transaction.id_status = payload["idToken"]["idToken"], None
+        elif transaction.id_status == "Accepted":  # decided on already: the same use of it
+            told()
+            return {"idTokenInfo": {"status": "Accepted"}}
+        return self._decide(station, payload["idToken"], out, settled)
 
     def _transaction(self, station: StationState, payload: Payload, out: Outbox, now: datetime) -> Transaction:
         transaction_id, phase = payload["transactionInfo"]["transactionId"], payload["eventType"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,6 +21,8 @@ class Transaction:
     evse_id: int | None
     transaction_id: str
     id_token: str | None = None
+    id_status: str | None = None
+    """What the bench made of `id_token`, such as Accepted; None while it is not decided."""
     started: datetime | None = None
     """When the bench received the event that started it; None when its start was not seen."""
     ended: datetime | None = None
@@ -124,6 +126,16 @@ class StationState:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """An identification token that somebody outside decides on: the answer waits for that, and nothing else does."""
+
+    ask: Callable[[], Awaitable[dict[str, Any]]]
+    """Gives the IdTokenInfo."""
+    settled: Callable[[str], None]
+    """Called with the status, once: tells what happened."""
+
+
 @dataclass(slots=True)
 class Outbox:
     """What handling one message brings forth beside the answer; it goes out after the answer."""
@@ -131,6 +143,7 @@ class Outbox:
     events: list[dict[str, Any]] = field(default_factory=list)
     findings: list[tuple[str, str]] = field(default_factory=list)
     """Code and text."""
+    later: Undecided | None = None
 
     def tell(self, event: str, station: StationState, **fields: Any) -> None:
         """Add an event for the listeners."""

@@ -70,7 +70,7 @@ async def open_cpo(
         faults = faults or OwnFaults()
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(
-            clock, journal, ids, tap.client(transport), relay, registry,
+            clock, journal, ids, tap.client(transport), relay, registry, stations,
             base_url=base_url, own=own, rig=settings, call_timeout_s=settings.csms.call_timeout_s,
             shortest_s=shortest_s or ocpi.shortest_s, faults=faults, policy=policy or ocpi.policy, store=store,
             requests_per_minute=ocpi.requests_per_minute, response_hosts=ocpi.allow_response_hosts,
@@ -78,6 +78,7 @@ async def open_cpo(
         given = None if ocpi.token_a is None else ocpi.token_a.get_secret_value()
         token_a = registry.invite(None if given in registry.spent else given)
         unsubscribe = stations.subscribe(platform.on_event)
+        everyone_again = stations.authorize_by(platform.authorization.decide)
         try:
             app, too_long = tap.server(ocpi_app(platform)), tap.server(too_long_app(platform))
             async with open_http_server(
@@ -88,4 +89,5 @@ async def open_cpo(
                     yield Cpo(platform.versions_url, token_a, server.port, platform)
         finally:
             unsubscribe()
+            everyone_again()
             await platform.close()

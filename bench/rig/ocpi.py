@@ -22,7 +22,7 @@ from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, IdSource, Journal
 from bench.rig.cpo import open_cpo
 from bench.settings.base import load
-from bench.settings.rig import OcpiSettings
+from bench.settings.ocpi import OcpiSettings
 from bench.settings.scenario import PriceCurve, ScspPlan
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from bench.settings.actuators import Actuator, ModbusRelay, check_actuators
 from bench.settings.base import Settings
 from bench.settings.instruments import AnyMeter, BusMeter, ModbusTcpMeter, MqttMeter
 from bench.settings.lines import Line, SerialLine
-from bench.settings.ocpi_relay import RelaySettings
-from bench.settings.ocpi_site import LocationSettings, TariffSettings
+from bench.settings.ocpi import OcpiSettings
 from bench.settings.safety import Budget, LinkSettings, MqttSettings, ProofSettings, SafetySettings
 from bench.settings.target import TargetFeatures
 
@@ -122,28 +121,6 @@ class CsmsSettings(Settings):
         if self.security_profile == 2 and not (self.certificate and self.private_key):
             raise ValueError("security_profile 2 needs certificate and private_key")
         return self
-
-
-class OcpiSettings(RelaySettings):
-    """The bench's OCPI platform (role CPO) and its party."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-    country_code: str = Field(default="NL", pattern=r"^[A-Z]{2}$")
-    party_id: str = Field(default="BEN", pattern=r"^[A-Z0-9]{3}$")
-    token_a: SecretStr | None = None
-    """The registration token for a peer; made anew for each run where absent."""
-    location: LocationSettings = LocationSettings()
-    tariff: tuple[TariffSettings, ...] = ()
-    session_update_s: float = Field(default=900, ge=1)
-    """A running session is told at most so often, with a charging period of what was measured since."""
-
-    @field_validator("tariff")
-    @classmethod
-    def _each_once(cls, value: tuple[TariffSettings, ...]) -> tuple[TariffSettings, ...]:
-        if len({one.id.casefold() for one in value}) != len(value):
-            raise ValueError("each tariff needs an id of its own")
-        return value
 
 
 class MeterError(Settings):

@@ -278,11 +278,21 @@ async def test_without_a_transaction_there_is_no_event_to_trigger() -> None:
 async def test_what_it_does_not_do_it_says() -> None:
     """CALLERROR NotImplemented for an action without handler, a TriggerMessage it does not know, and a broken payload."""
     async with open_lab() as lab:
-        assert (await lab.csms.ask("UnlockConnector", {"evseId": 1, "connectorId": 1}))[:2] == ["CALLERROR", "NotImplemented"]
+        assert (await lab.csms.ask("CancelReservation", {"reservationId": 1}))[:2] == ["CALLERROR", "NotImplemented"]
         assert await lab.csms.ask("TriggerMessage", {"requestedMessage": "LogStatusNotification"}) == {"status": "NotImplemented"}
         assert (await lab.csms.ask("Reset", {"type": "Gently"}))[:2] == ["CALLERROR", "PropertyConstraintViolation"]
         assert (await lab.csms.ask("Reset", {}))[:2] == ["CALLERROR", "OccurrenceConstraintViolation"]
         assert (await lab.csms.ask("MakeCoffee", {}))[:2] == ["CALLERROR", "NotSupported"]
+
+
+async def test_a_connector_is_unlocked_while_nobody_charges() -> None:
+    """F05: a running transaction keeps it locked; what it does not have it does not know."""
+    async with open_lab() as lab:
+        asked = [{"evseId": 1, "connectorId": 1}, {"evseId": 1, "connectorId": 2}, {"evseId": 9, "connectorId": 1}]
+        words = [(await lab.csms.ask("UnlockConnector", one))["status"] for one in asked]
+        assert words == ["Unlocked", "UnknownConnector", "UnknownConnector"]
+        await lab.charge(1)
+        assert (await lab.csms.ask("UnlockConnector", asked[0]))["status"] == "OngoingAuthorizedTransaction"
 
 
 async def test_an_immediate_reset_ends_transactions_and_boots_again() -> None:

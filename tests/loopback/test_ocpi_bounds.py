@@ -19,7 +19,8 @@ from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.errors import PeerError, UsageError
 from bench.rig.ocpi import open_served_ocpi
 from bench.rig.serve import ServeOrder
-from bench.settings.rig import OcpiSettings, RigSettings
+from bench.settings.ocpi import OcpiSettings
+from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS, encode_token
 from tests.ocpi_rig import PROFILE, OcpiRig, ScriptedStations, open_ocpi_rig, rig_settings
 from tests.support import EPOCH, MemoryJournal

@@ -18,7 +18,7 @@ from bench.peers.command import msp_main, scsp_main
 from bench.peers.follower import Follower
 from bench.peers.schedule import Need, schedule
 from bench.rig.cpo import Cpo, open_cpo
-from bench.settings.rig import OcpiSettings
+from bench.settings.ocpi import OcpiSettings
 from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings
 from tests.support import EPOCH, MemoryJournal
 

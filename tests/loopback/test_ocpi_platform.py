@@ -69,7 +69,7 @@ async def test_token_a_opens_versions_and_credentials_alone(fresh: OcpiRig) -> N
 
 
 async def test_the_roles_are_the_right_way_round(rig: OcpiRig) -> None:
-    """RECEIVER of charging profiles is the CPO, and it sends sessions."""
+    """RECEIVER of charging profiles, commands, tokens and hub client info is the CPO, and it sends sessions."""
     _, envelope, _ = await _ask(rig, "GET", ROOT)
     rows = {one["identifier"]: (one["role"], one["url"]) for one in envelope["data"]["endpoints"]}
     assert rows == {
@@ -78,7 +78,7 @@ async def test_the_roles_are_the_right_way_round(rig: OcpiRig) -> None:
         "tariffs": ("SENDER", f"{ROOT}/tariffs"),
         "sessions": ("SENDER", f"{ROOT}/sessions"),
         "cdrs": ("SENDER", f"{ROOT}/cdrs"),
-        "chargingprofiles": ("RECEIVER", f"{ROOT}/chargingprofiles"),
+        **{name: ("RECEIVER", f"{ROOT}/{name}") for name in ("chargingprofiles", "commands", "hubclientinfo", "tokens")},
     }
 
 

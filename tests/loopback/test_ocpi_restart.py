@@ -15,6 +15,7 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.errors import UsageError
+from bench.peers.msp import open_msp
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.rig import RigSettings
@@ -242,3 +243,46 @@ async def test_a_file_that_is_no_store_is_named(lives: _Lives) -> None:
     with pytest.raises(UsageError, match=r"store\.json: this is no store"):
         async with lives.life():
             pass
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_command_is_answered_after_a_restart(tmp_path: Path, version: str) -> None:
+    """Whether the station obeyed cannot be read back: FAILED is told, where nothing was told before."""
+    clock, addresses = LoopClock(EPOCH), AddressBook()
+    async with (
+        open_scsp(clock, SeededIds(1, "scsp"), addresses) as scsp,
+        open_msp(clock, SeededIds(1, "msp"), addresses, version=version) as msp,
+    ):
+        lives = _Lives(scsp, addresses, clock, tmp_path / "store.json")
+        msp.add_token("0123-CARD")
+        async with lives.life() as cpo:
+            await msp.register(cpo.versions_url, cpo.token_a)
+            lives.lose_the_answers("RequestStartTransaction")
+            order = await msp.start_session("0123-CARD", "test", evse_uid="CS-1-1")
+            assert order.answer["result"] == "ACCEPTED"
+        assert order.result is None
+        async with lives.life():
+            assert (await msp.wait_result(order.response_id, 60))["result"] == "FAILED"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_whose_session_it_is_survives(tmp_path: Path, version: str) -> None:
+    """The Token that an eMSP has told, and the session that it may steer because of it."""
+    clock, addresses = LoopClock(EPOCH), AddressBook()
+    async with (
+        open_scsp(clock, SeededIds(1, "scsp"), addresses) as scsp,
+        open_msp(clock, SeededIds(1, "msp"), addresses, version=version) as msp,
+    ):
+        lives = _Lives(scsp, addresses, clock, tmp_path / "store.json")
+        msp.add_token("0123-CARD")
+        async with lives.life() as cpo:
+            await msp.register(cpo.versions_url, cpo.token_a)
+            await msp.push_token("0123-CARD")
+            assert cpo.platform.authorization.decide(STATION, {"idToken": "0123-CARD", "type": "ISO14443"}) == "Accepted"
+            lives.stations.transaction("Started", wh=1000, id_token="0123-CARD")
+            session = await msp.wait_session(lambda one: True, 10)
+        async with lives.life() as cpo:
+            lives.stations.tell("connected")
+            assert [one.uid for one in cpo.platform.tokens.all()] == ["0123-CARD"]
+            order = await msp.send_plan(session["id"], PROFILE)
+            assert await msp.wait_result(order.response_id, 60) == {"result": "ACCEPTED"}

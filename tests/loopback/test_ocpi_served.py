@@ -13,7 +13,7 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.rig.ocpi import open_served_ocpi
 from bench.rig.serve import ServeOrder
-from bench.settings.rig import OcpiSettings
+from bench.settings.ocpi import OcpiSettings
 from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_rig import ScriptedStations, rig_settings
 from tests.support import EPOCH, MemoryJournal

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.settings.rig import OcpiSettings
+from bench.settings.ocpi import OcpiSettings
 
 DAY_1, DAY_2 = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 ENERGY = {"price_components": [{"type": "ENERGY", "price": 0.25}]}

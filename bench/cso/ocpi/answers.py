@@ -32,6 +32,10 @@ class Answers:
         """Answer 1000 with data; `after` runs when the response is on its way."""
         return self._response(200, SUCCESS, message, data, after)
 
+    def created(self, new: bool) -> Response:
+        """Answer a PUT: HTTP 201 where the object is new, else 200."""
+        return self._response(201 if new else 200, SUCCESS, "")
+
     def error(self, code: int, message: str, http_status: int = 200) -> Response:
         """Answer with an error."""
         return self._response(http_status, code, message)

@@ -9,9 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.command_routes import command_routes
 from bench.cso.ocpi.gate import Gate, TooLong
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.profile_routes import profile_routes
+from bench.cso.ocpi.receiver_routes import client_routes, token_routes
 from bench.cso.ocpi.routes import configuration_routes, session_routes, versions_route
 from bench.cso.ocpi.site_routes import site_routes
 from bench.wire.ocpi.transport import VERSIONS
@@ -28,7 +30,9 @@ def ocpi_app(platform: CpoPlatform) -> FastAPI:
     )  # fmt: skip
     app.include_router(versions_route(platform))
     for version in VERSIONS:
-        for routes in (configuration_routes, session_routes, profile_routes, site_routes):
+        for routes in (
+            configuration_routes, session_routes, profile_routes, site_routes, token_routes, command_routes, client_routes,
+        ):  # fmt: skip
             app.include_router(routes(platform, version))
     answers = platform.answers
     app.add_exception_handler(OcpiError, answers.on_ocpi_error)

@@ -51,6 +51,7 @@ class Calls:
         *,
         to: PartyId | None = None,
         data: checks.Data = "any",
+        timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> Answer:
         """Send one request, once; `to` absent: a configuration module, without routing headers.
 
@@ -67,7 +68,7 @@ class Calls:
         if body is not None:
             content = dump(body)
             headers["content-type"] = "application/json"
-        status, given, text = await self._transport.request(method, url, headers, content, REQUEST_TIMEOUT_S)
+        status, given, text = await self._transport.request(method, url, headers, content, timeout_s)
         answer = _answer(method, url, status, given, text)
         found = checks.check_response_headers(headers, given, functional=to is not None)
         self._findings.add([*found, *checks.check_envelope(orjson.loads(text), data)], f"answer to {method} {url}")
@@ -88,5 +89,3 @@ def _answer(method: str, url: str, status: int, headers: Mapping[str, str], text
 def why(answer: Answer) -> str:
     """Return how a peer refused, in words."""
     return f"HTTP {answer.status}, status_code {answer.code} {answer.message}".rstrip()
-
-

@@ -11,7 +11,7 @@ from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.outbox import Outbox, Push
 from bench.cso.ocpi.paging import Page
 from bench.cso.ocpi.periods import charging_period
-from bench.cso.ocpi.record import SessionRecord
+from bench.cso.ocpi.record import NOT_AVAILABLE, SessionRecord
 from bench.cso.ocpi.registry import Platform
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.domain.tariff_cost import Amount, Cost, Period, split
@@ -24,7 +24,6 @@ _FROM_SESSION: Final = (
     "currency", "last_updated",
 )  # fmt: skip
 _SITE: Final = ("name", "address", "city", "postal_code", "country", "coordinates")
-NOT_AVAILABLE: Final = "#NA"
 
 
 class Cdrs:

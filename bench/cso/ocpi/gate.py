@@ -40,11 +40,12 @@ class Gate:
             return
         scope["path"] = _path(scope)
         headers = _headers(scope)
-        functional = scope["path"] not in self._open_paths
+        is_open = scope["path"] in self._open_paths
+        functional = _is_functional(scope["path"], self._open_paths)
         state = scope.setdefault("state", {})
         caller = self._registry.caller(headers.get("authorization"))
         answering = _Echo(send, self._own, headers, functional)
-        if caller is None or (functional and caller.platform is None):
+        if caller is None or (not is_open and caller.platform is None):
             reason = "the token is not known" if caller is None else "TOKEN_A opens versions and credentials only"
             await self._answers.error(CLIENT_ERROR, reason, 401)(scope, receive, answering)
             return
@@ -81,7 +82,7 @@ class TooLong:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         headers = _headers(scope)
-        functional = _path(scope) not in self._open_paths
+        functional = _is_functional(_path(scope), self._open_paths)
         length = headers.get("content-length", "unknown")
         text = f"{scope['method']} {scope['path']}: refused unread, its body is too long (content-length: {length})"
         self._findings.tell("body_too_long", text, *_refs(scope))
@@ -92,6 +93,11 @@ class TooLong:
 
 def _path(scope: MutableMapping[str, Any]) -> str:
     return scope["path"].rstrip("/") or "/"
+
+
+def _is_functional(path: str, open_paths: tuple[str, ...]) -> bool:
+    """Say whether a path is one of a functional module, whose messages carry routing headers; hubclientinfo is none either."""
+    return path not in open_paths and "/hubclientinfo/" not in path
 
 
 def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:

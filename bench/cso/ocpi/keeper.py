@@ -1,4 +1,7 @@
-"""What of the platform survives a restart, as one document: registrations, running sessions, claims, intents, open promises."""
+"""What of the platform survives a restart, as one document: registrations, tokens, running sessions, claims, promises.
+
+A reservation is not: the station ends it by itself.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,17 @@ from typing import Any, Final
 
 from bench.cso.arbiter import Arbiter
 from bench.cso.arbitration import Claim
+from bench.cso.ocpi.grants import Grant
 from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.promises import Promise, Promises
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
+from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Intent, Relay, Target
 from bench.ports import Store
 from bench.wire.ocpi.profiles import ChargingProfile
+from bench.wire.ocpi.tokens import Token
 from bench.wire.ocpi.transport import PartyId
 
 _MOMENTS: Final = ("started", "last_updated", "began", "told_at")
@@ -26,10 +32,11 @@ class Keeper:
     """Saves the platform's state, and brings it back into a new one. Without a store it does nothing."""
 
     def __init__(
-        self, store: Store | None, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, promises: Promises
-    ) -> None:
+        self, store: Store | None, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, promises: Promises,
+        tokens: Tokens,
+    ) -> None:  # fmt: skip
         self._store, self._registry, self._sessions = store, registry, sessions
-        self._relay, self._arbiter, self._promises = relay, arbiter, promises
+        self._relay, self._arbiter, self._promises, self._tokens = relay, arbiter, promises, tokens
 
     def save(self) -> None:
         """Bring the state to the disk before this returns. Raises RigError."""
@@ -42,6 +49,7 @@ class Keeper:
         if document is None:
             return []
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
+        self._tokens.restore(Token.model_validate(one) for one in document["tokens"])
         records = [self._record(one) for one in document["sessions"]]
         for raw, record in zip(document["sessions"], records, strict=True):
             self._sessions.restore(record)
@@ -56,7 +64,8 @@ class Keeper:
             "platforms": [_plain_platform(one) for one in self._registry.platforms],
             "invitations": self._registry.invitations,
             "spent": self._registry.spent,
-            "sessions": [self._plain_record(one) for one in self._sessions.running()],
+            "sessions": [self._plain_record(one) for one in self._sessions.running() if not one.reserved],
+            "tokens": [one.plain() for one in self._tokens.all()],
             "promises": [one.model_dump(mode="json") for one in self._promises.open],
         }
 
@@ -67,6 +76,7 @@ class Keeper:
             **{name: None if at is None else at.isoformat() for name, at in moments.items()},
             "id_token": record.id_token,
             "periods": record.periods.saved(),
+            "grant": None if record.grant is None else _plain_grant(record.grant),
             "unit": record.steering.unit,
             "watchers": [[party.country_code, party.party_id] for party in record.steering.watchers],
             "claims": [_plain_claim(one) for one in record.steering.claims.values()],
@@ -78,6 +88,7 @@ class Keeper:
         over, periods = asyncio.get_running_loop().create_future(), Periods.restored(raw["periods"])
         target = Target(*raw["target"])
         record = SessionRecord(target=target, over=over, periods=periods, id_token=raw["id_token"], **moments)  # type: ignore[arg-type]
+        record.grant = None if raw["grant"] is None else _grant(raw["grant"])
         record.steering.unit = raw["unit"]
         for country_code, party_id in raw["watchers"]:
             party = PartyId(country_code, party_id)
@@ -99,6 +110,14 @@ def _platform(raw: Mapping[str, Any]) -> Platform:
     parties = tuple(Party(PartyId(country, party), role) for country, party, role in raw["parties"])
     endpoints = {(identifier, role): url for identifier, role, url in raw["endpoints"]}
     return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints)
+
+
+def _plain_grant(one: Grant) -> dict[str, Any]:
+    return {"token": one.token.plain(), "method": one.method, "reference": one.reference}
+
+
+def _grant(raw: Mapping[str, Any]) -> Grant:
+    return Grant(Token.model_validate(raw["token"]), raw["method"], 0.0, raw["reference"])
 
 
 def _plain_claim(one: Claim) -> dict[str, Any]:

@@ -131,9 +131,9 @@ class Locations:
         place = self._places.get((station, evse_id))
         return None if place is None else self._connector(place, 1, version)
 
-    def capable(self, station: str, evse_id: int, capability: str) -> bool:
-        """Say whether an EVSE of the rig has a capability."""
-        return (station, evse_id) in self._places and capability in self._rig.ocpi.location.capabilities
+    def _capabilities(self) -> list[str]:
+        preferences = ["CHARGING_PREFERENCES_CAPABLE"] if self._rig.ocpi.preferences is not None else []
+        return [*self._rig.ocpi.location.capabilities, *preferences]
 
     def _told(self, place: _Place) -> None:
         status = place.seen()
@@ -142,13 +142,14 @@ class Locations:
         place.status, place.changed = status, self._clock.now()
         path = (self._own.country_code, self._own.party_id, self.location_id, place.uid)
         change = {"status": status, "last_updated": utc_text(place.changed)}
-        self._outbox.tell(Push("locations", "PATCH", path, lambda version: change), lambda platform: True)
+        push = Push("locations", "PATCH", path, lambda version: change, lambda version: self._evse(place, version))
+        self._outbox.tell(push, lambda platform: True)
 
     def _evse(self, place: _Place, version: str) -> dict[str, Any]:
         return {
             "uid": place.uid,
             "status": place.status,
-            "capabilities": list(self._rig.ocpi.location.capabilities),
+            "capabilities": self._capabilities(),
             "connectors": [self._connector(place, number + 1, version) for number in range(place.evse.connectors)],
             "last_updated": utc_text(place.changed),
         }

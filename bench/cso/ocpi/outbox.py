@@ -10,9 +10,9 @@ from typing import Any
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls, why
 from bench.cso.ocpi.findings import Findings
-from bench.cso.ocpi.registry import Platform, Registry
+from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.errors import PeerError
-from bench.wire.ocpi.transport import join
+from bench.wire.ocpi.transport import PartyId, join
 
 Body = Callable[[str], Mapping[str, Any]]
 """Gives an object as a version of OCPI has it."""
@@ -34,37 +34,46 @@ class Push:
     """The answer must say by a Location header where the new object is (CDRs)."""
 
 
+_Due = tuple[Push, Callable[[Party], bool]]
+
+
 class Outbox:
     """One queue for each platform; nothing is retried, for a peer that missed something asks for the list (GET)."""
 
     def __init__(self, registry: Registry, calls: Calls, background: Background, findings: Findings) -> None:
         self._registry, self._calls, self._background, self._findings = registry, calls, background, findings
-        self._queues: list[tuple[Platform, asyncio.Queue[Push]]] = []
+        self._queues: list[tuple[Platform, asyncio.Queue[_Due]]] = []
 
-    def tell(self, push: Push, whom: Callable[[Platform], bool]) -> None:
-        """Send a message to each platform that receives the module and may see the object."""
+    def tell(
+        self, push: Push, whom: Callable[[Platform], bool], meant: Callable[[Party], bool] = lambda party: True
+    ) -> None:
+        """Send a message to each platform that receives the module and may see the object; nothing waits for an absent party.
+
+        Args: meant: to which of its parties the message may be addressed.
+        """
         for platform in self._registry.platforms:
-            if (push.module, "RECEIVER") in platform.endpoints and whom(platform):
-                self._queue(platform).put_nowait(push)
+            if (push.module, "RECEIVER") in platform.endpoints and whom(platform) and platform.receiver(meant) is not None:
+                self._queue(platform).put_nowait((push, meant))
 
-    def _queue(self, platform: Platform) -> asyncio.Queue[Push]:
+    def _queue(self, platform: Platform) -> asyncio.Queue[_Due]:
         for known, queue in self._queues:
             if known is platform:
                 return queue
-        queue = asyncio.Queue[Push]()
+        queue = asyncio.Queue[_Due]()
         self._queues.append((platform, queue))
         self._background.start(self._deliver(platform, queue))
         return queue
 
-    async def _deliver(self, platform: Platform, queue: asyncio.Queue[Push]) -> None:
+    async def _deliver(self, platform: Platform, queue: asyncio.Queue[_Due]) -> None:
         while True:
-            push = await queue.get()
+            push, meant = await queue.get()
             endpoint = platform.endpoints.get((push.module, "RECEIVER"))
-            if platform in self._registry.platforms and endpoint is not None:
-                await self._deliver_one(platform, endpoint, push)
+            to = platform.receiver(meant)
+            if platform in self._registry.platforms and endpoint is not None and to is not None:
+                await self._deliver_one(platform, endpoint, push, to)
 
-    async def _deliver_one(self, platform: Platform, endpoint: str, push: Push) -> None:
-        url, to = join(endpoint, *push.path), platform.parties[0].id
+    async def _deliver_one(self, platform: Platform, endpoint: str, push: Push, to: PartyId) -> None:
+        url = join(endpoint, *push.path)
         body = push.body(platform.version) if push.body is not None else None
         try:
             answer = await self._calls.call(push.method, url, platform.token_out, body, to=to)

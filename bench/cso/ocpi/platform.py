@@ -9,32 +9,40 @@ from bench.cso.arbiter import Arbiter
 from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
 from bench.cso.ocpi.answers import Answers, OcpiError
+from bench.cso.ocpi.authorization import Authorization
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.calls import Calls
 from bench.cso.ocpi.cdrs import Cdrs
+from bench.cso.ocpi.clients import Clients
+from bench.cso.ocpi.commands import Commands
 from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.grants import Grants
 from bench.cso.ocpi.handshake import Handshake
 from bench.cso.ocpi.keeper import Keeper
 from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.orders import Orders
 from bench.cso.ocpi.outbox import Outbox
+from bench.cso.ocpi.preferences import Preferences
 from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.request_limit import RequestLimit
+from bench.cso.ocpi.reservations import Reservations
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.ocpi.tariffs import Tariffs
+from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Relay
 from bench.errors import RigError
-from bench.ports import Clock, IdSource, Journal, OcpiTransport, Store
+from bench.ports import Clock, IdSource, Journal, OcpiTransport, StationCaller, Store
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import SERVER_ERROR, PartyId
 
 
 class CpoPlatform:
-    """Role CPO: sender of sessions, receiver of charging profiles. Does I/O through ports alone.
+    """Role CPO: sender of sessions; receiver of charging profiles, tokens and commands. Does I/O through ports alone.
 
     Args:
+        stations: the CSMS, for commands; `relay` has it for profiles.
         base_url: where peers reach it, such as `http://cso.bench`; without a slash at the end.
         registry: who may call; made beside it, for the journal names peers by it.
         rig: the stations, which become EVSEs of one Location, and what of them is told.
@@ -48,7 +56,7 @@ class CpoPlatform:
 
     def __init__(
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
-        *, base_url: str, own: PartyId, rig: RigSettings, call_timeout_s: float = 30.0,
+        stations: StationCaller, *, base_url: str, own: PartyId, rig: RigSettings, call_timeout_s: float = 30.0,
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
         store: Store | None = None, requests_per_minute: int = 0, response_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
@@ -62,25 +70,37 @@ class CpoPlatform:
         shared = self._background, self.findings
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
         outbox = Outbox(registry, calls, *shared)
+        grants, evses = Grants(), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
         self.tariffs = Tariffs(clock, own, rig.ocpi.location.time_zone, outbox, rig.ocpi.tariff)
         self.locations = Locations(clock, own, rig, self.tariffs, outbox)
         self.cdrs = Cdrs(own, self.locations, self.tariffs, outbox)
         self.sessions = Sessions(
-            clock, ids, own, self.locations.location_id, outbox, self.findings, self.tariffs, rig.ocpi.session_update_s
+            clock, ids, own, self.locations.location_id, outbox, self.findings, grants, self.tariffs, rig.ocpi.session_update_s
         )
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
         self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, self._save)
         self._promises = Promises(
             clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
         )
-        self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises)
+        self.tokens, self.clients = Tokens(registry, registry.learn), Clients()
+        self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens)
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
             response_hosts=tuple(one.lower() for one in response_hosts), faults=faults or OwnFaults(),
         )  # fmt: skip
+        self.authorization = Authorization(
+            clock, registry, calls, self.tokens, grants, self.findings, location_id=self.locations.location_id, evses=evses,
+            policy=rig.ocpi.authorize, timeout_s=rig.ocpi.authorize_timeout_s,
+        )  # fmt: skip
+        reservations = Reservations(clock, self.sessions, self._background)
+        self.commands = Commands(
+            clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
+            location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
+        )  # fmt: skip
+        self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences)
         self._restore()
-        registry.changed = self._save
+        registry.changed = self.tokens.changed = self._save
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -88,10 +108,9 @@ class CpoPlatform:
 
     def endpoints(self, version: str) -> list[dict[str, str]]:
         """Return the rows of the version details; RECEIVER of charging profiles is the CPO (mod_charging_profiles)."""
-        rows = (
-            ("credentials", "SENDER"), ("locations", "SENDER"), ("tariffs", "SENDER"), ("sessions", "SENDER"),
-            ("cdrs", "SENDER"), ("chargingprofiles", "RECEIVER"),
-        )  # fmt: skip
+        senders = ("credentials", "locations", "tariffs", "sessions", "cdrs")
+        receivers = ("chargingprofiles", "commands", "hubclientinfo", "tokens")
+        rows = [*((name, "SENDER") for name in senders), *((name, "RECEIVER") for name in receivers)]
         return [{"identifier": name, "role": role, "url": f"{self.root(version)}/{name}"} for name, role in rows]
 
     def on_event(self, event: Mapping[str, Any]) -> None:
@@ -113,6 +132,10 @@ class CpoPlatform:
                 self.arbiter.opened(record)
             if record is not None and event.get("trigger") == "ChargingRateChanged":
                 self._pushes.want(record)
+        elif kind == "status":
+            self.commands.on_status(event)
+        elif kind == "reservation":
+            self.commands.on_reservation(event)
         elif kind == "charging_limit":
             for record in self.sessions.at(station, event.get("evse")):
                 self._pushes.want(record)

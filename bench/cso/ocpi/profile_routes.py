@@ -13,7 +13,7 @@ from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.orders import Decision, Requester
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.record import SessionRecord
-from bench.cso.ocpi.routes import platform_of
+from bench.cso.ocpi.routes import party_of, platform_of
 from bench.wire.ocpi.profiles import SetChargingProfile
 from bench.wire.ocpi.transport import INVALID, Envelope
 from bench.wire.ocpi.types import Url
@@ -68,12 +68,7 @@ def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
 
 
 def _requester(request: Request, response_url: str) -> Requester:
-    """Return the party that asks: the one of the routing headers, or the platform's only one."""
-    registered = platform_of(request)
-    party = registered.party(request.state.sender)
-    if party is None:
-        raise OcpiError(INVALID, "the OCPI-from headers name no party of the registered platform")
-    return Requester(registered, party, response_url)
+    return Requester(platform_of(request), party_of(request), response_url)
 
 
 def _whole(request: Request, known: set[str], response_url: str, platform: CpoPlatform) -> None:

@@ -28,7 +28,7 @@ from bench.wire.ocpi.types import OcpiDateTime, OcpiModel
 
 POST_S: Final = 5
 """What of the promised time is left for the POST of the result."""
-Action = Literal["PUT", "GET", "DELETE"]
+Action = Literal["PUT", "GET", "DELETE", "COMMAND"]
 
 
 class Promise(OcpiModel):
@@ -36,6 +36,7 @@ class Promise(OcpiModel):
 
     action: Action
     session_id: str
+    """Of a COMMAND: its name."""
     country_code: str
     party_id: str
     response_url: str
@@ -99,23 +100,25 @@ class Promises:
         self._event(station).clear()
 
     async def keep(self, promise: Promise) -> None:
-        """Answer for a former life: ACCEPTED where the station shows that it is so, else REJECTED; nothing once it is late."""
+        """Answer for a former life: ACCEPTED where the station shows that it is so, else REJECTED, or FAILED for a command, whose
+        effect cannot be read back; nothing once it is late."""
         record = self._sessions.find(promise.session_id)
         platform = next((one for one in self._registry.platforms if one.party(promise.party) is not None), None)
         left_s = (promise.until - self._clock.now()).total_seconds()
         if platform is None or left_s <= 0:
-            text = f"{promise.action} on session {promise.session_id}: its time was over at the restart"
+            text = f"{promise.action} {promise.session_id}: its time was over at the restart"
             self._findings.tell("promise_lapsed", text)
             self._forget(promise)
             return
-        word = "REJECTED"
-        if record is not None and promise.action != "GET" and await self._shown(promise, record, max(0.0, left_s - POST_S)):
+        word = "FAILED" if promise.action == "COMMAND" else "REJECTED"
+        wait_s = max(0.0, left_s - POST_S)
+        if record is not None and promise.action in ("PUT", "DELETE") and await self._shown(promise, record, wait_s):
             word = "ACCEPTED"
             self._arbiter.take(record, str(promise.party), promise.profile)
             if promise.profile is not None:
                 record.steering.watchers[promise.party] = platform
                 record.steering.unit = promise.profile.charging_rate_unit
-        self._findings.tell("profile_order", f"{promise.action} on session {promise.session_id}: {word} after a restart")
+        self._findings.tell("promise_kept", f"{promise.action} {promise.session_id}: {word} after a restart")
         await self.post(promise.response_url, platform, promise.party, {"result": word})
         self._forget(promise)
         if record is not None and word == "ACCEPTED":

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from bench.cso.arbitration import Claim
+from bench.cso.ocpi.grants import Grant
 from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.relay import Target
 from bench.domain.tariff_cost import Amount
 from bench.settings.ocpi_site import TariffSettings
 from bench.wire.ocpi.profiles import ActiveChargingProfile
+from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.tariffs import price
 from bench.wire.ocpi.transport import PartyId
 from bench.wire.ocpi.types import utc_text
+
+NOT_AVAILABLE: Final = "#NA"
+"""What OCPI writes where a required text is not known."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,11 @@ class SessionRecord:
     """When the transaction began, from which relative profiles count; None where that was not seen."""
     id_token: str = ""
     """Empty until the station has told who charges: until then nobody is told of the session."""
+    grant: Grant | None = None
+    """Why it may charge, where an eMSP answers for it; else it is the bench's own token."""
+    reserved: bool = False
+    """A reservation that no transaction has come of yet."""
+    preferences: ChargingPreferences | None = None
     ended: datetime | None = None
     told_at: datetime | None = None
     """When the last update went out; None before the first PUT."""
@@ -71,14 +81,20 @@ class SessionRecord:
 
     @property
     def status(self) -> str:
-        """Return ACTIVE or COMPLETED; PENDING while nobody is known to charge."""
+        """Return ACTIVE, RESERVATION or COMPLETED; PENDING while nobody is known to charge."""
         if self.ended is not None:
             return "COMPLETED"
+        if self.reserved:
+            return "RESERVATION"
         return "ACTIVE" if self.id_token else "PENDING"
 
     def may_be_steered_by(self, party: Party, own: PartyId) -> bool:
         """Say whether a party may see and steer it: an SCSP by its contract with the bench, an eMSP if the token is its own."""
-        return party.role == "SCSP" or (party.role == "EMSP" and party.id == own)
+        return party.role == "SCSP" or self.belongs_to(party, own)
+
+    def belongs_to(self, party: Party, own: PartyId) -> bool:
+        """Say whether a party is the eMSP that owns the token."""
+        return party.role == "EMSP" and party.id == (own if self.grant is None else self.grant.owner)
 
     def as_session(self, own: PartyId, location_id: str, version: str) -> dict[str, Any]:
         """Return the whole Session object (mod_sessions, 8.3.1)."""
@@ -88,17 +104,9 @@ class SessionRecord:
             "id": self.session_id,
             "start_date_time": utc_text(self.started),
             "kwh": self.periods.kwh,
-            "cdr_token": {
-                "country_code": own.country_code,
-                "party_id": own.party_id,
-                "uid": self.id_token,
-                "type": "RFID",
-                "contract_id": self.id_token,
-            },
-            "auth_method": "WHITELIST",
+            **self.authorization(own),
             "location_id": location_id,
-            "evse_uid": evse_uid(self.target.station, self.target.evse_id),
-            "connector_id": "1",
+            **self._place(),
             "currency": self.tariff.currency if self.tariff else "EUR",
             "charging_periods": list(self.periods.told),
             "status": self.status,
@@ -108,7 +116,23 @@ class SessionRecord:
             session["end_date_time"] = utc_text(self.ended)
         if self.total_cost is not None:
             session["total_cost"] = price(self.total_cost, version)
+        if self.preferences is not None:
+            session["charging_preferences"] = self.preferences.plain()
         return session
+
+    def authorization(self, own: PartyId) -> dict[str, Any]:
+        """Return the fields that say who charges, and who let him."""
+        if self.grant is None:
+            whose = {"country_code": own.country_code, "party_id": own.party_id}
+            token = {**whose, "uid": self.id_token, "type": "RFID", "contract_id": self.id_token}
+            return {"cdr_token": token, "auth_method": "WHITELIST"}
+        told = {"cdr_token": self.grant.token.cdr_token(), "auth_method": self.grant.method}
+        return told | ({"authorization_reference": self.grant.reference} if self.grant.reference else {})
+
+    def _place(self) -> dict[str, str]:
+        if not self.target.evse_id:  # reserved at the station, and no EVSE chosen yet
+            return {"evse_uid": NOT_AVAILABLE, "connector_id": NOT_AVAILABLE}
+        return {"evse_uid": evse_uid(self.target.station, self.target.evse_id), "connector_id": "1"}
 
 
 def evse_uid(station: str, evse_id: int) -> str:

@@ -35,6 +35,13 @@ class Platform:
     parties: tuple[Party, ...]
     endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
     """URL by identifier and role."""
+    unreachable: set[PartyId] = field(default_factory=set)
+    """Parties of this hub's that it said are not connected: no requests may be sent to them."""
+
+    def receiver(self, meant: Callable[[Party], bool]) -> PartyId | None:
+        """Return the first of its parties that is meant and can be reached, or None; the hub itself is never meant."""
+        reachable = (one for one in self.parties if one.id not in self.unreachable and one.role != "HUB")
+        return next((one.id for one in reachable if meant(one)), None)
 
     def party(self, party_id: PartyId | None) -> Party | None:
         """Return the named party of this platform; its only one where none is named."""

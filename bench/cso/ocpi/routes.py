@@ -8,8 +8,9 @@ from starlette.responses import Response
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.paging import PageSince
 from bench.cso.ocpi.platform import CpoPlatform
-from bench.cso.ocpi.registry import Caller, Platform
+from bench.cso.ocpi.registry import Caller, Party, Platform
 from bench.wire.ocpi.credentials import Credentials
+from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, VERSIONS, Envelope
 
 
@@ -83,8 +84,16 @@ def session_routes(platform: CpoPlatform, version: str) -> APIRouter:
         return page.answer(answers, f"{platform.root(version)}/sessions", found)
 
     @router.put("/sessions/{session_id}/charging_preferences", response_model=Envelope)
-    async def charging_preferences(session_id: str) -> Response:
-        """Refuse: no EVSE of the bench has the capability CHARGING_PREFERENCES_CAPABLE."""
-        raise OcpiError(INVALID, f"the EVSE of session {session_id} is not CHARGING_PREFERENCES_CAPABLE", 404)
+    async def charging_preferences(request: Request, session_id: str, body: ChargingPreferences) -> Response:
+        """Take what the driver prefers; the answer is a bare word."""
+        return answers.data(platform.preferences.set(platform_of(request), session_id, body))
 
     return router
+
+
+def party_of(request: Request) -> Party:
+    """Return the party that asks: the one of the routing headers, or the platform's only one. Raises OcpiError (2001)."""
+    party = platform_of(request).party(request.state.sender)
+    if party is None:
+        raise OcpiError(INVALID, "the OCPI-from headers name no party of the registered platform")
+    return party

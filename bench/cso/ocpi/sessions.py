@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.grants import Grant, Grants
 from bench.cso.ocpi.outbox import Outbox, Push
 from bench.cso.ocpi.paging import Page
 from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.record import SessionRecord
-from bench.cso.ocpi.registry import Platform
+from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.relay import Target
 from bench.domain.quantities import parse_time
@@ -29,10 +31,10 @@ class Sessions:
 
     def __init__(
         self, clock: Clock, ids: IdSource, own: PartyId, location_id: str, outbox: Outbox, findings: Findings,
-        tariffs: Tariffs, update_every_s: float,
+        grants: Grants, tariffs: Tariffs, update_every_s: float,
     ) -> None:  # fmt: skip
         self._clock, self._ids, self._own, self._location_id = clock, ids, own, location_id
-        self._outbox, self._findings, self._tariffs = outbox, findings, tariffs
+        self._outbox, self._findings, self._grants, self._tariffs = outbox, findings, grants, tariffs
         self._update_every = timedelta(seconds=update_every_s)
         self._records: dict[str, SessionRecord] = {}
         self._by_transaction: dict[tuple[str, str], SessionRecord] = {}
@@ -45,13 +47,13 @@ class Sessions:
         """Return the running sessions at an EVSE, or at the whole station."""
         return [
             one
-            for one in self._records.values()
-            if one.ended is None and one.target.station == station and evse_id in (None, 0, one.target.evse_id)
+            for one in self.running()
+            if one.target.station == station and evse_id in (None, 0, one.target.evse_id)
         ]
 
     def running(self) -> list[SessionRecord]:
-        """Return all running sessions in order of their begin."""
-        return [one for one in self._records.values() if one.ended is None]
+        """Return all running sessions in order of their begin; a mere reservation is none."""
+        return [one for one in self._records.values() if one.ended is None and not one.reserved]
 
     def of(self, station: str, transaction_id: str) -> SessionRecord | None:
         """Return the session of a transaction."""
@@ -71,6 +73,8 @@ class Sessions:
         """Take a transaction event of the CSMS; return the session it ended, if it ended one."""
         now = self._clock.now()
         record = self.of(event["station"], event["transaction_id"])
+        if record is None or not record.id_token:
+            record = self._reserved_for(event, record, now) or record
         if record is None:
             if event.get("evse") is None:
                 text = f"transaction {event['transaction_id']} of {event['station']} names no EVSE: it has no session"
@@ -81,7 +85,8 @@ class Sessions:
             return None
         turned = record.periods.turns(event.get("charging_state") or "")
         record.periods.meter(event.get("meter_value") or ())
-        record.id_token = record.id_token or event.get("id_token") or ""
+        if _is_accepted(event):
+            self._authorized(record, event, now)
         ended = event["phase"] == "Ended"
         if ended:
             record.ended = now
@@ -100,13 +105,68 @@ class Sessions:
         self._records[record.session_id.casefold()] = record
         self._by_transaction[record.target.station, record.target.transaction_id] = record
 
+    def _authorized(self, record: SessionRecord, event: Mapping[str, Any], now: datetime) -> None:
+        """Take who charges from an event whose token was accepted: ACTIVE from then on."""
+        if not record.id_token and event.get("id_token"):
+            record.id_token, record.started = event["id_token"], now
+            if not record.periods.closed:
+                record.periods.begin = now
+        if record.id_token == event.get("id_token"):
+            record.grant = self._grants.of(event) or record.grant
+
+    def reserve(self, station: str, evse_id: int, grant: Grant, record: SessionRecord | None = None) -> SessionRecord:
+        """Open the session of a reservation, at an EVSE or (0) at the whole station, or change the one given; tell it."""
+        now = self._clock.now()
+        target = Target(record.session_id if record else f"S-{self._ids.token(12)}", station, evse_id, "")
+        record = record or self._add(target, now)
+        record.target, record.told_at = target, None
+        record.reserved, record.id_token, record.grant = True, grant.token.uid, grant
+        self._tell(record, now, turned=False)
+        return record
+
+    def end_reservation(self, record: SessionRecord) -> None:
+        """End a reservation that no transaction has come of."""
+        if record.reserved and record.ended is None:
+            record.ended = self._clock.now()
+            record.over.set_result(None)
+            self._tell(record, record.ended, turned=False)
+
+    def tell_preferences(self, record: SessionRecord) -> None:
+        """Tell the SCSPs what the driver prefers: a field of the session that OCPI does not have."""
+        assert record.preferences is not None
+        record.last_updated = self._clock.now()
+        changes = {"charging_preferences": record.preferences.plain(), "last_updated": utc_text(record.last_updated)}
+        self._send(record, "PATCH", changes, role="SCSP")
+
+    def _reserved_for(self, event: Mapping[str, Any], pending: SessionRecord | None, now: datetime) -> SessionRecord | None:
+        """Return the reservation that a transaction of the same token uses up: it becomes the transaction's session."""
+        token, evse_id = (event.get("id_token") or "").casefold(), event.get("evse")
+        if evse_id is None or not _is_accepted(event):
+            return None
+        for record in self._records.values():
+            here = record.target.station == event["station"] and record.target.evse_id in (0, evse_id)
+            if record.reserved and record.ended is None and here and record.id_token.casefold() == token:
+                record.target = replace(record.target, evse_id=evse_id, transaction_id=event["transaction_id"])
+                record.reserved, record.started, record.told_at = False, now, None
+                record.began = _began(event, now) if event["phase"] == "Started" else pending.began if pending else None
+                record.periods = Periods(now)
+                self._by_transaction[record.target.station, record.target.transaction_id] = record
+                if pending is not None:
+                    record.periods = pending.periods
+                    del self._records[pending.session_id.casefold()]
+                return record
+        return None
+
     def _open(self, event: Mapping[str, Any], now: datetime) -> SessionRecord:
-        target = Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"])
-        began = _began(event, now) if event["phase"] == "Started" else None
-        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future(), Periods(now), began)
+        record = self._add(Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"]), now)
+        record.began = _began(event, now) if event["phase"] == "Started" else None
+        self._by_transaction[record.target.station, record.target.transaction_id] = record
+        return record
+
+    def _add(self, target: Target, now: datetime) -> SessionRecord:
+        record = SessionRecord(target, now, now, asyncio.get_running_loop().create_future(), Periods(now))
         record.tariff = self._tariffs.of_session(now)
         self._records[target.session_id.casefold()] = record
-        self._by_transaction[target.station, target.transaction_id] = record
         return record
 
     def on_meter_values(self, event: Mapping[str, Any]) -> None:
@@ -137,7 +197,8 @@ class Sessions:
             record.total_cost = self._tariffs.cost(record.tariff, record.periods.closed).total
         self._send(record, "PATCH", changes | {"last_updated": utc_text(now)})
 
-    def _send(self, record: SessionRecord, method: str, changes: dict[str, Any]) -> None:
+    def _send(self, record: SessionRecord, method: str, changes: dict[str, Any], role: str = "") -> None:
+        """Send to whoever may see the session; with `role` to parties of that role alone."""
         path = (self._own.country_code, self._own.party_id, record.session_id)
         whole = {version: record.as_session(self._own, self._location_id, version) for version in VERSIONS}
 
@@ -145,8 +206,11 @@ class Sessions:
             cost = {name: value for name, value in whole[version].items() if name == "total_cost"}
             return whole[version] if method == "PUT" else changes | cost
 
+        def meant(party: Party) -> bool:
+            return record.may_be_steered_by(party, self._own) and role in ("", party.role)
+
         push = Push("sessions", method, path, body, whole.__getitem__)
-        self._outbox.tell(push, lambda platform: self._may_see(platform, record))
+        self._outbox.tell(push, lambda one: any(map(meant, one.parties)), meant)
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)
@@ -158,3 +222,8 @@ def _began(event: Mapping[str, Any], now: datetime) -> datetime | None:
         return now
     at = datetime.fromtimestamp(parse_time(event["timestamp"]), UTC)
     return min(at, now) if abs(now - at) < CREDIBLE else None
+
+
+def _is_accepted(event: Mapping[str, Any]) -> bool:
+    """Say whether the token of a transaction event may charge; where nobody has decided on it, it may."""
+    return bool(event.get("id_status", "Accepted") == "Accepted")

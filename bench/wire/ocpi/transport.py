@@ -22,6 +22,7 @@ SUCCESS, CLIENT_ERROR, INVALID, SERVER_ERROR, UNUSABLE_API, UNSUPPORTED_VERSION,
     1000, 2000, 2001, 3000, 3001, 3002, 3003,
 )  # fmt: skip
 UNKNOWN_LOCATION: Final = 2003
+UNKNOWN_TOKEN: Final = 2004
 REQUEST_ID, CORRELATION_ID = "x-request-id", "x-correlation-id"
 TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY = (
     "ocpi-to-country-code", "ocpi-to-party-id", "ocpi-from-country-code", "ocpi-from-party-id",

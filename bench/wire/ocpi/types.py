@@ -44,6 +44,11 @@ Seconds = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 
+Id = Annotated[str, Field(min_length=1, max_length=36)]
+"""CiString(36): identifiers compare without regard to case, and keep it."""
+CountryCode = Annotated[str, Field(min_length=2, max_length=2)]
+PartyCode = Annotated[str, Field(min_length=3, max_length=3)]
+
 Url = Annotated[str, Field(min_length=1, max_length=255)]
 
 

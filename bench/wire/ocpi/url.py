@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 _USERINFO: Final = re.compile(r"""(:(?:\\?/){2})[^/\\\s"'<>?#]+@""")
 """What stands before a host, also where JSON has escaped the slashes."""
 
+_UID: Final = re.compile(r"(/tokens/[^/?]+/[^/?]+/)[^/?]+|/[^/?]+(?=/authorize(?:\?|$))")
+"""The uid of a Token, in the URL that it is told at and in that of its authorization."""
+
 
 def web_host(url: str) -> tuple[str, str] | None:
     """Return scheme and host of an http or https address; None for anything else.
@@ -31,3 +34,8 @@ def web_host(url: str) -> tuple[str, str] | None:
 def hide_userinfo(text: str) -> str:
     """Return a text in which no address has its user name and password any more."""
     return _USERINFO.sub(r"\1(hidden)@", text)
+
+
+def hide_token_uid(url: str) -> str:
+    """Return a URL that does not say whose Token it is about."""
+    return _UID.sub(lambda match: f"{match[1] or '/'}(hidden)", url)

@@ -1,0 +1,101 @@
+"""The Tokens that eMSPs have told: RECEIVER of the tokens module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.cso.ocpi.answers import OcpiError
+from bench.cso.ocpi.registry import Platform, Registry
+from bench.wire.ocpi.tokens import Token, types_of
+from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, UNKNOWN_TOKEN, PartyId
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """What the URL of a Token names; upper case, for identifiers compare without regard to case."""
+
+    owner: PartyId
+    uid: str
+    kind: str
+
+    @classmethod
+    def of(cls, owner: PartyId, uid: str, kind: str) -> TokenKey:
+        """Return a key whatever the case of the uid."""
+        return cls(owner, uid.upper(), kind.upper())
+
+
+class Tokens:
+    """All Tokens by owner, uid and type. They cannot be removed; those of a party that is not registered any more do not count.
+
+    Args:
+        learn: told each uid, so that it is kept out of the evidence.
+    """
+
+    def __init__(self, registry: Registry, learn: Callable[[str], None]) -> None:
+        self._registry, self._learn = registry, learn
+        self._tokens: dict[TokenKey, Token] = {}
+        self.changed: Callable[[], None] = lambda: None
+        """Called after each change, so that it is kept."""
+
+    def get(self, platform: Platform, key: TokenKey) -> Token:
+        """Return a Token. Raises OcpiError (404) where there is none, or the caller does not own it."""
+        _own(platform, key)
+        token = self._tokens.get(key)
+        if token is None:
+            raise OcpiError(UNKNOWN_TOKEN, f"no token of {key.owner} with this uid and type {key.kind}", 404)
+        return token
+
+    def put(self, platform: Platform, key: TokenKey, token: Token) -> bool:
+        """Store a Token; return True where it is new. Raises OcpiError where URL and object differ (2001)."""
+        _own(platform, key)
+        if TokenKey.of(token.owner, token.uid, token.type) != key:
+            raise OcpiError(INVALID, "country_code, party_id, uid or type differ from the URL (type is RFID where it has none)")
+        self._learn(token.uid)
+        new = key not in self._tokens
+        self._tokens[key] = token
+        self.changed()
+        return new
+
+    def patch(self, platform: Platform, key: TokenKey, changes: dict[str, Any]) -> None:
+        """Change some fields of a Token. Raises OcpiError: 404 where it is unknown, 2001 without last_updated."""
+        known = self.get(platform, key)
+        if changes.get("last_updated") is None:
+            raise OcpiError(INVALID, "last_updated: a PATCH must carry it")
+        try:
+            self.put(platform, key, Token.model_validate(known.plain() | changes))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise OcpiError(INVALID, f"{place}: {first['msg']}") from None
+
+    def all(self) -> list[Token]:
+        """Return all of them."""
+        return list(self._tokens.values())
+
+    def restore(self, tokens: Iterable[Token]) -> None:
+        """Take back what was told before a restart."""
+        for token in tokens:
+            self._learn(token.uid)
+            self._tokens[TokenKey.of(token.owner, token.uid, token.type)] = token
+
+    def find(self, uid: str, ocpp_type: str) -> Token | None:
+        """Return the Token that a station means by an idToken of an OCPP type."""
+        matching = [
+            token
+            for key, token in self._tokens.items()
+            if key.uid == uid.upper() and self._registry.has(key.owner)
+        ]
+        for kind in types_of(ocpp_type):
+            for token in matching:
+                if token.type.upper() == kind:
+                    return token
+        return None
+
+
+def _own(platform: Platform, key: TokenKey) -> None:
+    if key.owner not in [party.id for party in platform.parties]:
+        raise OcpiError(CLIENT_ERROR, f"{key.owner} is no party of the caller", 404)

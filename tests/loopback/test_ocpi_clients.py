@@ -1,0 +1,101 @@
+"""What a hub tells of its clients, and what the CPO makes of it (mod_hub_client_info)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bench.cso.ocpi.registry import Party
+from bench.wire.ocpi.transport import VERSIONS, PartyId
+from tests.ocpi_emsp import Emsp, open_emsp, token
+from tests.ocpi_rig import open_ocpi_rig
+
+pytestmark = pytest.mark.virtual
+
+UID = "0123-CARD"
+PATH = "/hubclientinfo/NL/EVL"
+
+
+@pytest.fixture(params=VERSIONS)
+async def emsp(request: pytest.FixtureRequest) -> AsyncIterator[Emsp]:
+    """Return an eMSP behind a hub, whose token may charge."""
+    async with open_ocpi_rig(version=request.param) as rig, open_emsp(rig, request.param) as opened:
+        await opened.tell(token(whitelist="ALWAYS"))
+        await rig.stations.present(UID)
+        yield opened
+
+
+def _info(status: str, **fields: Any) -> dict[str, Any]:
+    told = {"party_id": "EVL", "country_code": "NL", "role": "EMSP", "status": status}
+    return {**told, "last_updated": "2026-01-15T00:00:00Z", **fields}
+
+
+async def test_client_info_is_given_back_as_it_was_put(emsp: Emsp) -> None:
+    """PUT and GET: created, then replaced; unknown states and roles survive, and silence nobody."""
+    given = _info("ASLEEP", role="WIZARD", colour="blue")
+    assert (await emsp.ask("GET", PATH))[0] == 404
+    assert [(await emsp.ask("PUT", PATH, given))[0] for _ in range(2)] == [201, 200]
+    assert (await emsp.ask("GET", PATH.lower()))[1]["data"] == given
+    emsp.rig.stations.transaction("Started", id_token=UID)
+    assert (await emsp.session())["status"] == "ACTIVE"
+
+
+async def test_url_and_object_name_the_same_party(emsp: Emsp) -> None:
+    """2001 where they do not."""
+    assert (await emsp.ask("PUT", PATH, _info("OFFLINE", party_id="ABC")))[1]["status_code"] == 2001
+
+
+async def test_it_carries_no_routing_headers(emsp: Emsp) -> None:
+    """hubclientinfo is a configuration module: without them a request is right, and the answer has none."""
+    await emsp.ask("PUT", PATH, _info("CONNECTED"))
+    assert emsp.rig.found("routing_headers") == []
+    answer = emsp.rig.journal.of("ocpi.response")[-1]  # type: ignore[attr-defined]
+    assert [name for name in answer["headers"] if name.startswith("ocpi-")] == []
+
+
+@pytest.mark.parametrize("status", ["OFFLINE", "PLANNED", "SUSPENDED"])
+async def test_nothing_is_pushed_to_an_absent_party_nor_kept_for_it(emsp: Emsp, status: str) -> None:
+    """Another Party goes OFFLINE: do not queue Push messages; once it is back it hears of what happens from then on."""
+    await emsp.ask("PUT", PATH, _info(status))
+    emsp.rig.stations.transaction("Started", id_token=UID)
+    await asyncio.sleep(1)
+    assert (emsp.sessions, len(emsp.rig.scsp.sessions)) == ({}, 1)
+    await emsp.ask("PUT", PATH, _info("CONNECTED"))
+    await asyncio.sleep(1)
+    assert emsp.sessions == {}
+    emsp.rig.stations.transaction("Ended", id_token=UID)
+    assert (await emsp.session())["status"] == "COMPLETED"
+
+
+async def test_a_message_is_addressed_to_the_party_that_it_is_for(emsp: Emsp) -> None:
+    """Of all parties behind a hub: the eMSP of the token, not the hub, nor the first one, nor another while it is absent."""
+    other, hub = Party(PartyId("NL", "ABC"), "EMSP"), Party(PartyId("NL", "HUB"), "HUB")
+    emsp.platform.parties = (hub, other, *emsp.platform.parties)
+    emsp.rig.stations.transaction("Started", id_token=UID)
+    await emsp.session()
+    requests = emsp.rig.journal.of("ocpi.request")  # type: ignore[attr-defined]
+    told = [one["headers"]["ocpi-to-party-id"] for one in requests if one["url"].startswith("http://emsp.bench/sessions")]
+    assert told == ["EVL"]
+    await emsp.ask("PUT", PATH, _info("OFFLINE"))
+    emsp.rig.stations.transaction("Ended", id_token=UID)
+    assert (await emsp.session())["status"] == "ACTIVE"
+
+
+async def test_an_absent_emsp_is_not_asked(emsp: Emsp) -> None:
+    """No requests can be sent: the whitelist decides as if it had not answered."""
+    await emsp.tell(token("never"))
+    await emsp.tell(token("offline", whitelist="ALLOWED_OFFLINE"))
+    await emsp.ask("PUT", PATH, _info("OFFLINE"))
+    assert await emsp.rig.stations.present("never") == {"status": "Invalid"}
+    assert await emsp.rig.stations.present("offline") == {"status": "Accepted"}
+    assert emsp.asked == []
+
+
+async def test_a_word_on_the_party_of_another_platform_silences_nobody(emsp: Emsp) -> None:
+    """A hub speaks of its own connections."""
+    path = f"/hubclientinfo/NL/{emsp.rig.scsp.party.party_id}"
+    await emsp.ask("PUT", path, _info("OFFLINE", party_id=emsp.rig.scsp.party.party_id, role="SCSP"))
+    assert await emsp.rig.session()
