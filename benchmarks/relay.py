@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,15 @@ from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
 from bench.peers.scsp import MockScsp, open_scsp
+from bench.ports import OcpiTransport
 from bench.rig.cpo import open_cpo
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import dump
 
 Trip = Callable[[], Awaitable[float]]
 OCPP = [Subprotocol("ocpp2.0.1")]
-LIMIT, GOAL = 5.0, 2.0
-"""Told, not reached yet: most is spent by FastAPI, pydantic and the journal on the way in, and on checking the profile."""
+LIMIT, GOAL = 2.5, 2.0
+"""The goal is met about every second time on a busy computer: the rest is FastAPI, pydantic, the journal and the rules of K01."""
 TRIPS = 20
 WARM = 20
 PERIODS = 24
@@ -104,6 +105,21 @@ async def websocket_floor() -> AsyncIterator[Trip]:
             yield trip
 
 
+class Stamped:
+    """A transport that notes when a request was handed to it: when the SCSP sent its PUT."""
+
+    def __init__(self, inner: OcpiTransport) -> None:
+        self._inner, self.begin = inner, 0.0
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send one request."""
+        if method == "PUT":
+            self.begin = time.perf_counter()
+        return await self._inner.request(method, url, headers, body, timeout_s)
+
+
 class Station:
     """A station of a few lines: notes when a SetChargingProfile came, and accepts it."""
 
@@ -149,6 +165,7 @@ async def whole_bench(folder: Path) -> AsyncIterator[Trip]:
         stack.push_async_callback(csms.close)
         cpo = await stack.enter_async_context(open_cpo(settings, clock, journal, ids, csms, addresses))
         scsp = await stack.enter_async_context(open_scsp(clock, ids, addresses))
+        sent = scsp._transport = Stamped(scsp._transport)
         url = f"ws://127.0.0.1:{server.port}/CS-1"
         connection = await stack.enter_async_context(connect(url, subprotocols=OCPP, compression=None))
         one = Station(connection)
@@ -163,16 +180,15 @@ async def whole_bench(folder: Path) -> AsyncIterator[Trip]:
             },
         )  # fmt: skip
         session = await scsp.wait_session(lambda found: True, 10)
-        yield lambda: _relayed(scsp, one, session["id"])
+        yield lambda: _relayed(scsp, sent, one, session["id"])
         await connection.close()
         await serving
 
 
-async def _relayed(scsp: MockScsp, station: Station, session_id: str) -> float:
+async def _relayed(scsp: MockScsp, sent: Stamped, station: Station, session_id: str) -> float:
     """Send one profile; return how long it took to reach the station. Ends when its result is there."""
-    begin = time.perf_counter()
     order = await scsp.send_plan(session_id, orjson.loads(BODY)["charging_profile"])
-    took = await station.came.get() - begin
+    took = await station.came.get() - sent.begin
     await scsp.wait_result(order.response_id, 10)
     return took
 

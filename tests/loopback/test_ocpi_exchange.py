@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,3 +108,27 @@ async def test_each_exchange_is_journalled_once() -> None:
         assert (put["from"], put["to"], put["method"]) == ("NL-SCP", "NL-BEN", "PUT")
         assert put["url"].startswith("http://cso.bench/ocpi/2.3.0/chargingprofiles/S-")
         assert put["headers"]["authorization"] == "Token hmac:secret"
+
+
+async def test_a_limit_leaves_before_its_answer_and_the_result_after_it() -> None:
+    """The station does not wait for words about its limit; the answer comes before the result (mod_charging_profiles)."""
+    async with open_ocpi_rig() as rig:
+        session_id = await rig.session()
+        journal, seen = rig.journal, list[int]()
+        assert isinstance(journal, MemoryJournal)
+        call = rig.stations.call
+
+        async def noting(*args: Any, **options: Any) -> dict[str, Any]:
+            seen.append(len(journal.of("ocpi.response")))
+            return await call(*args, **options)
+
+        rig.stations.call = noting  # type: ignore[method-assign]
+        order = await rig.scsp.send_plan(session_id, PROFILE)
+        await rig.scsp.wait_result(order.response_id, 60)
+        await asyncio.sleep(1)
+        told = [one["exchange"] for one in journal.of("ocpi.response")]
+        requests = {one["exchange"]: one for one in journal.of("ocpi.request")}
+        put = next(one for one in requests.values() if one["method"] == "PUT" and "chargingprofiles" in one["url"])
+        result = next(one for one in requests.values() if one["method"] == "POST" and "callbacks" in one["url"])
+        assert seen[0] == told.index(put["exchange"])
+        assert told.index(put["exchange"]) < told.index(result["exchange"])

@@ -102,18 +102,20 @@ class Orders:
         self._promises.give(action, record.session_id, requester.party.id, requester.response_url, timeout_s, profile)
         return Decision("ACCEPTED", timeout_s, record=record)
 
-    def start_set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
-        """Carry out an accepted PUT."""
+    def start_set(
+        self, record: SessionRecord, requester: Requester, profile: ChargingProfile, answered: asyncio.Event
+    ) -> None:
+        """Carry out an accepted PUT; its result is not posted before `answered`."""
         if self._faults.apply("accepts", record.session_id, value=True):
-            self._background.start(self._set(record, requester, profile))
+            self._background.start(self._set(record, requester, profile, answered))
 
-    def start_clear(self, record: SessionRecord, requester: Requester) -> None:
+    def start_clear(self, record: SessionRecord, requester: Requester, answered: asyncio.Event) -> None:
         """Carry out an accepted DELETE."""
-        self._background.start(self._clear(record, requester))
+        self._background.start(self._clear(record, requester, answered))
 
-    def start_get(self, record: SessionRecord, requester: Requester, duration_s: int) -> None:
+    def start_get(self, record: SessionRecord, requester: Requester, duration_s: int, answered: asyncio.Event) -> None:
         """Carry out an accepted GET."""
-        self._background.start(self._get(record, requester, duration_s))
+        self._background.start(self._get(record, requester, duration_s, answered))
 
     def _refusal(self, action: Action, party: Party, record: SessionRecord) -> str:
         self._arbiter.forget(record, {str(party.id) for one in self._registry.platforms for party in one.parties})
@@ -134,25 +136,27 @@ class Orders:
         record.steering.asked[action] = now
         return False
 
-    async def _set(self, record: SessionRecord, requester: Requester, profile: ChargingProfile) -> None:
+    async def _set(
+        self, record: SessionRecord, requester: Requester, profile: ChargingProfile, answered: asyncio.Event
+    ) -> None:
         writer, role = requester.party.id, requester.party.role
         outcome = await self._within(record, self._arbiter.set(record, str(writer), role, profile))
         if outcome.word == "ACCEPTED":
             record.steering.watchers[writer] = requester.platform
             record.steering.unit = profile.charging_rate_unit
-        await self._report("PUT", record, requester, outcome)
+        await self._report("PUT", record, requester, outcome, answered)
         if outcome.word == "ACCEPTED":
             self._pushes.want(record)
 
-    async def _clear(self, record: SessionRecord, requester: Requester) -> None:
+    async def _clear(self, record: SessionRecord, requester: Requester, answered: asyncio.Event) -> None:
         outcome = await self._within(record, self._arbiter.clear(record, str(requester.party.id)))
-        await self._report("DELETE", record, requester, outcome)
+        await self._report("DELETE", record, requester, outcome, answered)
         if outcome.word == "ACCEPTED":
             self._pushes.want(record)
 
-    async def _get(self, record: SessionRecord, requester: Requester, duration_s: int) -> None:
+    async def _get(self, record: SessionRecord, requester: Requester, duration_s: int, answered: asyncio.Event) -> None:
         asking = self._relay.active_profile(record.target, duration_s, record.steering.unit)
-        await self._report("GET", record, requester, await self._within(record, asking))
+        await self._report("GET", record, requester, await self._within(record, asking), answered)
 
     async def _within(self, record: SessionRecord, work: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Return what the station did; REJECTED once the session has ended or the promised time is nearly over."""
@@ -170,8 +174,11 @@ class Orders:
                 await asyncio.wait([task])
             work.close()  # it never began where the task was cancelled while waiting for its turn
 
-    async def _report(self, action: Action, record: SessionRecord, requester: Requester, outcome: Outcome) -> None:
-        """POST the result, once."""
+    async def _report(
+        self, action: Action, record: SessionRecord, requester: Requester, outcome: Outcome, answered: asyncio.Event
+    ) -> None:
+        """POST the result, once, and not before the answer is on its way."""
+        await answered.wait()
         if outcome.reason:
             text = f"{action} on session {record.session_id}: {outcome.word}: {outcome.reason}"
             self._findings.tell("profile_order", text)

@@ -1,7 +1,8 @@
-"""The routes of charging profiles, RECEIVER interface: decide, answer, then begin."""
+"""The routes of charging profiles, RECEIVER interface: decide, begin, answer; the result waits for the answer."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Final
 
@@ -20,6 +21,8 @@ from bench.wire.ocpi.types import Url
 
 _PATH: Final = "/chargingprofiles/{session_id}"
 _LONGEST_S: Final = 366 * 86_400
+_HEAD_START: Final = 2
+"""Turns of the event loop in which an order reaches its station: its own task, and the one that waits for the session's turn."""
 
 
 def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
@@ -27,12 +30,16 @@ def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
     router = APIRouter(prefix=f"/ocpi/{version}", tags=["chargingprofiles"])
     orders = platform.orders
 
-    def answer(decision: Decision, begin: Callable[[SessionRecord], None]) -> Response:
-        """Answer with the decision; what follows begins when the answer is on its way."""
+    async def answer(decision: Decision, begin: Callable[[SessionRecord, asyncio.Event], None]) -> Response:
+        """Answer with the decision. What follows has begun by then, for a limit should not wait for words about it."""
+        answered = asyncio.Event()
+        if decision.record is not None:
+            begin(decision.record, answered)
+            for _ in range(_HEAD_START):
+                await asyncio.sleep(0)
 
         async def after() -> None:
-            if decision.record is not None:
-                begin(decision.record)
+            answered.set()
 
         return platform.answers.data(decision.data, decision.message, BackgroundTask(after))
 
@@ -41,7 +48,7 @@ def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
         """Set the session's charging profile; it replaces the party's former one."""
         requester, profile = _requester(request, body.response_url), body.charging_profile
         decision = orders.decide("PUT", requester, session_id, profile)
-        return answer(decision, lambda record: orders.start_set(record, requester, profile))
+        return await answer(decision, lambda record, answered: orders.start_set(record, requester, profile, answered))
 
     @router.get(_PATH, response_model=Envelope)
     async def active_profile(
@@ -54,7 +61,7 @@ def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
         _whole(request, {"duration", "response_url"}, response_url, platform)
         requester = _requester(request, response_url)
         decision = orders.decide("GET", requester, session_id)
-        return answer(decision, lambda record: orders.start_get(record, requester, duration))
+        return await answer(decision, lambda record, answered: orders.start_get(record, requester, duration, answered))
 
     @router.delete(_PATH, response_model=Envelope)
     async def clear_profile(request: Request, session_id: str, response_url: Annotated[Url, Query()]) -> Response:
@@ -62,7 +69,7 @@ def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
         _whole(request, {"response_url"}, response_url, platform)
         requester = _requester(request, response_url)
         decision = orders.decide("DELETE", requester, session_id)
-        return answer(decision, lambda record: orders.start_clear(record, requester))
+        return await answer(decision, lambda record, answered: orders.start_clear(record, requester, answered))
 
     return router
 

@@ -43,6 +43,8 @@ class EvseSupply:
 
 def round_down(limit: float | Decimal) -> float:
     """Return a limit with one decimal, never more than it was: all that OCPI and OCPP carry."""
+    if isinstance(limit, float) and round(limit, 1) == limit:
+        return limit
     value = Decimal(str(limit))
     return float(value if value > _BEYOND_TENTHS else value.quantize(_TENTH, ROUND_DOWN))
 
