@@ -74,13 +74,20 @@ class _Columns:
         self.step = self._step(low > _FLOWS_W)
 
     def _step(self, flows: Mask) -> float | None:
-        """Return by how much the register may be behind: its smallest gain, or what it makes up for once it is renewed."""
+        """Return by how much the register may be behind: its smallest gain, or what it makes up for once it is renewed.
+
+        Where readings come about as often as the register is renewed, one of them now and then shows none of its renewals, or
+        two: how far the gains of steady power lie apart tells how much is in one.
+        """
         rises = self.gain[~self.broken & (self.gain > 0)]
         if not len(rises):
             return None  # there is no register, or its step is larger than all that flowed
         sound = ~self.broken & flows
         renewed = (self.gain[1:] > 0) & (self.gain[:-1] == 0) & sound[1:] & sound[:-1]
-        return float(max(rises.min(), np.max(self.gain[1:], where=renewed, initial=0.0)))
+        flowed = np.diff(self.made)
+        off = (self.gain - flowed)[sound & (np.abs(self.gain - flowed) * self.lasts <= flowed * _LONGEST_S)]
+        apart = float(np.ptp(off)) if len(off) else 0.0
+        return float(max(rises.min(), np.max(self.gain[1:], where=renewed, initial=0.0), apart))
 
     def fixed(self, first: int, last: int) -> float:
         """Return what power and register may differ by in a window that is no share of its energy."""
