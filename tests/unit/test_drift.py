@@ -127,6 +127,42 @@ def test_a_coarse_register_tells_once_enough_has_flowed() -> None:
     assert doubted(evse(seconds=7200, step_wh=100, drifts=(300, 1.1, 1))) == ["drift"]
 
 
+def test_slow_polls_tell_a_larger_drift() -> None:
+    """10 % between readings of each 10 s."""
+    assert doubted(evse("climbs", poll_s=10, seconds=1800, drifts=(300, 1.1, 1))) == ["drift"]
+
+
+def test_a_small_drift_belongs_to_the_large_one_that_follows() -> None:
+    """By 0.9 % from second 200 on, not yet in doubt itself, and by 5 % from second 300 on: all of it is taken out."""
+    found = evse(drifts=(200, 1.009, 1))
+    found.samples = type(found.samples)([
+        one._replace(power_w=(one.power_w or 0.0) * 1.04) if one.requested >= 300 else one for one in found.samples
+    ])  # fmt: skip
+    assert doubted(found) == ["drift"]
+    assert found.samples[-1].received < 250
+
+
+@pytest.mark.parametrize(("first", "last"), [(300, 315), (180, 205)])
+def test_what_flows_while_nobody_reads_is_no_drift(first: int, last: int) -> None:
+    """The power was another one in a gap, or nobody knows when in it the power changed."""
+    found = evse("climbs")
+    found.samples = type(found.samples)([one for one in found.samples if not first <= one.requested < last])
+    assert doubted(found) == []
+
+
+def test_exported_energy_is_no_drift() -> None:
+    """The register counts what is imported; from second 400 to 600 a car gives 4 kW back."""
+    found, stood = evse(), 0.0
+    samples = list(found.samples)
+    for index, one in enumerate(samples):
+        back = 400 <= one.requested < 600
+        stood += 0.0 if not back else (one.energy_wh or 0.0) - (found.samples[index - 1].energy_wh or 0.0)
+        power = -4000.0 + 0.1 * (index % 7) if back else one.power_w
+        samples[index] = one._replace(power_w=power, energy_wh=(one.energy_wh or 0.0) - stood)
+    found.samples = type(found.samples)(samples)
+    assert "drift" not in doubted(found)
+
+
 def test_a_register_that_begins_anew_is_no_drift() -> None:
     """A meter that lost power goes on from where it last stored its energy."""
     found = evse()
