@@ -75,7 +75,8 @@ class _Columns:
         """Return by how much the register may be behind: its smallest gain, or what it makes up for once it is renewed.
 
         Where readings come about as often as the register is renewed, one of them now and then shows none of its renewals, or
-        two: how far the gains of steady power lie apart tells how much is in one. A change of power that slow readings miss shows there too.
+        two: how far the gains of steady power lie apart tells how much is in one. A change of power that slow readings miss shows
+        there too.
         """
         rises = self.gain[~self.broken & (self.gain > 0)]
         if not len(rises):
@@ -108,9 +109,8 @@ def drifts(evse: EvseFacts, usable: Mask) -> Iterator[Drift]:
 
     Windows follow one another, each long enough for its energy to tell. They differ where the integral of P (trapezoids) and
     the gain of the register are apart by more than: the step of the register, half of each step of P between its two readings,
-    what the latency of the meter may shift, 1 % and U of the power. A register
-    that never gained, or whose step is too coarse for the run, tells nothing. The windows beside one in doubt are in doubt too:
-    nobody knows when in it the drift began.
+    what the latency of the meter may shift, 1 % and U of the power. A register that never gained, or whose step is too coarse for
+    the run, tells nothing. The windows beside one in doubt are in doubt too: nobody knows when in it the drift began.
 
     Args: usable: of shape (n,): readings that no other doubt has taken out.
     """

@@ -127,9 +127,10 @@ def test_a_coarse_register_tells_once_enough_has_flowed() -> None:
     assert doubted(evse(seconds=7200, step_wh=100, drifts=(300, 1.1, 1))) == ["drift"]
 
 
-def test_slow_polls_tell_a_larger_drift() -> None:
-    """10 % between readings of each 10 s."""
-    assert doubted(evse("climbs", poll_s=10, seconds=1800, drifts=(300, 1.1, 1))) == ["drift"]
+@pytest.mark.parametrize(("poll_s", "seconds", "factor"), [(5, 1800, 1.05), (10, 900, 1.1)])
+def test_slow_polls_tell_a_drift_too(poll_s: float, seconds: int, factor: float) -> None:
+    """A change that they might have missed is not allowed for where the register shows none."""
+    assert doubted(evse("climbs", poll_s=poll_s, seconds=seconds, drifts=(300, factor, 1))) == ["drift"]
 
 
 def test_a_small_drift_belongs_to_the_large_one_that_follows() -> None:

@@ -191,10 +191,10 @@ def _unbound(facts: RunFacts, evse: EvseFacts, record: dict[str, Any]) -> Iterat
     here["serial_number"] = serial_number
     for key, word in _BOUND.items():
         then = record.get(key)
-        if then is None:
+        if key == "serial_number" and then is not None and bare_number(then) == bare_number(serial_number):
+            continue  # the same, or neither of them tells one
+        if then is None or then == "":
             text = f"its proof does not say of which {word} it is"
-        elif key == "serial_number" and (not then or bare_number(then) == bare_number(serial_number)):
-            continue  # it tells none, and the rig file has none
         elif then == here[key]:
             continue
         else:
