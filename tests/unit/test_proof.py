@@ -81,11 +81,12 @@ def judged(made: str = "2026-02-20T00:00:00Z", max_age_days: float = 30, here: s
     scenario = {"proof": "file", "station": "CS", "evse": 1, "checks": ["power"]}
     begin = parse_time("2026-03-01T00:00:00Z")
     facts = RunFacts(scenario, {"name": "lab-a"}, 1, begin, begin + 100, RunState.COMPLETED, "", [], [], [evse])
-    facts.identities["m"] = (3, {"serial_number": here})
+    facts.identities["m"] = (3, {"serial_number": here, "model": "SDM630"})
     points = [asdict(one) for one in shown(lambda load, _: load)]
     sound = {
         "by": "file", "points": points, "made": made, "load_percent": 0.0, "failed": "", "max_age_days": max_age_days,
-        "station": "CS", "evse": 1, "phases": [1, 2, 3], "side": "AC", "serial_number": "4711", "held": [], "responses": [],
+        "station": "CS", "evse": 1, "phases": [1, 2, 3], "side": "AC", "model": "SDM630", "serial_number": "4711",
+        "held": [], "responses": [],
     }  # fmt: skip
     if made:
         facts.proofs["m"] = (7, {key: value for key, value in (sound | record).items() if value is not None})
@@ -141,6 +142,7 @@ def test_what_a_meter_that_is_not_proven_shows_convicts_nobody(check: str, left:
         ({"phases": None}, "its proof does not say of which phases it is"),
         ({"side": "DC"}, "its proof is of side DC, and this run has AC"),
         ({"serial_number": "0815"}, "its proof is of serial number 0815, and this run has 4711"),
+        ({"model": "EM340"}, "its proof is of model EM340, and this run has SDM630"),
         ({"serial_number": ""}, "its proof does not say of which serial number it is"),
     ],
     ids=str,
