@@ -26,6 +26,7 @@ class Reference:
         self._samples, self._longest_gap_s = samples, longest_gap_s
         self._times = [one.received for one in samples]
         self._power = [(one.received, one.power_w) for one in samples if one.power_w is not None]
+        self._most_w = max([0.0, *(watts for _, watts in self._power)])
         self._register = [(one.received, one.energy_wh) for one in samples if one.energy_wh is not None]
         self._counted = list(_integral(self._power))
         self._gaps = {id(series): list(_gaps(series, longest_gap_s)) for series in (self._register, self._counted)}
@@ -45,13 +46,15 @@ class Reference:
     def energy(self, start: float, end: float) -> Between | None:
         """Return the energy in Wh from `start` to `end` by register and by integral of power; None where neither shows it.
 
-        They may differ: a register has coarse steps, and the integral knows nothing of what happened between two readings.
+        They may differ: a register has coarse steps, and the integral knows nothing of what happened between two readings. Before
+        the first reading and after the last one the most may have flowed that was ever seen.
         """
         found = []
         for series in (self._register, self._counted):
             ends = (_at(series, start, self._longest_gap_s), _at(series, end, self._longest_gap_s))
             if ends[0] is not None and ends[1] is not None and not self._gap(series, start, end):
-                found.append(ends[1] - ends[0])
+                unseen_s = max(0.0, series[0][0] - start) + max(0.0, end - series[-1][0])
+                found += [ends[1] - ends[0], ends[1] - ends[0] + self._most_w * unseen_s / 3600]
         return Between(min(found), max(found)) if found else None
 
     def integral(self, start: float, end: float) -> float | None:

@@ -23,8 +23,6 @@ _LASTS_S: Final = 10.0
 _LEAST_WH: Final = 5.0
 _LONGEST_S: Final = 30.0
 """Between readings that lie further apart nobody knows the power."""
-_CLOSE_S: Final = 2.5
-"""Between readings that lie further apart a change may have come and gone."""
 _FLOWS_W: Final = 50.0
 _LEANS: Final = 0.25
 """A window next to one in doubt belongs to it where it is off the same way by this part of what is allowed."""
@@ -74,21 +72,30 @@ class _Columns:
         self.step = self._step(low > _FLOWS_W)
 
     def _step(self, flows: Mask) -> float | None:
-        """Return by how much the register may be behind: its smallest gain, or what it makes up for once it is renewed."""
+        """Return by how much the register may be behind: its smallest gain, or what it makes up for once it is renewed.
+
+        Where readings come about as often as the register is renewed, one of them now and then shows none of its renewals, or
+        two: how far the gains of steady power lie apart tells how much is in one. A change of power that slow readings miss shows
+        there too.
+        """
         rises = self.gain[~self.broken & (self.gain > 0)]
         if not len(rises):
             return None  # there is no register, or its step is larger than all that flowed
         sound = ~self.broken & flows
         renewed = (self.gain[1:] > 0) & (self.gain[:-1] == 0) & sound[1:] & sound[:-1]
-        return float(max(rises.min(), np.max(self.gain[1:], where=renewed, initial=0.0)))
+        flowed, unsure = np.diff(self.made), np.diff(self.unsure)
+        off = self.gain - flowed
+        off = np.sign(off) * np.maximum(np.abs(off) - unsure, 0.0)  # beyond what a step of P explains
+        off = off[sound & (np.abs(off) * self.lasts <= flowed * _LONGEST_S)]
+        apart = float(np.ptp(off)) if len(off) else 0.0
+        return float(max(rises.min(), np.max(self.gain[1:], where=renewed, initial=0.0), apart))
 
     def fixed(self, first: int, last: int) -> float:
         """Return what power and register may differ by in a window that is no share of its energy."""
         around = np.searchsorted(self.at, (self.at[first] - self.evse.latency_s[1], self.at[last] + self.evse.latency_s[1]))
-        power, lasts = self.power[around[0] : around[1] + 1], self.lasts[first:last]
+        power = self.power[around[0] : around[1] + 1]
         behind = float(power.max() - power.min()) * self.evse.latency_s[1] / 3600
-        unseen = float(np.max(self.power[first:last] * lasts, where=lasts > _CLOSE_S, initial=0.0)) / 3600
-        return (self.step or 0.0) + float(self.unsure[last] - self.unsure[first]) + behind + unseen
+        return (self.step or 0.0) + float(self.unsure[last] - self.unsure[first]) + behind
 
     def window(self, first: int, last: int, fixed: float) -> _Window:
         """Return a window with what may differ in it."""
@@ -102,9 +109,8 @@ def drifts(evse: EvseFacts, usable: Mask) -> Iterator[Drift]:
 
     Windows follow one another, each long enough for its energy to tell. They differ where the integral of P (trapezoids) and
     the gain of the register are apart by more than: the step of the register, half of each step of P between its two readings,
-    what the latency of the meter may shift, a change that nobody saw between slow readings, 1 % and U of the power. A register
-    that never gained, or whose step is too coarse for the run, tells nothing. The windows beside one in doubt are in doubt too:
-    nobody knows when in it the drift began.
+    what the latency of the meter may shift, 1 % and U of the power. A register that never gained, or whose step is too coarse for
+    the run, tells nothing. The windows beside one in doubt are in doubt too: nobody knows when in it the drift began.
 
     Args: usable: of shape (n,): readings that no other doubt has taken out.
     """

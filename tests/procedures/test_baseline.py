@@ -10,8 +10,9 @@ import pytest
 from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.domain.verdicts import CheckResult, Layer, RunVerdict, Verdict
+from bench.errors import SettingsError
 from bench.rig.files import find_rig, find_scenario
-from bench.rig.proof import make_record, record_s
+from bench.rig.proof import make_record, proof_records, record_s
 from bench.rig.session import Order, run_scenario
 from bench.settings.base import check
 from bench.settings.rig import RigSettings
@@ -59,6 +60,14 @@ def test_a_record_of_another_wiring_proves_nothing(tmp_path: Path) -> None:
     verdict, found = judged(tmp_path, check(RigSettings, values, RIG_PATH), "file")
     assert (verdict.verdict, found["power"].verdict) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
     assert "its proof is of phases L1, L2, L3, and this run has L2, L3, L1" in found["proof"].headline
+
+
+def test_a_record_of_another_rig_is_refused(tmp_path: Path) -> None:
+    """A file that was copied from the rig beside it."""
+    there = rig(tmp_path)
+    make_record(there, RIG_PATH, tmp_path / "baseline")
+    with pytest.raises(SettingsError, match="is a record of rig emulated"):
+        proof_records(there.model_copy(update={"name": "lab-b"}), RIG_PATH)
 
 
 def test_a_coarse_register_is_given_the_time_that_it_needs(tmp_path: Path) -> None:

@@ -25,3 +25,14 @@ def test_the_meter_is_to_blame_for_its_drift(tmp_path: Path, factor: float, of: 
     assert (found["proof"].verdict, found["power"].verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
     assert (found["meter"].blamed, found["meter"].fault_class) == ((Layer.METER,), FaultClass.METERING)
     assert "meter evse1 drifted" in verdict.headline
+
+
+def test_a_station_that_counts_right_is_not_held_against_what_a_drift_left(tmp_path: Path) -> None:
+    """From second 60 on it drifts by 3 %, and the readings from then on are taken out; the station's register goes on."""
+    scenario_path, scenario = find_scenario("field-step")
+    rig_path, rig = find_rig("emulated")
+    drift = Fault(id="meter.drift", params={"meter": "evse1", "from_s": 60, "over_s": 200, "factor": 1.03, "of": "power"})
+    records = scenario.model_copy(update={"checks": ("power", "energy", "meter_values")})
+    order = Order(records, scenario_path, rig, rig_path, tmp_path / "run", faults=(drift,), pages=False)
+    verdict = run_scenario(order).judgement.verdict
+    assert (verdict.verdict, verdict.blamed) == (Verdict.INCONCLUSIVE, (Layer.METER,)), verdict.headline

@@ -39,7 +39,12 @@ def blinks(t: float) -> float:
     return 11_000.0 if t % 60 < 30 else 0.0
 
 
-LOADS: dict[str, Load] = {"plateaus": plateaus, "dips": dips, "one dip": one_dip, "blinks": blinks}
+def climbs(t: float) -> float:
+    """Return what climbs to 11 kW by 230 W each second, and begins anew each five minutes."""
+    return min(11_000.0, 230 * (t % 300))
+
+
+LOADS: dict[str, Load] = {"plateaus": plateaus, "climbs": climbs, "dips": dips, "one dip": one_dip, "blinks": blinks}
 
 
 def evse(
@@ -88,11 +93,13 @@ def test_a_drift_of_five_percent_is_a_doubt(drifts: tuple[float, float, float]) 
         {"step_wh": 0.01}, {"step_wh": 10}, {"step_wh": 100}, {"renewed_s": 5}, {"behind_s": 20, "latency_s": 20},
         {"poll_s": 10}, {"poll_s": 10, "load": "one dip"}, {"poll_s": 10, "load": "dips"}, {"poll_s": 60, "load": "blinks"},
         {"load": "dips"}, {"load": "dips", "renewed_s": 5, "step_wh": 1},
+        {"load": "climbs", "poll_s": 2, "renewed_s": 1.5}, {"load": "climbs", "poll_s": 1.03, "renewed_s": 1, "step_wh": 1},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_sound_meter_is_not_doubted(shape: dict[str, Any]) -> None:
-    """Coarse or slow registers, an age that is declared, slow polls, and a load that changes between them unseen."""
+    """Coarse or slow registers, an age that is declared, slow polls, a load that changes between them unseen, and registers that
+    are renewed about as often as they are read."""
     assert doubted(evse(**shape)) == []
 
 
@@ -118,6 +125,43 @@ def test_a_register_that_cannot_tell_raises_no_doubt(shape: dict[str, Any]) -> N
 def test_a_coarse_register_tells_once_enough_has_flowed() -> None:
     """In two hours a register of 100 Wh shows 10 %."""
     assert doubted(evse(seconds=7200, step_wh=100, drifts=(300, 1.1, 1))) == ["drift"]
+
+
+@pytest.mark.parametrize(("poll_s", "seconds", "factor"), [(5, 1800, 1.05), (10, 900, 1.1)])
+def test_slow_polls_tell_a_drift_too(poll_s: float, seconds: int, factor: float) -> None:
+    """A change that they might have missed is not allowed for where the register shows none."""
+    assert doubted(evse("climbs", poll_s=poll_s, seconds=seconds, drifts=(300, factor, 1))) == ["drift"]
+
+
+def test_a_small_drift_belongs_to_the_large_one_that_follows() -> None:
+    """By 0.9 % from second 200 on, not yet in doubt itself, and by 5 % from second 300 on: all of it is taken out."""
+    found = evse(drifts=(200, 1.009, 1))
+    found.samples = type(found.samples)([
+        one._replace(power_w=(one.power_w or 0.0) * 1.04) if one.requested >= 300 else one for one in found.samples
+    ])  # fmt: skip
+    assert doubted(found) == ["drift"]
+    assert found.samples[-1].received < 250
+
+
+@pytest.mark.parametrize(("first", "last"), [(300, 315), (180, 205)])
+def test_what_flows_while_nobody_reads_is_no_drift(first: int, last: int) -> None:
+    """The power was another one in a gap, or nobody knows when in it the power changed."""
+    found = evse("climbs")
+    found.samples = type(found.samples)([one for one in found.samples if not first <= one.requested < last])
+    assert doubted(found) == []
+
+
+def test_exported_energy_is_no_drift() -> None:
+    """The register counts what is imported; from second 400 to 600 a car gives 4 kW back."""
+    found, stood = evse(), 0.0
+    samples = list(found.samples)
+    for index, one in enumerate(samples):
+        back = 400 <= one.requested < 600
+        stood += 0.0 if not back else (one.energy_wh or 0.0) - (found.samples[index - 1].energy_wh or 0.0)
+        power = -4000.0 + 0.1 * (index % 7) if back else one.power_w
+        samples[index] = one._replace(power_w=power, energy_wh=(one.energy_wh or 0.0) - stood)
+    found.samples = type(found.samples)(samples)
+    assert "drift" not in doubted(found)
 
 
 def test_a_register_that_begins_anew_is_no_drift() -> None:

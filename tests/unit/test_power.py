@@ -54,6 +54,12 @@ def offer(second: int) -> float:
     return 16.0 if second < 103 else 8.0 if second < 203 else 0.0
 
 
+def test_what_was_drawn_long_before_a_limit_shows_no_demand() -> None:
+    """16 A up to second 30, then no reading until the limit of 8 A has come: 5 A may be all that the car wants by then."""
+    result = verdict_on(lambda second: 15.5 if second < 30 else None if second < 101 else 5.0)
+    assert [one.exercised for one in result.periods[:2]] == [True, False]
+
+
 def test_an_obedient_station_passes() -> None:
     """Under the limit once settled, with demand shown before each step."""
     result = verdict_on(obedient, pilot=offer)

@@ -75,17 +75,18 @@ def test_what_speaks_against_a_meter(points: list[Point], reason: str, fault: Fa
     assert found[0][1] is fault
 
 
-def judged(made: str = "2026-02-20T00:00:00Z", max_age_days: float = 30, **record: Any) -> CheckResult:
-    """Judge a record of this moment, changed, in a run that began on 2026-03-01 with meter 4711."""
+def judged(made: str = "2026-02-20T00:00:00Z", max_age_days: float = 30, here: str = "4711", **record: Any) -> CheckResult:
+    """Judge a record of this moment, changed, in a run that began on 2026-03-01 with meter 4711, or `here`."""
     evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0.2, 0.001), Accuracy(0.25, 0.1), (0.0, 0.2))
     scenario = {"proof": "file", "station": "CS", "evse": 1, "checks": ["power"]}
     begin = parse_time("2026-03-01T00:00:00Z")
     facts = RunFacts(scenario, {"name": "lab-a"}, 1, begin, begin + 100, RunState.COMPLETED, "", [], [], [evse])
-    facts.identities["m"] = (3, {"serial_number": "4711"})
+    facts.identities["m"] = (3, {"serial_number": here, "model": "SDM630"})
     points = [asdict(one) for one in shown(lambda load, _: load)]
     sound = {
         "by": "file", "points": points, "made": made, "load_percent": 0.0, "failed": "", "max_age_days": max_age_days,
-        "station": "CS", "evse": 1, "phases": [1, 2, 3], "side": "AC", "serial_number": "4711", "held": [], "responses": [],
+        "station": "CS", "evse": 1, "phases": [1, 2, 3], "side": "AC", "model": "SDM630", "serial_number": "4711",
+        "held": [], "responses": [],
     }  # fmt: skip
     if made:
         facts.proofs["m"] = (7, {key: value for key, value in (sound | record).items() if value is not None})
@@ -141,6 +142,8 @@ def test_what_a_meter_that_is_not_proven_shows_convicts_nobody(check: str, left:
         ({"phases": None}, "its proof does not say of which phases it is"),
         ({"side": "DC"}, "its proof is of side DC, and this run has AC"),
         ({"serial_number": "0815"}, "its proof is of serial number 0815, and this run has 4711"),
+        ({"model": "EM340"}, "its proof is of model EM340, and this run has SDM630"),
+        ({"serial_number": ""}, "its proof does not say of which serial number it is"),
     ],
     ids=str,
 )
@@ -151,10 +154,10 @@ def test_a_record_proves_only_what_it_was_made_with(changed: dict[str, Any], wor
     assert found.headline == f"meter m: {words}: `bench baseline --rig lab-a` proves it anew"
 
 
-@pytest.mark.parametrize("serial_number", ["", "00 4711"])
-def test_a_serial_number_counts_where_it_was_told(serial_number: str) -> None:
-    """A meter that told none is bound by the rest; blanks and leading zeros are none of it."""
-    assert judged(serial_number=serial_number).verdict is Verdict.PASS
+@pytest.mark.parametrize(("then", "here"), [("00 4711", "4711"), ("", "")])
+def test_a_serial_number_counts_as_it_is_meant(then: str, here: str) -> None:
+    """Blanks and leading zeros are none of it; a meter that tells none, then and now, is bound by the rest."""
+    assert judged(here=here, serial_number=then).verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(

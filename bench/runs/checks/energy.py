@@ -140,11 +140,12 @@ def _sessions(case: Case, reference: Reference) -> tuple[list[Measurement], list
         rise = ended.value.value - begun.value.value
         refs = (begun.value.call.asked_seq, ended.value.call.asked_seq)
         measured.append(Measurement(f"session_{number}_station", round(rise, 1), "Wh", "by the station's register", refs))
-        measured.append(Measurement(f"session_{number}_reference", round(counted.high, 1), "Wh", "by the reference meter", refs))
+        measured.append(Measurement(f"session_{number}_reference", round(counted.low, 1), "Wh", "by the reference meter", refs))
         inner = reference.energy(begun.end + AFTER_S, max(begun.end + AFTER_S, ended.start - BEFORE_S))
         lost, gained = case.evse.conversion
         low = inner.low * lost if inner else 0.0
         allowance = margin(case, counted.high, "Wh")
         if not low - allowance <= rise <= counted.high * gained + allowance:
-            wrong.append(f"session {number}: the station counted {rise:.1f} Wh, the reference {counted.high:.1f} Wh")
+            shown = f"{min(low, counted.low):.1f} to {counted.high:.1f} Wh"
+            wrong.append(f"session {number}: the station counted {rise:.1f} Wh, the reference {shown}")
     return measured, wrong

@@ -27,6 +27,8 @@ MEAN_SIGMAS: Final = 4.0
 """Likewise for the mean of a plateau, of which a run has few: three in a hundred thousand."""
 MOST_NOISE: Final = 0.005
 """Of a reading. More scatter than this is the current's own and excuses nothing."""
+_UNSURE: Final = 3.0
+"""Two and a half standard deviations of a scatter, times sqrt n."""
 _BLOCK: Final = 64
 """So many readings are looked at first for the end of a plateau."""
 
@@ -93,7 +95,11 @@ class Seen:
 
 
 def noise_share(samples: Series) -> float:
-    """Return the scatter of single readings as a share of the current, at most MOST_NOISE."""
+    """Return the scatter of single readings as a share of the current, at most MOST_NOISE.
+
+    A few readings may scatter less than the meter does: n steps tell it to 1.2 / sqrt n of itself, so the highest that it may
+    well be is taken.
+    """
     if len(samples) < 5:
         return 0.0
     drawn = samples.current_a
@@ -104,7 +110,7 @@ def noise_share(samples: Series) -> float:
     amps = drawn[drawn.mean(axis=1).argmax()]
     steps, larger = np.diff(amps), np.maximum(amps[1:], amps[:-1])
     steps /= np.maximum(larger, DRAWING_A, out=larger)
-    return min(scatter_of_steps(steps), MOST_NOISE)
+    return min(scatter_of_steps(steps) * (1 + _UNSURE / sqrt(len(steps))), MOST_NOISE)
 
 
 def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[Verdict]:
