@@ -82,11 +82,12 @@ class CpoPlatform:
         self._promises = Promises(
             clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
         )
-        self.tokens, self.clients = Tokens(registry, registry.learn), Clients()
+        self.tokens, self.clients = Tokens(registry, registry.learn), Clients(registry)
         self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens)
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
+            capable="CHARGING_PROFILE_CAPABLE" in rig.ocpi.location.capabilities,
             response_hosts=tuple(one.lower() for one in response_hosts), faults=faults or OwnFaults(),
         )  # fmt: skip
         self.authorization = Authorization(
