@@ -28,6 +28,7 @@ class Clients:
             platform.unreachable.add(party)
         else:
             platform.unreachable.discard(party)
+        self._registry.changed()
         return new
 
     def get(self, platform: Platform, party: PartyId) -> ClientInfo:
