@@ -43,7 +43,7 @@ class LocationSettings(Settings):
     """Of all connectors; absent: Type 2, or CCS 2 where the station gives DC."""
     format: Literal["SOCKET", "CABLE"] = "SOCKET"
     capabilities: tuple[Capability, ...] = ("CHARGING_PROFILE_CAPABLE", "REMOTE_START_STOP_CAPABLE", "RFID_READER")
-    """What parties may ask of each EVSE."""
+    """What parties may ask of each EVSE; without CHARGING_PROFILE_CAPABLE, charging profiles are NOT_SUPPORTED."""
     help_phone: str = Field(default="", max_length=25)
 
     @field_validator("time_zone")

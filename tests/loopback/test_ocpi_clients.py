@@ -99,3 +99,28 @@ async def test_a_word_on_the_party_of_another_platform_silences_nobody(emsp: Ems
     path = f"/hubclientinfo/NL/{emsp.rig.scsp.party.party_id}"
     await emsp.ask("PUT", path, _info("OFFLINE", party_id=emsp.rig.scsp.party.party_id, role="SCSP"))
     assert await emsp.rig.session()
+
+
+async def test_who_is_behind_a_hub_of_2_2_1_is_known_by_its_word() -> None:
+    """credentials, 2.2.1: a hub has itself as its one role; its clients come by hubclientinfo, and are served from then on."""
+    async with open_ocpi_rig(version="2.2.1") as rig, open_emsp(rig, "2.2.1") as hub:
+        hub.platform.parties = (Party(PartyId("NL", "HUB"), "HUB"),)
+        given = token(whitelist="ALWAYS")
+        assert (await hub.ask("PUT", f"/tokens/NL/EVL/{UID}", given))[0] == 404
+        await hub.ask("PUT", PATH, _info("CONNECTED"))
+        await hub.tell(given)
+        await rig.stations.present(UID)
+        rig.stations.transaction("Started", id_token=UID)
+        session = await hub.session()
+        assert session["cdr_token"]["party_id"] == "EVL"
+        assert (await hub.command("STOP_SESSION", session_id="S-nowhere"))["data"]["result"] == "UNKNOWN_SESSION"
+
+
+async def test_a_hub_takes_nobody_from_another_platform() -> None:
+    """A party that is registered by itself stays with its own platform; a platform that is no hub brings nobody."""
+    async with open_ocpi_rig(version="2.2.1") as rig, open_emsp(rig, "2.2.1") as hub:
+        scsp = rig.scsp.party
+        await hub.ask("PUT", "/hubclientinfo/NL/NEW", _info("CONNECTED", party_id="NEW"))
+        hub.platform.parties = (Party(PartyId("NL", "HUB"), "HUB"),)
+        await hub.ask("PUT", f"/hubclientinfo/NL/{scsp.party_id}", _info("CONNECTED", party_id=scsp.party_id, role="SCSP"))
+        assert [str(one.id) for one in hub.platform.parties] == ["NL-HUB"]

@@ -14,12 +14,15 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
+from bench.cso.ocpi.registry import Party
 from bench.errors import UsageError
 from bench.peers.msp import open_msp
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi.transport import VERSIONS
+from bench.wire.ocpi.clients import ClientInfo
+from bench.wire.ocpi.sessions import ChargingPreferences
+from bench.wire.ocpi.transport import VERSIONS, PartyId
 from tests.ocpi_rig import PROFILE, STATION, ScriptedStations, rig_settings
 from tests.support import EPOCH, MemoryJournal
 
@@ -286,3 +289,20 @@ async def test_whose_session_it_is_survives(tmp_path: Path, version: str) -> Non
             assert [one.uid for one in cpo.platform.tokens.all()] == ["0123-CARD"]
             order = await msp.send_plan(session["id"], PROFILE)
             assert await msp.wait_result(order.response_id, 60) == {"result": "ACCEPTED"}
+
+
+async def test_what_a_driver_prefers_and_who_is_absent_survives(lives: _Lives) -> None:
+    """Preferences were ACCEPTED, and a hub tells only what changes: neither is said a second time."""
+    lives.settings = RigSettings.model_validate({**lives.settings.model_dump(by_alias=True), "ocpi": {"preferences": {}}})
+    async with lives.life() as cpo:
+        await lives.begin(cpo)
+        (platform,), (record,) = cpo.platform.registry.platforms, cpo.platform.sessions.running()
+        platform.parties = (*platform.parties, Party(PartyId("NL", "BEN"), "EMSP"))
+        wanted = ChargingPreferences(profile_type="GREEN", energy_need=12.5)
+        assert cpo.platform.preferences.set(platform, record.session_id, wanted) == "ACCEPTED"
+        told = {"country_code": "NL", "party_id": "ABC", "role": "EMSP", "status": "OFFLINE"}
+        told["last_updated"] = "2026-01-15T00:00:00Z"
+        cpo.platform.clients.put(platform, PartyId("NL", "ABC"), ClientInfo.model_validate(told))
+    async with lives.life() as cpo:
+        assert cpo.platform.sessions.running()[0].preferences == wanted
+        assert cpo.platform.registry.platforms[0].unreachable == {PartyId("NL", "ABC")}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bench.cso.ocpi.answers import OcpiError
-from bench.cso.ocpi.registry import Platform
+from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.wire.ocpi.clients import UNREACHABLE, ClientInfo
 from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, PartyId
 
 
 class Clients:
-    """What each hub has told, by hub and party. A hub's word counts for the parties that it has registered, and no others."""
+    """What each hub has told, by hub and party. Its word counts for its own parties alone: those of its credentials, and in 2.2.1
+    those that it tells of here."""
 
-    def __init__(self) -> None:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self._told: list[tuple[Platform, dict[PartyId, ClientInfo]]] = []
 
     def put(self, platform: Platform, party: PartyId, info: ClientInfo) -> bool:
@@ -21,10 +23,12 @@ class Clients:
         known = self._of(platform)
         new = party not in known
         known[party] = info
+        self._registry.connect(platform, Party(party, info.role))
         if info.status in UNREACHABLE:
             platform.unreachable.add(party)
         else:
             platform.unreachable.discard(party)
+        self._registry.changed()
         return new
 
     def get(self, platform: Platform, party: PartyId) -> ClientInfo:

@@ -22,6 +22,7 @@ from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Intent, Relay, Target
 from bench.ports import Store
 from bench.wire.ocpi.profiles import ChargingProfile
+from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.tokens import Token
 from bench.wire.ocpi.transport import PartyId
 
@@ -77,6 +78,7 @@ class Keeper:
             "id_token": record.id_token,
             "periods": record.periods.saved(),
             "grant": None if record.grant is None else _plain_grant(record.grant),
+            "preferences": None if record.preferences is None else record.preferences.plain(),
             "unit": record.steering.unit,
             "watchers": [[party.country_code, party.party_id] for party in record.steering.watchers],
             "claims": [_plain_claim(one) for one in record.steering.claims.values()],
@@ -89,6 +91,8 @@ class Keeper:
         target = Target(*raw["target"])
         record = SessionRecord(target=target, over=over, periods=periods, id_token=raw["id_token"], **moments)  # type: ignore[arg-type]
         record.grant = None if raw["grant"] is None else _grant(raw["grant"])
+        if (preferences := raw.get("preferences")) is not None:
+            record.preferences = ChargingPreferences.model_validate(preferences)
         record.steering.unit = raw["unit"]
         for country_code, party_id in raw["watchers"]:
             party = PartyId(country_code, party_id)
@@ -103,13 +107,15 @@ def _plain_platform(one: Platform) -> dict[str, Any]:
         "token_in": one.token_in, "token_out": one.token_out, "versions_url": one.versions_url, "version": one.version,
         "parties": [[party.id.country_code, party.id.party_id, party.role] for party in one.parties],
         "endpoints": [[identifier, role, url] for (identifier, role), url in one.endpoints.items()],
+        "unreachable": sorted([party.country_code, party.party_id] for party in one.unreachable),
     }  # fmt: skip
 
 
 def _platform(raw: Mapping[str, Any]) -> Platform:
     parties = tuple(Party(PartyId(country, party), role) for country, party, role in raw["parties"])
     endpoints = {(identifier, role): url for identifier, role, url in raw["endpoints"]}
-    return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints)
+    unreachable = {PartyId(country, party) for country, party in raw.get("unreachable", ())}
+    return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints, unreachable)
 
 
 def _plain_grant(one: Grant) -> dict[str, Any]:

@@ -61,19 +61,20 @@ class Orders:
         offline: stations that are known not to be connected; kept by the owner.
         call_timeout_s: deadline of one OCPP call.
         response_hosts: where results may be posted beside a platform's own hosts, in lower case.
+        capable: the EVSEs are CHARGING_PROFILE_CAPABLE.
         shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
     """
 
     def __init__(
         self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
         promises: Promises, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
-        shortest_s: dict[str, float], response_hosts: tuple[str, ...], faults: OwnFaults,
+        capable: bool, shortest_s: dict[str, float], response_hosts: tuple[str, ...], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
         self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
         self._promises, self._background, self._findings = promises, background, findings
         self._response_hosts = response_hosts
-        self._offline, self._call_timeout_s, self._shortest_s = offline, call_timeout_s, shortest_s
+        self._offline, self._call_timeout_s, self._shortest_s, self._capable = offline, call_timeout_s, shortest_s, capable
 
     def decide(
         self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None
@@ -89,7 +90,8 @@ class Orders:
         if reason:
             return Decision("REJECTED", message=reason)
         writer, role = str(requester.party.id), requester.party.role
-        reason = self._relay.not_supported(record.target)
+        reason = "" if self._capable else "the EVSE is not CHARGING_PROFILE_CAPABLE"
+        reason = reason or self._relay.not_supported(record.target)
         if not reason and profile is not None:
             reason = self._arbiter.unsupported(record, writer, role, profile)
         if reason:

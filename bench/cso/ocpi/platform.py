@@ -67,7 +67,7 @@ class CpoPlatform:
         self.limit = RequestLimit(clock, requests_per_minute)
         self._offline: dict[str, None] = {}
         calls = Calls(transport, ids, own, self.findings)
-        shared = self._background, self.findings
+        shared, hosts = (self._background, self.findings), tuple(one.lower() for one in response_hosts)
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
         outbox = Outbox(registry, calls, *shared)
         grants, evses = Grants(), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
@@ -82,12 +82,13 @@ class CpoPlatform:
         self._promises = Promises(
             clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
         )
-        self.tokens, self.clients = Tokens(registry, registry.learn), Clients()
+        self.tokens, self.clients = Tokens(registry, registry.learn), Clients(registry)
         self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens)
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
-            response_hosts=tuple(one.lower() for one in response_hosts), faults=faults or OwnFaults(),
+            capable="CHARGING_PROFILE_CAPABLE" in rig.ocpi.location.capabilities,
+            response_hosts=hosts, faults=faults or OwnFaults(),
         )  # fmt: skip
         self.authorization = Authorization(
             clock, registry, calls, self.tokens, grants, self.findings, location_id=self.locations.location_id, evses=evses,
@@ -97,8 +98,9 @@ class CpoPlatform:
         self.commands = Commands(
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
+            response_hosts=hosts,
         )  # fmt: skip
-        self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences)
+        self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences, self._save)
         self._restore()
         registry.changed = self.tokens.changed = self._save
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Platform
@@ -17,9 +19,11 @@ class Preferences:
     """Decides on preferences by what the EVSE can do; absent settings: no EVSE is CHARGING_PREFERENCES_CAPABLE."""
 
     def __init__(
-        self, clock: Clock, own: PartyId, sessions: Sessions, relay: Relay, settings: PreferenceSettings | None
-    ) -> None:
+        self, clock: Clock, own: PartyId, sessions: Sessions, relay: Relay, settings: PreferenceSettings | None,
+        save: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._clock, self._own, self._sessions, self._relay, self._settings = clock, own, sessions, relay, settings
+        self._save = save
 
     def set(self, platform: Platform, session_id: str, wanted: ChargingPreferences) -> str:
         """Return the ChargingPreferencesResponse.
@@ -40,6 +44,7 @@ class Preferences:
         if answer == "ACCEPTED":
             record.preferences = wanted
             self._sessions.tell_preferences(record)
+            self._save()
         return answer
 
     def _answer(self, record: SessionRecord, wanted: ChargingPreferences, settings: PreferenceSettings) -> str:

@@ -104,7 +104,7 @@ class SessionRecord:
             "id": self.session_id,
             "start_date_time": utc_text(self.started),
             "kwh": self.periods.kwh,
-            **self.authorization(own),
+            **self.authorization(own, version),
             "location_id": location_id,
             **self._place(),
             "currency": self.tariff.currency if self.tariff else "EUR",
@@ -120,13 +120,13 @@ class SessionRecord:
             session["charging_preferences"] = self.preferences.plain()
         return session
 
-    def authorization(self, own: PartyId) -> dict[str, Any]:
+    def authorization(self, own: PartyId, version: str) -> dict[str, Any]:
         """Return the fields that say who charges, and who let him."""
         if self.grant is None:
             whose = {"country_code": own.country_code, "party_id": own.party_id}
             token = {**whose, "uid": self.id_token, "type": "RFID", "contract_id": self.id_token}
             return {"cdr_token": token, "auth_method": "WHITELIST"}
-        told = {"cdr_token": self.grant.token.cdr_token(), "auth_method": self.grant.method}
+        told = {"cdr_token": self.grant.token.cdr_token(version), "auth_method": self.grant.method}
         return told | ({"authorization_reference": self.grant.reference} if self.grant.reference else {})
 
     def _place(self) -> dict[str, str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bench.ports import IdSource
 from bench.wire.ocpi.transport import PartyId, decode_token
 from bench.wire.ocpi.url import web_host
+
+HUB: Final = "HUB"
+"""A role of 2.2.1 alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,14 @@ class Platform:
     unreachable: set[PartyId] = field(default_factory=set)
     """Parties of this hub's that it said are not connected: no requests may be sent to them."""
 
+    @property
+    def is_hub(self) -> bool:
+        """Say whether it registered as a hub alone, as 2.2.1 has it: who is behind it comes by hubclientinfo."""
+        return self.version == "2.2.1" and any(one.role == HUB for one in self.parties)
+
     def receiver(self, meant: Callable[[Party], bool]) -> PartyId | None:
         """Return the first of its parties that is meant and can be reached, or None; the hub itself is never meant."""
-        reachable = (one for one in self.parties if one.id not in self.unreachable and one.role != "HUB")
+        reachable = (one for one in self.parties if one.id not in self.unreachable and one.role != HUB)
         return next((one.id for one in reachable if meant(one)), None)
 
     def party(self, party_id: PartyId | None) -> Party | None:
@@ -142,6 +150,12 @@ class Registry:
         self.changed()
         return True
 
+    def connect(self, platform: Platform, party: Party) -> None:
+        """Take a party behind a hub, from the hub's own word, unless it is registered already."""
+        if platform.is_hub and not self.has(party.id):
+            platform.parties = (*platform.parties, party)
+            self.changed()
+
     def restore(self, platforms: list[Platform], invitations: list[str], spent: list[str]) -> None:
         """Take back who was registered before a restart; a token that was used up then invites nobody again."""
         for token in (*invitations, *spent, *(token for one in platforms for token in (one.token_in, one.token_out))):
@@ -153,7 +167,8 @@ class Registry:
         """Give a registered platform new tokens, parties and endpoints; it stays the same platform."""
         self.learn(new.token_out)
         platform.token_in, platform.token_out, platform.versions_url = new.token_in, new.token_out, new.versions_url
-        platform.version, platform.parties, platform.endpoints = new.version, new.parties, new.endpoints
+        behind = [one for one in platform.parties if platform.is_hub and new.is_hub and one.role != HUB and not _in(one, new)]
+        platform.version, platform.parties, platform.endpoints = new.version, (*new.parties, *behind), new.endpoints
         self.changed()
 
     def remove(self, platform: Platform) -> None:
@@ -171,6 +186,10 @@ def credentials_role(role: str, party: PartyId, name: str) -> dict[str, Any]:
         "party_id": party.party_id,
         "country_code": party.country_code,
     }
+
+
+def _in(party: Party, platform: Platform) -> bool:
+    return platform.party(party.id) is not None
 
 
 def _same(one: str, other: str) -> bool:

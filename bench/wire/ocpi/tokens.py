@@ -49,9 +49,10 @@ class Token(OcpiModel):
         """Return the eMSP that answers for it."""
         return PartyId.of(self.country_code, self.party_id)
 
-    def cdr_token(self) -> dict[str, Any]:
-        """Return what a Session says of it (CdrToken)."""
-        return {name: getattr(self, name) for name in ("country_code", "party_id", "uid", "type", "contract_id")}
+    def cdr_token(self, version: str) -> dict[str, Any]:
+        """Return what a Session says of it (CdrToken); a type that 2.2.1 has no word for is OTHER there."""
+        told = {name: getattr(self, name) for name in ("country_code", "party_id", "uid", "type", "contract_id")}
+        return told | ({"type": "OTHER"} if version.startswith("2.2") and self.type in _SINCE_2_3 else {})
 
     def for_station(self) -> dict[str, str]:
         """Return the IdTokenType that a station is given."""
