@@ -164,6 +164,7 @@ async def run_check(
     async with AsyncExitStack() as stack:
         transport = tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file)))
         server = await stack.enter_async_context(open_http_server(tap.server(desk), order.host, order.port))
+        stack.callback(desk.over.set)
         base_url = order.base_url or f"http://{f'[{order.host}]' if ':' in order.host else order.host}:{server.port}"
         if web_host(base_url) is not None and ":" not in base_url.partition("://")[2]:
             stack.enter_context(addresses.entry(base_url, server))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -52,6 +53,8 @@ class Desk:
     received: list[Received] = field(default_factory=list)
     habits: dict[str, str] = field(default_factory=dict)
     """slow, error or silent, by the path of a response_url that was given out; empty: answered as it should be."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the check ends: nobody is kept waiting any more."""
     _peer: Peer | None = None
     _app: AsgiApp | None = None
 
@@ -88,6 +91,19 @@ class Desk:
         await self._app(scope, replayed, answering)
         self._peer.changed()
 
+    async def _held(self, until: Coroutine[Any, Any, None]) -> None:
+        """Keep the CSO waiting, but not longer than the check lasts."""
+        waits = [asyncio.create_task(until), asyncio.create_task(self._closed())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _closed(self) -> None:
+        await self.over.wait()
+
     async def _result(self, peer: Peer, noted: Received, content: bytes, receive: Receive, send: Send) -> None:
         """Take a result, with the habit that was ordered for its address."""
         where, habit = f"{noted.method} {noted.path}", self.habits.get(noted.path)
@@ -100,10 +116,9 @@ class Desk:
         peer.found(check_parties(noted.headers, peer.party, parties), where)
         peer.check_ids(noted.headers, where)
         if habit == "slow":
-            await self.clock.sleep(SLOW_S)
+            await self._held(self.clock.sleep(SLOW_S))
         if habit == "silent":
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await self._held(_gone(receive))
             return
         status = 500 if habit == "error" else 401 if not right else 404 if habit is None else 200
         body = b"broken" if habit == "error" else dump(envelope(peer.now(), code=SUCCESS if status == 200 else CLIENT_ERROR))
@@ -112,6 +127,12 @@ class Desk:
         lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
         await send({"type": "http.response.start", "status": status, "headers": lines})
         await send({"type": "http.response.body", "body": body})
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the CSO has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _decoded(content: bytes) -> Any:
