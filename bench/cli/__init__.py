@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from bench import __version__
 from bench.adapters.stops import give_back, handlers, ignore_stops
-from bench.cli import commission, composite, doctor, faults, lint, meter, restore, run, serve, suites, tools
+from bench.cli import commission, composite, doctor, faults, lint, meter, ocpi, restore, run, serve, suites, tools
 from bench.errors import BenchError, StoppedError, UsageError
 
 EXIT_CODES = """\
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     restore.add_parsers(commands)
     doctor.add_parsers(commands)
     meter.add_parsers(commands)
+    ocpi.add_parsers(commands)
     faults.add_parsers(commands)
     suites.add_parsers(commands)
     return top

@@ -1,0 +1,71 @@
+"""What a case is, and how it says what it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bench.domain.verdicts import Verdict
+from bench.peers.check.probe import Order, Probe
+from bench.wire.ocpi.checks import Finding
+
+Needs = Literal["", "registered", "session", "results"]
+"""Where it stands in the course: before the registration, after it, with an ACTIVE session, with results that come at all."""
+MOST_SAID: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Saw:
+    """What a case saw."""
+
+    verdict: Verdict
+    said: tuple[str, ...]
+    refs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One named case."""
+
+    name: str
+    title: str
+    clause: str
+    needs: Needs
+    run: Callable[[Probe], Awaitable[Saw]]
+
+
+def case(
+    name: str, title: str, clause: str, needs: Needs = "registered"
+) -> Callable[[Callable[[Probe], Awaitable[Saw]]], Case]:
+    """Make a case of a function."""
+    return lambda run: Case(name, title, clause, needs, run)
+
+
+def passed(*said: str, order: Order | None = None) -> Saw:
+    """Say that it was shown."""
+    return Saw(Verdict.PASS, said, order.refs if order else ())
+
+
+def failed(*said: str, order: Order | None = None) -> Saw:
+    """Say that the rule was broken."""
+    return Saw(Verdict.FAIL, said, order.refs if order else ())
+
+
+def not_shown(*said: str, order: Order | None = None) -> Saw:
+    """Say that it could not be shown."""
+    return Saw(Verdict.INCONCLUSIVE, said, order.refs if order else ())
+
+
+def not_applicable(*said: str) -> Saw:
+    """Say that there is nothing to show."""
+    return Saw(Verdict.NOT_APPLICABLE, said)
+
+
+def judged(found: Iterable[Finding], shown: str, *, looked_at: bool = True, nothing: str = "") -> Saw:
+    """Return FAIL with what was found, PASS where all that was looked at is right, INCONCLUSIVE where there was nothing."""
+    texts = list(dict.fromkeys(one.text for one in found))
+    if texts:
+        more = [f"and {len(texts) - MOST_SAID} more"] if len(texts) > MOST_SAID else []
+        return failed(*texts[:MOST_SAID], *more)
+    return passed(shown) if looked_at else not_shown(nothing)

@@ -1,0 +1,246 @@
+"""The course of a check: registration, session, cases, and always the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from bench.domain.conformance import CaseResult
+from bench.errors import PeerError, UsageError
+from bench.peers.check import addresses, begin, orders, whole
+from bench.peers.check.case import Case, Saw, not_applicable, not_shown
+from bench.peers.check.probe import Probe
+from bench.peers.msp import MockMsp
+from bench.wire.ocpi.transport import join
+from bench.wire.ocpi.types import utc_text
+
+_BACK_S: Final = 20.0
+"""How long each step of the way back may take."""
+REGISTERED: Final[tuple[Case, ...]] = (
+    begin.credentials_token, begin.register_twice, begin.renew, begin.wrong_token, begin.paging, orders.unknown_session,
+    orders.body_not_json,
+)  # fmt: skip
+STEERING: Final[tuple[Case, ...]] = (
+    begin.session, orders.active_first, orders.set_profile, orders.replace_profile, orders.active, addresses.response_url,
+    addresses.unencoded_query, addresses.trailing_slash, addresses.session_id_case, addresses.SLOW, addresses.ERROR,
+    addresses.SILENT, orders.invalid_object, addresses.EMPTY, addresses.LATE_START, addresses.UNSORTED, orders.clear,
+    orders.clear_twice, orders.push,
+)  # fmt: skip
+WHOLE: Final[tuple[Case, ...]] = (
+    whole.answer, whole.result_in_time, whole.result_once, whole.id_kept, whole.envelope, whole.response_headers,
+    whole.request_headers, whole.sent_token, whole.objects,
+)  # fmt: skip
+NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STEERING, *WHOLE)), "unregister")
+_EARLIER: Final = {
+    "replace": ("active-first", "set"), "set": ("active-first",), "active": ("active-first", "set"),
+    "clear": ("active-first", "set"), "clear-twice": ("active-first", "set", "clear"), "push": ("active-first", "set"),
+    "result-in-time": ("active-first",), "result-once": ("active-first",), "answer": ("active-first",),
+}  # fmt: skip
+"""Which cases make what others look at: they run where `--only` names one of those, and are not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A session that is started by command."""
+
+    uid: str
+    location: str
+    evse: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked for."""
+
+    token: str
+    session_within_s: float = 0.0
+    evse: str = ""
+    """Only a session at this EVSE is steered; empty: the first that is ACTIVE."""
+    start: Start | None = None
+    only: tuple[str, ...] = ()
+    keep: bool = False
+    """Stay registered."""
+
+    def __post_init__(self) -> None:
+        unknown = [one for one in self.only if one not in NAMES]
+        if unknown:
+            raise UsageError(f"no case {', '.join(unknown)}; there are {', '.join(NAMES)}")
+
+
+Tell = Callable[[str], None]
+
+
+class Course:
+    """Runs the cases of one version.
+
+    Args:
+        results: grows as cases end.
+        last: whether this is the last version, which unregisters.
+    """
+
+    def __init__(self, probe: Probe, wishes: Wishes, tell: Tell, results: list[CaseResult], *, last: bool = True) -> None:
+        self._probe, self._wishes, self._tell, self._results, self._last = probe, wishes, tell, results, last
+        self._started = False
+        self._gone, self._whole = False, False
+
+    async def run(self) -> None:
+        """Run all, and undo what was done, also when cancelled. Raises PeerError where the CSO cannot be reached at all."""
+        try:
+            await self._run()
+        finally:
+            await self._back()
+
+    async def _run(self) -> None:
+        probe, token = self._probe, self._wishes.token
+        known = probe.peer.registered
+        if known:
+            token = probe.token
+        elif not (first := await probe.send("GET", probe.versions_url, token=token, functional=False)).status:
+            raise PeerError(f"the CSO cannot be reached: {first.trouble}")
+        await self._case(begin.versions(token))
+        if probe.details.get(("credentials", "SENDER")):
+            await self._case(begin.register(token))
+        await self._cases(REGISTERED)
+        if probe.peer.registered and self._wanted(STEERING, WHOLE):
+            await self._find_session()
+        await self._cases(STEERING)
+        await self._withdraw()
+        await self._cases(WHOLE)
+        if self._asked("unregister"):
+            if self._wishes.keep or not self._last:
+                why = "the registration is kept" if self._wishes.keep else "the next version takes the registration over"
+                self._put(begin.unregister, not_applicable(why))
+            else:
+                await self._stop_session()
+                await self._case(begin.unregister)
+                self._gone = not probe.peer.registered
+        self._whole = True
+
+    def _asked(self, name: str) -> bool:
+        return not self._wishes.only or name in self._wishes.only
+
+    def _wanted(self, *groups: Collection[Case]) -> bool:
+        return any(self._asked(one.name) for group in groups for one in group if one.needs in ("session", "results"))
+
+    async def _cases(self, cases: Collection[Case]) -> None:
+        earlier = {one for name in self._wishes.only for one in _EARLIER.get(name, ())}
+        needing = {one.name for one in (*STEERING, *WHOLE) if one.needs == "results"}
+        if needing & set(self._wishes.only):
+            earlier |= {"active-first"}
+        for one in cases:
+            if self._asked(one.name) or one.name in earlier:
+                await self._case(one)
+
+    async def _case(self, one: Case) -> None:
+        lacking = self._lacking(one)
+        if lacking:
+            self._put(one, not_shown(lacking))
+            return
+        try:
+            saw = await one.run(self._probe)
+        except PeerError as error:
+            saw = not_shown(str(error))
+        self._put(one, saw)
+
+    def _lacking(self, one: Case) -> str:
+        if one.needs and not self._probe.peer.registered:
+            return "not registered"
+        if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
+            return self._probe.session_note or "no session"
+        if one.needs == "results" and not any(order.came for order in self._probe.orders):
+            return "no result of any order came, see active-first and set"
+        return ""
+
+    def _put(self, one: Case, saw: Saw) -> None:
+        if not self._asked(one.name):
+            return
+        result = CaseResult(one.name, one.title, one.clause, self._probe.version, saw.verdict, saw.said, saw.refs)
+        self._results.append(result)
+        self._tell(f"{saw.verdict:<14} {one.name:<20} {saw.said[0] if saw.said else ''}".rstrip())
+
+    async def _find_session(self) -> None:
+        """Wait for an ACTIVE session; one that is running already is listed."""
+        probe, wishes = self._probe, self._wishes
+        await self._pull()
+        evse = wishes.start.evse if wishes.start is not None else wishes.evse
+        if wishes.start is not None:
+            note = await self._start(wishes.start)
+            if note:
+                probe.session_note = note
+                return
+        within = max(wishes.session_within_s, 60.0 if wishes.start is not None else 0.0)
+        if within:
+            self._tell(f"waiting up to {within:g} s for an ACTIVE session{f' at {evse}' if evse else ''}")
+        try:
+            probe.session = await probe.peer.wait_session(lambda one: _is_at(one, evse), within)
+            probe.session_note = "ACTIVE"
+        except PeerError:
+            probe.session_note = f"the CSO told of no ACTIVE session{f' at {evse}' if evse else ''} within {within:g} s"
+
+    async def _pull(self) -> None:
+        probe = self._probe
+        url = probe.peer.cso().endpoints.get(("sessions", "SENDER"))
+        if url is None:
+            return
+        since = utc_text(probe.clock.now().replace(microsecond=0) - timedelta(days=1))
+        listed = (await probe.send("GET", f"{url}?date_from={since}")).data
+        for one in listed if isinstance(listed, list) else ():
+            probe.peer.keep("sessions", one)
+
+    async def _start(self, wanted: Start) -> str:
+        """Tell our token and start a session with it; return why that failed, or nothing."""
+        peer, probe = self._probe.peer, self._probe
+        if not isinstance(peer, MockMsp):
+            return "a session is started by an EMSP: --role EMSP"
+        peer.add_token(wanted.uid)
+        if ("tokens", "RECEIVER") in peer.cso().endpoints:
+            await peer.push_token(wanted.uid)
+        path = f"/ocpi/results/start-{peer.ids.token(8)}"
+        probe.desk.habits[path] = ""
+        body: dict[str, Any] = {
+            "response_url": probe.base_url + path, "token": peer.tokens[wanted.uid], "location_id": wanted.location,
+            "evse_uid": wanted.evse,
+        }  # fmt: skip
+        reply = await probe.send("POST", join(peer.endpoint("commands", "RECEIVER"), "START_SESSION"), body)
+        self._started = reply.thing.get("result") == "ACCEPTED"
+        return "" if self._started else f"START_SESSION: {reply}"
+
+    async def _withdraw(self) -> None:
+        """Take our profile back, where the CSO may still hold one."""
+        if self._probe.may_hold and self._probe.session and self._probe.peer.registered:
+            order = await self._probe.order("DELETE")
+            said = order.outcome or "no result"
+            self._tell(f"our profile was withdrawn: {order.word or order.reply}, {said}")
+
+    async def _stop_session(self) -> None:
+        probe = self._probe
+        if not self._started or not probe.session or not probe.peer.registered:
+            return
+        self._started = False
+        path = f"/ocpi/results/stop-{probe.peer.ids.token(8)}"
+        probe.desk.habits[path] = ""
+        body = {"response_url": probe.base_url + path, "session_id": probe.session_id}
+        reply = await probe.send("POST", join(probe.peer.endpoint("commands", "RECEIVER"), "STOP_SESSION"), body)
+        self._tell(f"STOP_SESSION: {reply}")
+        await probe.peer.wait_until(lambda: any(one.path == path for one in probe.desk.received), 30)
+
+    async def _back(self) -> None:
+        """Withdraw, stop what we started, unregister: each as far as it goes."""
+        unregister = not (self._wishes.keep or self._gone) and (self._last or not self._whole)
+        for step in (self._withdraw, self._stop_session, *((self._unregister,) if unregister else ())):
+            with suppress(PeerError, TimeoutError):
+                async with asyncio.timeout(_BACK_S):
+                    await step()
+
+    async def _unregister(self) -> None:
+        if self._probe.peer.registered:
+            await self._probe.send("DELETE", self._probe.details["credentials", "SENDER"], functional=False)
+            self._probe.peer.registration = None
+
+
+def _is_at(session: Any, evse: str) -> bool:
+    return not evse or str(session.get("evse_uid", "")).casefold() == evse.casefold()

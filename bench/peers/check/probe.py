@@ -1,0 +1,325 @@
+"""The asking half of a check: requests with everything in our own hands, and orders with what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+
+from bench.errors import PeerError
+from bench.peers.books import Registration, SentOrder
+from bench.peers.check.desk import RESULTS, Desk, Received
+from bench.peers.peer import Peer, rows_of
+from bench.ports import Clock, OcpiTransport
+from bench.wire.ocpi import checks
+from bench.wire.ocpi.checks import Finding
+from bench.wire.ocpi.checks_exchange import check_content_type, check_status
+from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
+
+GRACE_S: Final = 1.0
+"""A result may take so long on its way without being called late."""
+LATE_S: Final = 15.0
+"""How long beyond the promised time a result is still waited for."""
+MOST_WAIT_S: Final = 180.0
+"""Nobody is waited for longer, whatever was promised."""
+_AGAIN_S: Final = 15.0
+_TRIES: Final = 6
+"""TOO_OFTEN is no fault: the order is sent again, so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response of the CSO, whatever it is."""
+
+    status: int
+    """HTTP; 0: none came."""
+    headers: Mapping[str, str]
+    raw: Any
+    """Decoded JSON, or None."""
+    trouble: str = ""
+
+    @property
+    def code(self) -> Any:
+        """Return OCPI's status_code, or None."""
+        return self.raw.get("status_code") if isinstance(self.raw, dict) else None
+
+    @property
+    def data(self) -> Any:
+        """Return what stands in the envelope."""
+        return self.raw.get("data") if isinstance(self.raw, dict) else None
+
+    @property
+    def thing(self) -> dict[str, Any]:
+        """Return the one object that was asked for, also where it stands wrongly in a list; empty where there is none."""
+        data = self.data
+        one = data[0] if isinstance(data, list) and len(data) == 1 else data
+        return one if isinstance(one, dict) else {}
+
+    @property
+    def ok(self) -> bool:
+        """Say whether it is a success."""
+        return 200 <= self.status < 300 and self.code == SUCCESS
+
+    def __str__(self) -> str:
+        if not self.status:
+            return self.trouble
+        if not isinstance(self.raw, dict):
+            return f"HTTP {self.status} without a JSON object"
+        word = self.thing.get("result")
+        return f"HTTP {self.status}, status_code {checks.short(self.code)}" + (f", {word}" if isinstance(word, str) else "")
+
+
+@dataclass(slots=True)
+class Order:
+    """A request on a charging profile, and what came of it."""
+
+    method: str
+    response_url: str
+    reply: Reply
+    since: int
+    """How many requests the CSO had sent before."""
+    due: datetime | None = None
+    came: list[Received] = field(default_factory=list)
+    """What came to the address, right or cut."""
+
+    @property
+    def word(self) -> str:
+        """Return the synchronous answer's word."""
+        return str(self.reply.thing.get("result", ""))
+
+    @property
+    def accepted(self) -> bool:
+        """Say whether the CSO said yes."""
+        return self.reply.ok and self.word == "ACCEPTED"
+
+    @property
+    def exact(self) -> list[Received]:
+        """Return what came to exactly the address that was given."""
+        parts = urlsplit(self.response_url)
+        wanted = parts.path + (f"?{parts.query}" if parts.query else "")
+        return [one for one in self.came if one.target == wanted and one.method == "POST"]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Return the first result that came, empty where none did."""
+        bodies = [one.body for one in self.came if isinstance(one.body, dict)]
+        return bodies[0] if bodies else {}
+
+    @property
+    def outcome(self) -> str:
+        """Return the result's word."""
+        return str(self.result.get("result", ""))
+
+    @property
+    def refs(self) -> tuple[int, ...]:
+        """Return the documents of what came."""
+        return tuple(one.document for one in self.came if one.document is not None)
+
+
+class Probe:
+    """One check in one version of OCPI: what is known of the CSO, and what was found in passing."""
+
+    def __init__(
+        self, desk: Desk, peer: Peer, transport: OcpiTransport, clock: Clock, versions_url: str, base_url: str,
+        learn: Callable[[str], None] = lambda token: None,
+    ) -> None:  # fmt: skip
+        self._learn = learn
+        """Told each token, to keep it out of the journal."""
+        self.desk, self.peer, self.clock = desk, peer, clock
+        self.versions_url, self.base_url, self.version = versions_url, base_url, peer.version
+        self._transport = transport
+        self.form: list[Finding] = []
+        """What was wrong with responses as such."""
+        self.echo: list[Finding] = []
+        """What was wrong with their headers."""
+        self.answer: list[Finding] = []
+        """What was wrong with ChargingProfileResponses."""
+        self.orders: list[Order] = []
+        self.asked = 0
+        """Requests answered."""
+        self.session: dict[str, Any] = {}
+        self.session_note = ""
+        self.unit = "A"
+        self.most: float | None = None
+        """The lowest limit that held before we began; None: not known."""
+        self.sent: dict[str, Any] = {}
+        """The profile that holds, as far as we know."""
+        self.may_hold = False
+        """Whether the CSO may hold a profile of ours."""
+        self.details: dict[tuple[str, str], str] = {}
+
+    @property
+    def session_id(self) -> str:
+        """Return the id of the session that is steered; empty where there is none."""
+        return str(self.session.get("id", ""))
+
+    @property
+    def token(self) -> str:
+        """Return what opens the CSO. Raises PeerError where we are not registered."""
+        return self.peer.cso().token
+
+    def profiles_url(self, session_id: str) -> str:
+        """Return the URL of a session's profile. Raises PeerError."""
+        return join(self.peer.endpoint("chargingprofiles", "RECEIVER"), quote(session_id, safe=""))
+
+    async def send(
+        self, method: str, url: str, body: Any = None, *, token: str | None = None, content: bytes | None = None,
+        functional: bool = True, counted: bool = True, timeout_s: float = 30,
+    ) -> Reply:  # fmt: skip
+        """Send one request and return whatever came.
+
+        Args:
+            content: instead of `body`, bytes as they are.
+            counted: whether a wrong form counts against the CSO; not where the request itself is odd.
+        """
+        given = token if token is not None else self.token
+        ids = self.peer.ids
+        headers = {"authorization": encode_token(given), REQUEST_ID: ids.token(16), CORRELATION_ID: ids.token(16)}
+        headers |= routing(self.peer.party, self.peer.cso().party) if functional else {}
+        sent = content if content is not None else b"" if body is None else dump(body)
+        if sent:
+            headers["content-type"] = "application/json"
+        where = f"answer to {method} {urlsplit(url).path}"
+        try:
+            status, answered, text = await self._transport.request(method, url, headers, sent, timeout_s)
+        except PeerError as error:
+            return Reply(0, {}, None, str(error))
+        raw = _decoded(text)
+        self.asked += 1
+        self.echo += _placed(checks.check_response_headers(headers, answered, functional=functional), where)
+        if counted:
+            found = [*check_status(status, raw), *check_content_type(answered, text), *checks.check_envelope(raw)]
+            self.form += _placed([one for one in found if one.code != "envelope_data"], where)
+        return Reply(status, answered, raw)
+
+    async def discover(self, token: str) -> str:
+        """Fetch versions and details; return what is wrong, empty where everything needed is there."""
+        listed = await self.send("GET", self.versions_url, token=token, functional=False)
+        rows = rows_of(listed.data, "version", "url")
+        url = next((row["url"] for row in rows if row["version"] == self.version), None)
+        if url is None:
+            offered = ", ".join(row["version"] for row in rows) or "none"
+            return f"GET versions: {listed}; offered: {offered}, not {self.version}"
+        details = await self.send("GET", url, token=token, functional=False)
+        endpoints = rows_of(details.thing.get("endpoints"), "identifier", "role", "url")
+        self.details = {(row["identifier"], row["role"]): row["url"] for row in endpoints}
+        needed = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"))
+        missing = [f"{name} ({role})" for name, role in needed if (name, role) not in self.details]
+        for row in endpoints:
+            if row["identifier"] == "credentials":  # its role is told wrongly by some: go on with the rest
+                self.details.setdefault(("credentials", "SENDER"), row["url"])
+        return f"GET version details: {details}; no endpoint {', '.join(missing)}" if missing else ""
+
+    async def give_credentials(self, method: str, token: str) -> Reply:
+        """POST or PUT our credentials; on success what the CSO gave is used from then on."""
+        url = self.details.get(("credentials", "SENDER"), "")
+        self._learn(self.peer.token_b)
+        reply = await self.send(method, url, self.peer.own_credentials(), token=token, functional=False)
+        given = reply.thing
+        roles = rows_of(given.get("roles"), "role", "country_code", "party_id")
+        if reply.ok and isinstance(given.get("token"), str) and roles:
+            parties = tuple(PartyId.of(one["country_code"], one["party_id"]) for one in sorted(roles, key=_cpo_first))
+            self._learn(given["token"])
+            self.peer.registration = Registration(given["token"], parties[0], parties, dict(self.details))
+        return reply
+
+    async def order(
+        self, method: str, *, session_id: str | None = None, profile: Mapping[str, Any] | None = None, query: str = "",
+        habit: str = "", encoded: bool = True, slash: bool = False, wait: bool = True, counted: bool = True,
+    ) -> Order:  # fmt: skip
+        """Order something on the session's profile, and wait for the result where one is promised.
+
+        Args:
+            query: what the response_url carries; not percent-encoded in GET and DELETE unless `encoded`.
+            habit: how the result's POST is answered.
+            slash: whether the session's URL ends with one.
+        """
+        for again in range(_TRIES):
+            if again:
+                await self.clock.sleep(_AGAIN_S)
+            path = RESULTS + self.peer.ids.token(16)
+            self.desk.habits[path] = habit
+            response_url = f"{self.base_url}{path}{query}"
+            url, body = self.profiles_url(session_id or self.session_id) + "/" * slash, None
+            asked = {"duration": "600"} if method == "GET" else {}
+            if method == "PUT":
+                body = {"charging_profile": dict(profile or {}), "response_url": response_url}
+            elif encoded:
+                url += "?" + urlencode({**asked, "response_url": response_url})
+            else:
+                url += "?" + "".join(f"{name}={value}&" for name, value in asked.items()) + f"response_url={response_url}"
+            self.may_hold |= method == "PUT"
+            since = len(self.desk.received)
+            sent = SentOrder(path, method, session_id or self.session_id, {"result": "REJECTED"})
+            self.peer.orders[path] = sent
+            if method == "PUT":
+                sent.answer = {}  # a push may come before the answer does
+            order = Order(method, response_url, await self.send(method, url, body, counted=counted), since)
+            sent.answer = dict(order.reply.thing)
+            if order.word != "TOO_OFTEN":
+                break
+        self.orders.append(order)
+        if order.reply.code == SUCCESS:
+            data, found = order.reply.data, []
+            if isinstance(data, list):
+                found.append(Finding("wrapped", "data is a list, not an object"))
+            found += checks.check_profile_response(order.reply.thing)
+            self.answer += _placed(found, f"answer to {method}")
+        if wait and order.accepted:
+            await self._wait(order, path)
+        sent.result = order.result or None
+        if method == "DELETE" and order.outcome in ("ACCEPTED", "UNKNOWN"):
+            self.may_hold = False
+        return order
+
+    def promised_s(self, order: Order) -> float:
+        """Return the promised time, 30 s where none that can be used was given."""
+        timeout = order.reply.thing.get("timeout")
+        return float(timeout) if checks.is_int(timeout) and timeout >= 0 else 30.0
+
+    async def _wait(self, order: Order, path: str) -> None:
+        promised = self.promised_s(order)
+        order.due = self.clock.now() + timedelta(seconds=min(promised, MOST_WAIT_S))
+
+        def came() -> bool:
+            order.came = [one for one in self.desk.received[order.since :] if one.path == path]
+            return bool(order.came)
+
+        await self.peer.wait_until(came, min(promised, MOST_WAIT_S) + LATE_S)
+        came()
+
+    def path(self, order: Order) -> str:
+        """Return the path of an order's response_url."""
+        return order.response_url.removeprefix(self.base_url).partition("?")[0]
+
+    def count(self, order: Order) -> int:
+        """Return how often something came to an order's response_url, up to now."""
+        path = self.path(order)
+        return sum(one.path == path for one in self.desk.received)
+
+    def strays(self, order: Order) -> list[Received]:
+        """Return results that came since an order to addresses that nobody gave out."""
+        return [
+            one for one in self.desk.received[order.since :]
+            if isinstance(one.body, dict) and "result" in one.body and one.status in (401, 404, 405)
+            and one.path not in self.desk.habits
+        ]  # fmt: skip
+
+
+def _cpo_first(row: Mapping[str, str]) -> bool:
+    return row["role"] != "CPO"
+
+
+def _placed(found: list[Finding], where: str) -> list[Finding]:
+    return [Finding(one.code, f"{where}: {one.text}") for one in found]
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
