@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -81,11 +81,12 @@ def judged(made: str = "2026-02-20T00:00:00Z", max_age_days: float = 30, **recor
     scenario = {"proof": "file", "station": "CS", "evse": 1, "checks": ["power"]}
     begin = parse_time("2026-03-01T00:00:00Z")
     facts = RunFacts(scenario, {"name": "lab-a"}, 1, begin, begin + 100, RunState.COMPLETED, "", [], [], [evse])
-    facts.identities["m"] = (3, {"serial_number": "4711"})
+    facts.identities["m"] = (3, {"serial_number": "4711", "model": "M1"})
     points = [asdict(one) for one in shown(lambda load, _: load)]
     sound = {
         "by": "file", "points": points, "made": made, "load_percent": 0.0, "failed": "", "max_age_days": max_age_days,
-        "station": "CS", "evse": 1, "phases": [1, 2, 3], "side": "AC", "serial_number": "4711", "held": [], "responses": [],
+        "station": "CS", "evse": 1, "phases": [1, 2, 3], "side": "AC", "serial_number": "4711", "model": "M1",
+        "held": [], "responses": [],
     }  # fmt: skip
     if made:
         facts.proofs["m"] = (7, {key: value for key, value in (sound | record).items() if value is not None})
@@ -120,6 +121,18 @@ def test_a_record_of_the_future_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("backwards", "where"), [((2,), "L2"), ((3,), "L3"), ((1, 3), "L1 and L3"), ((1, 2, 3), "all phases")], ids=str
+)
+def test_the_phases_that_count_backwards_are_named(backwards: tuple[int, ...], where: str) -> None:
+    """All loads together tell which: the single-phase ones and those of three phases."""
+    points = [
+        replace(one, power_w=sum(230 * amps * (-1 if at in backwards else 1) for at, amps in enumerate(one.set_a, 1)))
+        for one in shown(lambda load, _: load)
+    ]
+    assert said(points)[0][0].endswith(f"the sign is wrong on {where}")
+
+
+@pytest.mark.parametrize(
     ("check", "left"),
     [
         *((one, Verdict.INCONCLUSIVE) for one in ("power", "station_power", "delivery", "energy", "meter_values", "status")),
@@ -140,6 +153,9 @@ def test_what_a_meter_that_is_not_proven_shows_convicts_nobody(check: str, left:
         ({"phases": [2, 1, 3]}, "its proof is of phases L2, L1, L3, and this run has L1, L2, L3"),
         ({"phases": None}, "its proof does not say of which phases it is"),
         ({"side": "DC"}, "its proof is of side DC, and this run has AC"),
+        ({"serial_number": ""}, "its proof tells no serial number, and this run has 4711"),
+        ({"model": "M2"}, "its proof is of model M2, and this run has M1"),
+        ({"model": None}, "its proof does not say of which model it is"),
         ({"serial_number": "0815"}, "its proof is of serial number 0815, and this run has 4711"),
     ],
     ids=str,
@@ -151,10 +167,9 @@ def test_a_record_proves_only_what_it_was_made_with(changed: dict[str, Any], wor
     assert found.headline == f"meter m: {words}: `bench baseline --rig lab-a` proves it anew"
 
 
-@pytest.mark.parametrize("serial_number", ["", "00 4711"])
-def test_a_serial_number_counts_where_it_was_told(serial_number: str) -> None:
-    """A meter that told none is bound by the rest; blanks and leading zeros are none of it."""
-    assert judged(serial_number=serial_number).verdict is Verdict.PASS
+def test_a_serial_number_counts_as_it_is_meant() -> None:
+    """Blanks and leading zeros are none of it."""
+    assert judged(serial_number="00 4711").verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(

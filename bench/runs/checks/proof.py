@@ -25,7 +25,8 @@ STATION_CHECKS: Final = ("power", "station_power", "delivery", "energy", "meter_
 ENERGY_CHECKS: Final = ("energy",)
 """What cannot be said by a meter whose energy register is not proven."""
 ENERGY_UNPROVEN: Final = "energy-not-proven"
-_BOUND: Final = {"station": "station", "evse": "EVSE", "phases": "phases", "side": "side", "serial_number": "serial number"}
+_BOUND: Final = {"station": "station", "evse": "EVSE", "phases": "phases", "side": "side", "model": "model",
+                 "serial_number": "serial number"}  # fmt: skip
 """What a record was made with and has to be so in the run that rests on it, in words."""
 _DAY_S: Final = 86_400.0
 
@@ -188,15 +189,15 @@ def _unbound(facts: RunFacts, evse: EvseFacts, record: dict[str, Any]) -> Iterat
     _, identity = facts.identities.get(evse.meter, (0, {}))
     serial_number = identity.get("serial_number") or named.get("serial_number", "")
     here = {"station": evse.station, "evse": evse.evse_id, "phases": list(evse.phases), "side": evse.side}
-    here["serial_number"] = serial_number
+    here |= {"model": identity.get("model", ""), "serial_number": serial_number}
     for key, word in _BOUND.items():
         then = record.get(key)
         if then is None:
             text = f"its proof does not say of which {word} it is"
-        elif key == "serial_number" and (not then or bare_number(then) == bare_number(serial_number)):
-            continue  # it tells none, and the rig file has none
-        elif then == here[key]:
+        elif then == here[key] or (key == "serial_number" and then and bare_number(then) == bare_number(serial_number)):
             continue
+        elif then == "":
+            text = f"its proof tells no {word}, and this run has {here[key]}"
         else:
             text = f"its proof is of {word} {_plain(then)}, and this run has {_plain(here[key]) or 'none'}"
         yield Objection(f"{text}: {_cure(facts)} proves it anew", FaultClass.METERING)
