@@ -130,7 +130,8 @@ def proven_section(judgement: Judgement, documents: Sequence[Document], start: D
     if start.data.get("mode") == "virtual":
         not_proven.append("Anything about hardware: station, EV and meter were emulated.")
     seeded = [one.data for one in documents if one.kind == Kind.FAULT_SEEDED]
-    notes = [element("p", f"A fault was seeded on purpose: {one['id']} {plain(one['params'])}. The judge does not read this.",
+    notes = [element("p", f"A fault was seeded on purpose: {one['id']} {plain(one['params'])}. The judge does not read this, "
+                     "and nothing here tells whether it ever acted: it may start after the run, or wait for what never came.",
                      class_="note") for one in seeded]  # fmt: skip
     columns = [("Proven", proven), ("Shown to be wrong", shown), ("Not proven", not_proven)]
     lists = [
