@@ -24,8 +24,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("faults", help="list the field bugs and the faults that can be seeded, or run them all")
     command.add_argument("id", nargs="*", help="of field bugs, such as A02; with one, all about it")
     command.add_argument("--matrix", action="store_true", help="run every variant in virtual time and compare with what is due")
-    command.add_argument("--seeds", type=_some, default=1, metavar="N", help="with --matrix: how many seeds of each variant")
-    command.add_argument("--sound", type=_count, default=1, metavar="N", help="with --matrix: how many of each sound rig")
+    command.add_argument("--seeds", type=_some, metavar="N", help="with --matrix: how many seeds of each variant")
+    command.add_argument("--sound", type=_count, metavar="N", help="with --matrix: how many of each sound rig")
     curve = "whole runs with a current of a known size and a meter that errs: N of each point, beside the predicted rates"
     command.add_argument("--curve", type=_some, metavar="N", help=curve)
     command.add_argument("--jobs", type=_some, metavar="N", help="with either: processes side by side (default: one per core)")
@@ -54,6 +54,12 @@ def faults(arguments: argparse.Namespace) -> int:
     bugs = chosen(arguments.id)
     if arguments.write is not None and not arguments.matrix:
         raise UsageError("--write goes with --matrix: it writes the page of what was found")
+    if arguments.write is not None and not arguments.write.parent.is_dir():
+        raise UsageError(f"--write {arguments.write}: there is no folder {arguments.write.parent}")
+    if not arguments.matrix and (arguments.seeds is not None or arguments.sound is not None):
+        raise UsageError("--seeds and --sound go with --matrix: nothing is run without it")
+    if arguments.curve and arguments.id and not arguments.matrix:
+        raise UsageError("--curve runs no field bug: name none, or add --matrix")
     if arguments.matrix or arguments.curve:
         return _matrix(bugs, arguments) if arguments.matrix else _print_curve(_curve(arguments), as_json=arguments.json)
     if arguments.json:
@@ -98,7 +104,8 @@ def _params(params: dict[str, str | float | int | bool]) -> str:
 def _matrix(bugs: Sequence[FieldBug], arguments: argparse.Namespace) -> int:
     from bench.rig.matrix import detection, run_matrix, trials
 
-    wanted, shown = list(trials(bugs, arguments.seeds, arguments.sound)), sys.stderr.isatty() and not arguments.json
+    sound = 1 if arguments.sound is None else arguments.sound
+    wanted, shown = list(trials(bugs, arguments.seeds or 1, sound)), sys.stderr.isatty() and not arguments.json
     done = 0
 
     def tell(result: Result) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,9 @@ def parse_fault(text: str) -> Fault:
     try:
         return Fault(id=identity, params=params)
     except ValueError:
-        raise UsageError(f"--fault {text!r}: {identity!r} is not a fault's id") from None
+        wrong = [f"{name}={value}" for name, value in params.items() if isinstance(value, float) and not isfinite(value)]
+        reason = f"{wrong[0]}: must be a finite number" if wrong else f"{identity!r} is not a fault's id"
+        raise UsageError(f"--fault {text!r}: {reason}") from None
 
 
 def _plain(text: str) -> str | float | int | bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 
 from bench.domain.uncertainty import Accuracy
@@ -117,6 +118,27 @@ def _powers(points: Sequence[Point], current: Accuracy, power: Accuracy) -> Iter
         amps = sum(one or 0.0 for one in point.shown_a)
         allowed = power.expanded(point.power_w) + volts * current.expanded(amps, len(point.shown_a)) + _POWER_W + 0.02 * apparent
         if apparent > _POWER_W and abs(point.power_w - apparent) > allowed:
-            what = "the sign is wrong on all phases" if point.power_w < 0 else "P and V x I do not agree"
+            what = _signs(points, allowed / apparent) or "P and V x I do not agree"
             yield Objection(f"it shows {point.power_w:.0f} W where V x I is {apparent:.0f} W: {what}", FaultClass.METERING)
             return
+
+
+def _signs(points: Sequence[Point], share: float) -> str:
+    """Say on which phases the power counts backwards; empty where that does not explain all points, or in several ways."""
+    known = [one for one in points if one.power_w is not None and None not in one.voltage_v and None not in one.shown_a]
+    watts = [
+        ([(volts or 0.0) * (amps or 0.0) for volts, amps in zip(one.voltage_v, one.shown_a, strict=True)], one.power_w or 0.0)
+        for one in known
+    ]
+    explains = [
+        signs
+        for signs in product((1, -1), repeat=len(points[0].set_a))
+        if all(
+            abs(sum(sign * one for sign, one in zip(signs, there, strict=True)) - shown) <= share * sum(there) + _POWER_W
+            for there, shown in watts
+        )
+    ]
+    if len(explains) != 1:
+        return ""
+    backwards = [f"L{index + 1}" for index, sign in enumerate(explains[0]) if sign < 0]
+    return f"the sign is wrong on {'all phases' if len(backwards) == len(explains[0]) else ' and '.join(backwards)}"

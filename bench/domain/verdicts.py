@@ -145,11 +145,18 @@ class Breach:
     """The worst that its readings amount to under the decision rule."""
     offer_seen: bool = False
     """The control pilot showed what was offered meanwhile."""
+    why: str = ""
+    """What points to the layers that are blamed, in words."""
 
     @property
     def excess(self) -> float:
         """Return by how much the limit was exceeded, in `unit`."""
         return self.highest - self.limit
+
+
+def gravest(breaches: Iterable[Breach]) -> list[Breach]:
+    """Return breaches in the order in which they are told: by verdict, then by the part of the limit that they exceed it by."""
+    return sorted(breaches, key=lambda one: (_WORST_FIRST.index(one.verdict), -one.excess / (one.limit or 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +225,8 @@ class CheckResult:
     requirements: tuple[RequirementResult, ...] = ()
     """One entry for each time that a requirement was put to the test."""
     warnings: tuple[Warn, ...] = ()
+    demanded: str = ""
+    """What had to be so, and who wanted it, where the title and the breaches do not tell."""
 
     @property
     def headline(self) -> str:

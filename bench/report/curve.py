@@ -91,7 +91,7 @@ class Curve:
         told = [f"{self.wronged()} FAIL in {runs} runs of {whose}"]
         for one in even:
             if not one.sound:
-                where = f"at the detection limit of {one.true_a:.3f} A, meter of {one.percent:g} %"
+                where = f"at the detection limit of {one.true_a:.3f} A, meter of {one.percent:g} %, errors even"
                 told.append(f"{one.counts[Verdict.FAIL]} of {one.runs} FAIL {where}")
         return told
 
@@ -106,7 +106,10 @@ class Curve:
 
     def text(self) -> list[str]:
         """Return the table for a terminal."""
-        lines = []
+        lines = [
+            f"whole runs under a limit of {self.limit_a:g} A: each rate, its 95 % interval, and in brackets the predicted rate",
+            "few runs of each point leave wide intervals, and 95 % of them can be missed by chance: take 200 or more",
+        ]
         for one in self.points:
             lines.append(f"meter of {one.percent:g} %, errors {one.errors}, {one.name}: {one.runs} runs")
             cells = zip(_COLUMNS[4:], one.cells()[4:], strict=True)

@@ -14,8 +14,14 @@ HEAD: Final = """# What the bench finds
 Each bug of the catalogue in [`config/faults`](../../config/faults), seeded into the emulated rig and judged from the journal
 alone. *Due* was written down before the check that finds it. Written by `bench faults --matrix --write FILE`.
 
+A cell such as 1/1 says in how many of how many runs, one for each seed, something was as is due; one run shows that the bench
+can find the bug, not how often it does. *Right verdict*: the word is the one that is due, which for some bugs is PASS or
+INCONCLUSIVE, as nothing more can be shown. *Right reason*: the check that is due leads. *Right layer*, *right class*: who is
+blamed, and what kind of fault it is called. *s*: seconds of a run in virtual time. A harmless habit must convict nobody; it may
+leave a run INCONCLUSIVE.
+
 """
-_COLUMNS: Final = ("bug", "variant", "due", "convicted", "right reason", "right layer", "right class", "s")
+_COLUMNS: Final = ("bug", "variant", "due", "right verdict", "right reason", "right layer", "right class", "s")
 
 
 @dataclass(frozen=True, slots=True)

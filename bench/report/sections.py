@@ -24,6 +24,8 @@ RULES: Final = {
     "guarded": "guard band w = U (ILAC-G8:09/2019, 4.2.2): only a reading below limit − U passes",
     "four-way": "guard band w = U, non-binary (ILAC-G8:09/2019, 4.2.3): pass, conditional pass, conditional fail, fail",
 }
+_BY_LIMIT: Final = ("power", "station_power", "delivery")
+_INSTALLED: Final = ": the one that was installed, which was not always the one that was wanted"
 _MOST_REFS: Final = 16
 _MOST_QUOTED: Final = 100
 
@@ -95,7 +97,12 @@ def definitions(pairs: Iterable[tuple[str, object]]) -> Markup:
 def proven_section(judgement: Judgement, documents: Sequence[Document], start: Document) -> Markup:
     """Return what the run proves and what it does not."""
     run, scenario = judgement.verdict, judgement.facts.scenario
-    proven = [check.title for check in run.checks if check.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS)]
+    parted = any(check.check in ("intent", "relay") and check.demanded for check in run.checks)
+    proven = [
+        f"{check.title}{_INSTALLED if parted and check.check in _BY_LIMIT else ''}"
+        for check in run.checks
+        if check.verdict in (Verdict.PASS, Verdict.CONDITIONAL_PASS)
+    ]
     shown = [
         f"{check.title}: not so. {check.headline}"
         for check in run.checks
@@ -108,7 +115,8 @@ def proven_section(judgement: Judgement, documents: Sequence[Document], start: D
     ]
     if not run.checks:
         not_proven.append("Nothing: no check was made.")
-    held = [period for check in run.checks for period in check.periods if not period.exercised]
+    held = [period for check in run.checks for period in check.periods
+            if not period.exercised and period.verdict is not Verdict.FAIL]  # fmt: skip
     if held:
         not_proven.append(f"Obedience in {len(held)} of the periods below: they were held, not exercised.")
     if scenario.get("proof") in (None, "none"):
@@ -122,7 +130,8 @@ def proven_section(judgement: Judgement, documents: Sequence[Document], start: D
     if start.data.get("mode") == "virtual":
         not_proven.append("Anything about hardware: station, EV and meter were emulated.")
     seeded = [one.data for one in documents if one.kind == Kind.FAULT_SEEDED]
-    notes = [element("p", f"A fault was seeded on purpose: {one['id']} {plain(one['params'])}. The judge does not read this.",
+    notes = [element("p", f"A fault was seeded on purpose: {one['id']} {plain(one['params'])}. The judge does not read this, "
+                     "and nothing here tells whether it ever acted: it may start after the run, or wait for what never came.",
                      class_="note") for one in seeded]  # fmt: skip
     columns = [("Proven", proven), ("Shown to be wrong", shown), ("Not proven", not_proven)]
     lists = [
@@ -177,7 +186,8 @@ def periods_section(judgement: Judgement) -> Markup | None:
     if not periods:
         return None
     head = ("EVSE", "From, UTC", "To, UTC", "Limit", "Highest settled", "Readings", "Verdict", "Demand")
-    return section("Periods", table(head, [_period_row(one) for one in periods], class_="periods"), id_="periods")
+    rows = [_period_row(one) for one in sorted(periods, key=lambda one: (one.evse_id, one.start))]
+    return section("Periods", table(head, rows, class_="periods"), id_="periods")
 
 
 def _period_row(period: PeriodResult) -> list[object]:

@@ -9,7 +9,7 @@ from bench.domain.documents import Document, Kind
 from bench.domain.evidence import Judgement
 from bench.domain.exchange import Call
 from bench.domain.quantities import clock_text
-from bench.domain.verdicts import Breach, CheckResult, Layer, Verdict
+from bench.domain.verdicts import Breach, CheckResult, Layer, Verdict, gravest
 from bench.report.markup import Markup, element, section, text
 from bench.report.sections import links, quantity, words
 
@@ -17,7 +17,7 @@ _PAIRS: Final = {
     "intent/installed": "What was wanted and what the station holds differ.",
     "intent/sent": "What was wanted and what was sent to the station differ.",
     "installed/reported": "The station holds one thing and reports another.",
-    "installed/physical": "The station holds the limit, and the meter shows that it does not keep it.",
+    "installed/physical": "The limit is installed, and the meter shows more than it allows.",
     "reported/physical": "The station reports one thing, and the independent meter shows another.",
 }
 _LAYERS: Final = {
@@ -30,6 +30,8 @@ _LAYERS: Final = {
     Layer.BENCH: "the bench itself",
 }
 _MOST: Final = 4
+_BY_MESSAGES: Final = ("relay", "intent", "connectivity", "installed", "composite", "transactions", "time")
+"""Checks that nothing measured decides."""
 
 
 def why_section(judgement: Judgement, documents: Sequence[Document], shown: set[int]) -> Markup | None:
@@ -52,7 +54,9 @@ def why_section(judgement: Judgement, documents: Sequence[Document], shown: set[
 
 def _demanded(judgement: Judgement, check: CheckResult, shown: set[int]) -> Markup:
     """Return which limit had to hold, and who set it."""
-    breach = max(check.breaches, key=lambda one: one.excess, default=None)
+    breach = next(iter(gravest(check.breaches)), None)
+    if check.demanded:
+        return text(f"{check.demanded}.")
     if breach is None:
         asked = f" (requirement {check.requirement} of OCPP 2.0.1)" if check.requirement else ""
         return text(f"{check.title}{asked}.")
@@ -89,22 +93,30 @@ def _set_by(judgement: Judgement, check: CheckResult, breach: Breach) -> Call | 
 def _sure(judgement: Judgement, check: CheckResult, documents: Sequence[Document]) -> Markup | None:
     """Return by how much the finding lies outside what the rig cannot tell apart."""
     told: list[str] = []
-    breach = max(check.breaches, key=lambda one: one.excess, default=None)
+    breach = next(iter(gravest(check.breaches)), None)
     evse = judgement.facts.evse(judgement.facts.scenario["station"], breach.evse_id) if breach is not None else None
     if breach is not None and evse is not None and breach.unit in ("A", "W"):
         accuracy = evse.current if breach.unit == "A" else evse.power
         uncertainty = accuracy.expanded(breach.highest) if accuracy.known else None
         excess = f"The excess is {_fine(breach.excess, breach.unit)}"
         if uncertainty:
-            certain = f"the reading is certain to {_fine(uncertainty, breach.unit)} (U, k = 2)"
+            reading = quantity(breach.highest, breach.unit)
+            certain = f"the reading of {reading} is certain to {_fine(uncertainty, breach.unit)} (U, k = 2)"
             told.append(f"{excess}; {certain}: {breach.excess / uncertainty:.0f} times that.")
         told.append(f"It lasted {breach.end - breach.start:.0f} s.")
+    limits = [one for one in check.measurements if one.name == "detection_limit"]
     told += [f"{one.name.replace('_', ' ')}: {_fine(one.value or 0.0, one.unit).strip()} ({one.doc})."
              for one in check.measurements if one.name in ("detection_limit", "test_uncertainty_ratio")][:2]  # fmt: skip
+    if breach is not None and told and limits:
+        told.append("U grows with what is read: that of the reading is taken there, that of the detection limit at the limit.")
     certificates = [f"meter {one.data['meter']}: {one.data['certificate'] or 'no certificate'} ({one.data['reason']})"
                     for one in documents
                     if one.kind == Kind.METER_IDENTITY and evse is not None and one.data["meter"] == evse.meter]  # fmt: skip
     told += [f"Accuracy of {one}." for one in certificates]
+    if check.check in _BY_MESSAGES:
+        told.append("Nothing measured decides this: the messages under Evidence do, each with the bench's own time.")
+        if check.blamed == (Layer.NETWORK,):
+            told.append("That nothing came through is certain; what the station did meanwhile is not known.")
     return element("ul", [element("li", one) for one in told]) if told else None
 
 
@@ -115,10 +127,12 @@ def _fine(value: float, unit: str) -> str:
 
 def _blamed(check: CheckResult) -> Markup:
     who = " or ".join(_LAYERS[one] for one in check.blamed) or "nobody: what was seen does not tell"
-    apart = " The evidence does not separate them." if len(check.blamed) > 1 else ""
+    told = {one.blamed: one.why for one in reversed(gravest(check.breaches)) if one.why}
+    apart = " The evidence does not separate them." if len(check.blamed) > 1 and not told else ""
     kind = f" Class: {check.fault_class}." if check.fault_class else ""
     pair = f" {_PAIRS[check.pair]}" if check.pair in _PAIRS else ""
-    return text(element("strong", who), f".{apart}{kind}{pair}")
+    why = " ".join(f"{' or '.join(blamed)}: {one}." for blamed, one in reversed(told.items()))
+    return text(element("strong", who), f".{apart}{kind}{pair} {why}")
 
 
 def warnings_section(judgement: Judgement, shown: set[int]) -> Markup | None:

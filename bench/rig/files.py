@@ -202,7 +202,10 @@ def check_file(path: Path) -> str:
     elif model is SuiteSettings:
         find_suite(str(path.resolve()))
     elif model is RigSettings:
-        find_rig(str(path.resolve()))
+        from bench.rig.proof import proof_records
+
+        rig_path, rig = find_rig(str(path.resolve()))
+        proof_records(rig, rig_path)
     elif model is FieldBugs:
         _check_variants(path, check(FieldBugs, content, path))
     else:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from bench.adapters.journal import encode, write_result
 from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
@@ -16,6 +18,7 @@ from bench.domain.verdicts import Verdict
 from bench.errors import SettingsError, UsageError
 from bench.runs.baseline import baseline_s
 from bench.settings.meter import energy_steps
+from bench.settings.proof_record import ProofRecord
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import ScenarioSettings
 
@@ -50,10 +53,23 @@ def proof_records(rig: RigSettings, rig_path: Path) -> Mapping[str, Mapping[str,
         if content["schema"] != _SCHEMA or content["rig"] != rig.name:
             raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file), f"is a record of rig {content['rig']}")
         records: dict[str, Any] = content["meters"]
+        for name, record in records.items():
+            _check(name, record, rig, rig_path)
         more = {"sha256": hashlib.sha256(raw).hexdigest(), "max_age_days": rig.proof.max_age_days}
         return {name: {**record, **more} for name, record in records.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file), "is no record that `bench baseline` made") from None
+
+
+def _check(name: str, record: Any, rig: RigSettings, rig_path: Path) -> None:
+    """Raise SettingsError for the record of a meter that the judge could not read."""
+    try:
+        ProofRecord.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("meters", name, *first["loc"])))
+        text = f"is no record that `bench baseline` made: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise SettingsError(str(rig_path), "proof.file", str(rig.proof.file if rig.proof else ""), text) from None
 
 
 def record_s(rig: RigSettings, rig_path: Path) -> float:

@@ -36,7 +36,7 @@ def load_fault_module(path: Path) -> list[str]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a lab's file raises, the lab has to read it
+    except (Exception, SystemExit) as error:  # whatever a lab's file raises, the lab has to read it
         raise UsageError(f"--fault-module {path}: {type(error).__name__}: {error}") from error
     own = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
     classes = [one for one in own if hasattr(one, "ID")]

@@ -109,6 +109,8 @@ def verify_run(folder: Path, key: Path | None = None) -> Verification:
     Args: key: the laboratory's public key; a run that it has not signed exactly as it is here is a finding.
     """
     reading = _read(folder, "verify")
+    if folder.is_file() and not reading.documents and folder.stat().st_size:
+        raise UsageError(f"{folder}: is no run: no line of it is a document")
     folder = folder if folder.is_dir() else folder.parent
     findings = _chain_findings(reading)
     recorded = _result(folder, findings)

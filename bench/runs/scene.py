@@ -98,6 +98,15 @@ class Scene:
         """Yield each call of the CSMS with this action that was answered."""
         return (one for one in self.calls if not one.from_station and one.action == action and one.answered is not None)
 
+    def heard_after(self, call: Call) -> float | None:
+        """Return when something was heard of the station after a call; None: nothing any more."""
+        heard = [one.asked for one in self.calls if one.from_station and one.asked_seq > call.asked_seq]
+        sent = [one for one in self.calls if not one.from_station and (one.answered_seq or 0) > call.asked_seq]
+        heard += [one.answered for one in sent if one.answered is not None]
+        links = (one for one in self.facts.links if one.station == self.station and one.connected)
+        heard += [one.at for one in links if one.seq > call.asked_seq]
+        return min(heard, default=None)
+
     def told(self, action: str) -> Iterator[Call]:
         """Yield each valid call of the station with this action."""
         return (one for one in self.calls if one.from_station and one.action == action and one.response is not None)

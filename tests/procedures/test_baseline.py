@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,24 @@ def test_a_meter_that_refreshes_more_slowly_than_declared_is_not_proven(tmp_path
     verdict, found = judged(tmp_path, rig(tmp_path), "run", held)
     assert (verdict.verdict, found["proof"].blamed) == (Verdict.INCONCLUSIVE, (Layer.METER,))
     assert any("write latency_s = [0, " in one for one in found["proof"].reasons)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "place"),
+    [
+        ("points", "many", "points: input should be a valid list"),
+        ("points", [{}], "points.0.at: field required"),
+        ("made", "yesterday", "made: value error"),
+        ("load_percent", "x", "load_percent: input should be"),
+        ("energy_step_wh", "a", "energy_step_wh: input should be"),
+    ],
+)
+def test_a_record_that_nobody_can_read_is_refused_before_the_run(tmp_path: Path, key: str, value: Any, place: str) -> None:
+    """The key is named; no run begins that could not be judged."""
+    there = rig(tmp_path)
+    sound = {"made": "2026-01-01T00:00:00Z", "load_percent": 1.0, "failed": "", "points": []}
+    content = {"schema": 1, "rig": there.name, "meters": {"evse1": sound | {key: value}}}
+    (tmp_path / "proof.json").write_text(json.dumps(content))
+    with pytest.raises(SettingsError) as refused:
+        proof_records(there, RIG_PATH)
+    assert f"meters.evse1.{place}" in str(refused.value)

@@ -162,3 +162,9 @@ def test_a_larger_excess_never_gets_a_milder_verdict() -> None:
     found = [verdict_on(16 + excess_a, rule=DecisionRule.FOUR_WAY).verdict for excess_a in (-0.01, 0.02, 0.05, 0.4, 2, 2.2)]
     assert found == sorted(found, key=order.index)
     assert found[1] is Verdict.INCONCLUSIVE
+
+
+def test_a_breach_says_what_points_to_the_blamed() -> None:
+    """The offer beside the limit and what was drawn."""
+    ev = verdict_on(17.8, told(60, 16)).breaches[0].why
+    assert ev.endswith("the station told that it offered 16.0 A per phase where the limit is 16.0 A, and 17.8 A was drawn")

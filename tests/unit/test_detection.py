@@ -6,6 +6,7 @@ import pytest
 
 from bench.cli import main
 from bench.domain.verdicts import FaultClass, Layer, Verdict
+from bench.report.curve import Curve
 from bench.report.detection import Detection, due_text
 from bench.rig.files import field_bugs, find_rig, find_scenario
 from bench.rig.matrix import Result, Trial, another_car, detection, tally, trials, varied
@@ -111,3 +112,17 @@ def test_a_seed_brings_a_car_as_strong_that_behaves_otherwise() -> None:
     assert {one.model for one in others if one is not None} == {"three-phase-11kw", "sluggish", "modest"}
     assert another_car(scenario, 1) == scenario
     assert another_car(scenario.model_copy(update={"vehicle": None}), 5).vehicle is None
+
+
+def test_the_page_explains_its_cells() -> None:
+    """A 1/1 alone tells nobody how far it carries."""
+    page = detection([BUG], []).page()
+    assert "A cell such as 1/1 says" in page
+    assert "| right verdict |" in page
+
+
+def test_a_curve_on_a_terminal_says_what_it_shows() -> None:
+    """The limit, what stands beside each rate, and how many runs are needed."""
+    head = Curve(12, 0.02, []).text()[:2]
+    assert "12 A: each rate, its 95 % interval, and in brackets the predicted rate" in head[0]
+    assert "take 200 or more" in head[1]

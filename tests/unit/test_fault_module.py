@@ -103,3 +103,11 @@ def test_what_nobody_can_use_is_told(point: str, given: object, returned: object
     said = misfit(point, given, returned)
     assert told in said
     assert bool(said) is bool(told)
+
+
+def test_a_module_that_ends_the_program_is_refused(tmp_path: Path) -> None:
+    """Else a CI job would be green without any run."""
+    path = tmp_path / "gone.py"
+    path.write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(UsageError, match="SystemExit: 0"):
+        load_fault_module(path)

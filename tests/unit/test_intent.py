@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -176,3 +177,26 @@ def test_nothing_acts_unless_it_is_seeded() -> None:
     payload = {"evseId": 1}
     assert OwnFaults().outgoing("CS", "SetChargingProfile", payload) is payload
     assert all(one.LAYER in ("CSMS", "OCPI") and one.TEXT for one in OWN_FAULTS.values())
+
+
+def test_a_clearing_is_shown_first_and_what_it_took_is_told() -> None:
+    """Who wanted what; the frame that cleared it before the frames that were right; and the span without a limit."""
+    run = story()
+    want(run, tx_profile(limit=10))
+    run.set(tx_profile(limit=10))
+    run.at(20).clear(chargingProfilePurpose="TxProfile")
+    found = run.check("intent", end=60)
+    cleared = next(one for one in run.judgement(60).facts.calls if one.action == "ClearChargingProfile")
+    assert found.refs[:2] == cleared.refs
+    assert found.demanded.startswith("10 A at EVSE 1 by profile 5 (TxProfile), wanted by the operator at ")
+    assert [(one.limit, one.verdict, one.reason) for one in found.periods] == [
+        (10, Verdict.FAIL, "10 A wanted, nothing installed")
+    ]
+
+
+def test_a_connection_that_carries_nothing_any_more_is_not_shown_to_be_one() -> None:
+    """It stands, and a request that went over it has no answer."""
+    run = story("connectivity")
+    request = [2, "lost", "GetLocalListVersion", {}]
+    run.at(10).journal.write(Kind.OCPP_FRAME, {"station": STATION, "dir": "out", "raw": json.dumps(request)})
+    assert said(run.check("connectivity", end=100)) == (Verdict.INCONCLUSIVE, (Layer.NETWORK,), FaultClass.CONNECTIVITY)

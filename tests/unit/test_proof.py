@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -121,6 +121,18 @@ def test_a_record_of_the_future_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("backwards", "where"), [((2,), "L2"), ((3,), "L3"), ((1, 3), "L1 and L3"), ((1, 2, 3), "all phases")], ids=str
+)
+def test_the_phases_that_count_backwards_are_named(backwards: tuple[int, ...], where: str) -> None:
+    """All loads together tell which: the single-phase ones and those of three phases."""
+    points = [
+        replace(one, power_w=sum(230 * amps * (-1 if at in backwards else 1) for at, amps in enumerate(one.set_a, 1)))
+        for one in shown(lambda load, _: load)
+    ]
+    assert said(points)[0][0].endswith(f"the sign is wrong on {where}")
+
+
+@pytest.mark.parametrize(
     ("check", "left"),
     [
         *((one, Verdict.INCONCLUSIVE) for one in ("power", "station_power", "delivery", "energy", "meter_values", "status")),
@@ -141,6 +153,7 @@ def test_what_a_meter_that_is_not_proven_shows_convicts_nobody(check: str, left:
         ({"phases": [2, 1, 3]}, "its proof is of phases L2, L1, L3, and this run has L1, L2, L3"),
         ({"phases": None}, "its proof does not say of which phases it is"),
         ({"side": "DC"}, "its proof is of side DC, and this run has AC"),
+        ({"model": None}, "its proof does not say of which model it is"),
         ({"serial_number": "0815"}, "its proof is of serial number 0815, and this run has 4711"),
         ({"model": "EM340"}, "its proof is of model EM340, and this run has SDM630"),
         ({"serial_number": ""}, "its proof does not say of which serial number it is"),

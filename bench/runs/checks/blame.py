@@ -42,6 +42,17 @@ class Above:
 
 
 @dataclass(frozen=True, slots=True)
+class Blame:
+    """Who is to blame for a breach, and what points there."""
+
+    layers: tuple[Layer, ...]
+    refs: tuple[int, ...]
+    witnessed: bool
+    """The pilot showed what was offered."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What the station said that it offers, A per phase, and when the bench heard of it."""
 
@@ -76,9 +87,7 @@ def _told_offers(facts: RunFacts, evse: EvseFacts) -> Iterator[Offer]:
             yield Offer(call.asked, max(values), call.asked_seq)
 
 
-def blame(
-    pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = (), measured: bool = False
-) -> tuple[tuple[Layer, ...], tuple[int, ...], bool]:
+def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = (), measured: bool = False) -> Blame:
     """Blame the station for an offer above the limit, the EV for a current above the offer.
 
     Only readings count between two looks at the pilot that agree; where there are none, those whose offer the station told
@@ -86,16 +95,16 @@ def blame(
     duty cycles are read, under a current as close to the offer.
 
     Args: measured: limits in W are held against measured power, so that a higher voltage leaves less current to offer.
-    Returns: layers, documents, and whether the pilot showed what was offered.
     """
-    evse, witnessed = pilot.evse, False
+    evse, witnessed, near = pilot.evse, False, ""
     for one in sorted(run, key=lambda above: -above.reading):
         seen = pilot.around(one.sample)
         said = None if seen is not None or evse.pilot else _said(one, run, told)
         if seen is not None:
             offered_a, seq, witnessed = seen.offered_a, seen.seq, True
+            source = "the control pilot offered" if evse.evse_id else "the control pilots together offered"
         elif said is not None:
-            offered_a, seq = said.amps, said.seq
+            offered_a, seq, source = said.amps, said.seq, "no pilot was seen, but the station told that it offered"
         else:
             continue
         current = max(one.sample.current_a)
@@ -108,9 +117,11 @@ def blame(
         above = current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current))
         if evse.current.known and above and (seen is None or pilot.stood_s(one.sample) > REACTION_S):
             blamed.append(Layer.EV)
+        offer = f"{source} {offered_a:.1f} A per phase where the limit is {limit_a:.1f} A, and {current:.1f} A was drawn"
         if blamed:
-            return tuple(blamed), (seq,), witnessed
-    return _NEITHER, (), witnessed
+            return Blame(tuple(blamed), (seq,), witnessed, offer)
+        near = near or f"{offer}; that is too close to tell the two apart"
+    return Blame(_NEITHER, (), witnessed, near or "nothing shows what was offered, so the evidence does not separate them")
 
 
 def _mean_voltage(sample: Sample, nominal_v: float) -> float:

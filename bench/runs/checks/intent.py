@@ -7,7 +7,7 @@ read-backs describe it. What a station does otherwise than its answers say is fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from itertools import pairwise
 from typing import Any, Final
@@ -18,8 +18,9 @@ from bench.domain.exchange import Call
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.profiles import ChargingProfile, ProfileError
 from bench.domain.quantities import clock_text
-from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict, Warn
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, PeriodResult, Verdict, Warn
 from bench.runs.checks.installed import difference
+from bench.runs.checks.wishes import limit_words, wishes
 from bench.runs.expected import Change, ClearProfiles, SetProfile, Store, StoreStep, changes_of, limits_over_run, store_history
 from bench.runs.scene import Scene, profile_of
 
@@ -73,7 +74,14 @@ class Parting:
     def text(self) -> str:
         """Return it in words."""
         span = f"from {clock_text(self.start)} for {self.end - self.start:.0f} s"
-        return f"EVSE {self.evse_id}: {span} {_words(self.wanted)} is wanted, and {_words(self.held)} is installed"
+        return f"EVSE {self.evse_id}: {span} {limit_words(self.wanted)} is wanted, and {limit_words(self.held)} is installed"
+
+    def period(self, wanted: ExpectedLimit) -> PeriodResult:
+        """Return it as a row of the report's periods."""
+        return PeriodResult(
+            self.evse_id, self.start, self.end, wanted.limit, wanted.unit, Verdict.FAIL, False, False, False, None, 0,
+            f"{limit_words(wanted)} wanted, {limit_words(self.held)} installed", wanted.profile_id, wanted.number_phases,
+        )  # fmt: skip
 
 
 def judge_intent(scene: Scene) -> CheckResult:
@@ -92,31 +100,55 @@ def judge_intent(scene: Scene) -> CheckResult:
     refs = tuple(dict.fromkeys(ref for one in orders for ref in one.refs))
     stray = _stray(scene, orders)
     if stray is not None:
-        return _failed(FaultClass.PROTOCOL, (stray[0],), stray[1].refs, warnings)
+        return _failed(FaultClass.PROTOCOL, (stray[0],), stray[1].refs, warnings, [stray[1]])
     partings = list(_partings(scene, wants, orders))
     changed = [f"{_name(one)} left the CSMS with a difference: {one.changed}" for one in orders if one.changed]
-    changed += _cleared(scene, wants)
+    cleared = _cleared(scene, wants)
+    changed += [
+        f"at {clock_text(one.asked)} the CSMS cleared what was wanted, and nobody had asked for that" for one, _ in cleared
+    ]
+    lost = {name for _, names in cleared for name in names}
+    guilty = [one for one in orders if one.changed or one.want.data["profile_id"] in lost]
+    convicting = tuple(ref for one, _ in cleared for ref in one.refs)
     silent = _silent(scene, orders)
     if partings:
         over, under = (any(one.above is side for one in partings) for side in (True, False))
         fault = FaultClass.TIMING if over and under else FaultClass.OVER_LIMIT if over else FaultClass.UNDER_DELIVERY
-        return _failed(fault, (*changed, *(one.text() for one in partings)), refs, warnings)
+        guilty = _behind(partings, orders) or guilty
+        reasons = (*changed, *(one.text() for one in partings))
+        found = _failed(fault, reasons, convicting, warnings, guilty) if guilty else _failed(fault, reasons, refs, warnings)
+        return replace(found, periods=tuple(one.period(one.wanted) for one in partings if one.wanted is not None))
     if changed:
-        return _failed(FaultClass.PROTOCOL, tuple(changed), refs, warnings)
+        return _failed(FaultClass.PROTOCOL, tuple(changed), convicting, warnings, guilty)
     if silent:
         reasons = tuple(f"{_name(one)}: not delivered, and nothing was heard of {scene.station} any more" for one in silent)
         blamed, shown = (Layer.NETWORK,), tuple(ref for one in silent for ref in one.refs)
         return CheckResult(
             "intent", TITLE, Verdict.INCONCLUSIVE, reasons, blamed, FaultClass.CONNECTIVITY, pair="intent/sent", refs=shown,
-            warnings=warnings,
+            warnings=warnings, demanded=wishes(one.want for one in silent),
         )  # fmt: skip
     return CheckResult("intent", TITLE, Verdict.PASS, (f"{len(orders)} wanted limits hold",), refs=refs, warnings=warnings)
 
 
-def _failed(fault: FaultClass, reasons: tuple[str, ...], refs: Sequence[int], warnings: tuple[Warn, ...]) -> CheckResult:
+def _failed(
+    fault: FaultClass, reasons: tuple[str, ...], refs: Sequence[int], warnings: tuple[Warn, ...], guilty: Sequence[Order] = ()
+) -> CheckResult:
+    """Return a failure, with the documents that convict first, then those of the orders that did not hold."""
+    shown = tuple(dict.fromkeys((*refs, *(ref for one in guilty for ref in one.refs))))
     return CheckResult(
-        "intent", TITLE, Verdict.FAIL, reasons, (Layer.CSMS,), fault, pair="intent/sent", refs=tuple(refs), warnings=warnings
-    )
+        "intent", TITLE, Verdict.FAIL, reasons, (Layer.CSMS,), fault, pair="intent/sent", refs=shown, warnings=warnings,
+        demanded=wishes(one.want for one in guilty),
+    )  # fmt: skip
+
+
+def _behind(partings: Sequence[Parting], orders: Sequence[Order]) -> list[Order]:
+    """Return the orders that did not hold: the last of each profile before its parting."""
+    found: list[Order] = []
+    for parting in partings:
+        name = None if parting.wanted is None else parting.wanted.profile_id
+        asked = [one for one in orders if one.want.data["profile_id"] == name and one.want.at <= parting.start]
+        found += asked[-1:]
+    return found
 
 
 def _orders(scene: Scene, limits: Sequence[Wanted]) -> Iterator[Order]:
@@ -177,8 +209,8 @@ def _not_released(scene: Scene, want: Wanted) -> bool:
     return call is not None and call.status != "Accepted"
 
 
-def _cleared(scene: Scene, wants: Sequence[Wanted]) -> list[str]:
-    """Return each clearing that nobody wanted, of what was wanted."""
+def _cleared(scene: Scene, wants: Sequence[Wanted]) -> list[tuple[Call, set[int]]]:
+    """Return each clearing that nobody wanted, of what was wanted, and which profiles it took."""
     held, found = Store(), []
     clears = [one for one in scene.sent("ClearChargingProfile") if one.status == "Accepted"]
     released = [one.data["request"] for one in wants if one.data["action"] == "release"]
@@ -187,10 +219,10 @@ def _cleared(scene: Scene, wants: Sequence[Wanted]) -> list[str]:
         if isinstance(event, Wanted):
             _change(scene, event)(held)
         elif event.request not in released:
-            before = len(held.profiles)
+            before = {one.profile.id for one in held.profiles}
             ClearProfiles(event.request)(held)
-            if len(held.profiles) < before:
-                found.append(f"at {clock_text(event.asked)} the CSMS cleared what was wanted, and nobody had asked for that")
+            if gone := before - {one.profile.id for one in held.profiles}:
+                found.append((event, gone))
     return found
 
 
@@ -284,17 +316,8 @@ def _excused(scene: Scene, wants: Sequence[Wanted]) -> Iterator[tuple[float, flo
         if call.answered is not None:
             yield call.asked, call.answered + GRACE_S
             continue
-        heard = _heard_after(scene, call)
+        heard = scene.heard_after(call)
         yield call.asked, facts.end if heard is None else max(heard, call.asked + _timeout_s(facts)) + FOLLOW_UP_S
-
-
-def _heard_after(scene: Scene, call: Call) -> float | None:
-    """Return when something was heard of the station after a call; None: nothing any more."""
-    heard = [one.asked for one in scene.calls if one.from_station and one.asked_seq > call.asked_seq]
-    sent = [one for one in scene.calls if not one.from_station and (one.answered_seq or 0) > call.asked_seq]
-    heard += [one.answered for one in sent if one.answered is not None]
-    heard += [one.at for one in scene.facts.links if one.station == scene.station and one.connected and one.seq > call.asked_seq]
-    return min(heard, default=None)
 
 
 def _silent(scene: Scene, orders: Iterable[Order]) -> list[Order]:
@@ -302,7 +325,7 @@ def _silent(scene: Scene, orders: Iterable[Order]) -> list[Order]:
     gone = scene.offline_at(scene.facts.end - GRACE_S)
 
     def lost(call: Call | None) -> bool:
-        return gone if call is None else call.answered is None and _heard_after(scene, call) is None
+        return gone if call is None else call.answered is None and scene.heard_after(call) is None
 
     return [one for one in orders if lost(one.call)]
 
@@ -352,10 +375,6 @@ def _outside(start: float, end: float, spans: Iterable[tuple[float, float]]) -> 
 
 def _amps(limit: ExpectedLimit | None) -> float:
     return float("inf") if limit is None else limit.limit_a
-
-
-def _words(limit: ExpectedLimit | None) -> str:
-    return "nothing" if limit is None else f"{limit.limit:g} {limit.unit}"
 
 
 def _name(order: Order) -> str:

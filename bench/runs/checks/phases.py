@@ -64,4 +64,7 @@ def _phases_allowed(evse: EvseFacts, limits: Limits, sample: Sample, settle_s: f
 def _breach(evse: EvseFacts, run: Sequence[Sample], allowed: int) -> Breach:
     top = max(run, key=phases_in_use)
     refs = tuple(dict.fromkeys((run[0].seq, top.seq, run[-1].seq)))
-    return Breach(evse.evse_id, run[0].received, run[-1].received, allowed, "phases", phases_in_use(top), (Layer.STATION,), refs)
+    return Breach(
+        evse.evse_id, run[0].received, run[-1].received, allowed, "phases", phases_in_use(top), (Layer.STATION,), refs,
+        why="it is the station that connects the phases to the EV",
+    )  # fmt: skip

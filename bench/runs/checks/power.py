@@ -18,7 +18,7 @@ from bench.domain.power_columns import PowerColumns
 from bench.domain.quantities import MINIMUM_CURRENT_A, clock_text
 from bench.domain.series import Floats, Series
 from bench.domain.timeline import Segment
-from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, Warn, worst
+from bench.domain.verdicts import Breach, CheckResult, FaultClass, Layer, Measurement, PeriodResult, Verdict, Warn, gravest, worst
 from bench.runs.checks.applied import Applied, applied
 from bench.runs.checks.blame import PILOT_MARGIN_A, Above, Offer, blame, offered_above, told_offers, unless_a_habit
 from bench.runs.checks.bounds import Bounds, Spans
@@ -160,7 +160,7 @@ class _Judged:
 
     def sureness(self) -> tuple[tuple[Measurement, ...], tuple[Warn, ...]]:
         """Return how sure the verdict is at the limit that was exceeded most, else at the highest one."""
-        told = [(one.limit, one.unit) for one in sorted(self.breaches, key=lambda one: -one.excess)]
+        told = [(one.limit, one.unit) for one in gravest(self.breaches)]
         told += [(one.limit, one.unit) for one in sorted(self._judged, key=lambda one: -one.limit_a)]
         found = next(((limit, unit) for limit, unit in told if unit in ("A", "W") and limit > 0), None)
         if found is None:
@@ -335,11 +335,11 @@ class _Judged:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
-        blamed, pilot_ref, seen = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
-        refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *pilot_ref)
+        found = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
+        refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *found.refs)
         breach = Breach(
-            self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading, blamed,
-            tuple(dict.fromkeys(refs)), worst(one.verdict for one in run), seen,
+            self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading,
+            found.layers, tuple(dict.fromkeys(refs)), worst(one.verdict for one in run), found.witnessed, found.why,
         )  # fmt: skip
         self.breaches.append(breach)
 
@@ -357,6 +357,9 @@ class _Judged:
         if not len(gaps):
             return ""
         earlier, later = edges[gaps[0] : gaps[0] + 2].tolist()
+        doubt = next((one.text for one in self.evse.doubts if one.start < later and earlier < one.end), "")
+        if doubt:
+            return f"{SILENT} that can be trusted from {clock_text(earlier)} for {later - earlier:.0f} s ({doubt})"
         why = f" ({self.evse.gap_reason})" if any(earlier <= gap <= later for gap in self.evse.gaps) else ""
         return f"{SILENT} from {clock_text(earlier)} for {later - earlier:.0f} s{why}"
 

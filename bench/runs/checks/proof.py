@@ -70,8 +70,8 @@ def judge_proof(facts: RunFacts, evses: Sequence[EvseFacts] = ()) -> CheckResult
             refs=tuple(seq for seq, _ in records.values()), measurements=measured, warnings=warnings,
         )  # fmt: skip
     first = found[0][0]
-    return CheckResult(
-        CHECK, title, Verdict.INCONCLUSIVE, (*(one.text for one, _ in found), *_clock_words(facts, records)), (Layer.METER,),
+    return CheckResult(  # the clocks are among the measurements, and none of them is a reason
+        CHECK, title, Verdict.INCONCLUSIVE, tuple(one.text for one, _ in found), (Layer.METER,),
         first.fault_class, refs=tuple(ref for _, refs in found for ref in refs), measurements=measured,
     )  # fmt: skip
 
@@ -184,6 +184,8 @@ def _age(facts: RunFacts, record: dict[str, Any]) -> str:
 
 def _cure(facts: RunFacts) -> str:
     return f"`bench baseline --rig {facts.rig.get('name', 'RIG')}`"
+
+
 def _unbound(facts: RunFacts, evse: EvseFacts, record: dict[str, Any]) -> Iterator[Objection]:
     """Yield what differs between the making of a record and the run that rests on it: then it is no proof of what judges here."""
     named: dict[str, Any] = facts.rig.get("meters", {}).get(evse.meter, {})

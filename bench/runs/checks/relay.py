@@ -29,14 +29,17 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         unknown = tuple(f"the session of the order of {clock_text(one.asked)} is unknown to who had told of it" for one in lost)
         shown = tuple(ref for one in lost for ref in one.refs)
         return CheckResult(
-            "relay", title, Verdict.FAIL, unknown, (Layer.OCPI,), FaultClass.PROTOCOL, pair="intent/sent", refs=shown
-        )
+            "relay", title, Verdict.FAIL, unknown, (Layer.OCPI,), FaultClass.PROTOCOL, pair="intent/sent", refs=shown,
+            demanded="; ".join(map(_demand, lost)),
+        )  # fmt: skip
     if not accepted:
         return CheckResult("relay", title, Verdict.INCONCLUSIVE, ("no ChargingProfile was accepted over OCPI",), (Layer.OCPI,))
     waiting = [call for call in facts.calls if call.action == "SetChargingProfile" and not call.from_station]
     reasons: list[str] = []
     faults: list[FaultClass] = []
     refs: list[int] = []
+    convicting: list[int] = []
+    demanded: list[str] = []
     measurements: list[Measurement] = []
     for put in accepted:
         target = _target(facts, put)
@@ -49,6 +52,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
                 where += f", but to EVSE {strayed.request['evseId']}"
                 refs += strayed.refs
             faults.append(FaultClass.PROTOCOL if strayed is None else FaultClass.OVER_LIMIT)
+            demanded.append(_demand(put))
+            convicting += put.refs
             reasons.append(f"the ChargingProfile accepted at {clock_text(put.asked)} never left as SetChargingProfile{where}")
             refs += put.refs
             continue
@@ -62,6 +67,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         )
         if difference:
             faults.append(_class_of(difference))
+            demanded.append(_demand(put))
+            convicting += [*put.refs, *relayed.refs]
             reasons.append(f"relayed at {clock_text(relayed.asked)} with a difference: {difference}")
         refs += [*put.refs, *relayed.refs]
         delay, shown = round(relayed.asked - put.asked, 6), (put.asked_seq, relayed.asked_seq)
@@ -69,6 +76,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     for order, relayed in _releases(facts):
         if relayed is None:
             faults.append(FaultClass.UNDER_DELIVERY)
+            demanded.append(f"the ChargingProfile to be released, wanted by the SCSP at {clock_text(order.asked)}")
+            convicting += order.refs
             reasons.append(f"the DELETE accepted at {clock_text(order.asked)} never left as ClearChargingProfile")
         refs += order.refs if relayed is None else (*order.refs, *relayed.refs)
     failed = bool(reasons)
@@ -76,8 +85,19 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         "relay", title, Verdict.FAIL if failed else Verdict.PASS,
         tuple(reasons) or (f"{len(accepted)} of {len(accepted)} relayed unchanged",),
         (Layer.OCPI,) if failed else (), min(faults, key=list(FaultClass).index) if failed else None,
-        pair="intent/sent" if failed else "", refs=tuple(refs), measurements=tuple(measurements),
+        pair="intent/sent" if failed else "", refs=tuple(dict.fromkeys((*convicting, *refs))),
+        measurements=tuple(measurements), demanded="; ".join(demanded),
     )  # fmt: skip
+
+
+def _demand(put: HttpExchange) -> str:
+    """Return what an accepted request wanted, and who asked for it."""
+    profile = put.body["charging_profile"]
+    unit = profile.get("charging_rate_unit", "")
+    told = [f"{one['limit']:g} {unit} from {one['start_period']} s" for one in profile.get(_OCPI_LIMITS) or ()]
+    limits = f"{', '.join(told[:3])}{' …' if len(told) > 3 else ''}"
+    session = put.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return f"{limits} for session {session}, wanted by the SCSP at {clock_text(put.asked)} (document {put.asked_seq})"
 
 
 def _releases(facts: RunFacts) -> Iterator[tuple[HttpExchange, Call | None]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.domain.evidence import EvseFacts
 from bench.domain.quantities import clock_text
-from bench.domain.verdicts import Breach, PeriodResult, Verdict, worst
+from bench.domain.verdicts import Breach, PeriodResult, Verdict, gravest, worst
 
 UNSURE = "; the uncertainty of the measurement is larger than that"
 SHORT = "held, not exercised: shorter than the settling time"
@@ -24,8 +24,9 @@ def conclude(
     Args:
         must_limits, must_lowerings: how many of them must be exercised; None for all.
     """
-    told = sorted(breaches, key=lambda one: -one.excess / (one.limit or 1))
-    reasons = [breach_text(evse, one) + (UNSURE if one.verdict is Verdict.CONDITIONAL_FAIL else "") for one in told]
+    reasons = [
+        breach_text(evse, one) + (UNSURE if one.verdict is Verdict.CONDITIONAL_FAIL else "") for one in gravest(breaches)
+    ]
     verdict = worst([*(one.verdict for one in breaches), *(period.verdict for period in periods)])
     if verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL):
         return verdict, tuple(reasons)
@@ -34,7 +35,8 @@ def conclude(
     lacking = _lacking(periods, must_limits, must_lowerings)
     if lacking:
         held = [period for period in periods if not period.exercised]
-        return Verdict.INCONCLUSIVE, (*lacking, *(f"{_span(period)}: {period.reason}" for period in held), *reasons)
+        told = (*lacking, *(f"{_span(period)}: {period.reason}" for period in held), *reasons)
+        return Verdict.INCONCLUSIVE, tuple(dict.fromkeys(told))
     exercised = [period for period in periods if period.exercised and period.verdict is not Verdict.INCONCLUSIVE]
     if any(period.exercised and period.verdict is Verdict.INCONCLUSIVE for period in periods):
         return Verdict.INCONCLUSIVE, tuple(reasons)
