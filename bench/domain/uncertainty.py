@@ -114,7 +114,7 @@ class Accuracy:
 
     def expanded_of(self, readings: Floats, channels: int, repeatability: Floats) -> Floats:
         """Return `expanded` of each reading; where a certificate counts, one after the other."""
-        if not self._by_data_sheet:
+        if not self.by_data_sheet:
             each = zip(readings.flat, repeatability.flat, strict=True)
             return np.array([self.expanded(float(one), channels, float(own)) for one, own in each]).reshape(readings.shape)
         systematic = (self.percent / 100 * np.abs(readings) + self.offset) / sqrt(3)
@@ -123,12 +123,13 @@ class Accuracy:
 
     def largest_of(self, readings: Floats) -> Floats:
         """Return `largest` of each reading."""
-        if not self._by_data_sheet:
+        if not self.by_data_sheet:
             return np.array([self.largest(float(one)) for one in readings.flat]).reshape(readings.shape)
         return self.percent / 100 * np.abs(readings) + self.offset + self.resolution / 2
 
     @property
-    def _by_data_sheet(self) -> bool:
+    def by_data_sheet(self) -> bool:
+        """Say whether the data sheet tells U of each reading: the larger the reading, the larger is U."""
         return self.certificate is None and not self.parts and not isinf(self.percent)
 
     def error(self, reading: float) -> float:
