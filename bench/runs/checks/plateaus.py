@@ -148,7 +148,7 @@ def verdicts_on(
         (Verdict.FAIL, np.flatnonzero(above)), (Verdict.INCONCLUSIVE, np.flatnonzero(moving & unsure)),
         (Verdict.PASS, np.flatnonzero(moving & ~unsure)),
     ]  # fmt: skip
-    kept, border = values[:, chosen], border[chosen]
+    kept, border = values.take(chosen, axis=1), border[chosen]
     if _all_pass(kept, border, scale, rule):
         return [*found, (Verdict.PASS, chosen)]
     for first, last in _plateaus(kept, border, scale):

@@ -323,13 +323,13 @@ class _Judged:
             return []
         settled = samples.requested >= settled_from
         if len(known) < len(allowed):
-            values, allowed, settled = values[:, known], allowed[known], settled[known]
+            values, allowed, settled = values.take(known, axis=1), allowed[known], settled[known]
         found = verdicts_on(values, allowed + self._bounds.tolerance(limit), settled, self._scale(limit.unit), self.rule.rule)
         failed = {index: verdict for verdict, where in found if verdict in _FAILURES for index in where.tolist()}
-        above = sorted(failed)
-        tops, bounds = values[:, above].max(axis=0).tolist(), allowed[above].tolist()
+        above = np.array(sorted(failed), np.intp)
+        tops, bounds = values.take(above, axis=1).max(axis=0).tolist(), allowed[above].tolist()
         before = -1
-        for index, one, top, bound in zip(above, known[above].tolist(), tops, bounds, strict=True):
+        for index, one, top, bound in zip(above.tolist(), known[above].tolist(), tops, bounds, strict=True):
             if self._run and (index != before + 1 or self._run[-1].allowed != bound):
                 self._close()
             self._run.append(Above(samples, one, top, bound, limit.unit, failed[index]))
