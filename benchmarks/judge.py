@@ -42,7 +42,7 @@ from bench.runs.measurements import fold_measurements
 
 T0, DAY_S, PERIOD_S = 1_767_225_600.0, 86_400, 900
 READ_LIMIT, SERIES_LIMIT, SPANS_LIMIT, JUDGE_LIMIT = 2.0, 4.0, 20.0, 20.0
-BREACH_LIMIT = 30.0
+BREACH_LIMIT = 25.0
 """Of a day with breaches: each period with one is split into excursions and plateaus by itself."""
 RULE = PowerRule(DecisionRule.GUARDED, 15.0, "nominal", 1.0, 5.0, None, None)
 
