@@ -39,7 +39,7 @@ def decide(reading: float, limit: float, uncertainty: float, rule: DecisionRule)
     return Verdict.CONDITIONAL_PASS if reading <= limit else Verdict.CONDITIONAL_FAIL
 
 
-def passes(readings: Floats, limits: Floats, uncertainty: Floats, rule: DecisionRule) -> Mask:
+def passes(readings: Floats, limits: Floats | float, uncertainty: Floats, rule: DecisionRule) -> Mask:
     """Return for which readings `decide` says PASS."""
     accepted = limits if rule is DecisionRule.SIMPLE else np.maximum(limits - uncertainty, 0.0)
     return (readings <= accepted) & ~np.isinf(uncertainty)

@@ -6,10 +6,12 @@ JCGM 100 is the Guide to the expression of uncertainty in measurement (GUM), JCG
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import date
+from functools import reduce
 from itertools import pairwise
 from math import inf, isinf, sqrt
+from operator import add
 from statistics import NormalDist, fmean
 from typing import Any, Final, TypeAlias
 
@@ -56,6 +58,19 @@ class Certificate:
                 error = low.error + share * (high.error - low.error)
                 return error, (low.uncertainty + share * (high.uncertainty - low.uncertainty)) / self.k
         return points[0].error, points[0].uncertainty / self.k
+
+    def at_each(self, readings: Floats) -> tuple[Floats, Floats]:
+        """Return `at` of each reading; NaN outside of the points."""
+        points = self.points if len(self.points) != 1 else self.points * 2
+        if not points:
+            return np.full_like(readings, np.nan), np.full_like(readings, np.nan)
+        at, errors, spread = (np.array(one, np.float64) for one in zip(*map(astuple, points), strict=True))
+        low = np.minimum(at[1:].searchsorted(readings), len(at) - 2)
+        width = at[low + 1] - at[low]
+        share = (readings - at[low]) / np.where(width == 0, 1.0, width)
+        share[~((readings >= at[0]) & (readings <= at[-1]))] = np.nan
+        error = errors[low] + share * (errors[low + 1] - errors[low])
+        return error, (spread[low] + share * (spread[low + 1] - spread[low])) / self.k
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +128,29 @@ class Accuracy:
         return abs(found[0]) + self.certificate.k * found[1] + self.drift_percent / 100 * abs(reading) + self.resolution / 2
 
     def expanded_of(self, readings: Floats, channels: int, repeatability: Floats) -> Floats:
-        """Return `expanded` of each reading; where a certificate counts, one after the other."""
-        if not self._by_data_sheet:
-            each = zip(readings.flat, repeatability.flat, strict=True)
-            return np.array([self.expanded(float(one), channels, float(own)) for one, own in each]).reshape(readings.shape)
-        systematic = (self.percent / 100 * np.abs(readings) + self.offset) / sqrt(3)
-        random = sqrt(channels) * self.resolution / (2 * sqrt(3))
-        return COVERAGE * np.sqrt(systematic**2 + random**2 + repeatability**2)
+        """Return `expanded` of each reading."""
+        systematic, random = self._parts_of(readings, channels)
+        return COVERAGE * np.sqrt(systematic**2 + random**2 + repeatability**2) + np.abs(self._error_of(readings))
 
     def largest_of(self, readings: Floats) -> Floats:
         """Return `largest` of each reading."""
-        if not self._by_data_sheet:
-            return np.array([self.largest(float(one)) for one in readings.flat]).reshape(readings.shape)
-        return self.percent / 100 * np.abs(readings) + self.offset + self.resolution / 2
+        if self.parts:
+            shared = reduce(add, (one.largest_of(readings / len(self.parts)) for one in self.parts))
+            return reduce(np.maximum, (one.largest_of(readings) for one in self.parts), shared)
+        size = np.abs(readings)
+        sheet = np.full_like(size, inf) if isinf(self.percent) else self.percent / 100 * size + self.offset + self.resolution / 2
+        if self.certificate is None:
+            return sheet
+        error, u = self.certificate.at_each(size)
+        certain = np.abs(error) + self.certificate.k * u + self.drift_percent / 100 * size + self.resolution / 2
+        return np.where(np.isnan(u), sheet, certain)
 
     @property
-    def _by_data_sheet(self) -> bool:
-        return self.certificate is None and not self.parts and not isinf(self.percent)
+    def by_data_sheet(self) -> bool:
+        """Say whether data sheets alone tell U of each reading: the larger the reading, the larger is U."""
+        if self.parts:
+            return all(one.by_data_sheet for one in self.parts)
+        return self.certificate is None and not isinf(self.percent)
 
     def error(self, reading: float) -> float:
         """Return what the meter is known to show too much; 0 where no certificate says it."""
@@ -160,6 +181,28 @@ class Accuracy:
         if found is None:
             return (self.percent / 100 * abs(reading) + self.offset) / sqrt(3), random
         return sqrt(found[1] ** 2 + (self.drift_percent / 100 * reading) ** 2 / 3), random
+
+    def _parts_of(self, readings: Floats, channels: int) -> tuple[Floats, float]:
+        """Return `_parts` of each reading; the random part is the same for all."""
+        if self.parts:
+            shared = [one._parts_of(readings / len(self.parts), channels) for one in self.parts]
+            alone = [one._parts_of(readings, channels)[0] for one in self.parts]
+            systematic = reduce(np.maximum, alone, reduce(add, (one for one, _ in shared)))
+            return systematic, sqrt(sum(one**2 for _, one in shared))
+        random, size = sqrt(channels) * self.resolution / (2 * sqrt(3)), np.abs(readings)
+        sheet = np.full_like(size, inf) if isinf(self.percent) else (self.percent / 100 * size + self.offset) / sqrt(3)
+        if self.certificate is None:
+            return sheet, random
+        _, u = self.certificate.at_each(size)
+        return np.where(np.isnan(u), sheet, np.sqrt(u**2 + (self.drift_percent / 100 * readings) ** 2 / 3)), random
+
+    def _error_of(self, readings: Floats) -> Floats | float:
+        """Return `error` of each reading."""
+        if self.parts:
+            return sum(one._error_of(readings / len(self.parts)) for one in self.parts)
+        if self.certificate is None:
+            return 0.0
+        return np.nan_to_num(self.certificate.at_each(np.abs(readings))[0], nan=0.0)
 
 
 UNKNOWN: Final = Accuracy(0, 0, known=False)

@@ -13,6 +13,7 @@ from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
 from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import Verdict
+from bench.runs.checks import plateaus
 from bench.runs.checks.bounds import Bounds
 from bench.runs.checks.plateaus import Scale, verdicts_on
 
@@ -43,4 +44,21 @@ def test_a_reading_may_show_what_was_allowed_in_the_time_that_it_may_be_of(at: f
 def test_an_excursion_fails_above_its_uncertainty_only(amps: float, verdict: Verdict) -> None:
     """The data sheet's bounds at 16 A are 0.033 A, and U = 2 x 0.033 / sqrt 3 = 0.038 A: what has not settled fails above U."""
     found = verdicts_on(np.array([[amps]]), np.array([16.0]), np.array([False]), Scale(METER), DecisionRule.FOUR_WAY)
-    assert found == [verdict]
+    assert [(word, where.tolist()) for word, where in found if len(where)] == [(verdict, [0])]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_passes_at_a_glance_passes_plateau_by_plateau(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two levels below 16 A that are one plateau, whose scatter counts: each reading gets what a look at each plateau gives."""
+    dice = np.random.default_rng(seed)
+    levels = np.repeat(dice.uniform(-0.4, 0, (3, 2)), 30, axis=1)
+    values = 16 - dice.uniform(0, 0.4) + levels + dice.normal(0, 0.002, (3, 60))
+
+    def verdicts() -> list[tuple[int, Verdict]]:
+        scale = Scale(METER, scatter=0.005)
+        found = verdicts_on(values, np.full(60, 16.0), np.full(60, True), scale, DecisionRule.GUARDED)
+        return sorted((index, word) for word, where in found for index in where.tolist())
+
+    at_a_glance = verdicts()
+    monkeypatch.setattr(plateaus, "_all_pass", lambda *_: False)
+    assert at_a_glance == verdicts()

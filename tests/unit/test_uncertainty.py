@@ -20,8 +20,9 @@ CERTIFICATE = Certificate((CalibrationPoint(5, 0.01, 0.02), CalibrationPoint(10,
 METERS = (
     Accuracy(2.0, 0.01, offset=0.06), Accuracy(0.5, 0.1, certificate=CERTIFICATE, drift_percent=0.1),
     Accuracy(inf, 0.1, certificate=CERTIFICATE), u.summed([Accuracy(2.0, 0.01), Accuracy(0.5, 0.1, certificate=CERTIFICATE)]),
+    Accuracy(0.5, 0.1, certificate=Certificate(CERTIFICATE.points[1:2])),
 )  # fmt: skip
-"""By data sheet, by certificate, with nothing known outside of it, and a sum."""
+"""By data sheet, by certificate, with nothing known outside of it, a sum, and a certificate of one point."""
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,8 @@ def test_a_time_limit_includes_its_end() -> None:
 @given(st.lists(st.floats(0, 40), min_size=1, max_size=8), st.sampled_from(METERS), st.floats(0, 0.1))
 def test_many_readings_at_once_are_like_each_by_itself(readings: list[float], meter: u.Accuracy, noise: float) -> None:
     """U and the bounds of a column of readings are those of each, to the last bit."""
-    column = np.array(readings)
+    column = np.array([*readings, 5.0, 10.0, 20.0])  # the points of the certificate as well
+    readings = column.tolist()
     assert meter.expanded_of(column, 3, column * noise).tolist() == [meter.expanded(one, 3, one * noise) for one in readings]
     assert meter.largest_of(column).tolist() == [meter.largest(one) for one in readings]
 

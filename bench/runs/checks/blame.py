@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from bench.domain.evidence import EvseFacts, RunFacts, Sample
 from bench.domain.oracle import ExpectedLimit
@@ -30,15 +30,21 @@ _NEITHER: Final = (Layer.STATION, Layer.EV)
 _FAILURES: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 
 
-@dataclass(frozen=True, slots=True)
-class Above:
+class Above(NamedTuple):
     """One reading above what was allowed."""
 
-    sample: Sample
+    samples: Series
+    place: int
+    """Its index in them."""
     reading: float
     allowed: float
     unit: str
     verdict: Verdict
+
+    @property
+    def sample(self) -> Sample:
+        """Return all that the meter told; made anew each time, for few of many are looked at."""
+        return self.samples[self.place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,8 @@ def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = (), measur
     """
     evse, witnessed, near = pilot.evse, False, ""
     for one in sorted(run, key=lambda above: -above.reading):
-        seen = pilot.around(one.sample)
+        sample = one.sample
+        seen = pilot.around(sample)
         said = None if seen is not None or evse.pilot else _said(one, run, told)
         if seen is not None:
             offered_a, seq, witnessed = seen.offered_a, seen.seq, True
@@ -107,15 +114,15 @@ def blame(pilot: Pilot, run: Sequence[Above], told: Sequence[Offer] = (), measur
             offered_a, seq, source = said.amps, said.seq, "no pilot was seen, but the station told that it offered"
         else:
             continue
-        current = max(one.sample.current_a)
+        current = max(sample.current_a)
         blamed = []
-        limit_a = per_phase(evse, one.allowed, one.unit, phases_in_use(one.sample))
+        limit_a = per_phase(evse, one.allowed, one.unit, phases_in_use(sample))
         if measured and one.unit == "W":
-            limit_a *= evse.supply.voltage_v / _mean_voltage(one.sample, evse.supply.voltage_v)
+            limit_a *= evse.supply.voltage_v / _mean_voltage(sample, evse.supply.voltage_v)
         if offered_a > limit_a + PILOT_MARGIN_A:
             blamed.append(Layer.STATION)
         above = current > offered_a + max(PILOT_MARGIN_A, evse.current.expanded(current))
-        if evse.current.known and above and (seen is None or pilot.stood_s(one.sample) > REACTION_S):
+        if evse.current.known and above and (seen is None or pilot.stood_s(sample) > REACTION_S):
             blamed.append(Layer.EV)
         offer = f"{source} {offered_a:.1f} A per phase where the limit is {limit_a:.1f} A, and {current:.1f} A was drawn"
         if blamed:

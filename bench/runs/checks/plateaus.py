@@ -13,8 +13,9 @@ from statistics import fmean
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.domain.decision import DecisionRule, Mask, decide, fails
+from bench.domain.decision import DecisionRule, Mask, decide, fails, passes
 from bench.domain.evidence import Sample
 from bench.domain.series import Floats, Series
 from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of_steps
@@ -119,11 +120,16 @@ def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[
         return []
     values = np.array([one.values for one in seen], np.float64).T
     border, settled = np.array([one.border for one in seen], np.float64), np.array([one.settled for one in seen])
-    return verdicts_on(np.ascontiguousarray(values), border, settled, scale, rule)
+    found = {}
+    for verdict, where in verdicts_on(np.ascontiguousarray(values), border, settled, scale, rule):
+        found.update(dict.fromkeys(where.tolist(), verdict))
+    return [found[index] for index in range(len(seen))]
 
 
-def verdicts_on(values: Floats, border: Floats, settled: Mask, scale: Scale, rule: DecisionRule) -> list[Verdict]:
-    """Return what each reading shows: FAIL for an excursion, else the verdict of its plateau.
+def verdicts_on(
+    values: Floats, border: Floats, settled: Mask, scale: Scale, rule: DecisionRule
+) -> list[tuple[Verdict, NDArray[np.intp]]]:
+    """Return what the readings show, and by index which of them: FAIL for an excursion, else the verdict of their plateau.
 
     A reading is an excursion where it fails by itself even with all the noise that it can have taken off. A plateau is a
     stretch of settled readings under one limit that stay within U or the noise of their mean. What has not settled can be an
@@ -137,15 +143,31 @@ def verdicts_on(values: Floats, border: Floats, settled: Mask, scale: Scale, rul
     guard, least = scale.guard_of(tops), tops - SIGMAS * scale.noise_of(tops)
     unsure = np.isinf(guard)
     above = ~unsure & fails(least, border, guard, rule)
-    found = [Verdict.FAIL if high else Verdict.INCONCLUSIVE if unknown else Verdict.PASS
-             for high, unknown in zip(above.tolist(), unsure.tolist(), strict=True)]  # fmt: skip
-    chosen = np.flatnonzero(settled & ~above)
-    kept, border = values[:, chosen], border[chosen]
+    moving, chosen = ~settled & ~above, np.flatnonzero(settled & ~above)
+    found = [
+        (Verdict.FAIL, np.flatnonzero(above)), (Verdict.INCONCLUSIVE, np.flatnonzero(moving & unsure)),
+        (Verdict.PASS, np.flatnonzero(moving & ~unsure)),
+    ]  # fmt: skip
+    kept, border = values.take(chosen, axis=1), border[chosen]
+    if _all_pass(kept, border, scale, rule):
+        return [*found, (Verdict.PASS, chosen)]
     for first, last in _plateaus(kept, border, scale):
-        verdict = _together(kept[:, first:last].tolist(), border.item(first), scale, rule)
-        for index in chosen[first:last].tolist():
-            found[index] = verdict
+        found.append((_together(kept[:, first:last].tolist(), border.item(first), scale, rule), chosen[first:last]))
     return found
+
+
+def _all_pass(values: Floats, border: Floats, scale: Scale, rule: DecisionRule) -> bool:
+    """Say whether each plateau passes, wherever it begins and ends; False where only a closer look can tell.
+
+    No mean is above the highest reading, no scatter of three or more above a range / sqrt 3, and no U above that of the largest
+    reading with the largest scatter, unless a certificate counts.
+    """
+    if not len(border) or not scale.accuracy.by_data_sheet:
+        return False
+    tops, lows = values.max(axis=1), values.min(axis=1)
+    largest = np.maximum(np.abs(tops), np.abs(lows))
+    scatter = np.maximum((tops - lows) / sqrt(3), scale.noise_of(largest))
+    return bool(passes(tops, border.min(), scale.expanded_of(largest, scatter), rule).all())
 
 
 def _plateaus(values: Floats, border: Floats, scale: Scale) -> Iterator[tuple[int, int]]:

@@ -31,6 +31,7 @@ from bench.runs.checks.words import SHORT, conclude
 
 SILENT: Final = "no reading"
 """How the reason of a period begins that has a gap in its readings."""
+_FAILURES: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 DIRECT_CURRENT_A: Final = "a limit in A of a DC output cannot be judged by what an AC meter reads"
 LOSSES_UNKNOWN: Final = "a limit in W counts at the supply, and the rig file has no efficiency to judge it at the output"
 
@@ -287,7 +288,7 @@ class _Judged:
     ) -> tuple[list[Verdict], float | None]:
         """Return the verdicts of a segment and its highest settled reading.
 
-        One verdict for each span whose highest reading passes beyond doubt; a segment with another is judged reading by reading.
+        One verdict for each span whose highest reading passes beyond doubt; a segment with another is looked at closer.
         """
         columns, unit = self._columns, limit.unit
         if self._output or not columns.ordered:
@@ -313,32 +314,39 @@ class _Judged:
     def _compare(
         self, samples: Series, limit: ExpectedLimit, settled_from: float, values: Floats, allowed: Floats
     ) -> list[Verdict]:
-        """Return one verdict per settled reading that can be judged; note the spans of breach, those while settling too.
+        """Return the verdicts on the settled readings that can be judged; note the spans of breach, those while settling too.
 
         Args: values: of shape (channels, n), in the unit of the limit; NaN, as in `allowed`, where there is none.
         """
         known = np.flatnonzero(~(np.isnan(allowed) | np.isnan(values[0])))
         if not len(known):
             return []
-        values, allowed, settled = values[:, known], allowed[known], samples.requested[known] >= settled_from
+        settled = samples.requested >= settled_from
+        if len(known) < len(allowed):
+            values, allowed, settled = values.take(known, axis=1), allowed[known], settled[known]
         found = verdicts_on(values, allowed + self._bounds.tolerance(limit), settled, self._scale(limit.unit), self.rule.rule)
-        for index, (one, verdict) in enumerate(zip(known.tolist(), found, strict=True)):
-            above = verdict in (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
-            if self._run and (not above or self._run[-1].allowed != allowed[index]):
+        failed = {index: verdict for verdict, where in found if verdict in _FAILURES for index in where.tolist()}
+        above = np.array(sorted(failed), np.intp)
+        tops, bounds = values.take(above, axis=1).max(axis=0).tolist(), allowed[above].tolist()
+        before = -1
+        for index, one, top, bound in zip(above.tolist(), known[above].tolist(), tops, bounds, strict=True):
+            if self._run and (index != before + 1 or self._run[-1].allowed != bound):
                 self._close()
-            if above:
-                top = max(values[:, index].tolist())
-                self._run.append(Above(samples[one], top, allowed.item(index), limit.unit, verdict))
-        return [verdict for verdict, counts in zip(found, settled.tolist(), strict=True) if counts]
+            self._run.append(Above(samples, one, top, bound, limit.unit, failed[index]))
+            before = index
+        if self._run and before != len(known) - 1:
+            self._close()
+        return [verdict for verdict, where in found if settled[where].any()]
 
     def _close(self) -> None:
         """End the span of breach that is open."""
         run, self._run = self._run, []
         top = max(run, key=lambda one: one.reading)
+        first, highest, last = run[0].sample, top.sample, run[-1].sample
         found = blame(self._pilot, run, self._told, self.rule.w_limits == "measured" and not self._direct)
-        refs = (run[0].sample.seq, top.sample.seq, run[-1].sample.seq, *found.refs)
+        refs = (first.seq, highest.seq, last.seq, *found.refs)
         breach = Breach(
-            self.evse.evse_id, run[0].sample.received, run[-1].sample.received, top.allowed, top.unit, top.reading,
+            self.evse.evse_id, first.received, last.received, top.allowed, top.unit, top.reading,
             found.layers, tuple(dict.fromkeys(refs)), worst(one.verdict for one in run), found.witnessed, found.why,
         )  # fmt: skip
         self.breaches.append(breach)
