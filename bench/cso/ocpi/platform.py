@@ -84,10 +84,11 @@ class CpoPlatform:
         )
         self.tokens, self.clients = Tokens(registry, registry.learn), Clients()
         self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens)
+        hosts = tuple(one.lower() for one in response_hosts)
         self.orders = Orders(
             clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
-            response_hosts=tuple(one.lower() for one in response_hosts), faults=faults or OwnFaults(),
+            response_hosts=hosts, faults=faults or OwnFaults(),
         )  # fmt: skip
         self.authorization = Authorization(
             clock, registry, calls, self.tokens, grants, self.findings, location_id=self.locations.location_id, evses=evses,
@@ -97,6 +98,7 @@ class CpoPlatform:
         self.commands = Commands(
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
+            response_hosts=hosts,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences)
         self._restore()
