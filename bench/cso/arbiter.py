@@ -113,23 +113,27 @@ class Arbiter:
         self, record: SessionRecord, writer: str, role: str, profile: ChargingProfile, *,
         emergency: bool = False, claims: Claims | None = None,
     ) -> Outcome:  # fmt: skip
-        """Let a claim rule, within the session's turn; it counts only once the station has accepted what follows from it."""
+        """Let a claim rule, within the session's turn; it counts only once the station has accepted what follows from it.
+
+        Where no answer came, the station may hold it all the same: what counts is then brought there again.
+        """
         claims = record.steering.claims if claims is None else claims
         before, known = self._counting(record), claims.get(writer)
-        claim = claims[writer] = known or self._claim(writer, role)
-        former, claim.profile, claim.emergency = (claim.profile, claim.emergency), profile, emergency
-        done = False
+        claim = known or self._claim(writer, role)
+        wish = Claim(writer, claim.role, claim.order, profile, emergency)
+        wanted = [*(one for one in self.claims(record) if one is not known), wish]
+        sure = False
         try:
-            if claim in standing(self.policy, self.claims(record)):
-                outcome = await self._install(record, self.claims(record)) or Outcome("REJECTED", OVER)
+            if wish in standing(self.policy, wanted):
+                outcome = await self._install(record, wanted) or Outcome("REJECTED", OVER)
             else:
                 outcome = Outcome("REJECTED", "another writer has come to rule this session")
-            done = outcome.word == "ACCEPTED"
+            sure = outcome.sure
         finally:
-            if not done:
-                claim.profile, claim.emergency = former
-                if known is None:
-                    claims.pop(writer, None)
+            if not sure:
+                self.resume(record)
+        if outcome.word == "ACCEPTED":
+            claims[writer], claim.profile, claim.emergency = claim, profile, emergency
         self._settle(record, before, claim)
         return outcome
 
@@ -142,16 +146,27 @@ class Arbiter:
         if rest and (claim is None or claim.profile is None):
             claims.pop(writer, None)
             return Outcome("UNKNOWN", "this party has set no profile in this session")
-        if claim is not None and claim.profile is not None and claim not in before:
-            outcome = Outcome("ACCEPTED")  # it was overruled: nothing of it is at the station
-        else:
-            left = await self._install(record, others) if rest else None
-            outcome = left or await self._relay.clear_profile(record.target, self._slot(claim, writer))
-            if left is None and outcome.word != "REJECTED":
-                self._renew_at(record, None)
+        sure = False
+        try:
+            outcome = await self._cleared(record, writer, claim, others, before)
+            sure = outcome.sure
+        finally:
+            if not sure:
+                self.resume(record)
         if outcome.word != "REJECTED":
             claims.pop(writer, None)
         self._settle(record, before, claim)
+        return outcome
+
+    async def _cleared(
+        self, record: SessionRecord, writer: str, claim: Claim | None, others: list[Claim], before: list[Claim]
+    ) -> Outcome:
+        if claim is not None and claim.profile is not None and claim not in before:
+            return Outcome("ACCEPTED")  # it was overruled: nothing of it is at the station
+        left = await self._install(record, others) if any(one.profile for one in standing(self.policy, others)) else None
+        outcome = left or await self._relay.clear_profile(record.target, self._slot(claim, writer))
+        if left is None and outcome.word != "REJECTED":
+            self._renew_at(record, None)
         return outcome
 
     # writers on the spot ----------------------------------------------------------------------------------------

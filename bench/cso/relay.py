@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from bench.cso.faults import OwnFaults
-from bench.errors import ProfileRuleError, SchemaError, StationError
+from bench.errors import CallRejectedError, ProfileRuleError, SchemaError, StationError
 from bench.ports import Stations
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, capacity, to_ocpi, to_ocpp, unit_for
@@ -42,6 +42,8 @@ class Outcome:
     word: Word
     reason: str = ""
     profile: ActiveChargingProfile | None = None
+    sure: bool = True
+    """False: no answer came, so the station may have done it all the same."""
 
 
 @dataclass(slots=True)
@@ -109,8 +111,8 @@ class Relay:
             return Outcome("REJECTED", str(error))
         intent.profile, intent.state = profile, "unknown"
         answer = await self._call(target, "SetChargingProfile", {"evseId": target.evse_id, "chargingProfile": payload})
-        if isinstance(answer, str):
-            return Outcome("REJECTED", answer)
+        if isinstance(answer, Outcome):
+            return answer
         accepted = answer.get("status") == "Accepted"
         intent.state = "installed" if accepted else "refused"
         return Outcome("ACCEPTED") if accepted else Outcome("REJECTED", _status(answer))
@@ -121,9 +123,9 @@ class Relay:
         if intent is None:
             return Outcome("UNKNOWN", "this party has set no profile in this session")
         answer = await self._call(target, "ClearChargingProfile", {"chargingProfileId": intent.profile_id})
-        if isinstance(answer, str):
+        if isinstance(answer, Outcome):
             intent.state = "unknown"
-            return Outcome("REJECTED", answer)
+            return answer
         intent.profile, intent.state = None, "withdrawn"
         return Outcome("ACCEPTED") if answer.get("status") == "Accepted" else Outcome("UNKNOWN", _status(answer))
 
@@ -133,8 +135,8 @@ class Relay:
         spoken = unit_for(unit, supply)
         asked = {"evseId": target.evse_id, "duration": duration_s, "chargingRateUnit": spoken}
         answer = await self._call(target, "GetCompositeSchedule", asked)
-        if isinstance(answer, str):
-            return Outcome("REJECTED", answer)
+        if isinstance(answer, Outcome):
+            return answer
         if answer.get("status") != "Accepted":
             return Outcome("REJECTED", _status(answer))
         schedule = answer.get("schedule")
@@ -200,12 +202,13 @@ class Relay:
             self.intents[key] = Intent(target, writer, last + 1)
         return self.intents[key]
 
-    async def _call(self, target: Target, action: str, payload: dict[str, Any]) -> dict[str, Any] | str:
-        """Return the station's answer, or why there is none."""
+    async def _call(self, target: Target, action: str, payload: dict[str, Any]) -> dict[str, Any] | Outcome:
+        """Return the station's answer, or REJECTED with why there is none."""
         try:
             return await self._caller.call(target.station, action, payload)
         except (StationError, SchemaError, ProfileRuleError) as error:
-            return str(error) or type(error).__name__
+            sure = isinstance(error, CallRejectedError) or not isinstance(error, StationError)
+            return Outcome("REJECTED", str(error) or type(error).__name__, sure=sure)
 
 
 def _status(answer: Mapping[str, Any]) -> str:

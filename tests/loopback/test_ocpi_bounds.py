@@ -83,6 +83,15 @@ async def test_results_go_to_the_platforms_own_hosts_and_to_those_that_are_allow
         await asyncio.sleep(60)
 
 
+@virtual
+@pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
+async def test_results_of_commands_go_where_those_of_profiles_go(hosts: tuple[str, ...], code: int) -> None:
+    """`allow_response_hosts` holds for each response_url."""
+    async with open_ocpi_rig(settings=_settings(allow_response_hosts=hosts)) as rig:
+        body = {"session_id": await rig.session(), "response_url": "http://results.bench/1"}
+        assert (await _ask(rig, "commands/STOP_SESSION", "POST", body))[1]["status_code"] == code
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     """Return a certificate authority for this module."""

@@ -258,3 +258,35 @@ async def test_without_a_tariff_a_session_is_free(version: str) -> None:
         (cdr,) = [body for _, _, body in emsp.of("cdrs")]
         assert next(iter(cdr["total_cost"].values())) == 0
         assert "tariffs" not in cdr
+
+
+async def test_a_session_told_by_its_end_alone_has_a_cdr_that_adds_up(both: tuple[OcpiRig, Recorder]) -> None:
+    """One TransactionEvent with both registers: a period with the energy that is billed (mod_cdrs, charging_periods)."""
+    rig, emsp = both
+    rig.stations.transaction("Ended", meter_value=[*_meter(1000), *_meter(1800)])
+    await asyncio.sleep(1)
+    ((_, _, cdr),) = emsp.of("cdrs")
+    volumes = [one["volume"] for period in cdr["charging_periods"] for one in period["dimensions"] if one["type"] == "ENERGY"]
+    assert (sum(volumes), cdr["total_energy"]) == (0.8, 0.8)
+    assert 1.2 in cdr["total_cost"].values()  # 0.8 kWh at 0.25, and 1 for the start
+
+
+async def test_a_session_without_length_has_one_period(both: tuple[OcpiRig, Recorder]) -> None:
+    """Begun and ended in one moment, without energy: a CDR has a period all the same (mod_cdrs, charging_periods)."""
+    rig, emsp = both
+    rig.stations.transaction("Started", wh=0)
+    rig.stations.transaction("Ended", wh=0)
+    await asyncio.sleep(1)
+    ((_, _, cdr),) = emsp.of("cdrs")
+    assert len(cdr["charging_periods"]) == 1
+
+
+async def test_a_cdr_keeps_the_tariff_that_it_was_made_by(both: tuple[OcpiRig, Recorder]) -> None:
+    """It is never changed afterwards: neither its cost nor the tariff that explains it (mod_cdrs)."""
+    rig, emsp = both
+    rig.stations.transaction("Started", wh=0)
+    rig.cpo.platform.tariffs.put(TariffSettings.model_validate(DAY | {"currency": "SEK"}))
+    rig.stations.transaction("Ended", wh=2000)
+    await asyncio.sleep(1)
+    ((_, _, cdr),) = emsp.of("cdrs")
+    assert (cdr["currency"], cdr["tariffs"][0]["currency"]) == ("EUR", "EUR")

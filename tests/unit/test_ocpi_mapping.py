@@ -109,3 +109,9 @@ def test_time_passing_is_no_change_of_the_schedule() -> None:
     assert not same_ahead(known, _active("2026-01-01T00:10:00Z", (0, 16.0), (300, 5.0)))
     assert not same_ahead(known, _active("2026-01-01T00:10:00Z", (0, 16.0), (400, 6.0)))
     assert not same_ahead(known, _active("2026-01-01T02:00:00Z", (0, 6.0)))
+
+
+def test_a_limit_beyond_all_numbers_is_not_converted() -> None:
+    """1e308 A on three phases is more W than a number can be: JSON would carry no limit at all."""
+    with pytest.raises(NotConvertibleError, match="no number"):
+        _ocpp(_profile(limits=(1e308,)), EvseSupply(rate_units=("W",)))

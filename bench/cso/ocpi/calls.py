@@ -12,7 +12,7 @@ from bench.cso.ocpi.findings import Findings
 from bench.errors import PeerError
 from bench.ports import IdSource, OcpiTransport
 from bench.wire.ocpi import checks
-from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, routing
+from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, load, routing
 
 REQUEST_TIMEOUT_S: Final = 30.0
 
@@ -71,13 +71,13 @@ class Calls:
         status, given, text = await self._transport.request(method, url, headers, content, timeout_s)
         answer = _answer(method, url, status, given, text)
         found = checks.check_response_headers(headers, given, functional=to is not None)
-        self._findings.add([*found, *checks.check_envelope(orjson.loads(text), data)], f"answer to {method} {url}")
+        self._findings.add([*found, *checks.check_envelope(load(text), data)], f"answer to {method} {url}")
         return answer
 
 
 def _answer(method: str, url: str, status: int, headers: Mapping[str, str], text: bytes) -> Answer:
     try:
-        raw = orjson.loads(text)
+        raw = load(text)
     except orjson.JSONDecodeError:
         raise PeerError(f"{method} {url}: HTTP {status} without a JSON body") from None
     code = raw.get("status_code") if isinstance(raw, dict) else None

@@ -7,6 +7,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.reading import JsonRoute
 from bench.cso.ocpi.routes import party_of, platform_of
 from bench.wire.ocpi.commands import CancelReservation, Command, ReserveNow, StartSession, StopSession, UnlockConnector
 from bench.wire.ocpi.transport import Envelope
@@ -14,7 +15,7 @@ from bench.wire.ocpi.transport import Envelope
 
 def command_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return POST of each command."""
-    router = APIRouter(prefix=f"/ocpi/{version}/commands", tags=["commands"])
+    router = APIRouter(route_class=JsonRoute, prefix=f"/ocpi/{version}/commands", tags=["commands"])
     commands = platform.commands
 
     def answer(request: Request, command: Command) -> Response:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.orders import Decision, Requester
 from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.reading import JsonRoute
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.routes import party_of, platform_of
 from bench.wire.ocpi.profiles import SetChargingProfile
@@ -27,7 +28,7 @@ _HEAD_START: Final = 2
 
 def profile_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return PUT, GET and DELETE of a session's charging profile."""
-    router = APIRouter(prefix=f"/ocpi/{version}", tags=["chargingprofiles"])
+    router = APIRouter(route_class=JsonRoute, prefix=f"/ocpi/{version}", tags=["chargingprofiles"])
     orders = platform.orders
 
     async def answer(decision: Decision, begin: Callable[[SessionRecord, asyncio.Event], None]) -> Response:

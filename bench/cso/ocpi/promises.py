@@ -109,6 +109,8 @@ class Promises:
             text = f"{promise.action} {promise.session_id}: its time was over at the restart"
             self._findings.tell("promise_lapsed", text)
             self._forget(promise)
+            if record is not None:
+                self._arbiter.resume(record)  # nobody knows what the station has made of the order
             return
         word = "FAILED" if promise.action == "COMMAND" else "REJECTED"
         wait_s = max(0.0, left_s - POST_S)
@@ -121,8 +123,8 @@ class Promises:
         self._findings.tell("promise_kept", f"{promise.action} {promise.session_id}: {word} after a restart")
         await self.post(promise.response_url, platform, promise.party, {"result": word})
         self._forget(promise)
-        if record is not None and word == "ACCEPTED":
-            self._arbiter.resume(record, windows=True)
+        if record is not None and promise.action in ("PUT", "DELETE"):
+            self._arbiter.resume(record, windows=word == "ACCEPTED")
             self._want_push(record)
 
     async def _shown(self, promise: Promise, record: SessionRecord, within_s: float) -> bool:

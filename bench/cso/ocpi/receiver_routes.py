@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.reading import JsonRoute
 from bench.cso.ocpi.routes import platform_of
 from bench.cso.ocpi.tokens import TokenKey
 from bench.wire.ocpi.clients import ClientInfo
@@ -24,7 +25,8 @@ Key = Annotated[TokenKey, Depends(_token_key)]
 
 def token_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return the RECEIVER interface of tokens."""
-    router, answers = APIRouter(prefix=f"/ocpi/{version}/tokens/{{country}}/{{party}}", tags=["tokens"]), platform.answers
+    prefix, answers = f"/ocpi/{version}/tokens/{{country}}/{{party}}", platform.answers
+    router = APIRouter(route_class=JsonRoute, prefix=prefix, tags=["tokens"])
 
     @router.get("/{uid}", response_model=Envelope)
     async def token(request: Request, key: Key) -> Response:
@@ -47,7 +49,8 @@ def token_routes(platform: CpoPlatform, version: str) -> APIRouter:
 
 def client_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return the RECEIVER interface of hubclientinfo."""
-    router, answers = APIRouter(prefix=f"/ocpi/{version}/hubclientinfo", tags=["hubclientinfo"]), platform.answers
+    prefix, answers = f"/ocpi/{version}/hubclientinfo", platform.answers
+    router = APIRouter(route_class=JsonRoute, prefix=prefix, tags=["hubclientinfo"])
 
     @router.get("/{country}/{party}", response_model=Envelope)
     async def client(request: Request, country: str, party: str) -> Response:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.paging import PageSince
 from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.reading import JsonRoute
 from bench.cso.ocpi.registry import Caller, Party, Platform
 from bench.wire.ocpi.credentials import Credentials
 from bench.wire.ocpi.sessions import ChargingPreferences
@@ -30,7 +31,7 @@ def platform_of(request: Request) -> Platform:
 
 def versions_route(platform: CpoPlatform) -> APIRouter:
     """Return the list of versions."""
-    router = APIRouter(tags=["configuration"])
+    router = APIRouter(route_class=JsonRoute, tags=["configuration"])
 
     @router.get("/ocpi/versions", response_model=Envelope)
     async def versions() -> Response:
@@ -42,7 +43,7 @@ def versions_route(platform: CpoPlatform) -> APIRouter:
 
 def configuration_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return version details and credentials of one version."""
-    router, answers = APIRouter(prefix=f"/ocpi/{version}", tags=["configuration"]), platform.answers
+    router, answers = APIRouter(route_class=JsonRoute, prefix=f"/ocpi/{version}", tags=["configuration"]), platform.answers
 
     @router.get("", response_model=Envelope)
     async def version_details() -> Response:
@@ -75,7 +76,7 @@ def configuration_routes(platform: CpoPlatform, version: str) -> APIRouter:
 
 def session_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return the SENDER interface of sessions."""
-    router, answers = APIRouter(prefix=f"/ocpi/{version}", tags=["sessions"]), platform.answers
+    router, answers = APIRouter(route_class=JsonRoute, prefix=f"/ocpi/{version}", tags=["sessions"]), platform.answers
 
     @router.get("/sessions", response_model=Envelope)
     async def sessions(request: Request, page: PageSince) -> Response:

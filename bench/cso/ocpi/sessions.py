@@ -180,11 +180,14 @@ class Sessions:
         """Tell a new session, its end, each turn between charging and parking, and what was measured at the set cadence."""
         if record.told_at is None:
             record.last_updated = record.told_at = now
+            if record.ended is not None:  # its first word is its last
+                record.periods.close(now, last=True)
+                self._charge(record)
             self._send(record, "PUT", {})
             return
         if record.ended is None and not turned and now - record.told_at < self._update_every:
             return
-        period = record.periods.close(now)
+        period = record.periods.close(now, last=record.ended is not None)
         if period is None and record.ended is None:
             return
         record.last_updated = record.told_at = now
@@ -193,9 +196,12 @@ class Sessions:
             changes["charging_periods"] = [period]
         if record.ended is not None:
             changes["end_date_time"] = utc_text(record.ended)
+        self._charge(record)
+        self._send(record, "PATCH", changes | {"last_updated": utc_text(now)})
+
+    def _charge(self, record: SessionRecord) -> None:
         if record.tariff is not None:
             record.total_cost = self._tariffs.cost(record.tariff, record.periods.closed).total
-        self._send(record, "PATCH", changes | {"last_updated": utc_text(now)})
 
     def _send(self, record: SessionRecord, method: str, changes: dict[str, Any], role: str = "") -> None:
         """Send to whoever may see the session; with `role` to parties of that role alone."""

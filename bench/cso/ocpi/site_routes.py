@@ -8,13 +8,14 @@ from starlette.responses import Response
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.paging import AnyPage
 from bench.cso.ocpi.platform import CpoPlatform
+from bench.cso.ocpi.reading import JsonRoute
 from bench.cso.ocpi.routes import platform_of
 from bench.wire.ocpi.transport import UNKNOWN_LOCATION, Envelope
 
 
 def site_routes(platform: CpoPlatform, version: str) -> APIRouter:
     """Return the lists, and the Location by its parts."""
-    router, answers = APIRouter(prefix=f"/ocpi/{version}", tags=["site"]), platform.answers
+    router, answers = APIRouter(route_class=JsonRoute, prefix=f"/ocpi/{version}", tags=["site"]), platform.answers
     root = platform.root(version)
 
     @router.get("/locations", response_model=Envelope)

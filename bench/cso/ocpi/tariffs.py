@@ -32,7 +32,8 @@ class Tariffs:
 
     def __init__(self, clock: Clock, own: PartyId, time_zone: str, outbox: Outbox, tariffs: Iterable[TariffSettings]) -> None:
         self._clock, self._own, self._zone, self._outbox = clock, own, ZoneInfo(time_zone), outbox
-        self._known = {one.id: KnownTariff(one, clock.now()) for one in tariffs}
+        self._created = clock.now()
+        self._known = {one.id: KnownTariff(one, self._created) for one in tariffs}
 
     def put(self, tariff: TariffSettings) -> None:
         """Add a tariff or replace the one of the same id, and tell of it."""
@@ -83,8 +84,10 @@ class Tariffs:
         return Tariff(elements, self._zone, tariff.tax_included, _limit(tariff.min_price), _limit(tariff.max_price))
 
     def told(self, tariff: TariffSettings, version: str) -> dict[str, Any]:
-        """Return a tariff as it stands in a CDR."""
-        return self._object(self._known.get(tariff.id, KnownTariff(tariff, self._clock.now())), version)
+        """Return a tariff as it stands in a CDR: as it was when the session began, whatever it has become."""
+        known = self._known.get(tariff.id)
+        changed = known.last_updated if known is not None and known.settings == tariff else self._created
+        return self._object(KnownTariff(tariff, changed), version)
 
     def _path(self, tariff_id: str) -> tuple[str, ...]:
         return self._own.country_code, self._own.party_id, tariff_id

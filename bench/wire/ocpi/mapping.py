@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from itertools import pairwise
+from math import inf
 from typing import Any, Final
 
 from bench.wire.ocpi.profiles import MOST_PERIODS, ActiveChargingProfile, ChargingProfile
@@ -52,7 +53,7 @@ def round_down(limit: float | Decimal) -> float:
 def convert(limit: float, unit: str, to: str, supply: EvseSupply) -> float:
     """Return a limit in another unit, rounded down: W is the total of all phases, A is per phase.
 
-    Raises: NotConvertibleError for DC, where no voltage is known beforehand.
+    Raises: NotConvertibleError for DC, where no voltage is known beforehand, and where no number is so great.
     """
     if unit == to:
         return round_down(limit)
@@ -60,7 +61,10 @@ def convert(limit: float, unit: str, to: str, supply: EvseSupply) -> float:
         raise NotConvertibleError(f"a limit in {unit} has no fixed value in {to} on DC")
     factor = Decimal(str(supply.voltage_v)) * supply.phases
     value = Decimal(str(limit))
-    return round_down(value / factor if to == "A" else value * factor)
+    found = round_down(value / factor if to == "A" else value * factor)
+    if found == inf:
+        raise NotConvertibleError(f"a limit of {limit:g} {unit} is no number in {to}")
+    return found
 
 
 def unit_for(unit: str, supply: EvseSupply) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -24,6 +24,8 @@ SUCCESS, CLIENT_ERROR, INVALID, SERVER_ERROR, UNUSABLE_API, UNSUPPORTED_VERSION,
 UNKNOWN_LOCATION: Final = 2003
 UNKNOWN_TOKEN: Final = 2004
 REQUEST_ID, CORRELATION_ID = "x-request-id", "x-correlation-id"
+DEEPEST: Final = 64
+"""So many arrays and objects may stand in one another: OCPI needs ten, and not every writer of JSON takes hundreds."""
 TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY = (
     "ocpi-to-country-code", "ocpi-to-party-id", "ocpi-from-country-code", "ocpi-from-party-id",
 )  # fmt: skip
@@ -101,6 +103,21 @@ def decode_token(header: str | None) -> str | None:
         return base64.b64decode(encoded.strip(), validate=True).decode() or None
     except (binascii.Error, ValueError):
         return None
+
+
+def load(text: bytes) -> Any:
+    """Return JSON as plain data that `dump` can write again. Raises json.JSONDecodeError, also where it nests too deeply."""
+    value = orjson.loads(text)
+    layer, depth = [value], 0
+    while layer := [one for outer in layer for one in _inner(outer)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise orjson.JSONDecodeError("nests too deeply", "", 0)
+    return value
+
+
+def _inner(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def dump(value: object) -> bytes:
