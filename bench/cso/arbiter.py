@@ -73,7 +73,8 @@ class Arbiter:
         self._background, self._findings = background, findings
         self._want_push, self._changed = want_push, changed
         self._order = 0
-        self._at_evse: dict[tuple[str, int], Claims] = {}
+        self.at_evse: dict[tuple[str, int], Claims] = {}
+        """Limits of writers on the spot, by station and EVSE."""
         self.overruled: list[Overruled] = []
         """Told when a claim that counted does not any more, or does again."""
 
@@ -201,6 +202,7 @@ class Arbiter:
         if not records:
             claim = claims.setdefault(writer, self._claim(writer, role))
             claim.profile, claim.emergency = profile, emergency
+            self._changed()
         return Outcome("ACCEPTED")
 
     async def release(self, where: str | tuple[str, int], writer: str) -> Outcome:
@@ -215,6 +217,7 @@ class Arbiter:
             if outcome.word == "REJECTED":
                 return outcome
         claims.pop(writer, None)
+        self._changed()
         return Outcome("ACCEPTED")
 
     def opened(self, record: SessionRecord) -> None:
@@ -241,12 +244,17 @@ class Arbiter:
 
     def claims(self, record: SessionRecord) -> list[Claim]:
         """Return all claims at a session in the order of their coming, with those at its EVSE."""
-        at_evse = self._at_evse.get((record.target.station, record.target.evse_id), {})
+        at_evse = self.at_evse.get((record.target.station, record.target.evse_id), {})
         return sorted([*record.steering.claims.values(), *at_evse.values()], key=lambda one: one.order)
 
     def restore(self, record: SessionRecord, claims: list[Claim]) -> None:
         """Take back the claims that a session had before a restart."""
         record.steering.claims = {one.writer: one for one in claims}
+        self._order = max([self._order, *(one.order for one in claims)])
+
+    def restore_at(self, where: tuple[str, int], claims: list[Claim]) -> None:
+        """Take back the limits that an EVSE had before a restart."""
+        self.at_evse[where] = {one.writer: one for one in claims}
         self._order = max([self._order, *(one.order for one in claims)])
 
     def due(self, record: SessionRecord, writer: str, profile: ChargingProfile, at: float) -> dict[str, Any] | None:
@@ -312,7 +320,7 @@ class Arbiter:
 
     def _place(self, where: str | tuple[str, int]) -> tuple[Claims, list[SessionRecord]]:
         if isinstance(where, tuple):
-            return self._at_evse.setdefault(where, {}), self._sessions.at(*where)
+            return self.at_evse.setdefault(where, {}), self._sessions.at(*where)
         record = self._sessions.find(where)
         return ({}, []) if record is None or record.ended is not None else (record.steering.claims, [record])
 

@@ -18,7 +18,7 @@ from bench.errors import CallRejectedError, CallTimeoutError
 from bench.peers.scsp import open_scsp
 from bench.rig.cpo import open_cpo
 from bench.wire.ocpi.profiles import ChargingProfile
-from tests.ocpi_rig import PROFILE, OcpiRig, ScriptedStations, open_ocpi_rig, rig_settings
+from tests.ocpi_rig import PROFILE, STATION, OcpiRig, ScriptedStations, open_ocpi_rig, rig_settings
 from tests.support import EPOCH, MemoryJournal
 
 pytestmark = pytest.mark.virtual
@@ -98,3 +98,21 @@ async def test_a_restart_brings_back_what_counts(tmp_path: Path) -> None:
             assert await scsp.wait_result(order.response_id, 60) == {"result": "REJECTED"}
             await asyncio.sleep(120)
     assert set(_limits(stations)) == {6.0}
+
+
+async def test_a_limit_on_an_evse_outlives_a_restart(tmp_path: Path) -> None:
+    """The DSO's 8 A rule the PUT of 14 A that comes in the new life."""
+    store = JsonStore(tmp_path / "ocpi.json")
+    async with AsyncExitStack() as stack:
+        clock, addresses = LoopClock(EPOCH), AddressBook()
+        scsp = await stack.enter_async_context(open_scsp(clock, SeededIds(1, "scsp"), addresses))
+        stations, parts = ScriptedStations(), (rig_settings(), clock, MemoryJournal())
+        async with open_cpo(*parts, SeededIds(1, "cpo"), stations, addresses, store=store, policy="minimum") as cpo:
+            await scsp.register(cpo.versions_url, cpo.token_a)
+            await cpo.platform.arbiter.limit((STATION, 1), "grid", "DSO", ChargingProfile.model_validate(_flat(8.0)))
+        async with open_cpo(*parts, SeededIds(2, "cpo"), stations, addresses, store=store, policy="minimum"):
+            stations.transaction("Started", wh=1000)
+            session_id = (await scsp.wait_session(lambda one: True, 10))["id"]
+            order = await scsp.send_plan(session_id, _flat(14.0))
+            assert await scsp.wait_result(order.response_id, 60) == {"result": "ACCEPTED"}
+    assert set(_limits(stations)) == {8.0}

@@ -57,6 +57,8 @@ class Keeper:
             self._arbiter.restore(record, [_claim(one) for one in raw["claims"]])
             for intent in raw["intents"]:
                 self._relay.restore(_intent(intent, record.target))
+        for station, evse_id, claims in document.get("limits", ()):
+            self._arbiter.restore_at((station, evse_id), [_claim(one) for one in claims])
         self._promises.open = [Promise.model_validate(one) for one in document["promises"]]
         return records
 
@@ -66,6 +68,10 @@ class Keeper:
             "invitations": self._registry.invitations,
             "spent": self._registry.spent,
             "sessions": [self._plain_record(one) for one in self._sessions.running() if not one.reserved],
+            "limits": [
+                [station, evse_id, [_plain_claim(one) for one in claims.values()]]
+                for (station, evse_id), claims in self._arbiter.at_evse.items()
+            ],
             "tokens": [one.plain() for one in self._tokens.all()],
             "promises": [one.model_dump(mode="json") for one in self._promises.open],
         }
