@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,19 +23,15 @@ from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.ocpi import OcpiSettings
 from tests.ocpi_rig import ScriptedStations, rig_settings
 from tests.support import MemoryJournal
+from tests.support_ports import free_port
 
 ROOT = Path(__file__).parents[2]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
 async def _cpo() -> AsyncIterator[tuple[Cpo, ScriptedStations]]:
     """Serve the bench's CPO at a real address, with a session."""
-    port, stations = _free_port(), ScriptedStations()
+    port, stations = free_port(), ScriptedStations()
     settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
     opened = open_cpo(
         settings, LoopClock(wall_now()), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
@@ -49,7 +44,7 @@ async def _cpo() -> AsyncIterator[tuple[Cpo, ScriptedStations]]:
 
 async def _start(cpo: Cpo, folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench", "ocpi", "check", cpo.versions_url, "--listen", f"127.0.0.1:{_free_port()}",
+        sys.executable, "-m", "bench", "ocpi", "check", cpo.versions_url, "--listen", f"127.0.0.1:{free_port()}",
         "--out", str(folder), *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
         env={**os.environ, "BENCH_OCPI_TOKEN": cpo.token_a, "PYTHONPATH": str(ROOT)},
@@ -107,8 +102,8 @@ async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> Non
 
 def test_a_cso_that_is_not_there_is_exit_code_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing listens at that port."""
-    url = f"http://127.0.0.1:{_free_port()}/ocpi/versions"
-    listen = f"127.0.0.1:{_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}/ocpi/versions"
+    listen = f"127.0.0.1:{free_port()}"
     assert main(["ocpi", "check", url, "--token", "token-a", "--listen", listen, "--out", str(tmp_path / "run")]) == 4
     assert "cannot be reached" in capsys.readouterr().out
 

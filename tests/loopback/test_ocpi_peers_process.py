@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.ocpi import OcpiSettings
 from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings
 from tests.support import EPOCH, MemoryJournal
+from tests.support_ports import free_port
 
 FLAT = schedule("flat:11000W", Need())
 
@@ -51,14 +51,9 @@ async def test_nothing_is_sent_after_the_end_of_a_session() -> None:
         await follower.aclose()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 async def _start(module: str, cpo: Cpo, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{_free_port()}", *arguments,
+        sys.executable, "-m", module, "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{free_port()}", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=Path(__file__).parents[2],
         env={**os.environ, "OCPI_TOKEN_A": cpo.token_a},
     )  # fmt: skip
@@ -80,7 +75,7 @@ async def _read_until(process: asyncio.subprocess.Process, words: str) -> str:
 @pytest.mark.parametrize("version", ["2.2.1", "2.3.0"])
 async def test_a_peer_as_a_process(module: str, arguments: tuple[str, ...], version: str) -> None:
     """It registers, steers the session, tells each thing in a line, unregisters at Ctrl-C, and ends with 0."""
-    port, stations = _free_port(), ScriptedStations()
+    port, stations = free_port(), ScriptedStations()
     settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
     opened = open_cpo(
         settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
@@ -120,8 +115,8 @@ def test_bad_usage_ends_with_2(arguments: list[str], monkeypatch: pytest.MonkeyP
 
 def test_a_cso_that_is_not_there_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:
     """With one line that says so, and without the token."""
-    arguments = ["--cso", f"http://127.0.0.1:{_free_port()}/ocpi/versions", "--token", "hidden-token"]
-    assert msp_main([*arguments, "--listen", f"127.0.0.1:{_free_port()}"]) == 4
+    arguments = ["--cso", f"http://127.0.0.1:{free_port()}/ocpi/versions", "--token", "hidden-token"]
+    assert msp_main([*arguments, "--listen", f"127.0.0.1:{free_port()}"]) == 4
     said = capsys.readouterr()
     assert said.err.startswith("error: GET http://127.0.0.1:")
     assert "hidden-token" not in said.out + said.err
