@@ -8,7 +8,6 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from bench.errors import UsageError
 
@@ -57,9 +56,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def check(arguments: argparse.Namespace) -> int:
     """Check, print what was found, return the exit code."""
     from bench.peers.check.course import Start, Wishes
+    from bench.peers.options import listen_address, named_party, told_url
     from bench.rig.files import run_folder
     from bench.rig.ocpi_check import CheckOrder, check_cso
-    from bench.wire.ocpi.transport import PartyId
 
     token = arguments.token or os.environ.get(TOKEN_VARIABLE)
     if not token:
@@ -68,15 +67,11 @@ def check(arguments: argparse.Namespace) -> int:
         raise UsageError("--start needs --role EMSP: a session is started by the owner of a token")
     if not 0 <= arguments.session_within < 1e6:
         raise UsageError(f"--session-within {arguments.session_within:g}: must be a number of seconds, at least 0")
-    (host, port), party = _address(arguments.listen), None
-    if arguments.party:
-        country, _, name = arguments.party.partition("-")
-        if len(country) != 2 or len(name) != 3 or not (country + name).isalnum():
-            raise UsageError(f"--party {arguments.party}: must be such as NL-SCP")
-        party = PartyId.of(country, name)
+    host, port = listen_address(arguments.listen)
+    party = named_party(arguments.party) if arguments.party else None
     start = Start(*arguments.start) if arguments.start else None
     wishes = Wishes(token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep)
-    base_url = _base_url(arguments.public_url, host, port)
+    base_url = told_url(arguments.public_url, host, port)
     order = CheckOrder(
         arguments.url, wishes, arguments.version, arguments.role, host, port, base_url, party, arguments.ca_file
     )
@@ -104,20 +99,3 @@ def _tell(line: str) -> None:
 
 def _tell_aside(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UsageError(f"--listen {text}: must be HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def _base_url(given: str | None, host: str, port: int) -> str:
-    if given is None:
-        if host in ("0.0.0.0", "::"):
-            raise UsageError("--listen on every interface needs --public-url: the address that the CSO is told")
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    if urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).hostname:
-        raise UsageError(f"--public-url {given}: must begin with http:// or https://")
-    return given.rstrip("/")

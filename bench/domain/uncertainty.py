@@ -273,11 +273,6 @@ def repeatability_of(readings: Sequence[float]) -> float:
     return spread / sqrt(max(1.0, n * (1 - r) / (1 + r)))
 
 
-def scatter_of(readings: Sequence[float] | Floats) -> float:
-    """Return the standard deviation s of single readings from the differences of successive ones; 0 for fewer than five."""
-    return scatter_of_steps(np.diff(readings)) if len(readings) >= 5 else 0.0
-
-
 def scatter_of_steps(steps: Floats) -> float:
     """Return the standard deviation s of single readings, given the differences of successive ones.
 

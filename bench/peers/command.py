@@ -10,7 +10,6 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.ids import SystemIds
@@ -19,14 +18,14 @@ from bench.errors import BenchError, UsageError
 from bench.peers.follower import Follower
 from bench.peers.misbehave import NAMES, misbehaviour
 from bench.peers.msp import MockMsp
+from bench.peers.options import listen_address, named_party, told_url
 from bench.peers.peer import Peer, open_peer
 from bench.peers.schedule import FORMS, Need, Schedule, schedule
 from bench.peers.scsp import MockScsp
-from bench.wire.ocpi.transport import VERSIONS, PartyId
+from bench.wire.ocpi.transport import VERSIONS
 from bench.wire.ocpi.types import utc_text
 
 TOKEN_VARIABLE: Final = "OCPI_TOKEN_A"
-_ALL: Final = ("0.0.0.0", "::")
 _EPILOG: Final = "exit codes: 0 ended without a finding, 1 with findings, 2 bad usage, 4 the CSO refused or could not be reached"
 P = TypeVar("P", bound=Peer)
 
@@ -88,9 +87,9 @@ async def _run(
     token = options.token or os.environ.get(TOKEN_VARIABLE)
     if not token:
         raise UsageError(f"no registration token: give --token, or set {TOKEN_VARIABLE}")
-    (host, port), plan = _address(options.listen), _schedule(options)
-    base_url = _base_url(options.public_url, host, port)
-    party = _party(options.party) if options.party else None
+    (host, port), plan = listen_address(options.listen), _schedule(options)
+    base_url = told_url(options.public_url, host, port)
+    party = named_party(options.party) if options.party else None
     habits = misbehaviour([one for one in options.misbehave.split(",") if one], options.slow_s)
     clock, over = LoopClock(wall_now()), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -203,27 +202,3 @@ def _schedule(options: argparse.Namespace) -> Schedule | None:
     except ValueError:
         raise UsageError(f"--levels {options.levels}: must be numbers with commas between") from None
     return schedule(options.schedule, Need(options.energy_kwh * 1000, options.hours, levels))
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UsageError(f"--listen {text}: must be HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def _base_url(given: str | None, host: str, port: int) -> str:
-    if given is None:
-        if host in _ALL:
-            raise UsageError("--listen on every interface needs --public-url: the address that the CSO is told")
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    if urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).hostname:
-        raise UsageError(f"--public-url {given}: must begin with http:// or https://")
-    return given.rstrip("/")
-
-
-def _party(text: str) -> PartyId:
-    country, _, party = text.partition("-")
-    if len(country) != 2 or len(party) != 3 or not (country + party).isalnum():
-        raise UsageError(f"--party {text}: must be such as NL-SCP")
-    return PartyId.of(country, party)

@@ -6,6 +6,7 @@ import os
 from random import Random
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 
 from bench.domain.decision import DecisionRule
@@ -14,7 +15,7 @@ from bench.domain.oracle import ExpectedLimit, Supply
 from bench.domain.timeline import Timeline
 from bench.domain.uncertainty import Accuracy
 from bench.domain.verdicts import RunState, Verdict
-from bench.runs.checks.plateaus import Scale, Seen, verdicts_of
+from bench.runs.checks.plateaus import Scale, verdicts_on
 from bench.runs.checks.power import PowerRule, judge_power
 from bench.runs.checks.sureness import detectable
 
@@ -28,16 +29,19 @@ READINGS = 20
 PHI = NormalDist().cdf
 
 
-def plateau(draw: Random, true_a: float, error_a: float, noise_a: float = NOISE_A) -> list[Seen]:
+def plateau(draw: Random, true_a: float, error_a: float, noise_a: float = NOISE_A) -> list[float]:
     """Return the readings of a settled plateau by a meter with one error for all of them."""
-    values = [true_a + error_a + draw.gauss(0, noise_a) for _ in range(READINGS)]
-    return [Seen(Sample(at, at, (value,), None, None, at), (value,), LIMIT_A, LIMIT_A, True) for at, value in enumerate(values)]
+    return [true_a + error_a + draw.gauss(0, noise_a) for _ in range(READINGS)]
 
 
-def found(seen: list[Seen], meter: Accuracy) -> Verdict:
-    """Return the verdict on a plateau, as the power check finds it."""
-    verdicts = verdicts_of(seen, Scale(meter, scatter=NOISE_A / LIMIT_A), DecisionRule.FOUR_WAY)
-    return next((one for one in verdicts if one is Verdict.FAIL), verdicts[0])
+def found(readings: list[float], meter: Accuracy) -> Verdict:
+    """Return the verdict on a plateau, as the power check finds it: that of an excursion, else that of its first reading."""
+    count, scale = len(readings), Scale(meter, scatter=NOISE_A / LIMIT_A)
+    groups = verdicts_on(
+        np.array([readings]), np.full(count, LIMIT_A), np.full(count, True), scale, DecisionRule.FOUR_WAY
+    )
+    verdicts = {index: verdict for verdict, where in groups for index in where.tolist()}
+    return Verdict.FAIL if Verdict.FAIL in verdicts.values() else verdicts[0]
 
 
 @pytest.mark.parametrize("name", METERS)

@@ -114,8 +114,8 @@ def test_readings_that_follow_each_other_count_less() -> None:
 def test_scatter_is_not_moved_by_an_excursion() -> None:
     """Differences of 0.02: s = 0.02 / 0.954 = 0.0210, and one reading of 20 does not hide itself."""
     readings = [10.0, 10.02] * 10
-    assert u.scatter_of(readings) == pytest.approx(0.02097, abs=1e-5)
-    assert u.scatter_of([*readings[:9], 20, *readings[10:]]) == pytest.approx(0.02097, abs=1e-5)
+    assert u.scatter_of_steps(np.diff(readings)) == pytest.approx(0.02097, abs=1e-5)
+    assert u.scatter_of_steps(np.diff([*readings[:9], 20, *readings[10:]])) == pytest.approx(0.02097, abs=1e-5)
 
 
 def test_energy_of_a_register_with_steps() -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.domain.decision import DecisionRule, Mask, decide, fails, passes
-from bench.domain.evidence import Sample
 from bench.domain.series import Floats, Series
 from bench.domain.uncertainty import Accuracy, repeatability_of, scatter_of_steps
 from bench.domain.verdicts import Verdict
@@ -82,19 +81,6 @@ class Scale:
         return np.maximum(self.volts * sqrt(self.channels) * self.accuracy.noise, self.scatter * np.abs(readings))
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One reading beside what was allowed."""
-
-    sample: Sample
-    values: tuple[float, ...]
-    """A per phase, or W in total: each has to obey."""
-    allowed: float
-    border: float
-    """`allowed` and the tolerance that the product has."""
-    settled: bool
-
-
 def noise_share(samples: Series) -> float:
     """Return the scatter of single readings as a share of the current, at most MOST_NOISE.
 
@@ -112,18 +98,6 @@ def noise_share(samples: Series) -> float:
     steps, larger = np.diff(amps), np.maximum(amps[1:], amps[:-1])
     steps /= np.maximum(larger, DRAWING_A, out=larger)
     return min(scatter_of_steps(steps) * (1 + _UNSURE / sqrt(len(steps))), MOST_NOISE)
-
-
-def verdicts_of(seen: Sequence[Seen], scale: Scale, rule: DecisionRule) -> list[Verdict]:
-    """Return what each reading shows; see `verdicts_on`."""
-    if not seen:
-        return []
-    values = np.array([one.values for one in seen], np.float64).T
-    border, settled = np.array([one.border for one in seen], np.float64), np.array([one.settled for one in seen])
-    found = {}
-    for verdict, where in verdicts_on(np.ascontiguousarray(values), border, settled, scale, rule):
-        found.update(dict.fromkeys(where.tolist(), verdict))
-    return [found[index] for index in range(len(seen))]
 
 
 def verdicts_on(

@@ -1,0 +1,38 @@
+"""Options that the commands of the mock peers share: where they listen, what a CSO is told, and who they are."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from bench.errors import UsageError
+from bench.wire.ocpi.transport import PartyId
+
+_ALL: Final = ("0.0.0.0", "::")
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Return host and port of `--listen`. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UsageError(f"--listen {text}: must be HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def told_url(given: str | None, host: str, port: int) -> str:
+    """Return what the CSO is told: `--public-url`, or the address that is listened on. Raises UsageError."""
+    if given is None:
+        if host in _ALL:
+            raise UsageError("--listen on every interface needs --public-url: the address that the CSO is told")
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).hostname:
+        raise UsageError(f"--public-url {given}: must begin with http:// or https://")
+    return given.rstrip("/")
+
+
+def named_party(text: str) -> PartyId:
+    """Return the party of `--party`. Raises UsageError."""
+    country, _, party = text.partition("-")
+    if len(country) != 2 or len(party) != 3 or not (country + party).isalnum():
+        raise UsageError(f"--party {text}: must be such as NL-SCP")
+    return PartyId.of(country, party)
