@@ -45,8 +45,8 @@ from bench.wire.ocpi.transport import dump
 
 Trip = Callable[[], Awaitable[float]]
 OCPP = [Subprotocol("ocpp2.0.1")]
-LIMIT, GOAL = 2.5, 2.0
-"""The goal is not met: the rest is FastAPI, pydantic, the journal and the rules of K01."""
+LIMIT, GOAL = 2.3, 2.0
+"""The goal is met on a machine that does nothing else; what others take between two processes counts against the relay."""
 TRIPS = 20
 WARM = 20
 SETTLE_S = 0.002
