@@ -4,18 +4,21 @@
 
 The floor is half the sum of two round trips of the same bytes on the same stack: httpx to uvicorn with an application that does
 nothing, and `websockets` at both ends. What is measured goes through the whole bench: gate, models, decision, mapping, CSMS,
-schema, and a journal on disk. All ends share one loop on one core, and the three take turns, so that each finds the processor's
-caches as the others left them. What is sent after the station has its frame (result, push) is waited for, and not counted.
+schema, and a journal on disk. Peers and station are one process; the bench, and what the floor talks to, are another, as in a
+lab. The three take turns, so that each finds the processor's caches as the others left them. What is sent after the station
+has its frame (answer, result, question for a push) is waited for, and not counted in any of the three.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import statistics
 import sys
 import tempfile
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -42,10 +45,11 @@ from bench.wire.ocpi.transport import dump
 
 Trip = Callable[[], Awaitable[float]]
 OCPP = [Subprotocol("ocpp2.0.1")]
-LIMIT, GOAL = 2.5, 2.0
-"""The goal is not met: the rest is FastAPI, pydantic, the journal and the rules of K01."""
+LIMIT, GOAL = 2.3, 2.0
+"""The goal is met on a machine that does nothing else; what others take between two processes counts against the relay."""
 TRIPS = 20
 WARM = 20
+SETTLE_S = 0.002
 PERIODS = 24
 BODY = dump(
     {
@@ -68,10 +72,10 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def http_floor() -> AsyncIterator[Trip]:
+async def http_floor(port: int) -> AsyncIterator[Trip]:
     """A bare round trip of the PUT's bytes."""
-    async with open_transport(AddressBook()) as transport, open_http_server(nothing) as server:
-        url, headers = f"http://127.0.0.1:{server.port}/", {"content-type": "application/json"}
+    async with open_transport(AddressBook()) as transport:
+        url, headers = f"http://127.0.0.1:{port}/", {"content-type": "application/json"}
 
         async def trip() -> float:
             begin = time.perf_counter()
@@ -81,28 +85,33 @@ async def http_floor() -> AsyncIterator[Trip]:
         yield trip
 
 
+async def echo(connection: ServerConnection) -> None:
+    """Send each frame back."""
+    try:
+        while True:
+            await connection.send(await connection.recv())
+    except ConnectionClosed:
+        return
+
+
 @asynccontextmanager
-async def websocket_floor() -> AsyncIterator[Trip]:
+async def websocket_floor(port: int) -> AsyncIterator[Trip]:
     """A bare round trip of a frame of that size."""
+    async with connect(f"ws://127.0.0.1:{port}", compression=None) as client:
 
-    async def echo(connection: ServerConnection) -> None:
-        try:
-            while True:
-                await connection.send(await connection.recv())
-        except ConnectionClosed:
-            return
+        async def trip() -> float:
+            begin = time.perf_counter()
+            await client.send(FRAME)
+            await client.recv()
+            return time.perf_counter() - begin
 
-    async with serve(echo, "127.0.0.1", 0, compression=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        async with connect(f"ws://127.0.0.1:{port}", compression=None) as client:
+        yield trip
 
-            async def trip() -> float:
-                begin = time.perf_counter()
-                await client.send(FRAME)
-                await client.recv()
-                return time.perf_counter() - begin
 
-            yield trip
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 class Stamped:
@@ -126,6 +135,7 @@ class Station:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.came: asyncio.Queue[float] = asyncio.Queue()
+        self.asked: asyncio.Queue[None] = asyncio.Queue()
         self._number = 0
 
     async def tell(self, action: str, payload: dict[str, Any]) -> None:
@@ -147,30 +157,59 @@ class Station:
                     else:
                         payload = {"status": "Rejected"}
                     await self._connection.send(dump([3, message[1], payload]).decode())
+                    if message[2] == "GetCompositeSchedule":
+                        self.asked.put_nowait(None)
         except ConnectionClosed:
             return
 
 
-@asynccontextmanager
-async def whole_bench(folder: Path) -> AsyncIterator[Trip]:
-    """The mock SCSP, the CSO, the CSMS and a station, with a journal."""
+async def serve_bench(folder: Path) -> None:
+    """Be the bench's process: CSO and CSMS with a journal, and what the floors talk to; until the input ends."""
     station = {"id": "CS-1", "evse": [{"id": 1}]}
-    settings = RigSettings.model_validate({"schema": 1, "name": "relay", "station": [station]})
+    port = free_port()
+    settings = RigSettings.model_validate({"schema": 1, "name": "relay", "station": [station], "ocpi": {"port": port}})
     async with AsyncExitStack() as stack:
-        clock, ids, addresses = LoopClock(wall_now()), SystemIds(), AddressBook()
+        clock, ids, base_url = LoopClock(wall_now()), SystemIds(), f"http://127.0.0.1:{port}"
         journal = stack.enter_context(open_journal(folder / "journal.jsonl", clock, b"benchmark"))
         csms = Csms(clock, journal, ids, settings)
         opening = open_ocpp_server(settings, csms.attach, csms.knock, virtual=False, folder=folder)
-        server = await stack.enter_async_context(opening)
+        ocpp = await stack.enter_async_context(opening)
         stack.push_async_callback(csms.close)
-        cpo = await stack.enter_async_context(open_cpo(settings, clock, journal, ids, csms, addresses))
-        scsp = await stack.enter_async_context(open_scsp(clock, ids, addresses))
+        cpo = await stack.enter_async_context(open_cpo(settings, clock, journal, ids, csms, AddressBook(), base_url=base_url))
+        http = await stack.enter_async_context(open_http_server(nothing))
+        websocket = await stack.enter_async_context(serve(echo, "127.0.0.1", 0, compression=None))
+        echoing = next(iter(websocket.sockets)).getsockname()[1]
+        told = {"ocpp": ocpp.port, "http": http.port, "websocket": echoing, "versions": cpo.versions_url, "token_a": cpo.token_a}
+        print(dump(told).decode(), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+@asynccontextmanager
+async def bench_process(folder: str) -> AsyncIterator[dict[str, Any]]:
+    """The bench's process; yields its ports and what a platform registers with."""
+    child = await asyncio.create_subprocess_exec(sys.executable, __file__, "--serve", folder, stdin=PIPE, stdout=PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        yield orjson.loads(await child.stdout.readline())
+    finally:
+        child.stdin.close()
+        await child.wait()
+
+
+@asynccontextmanager
+async def relay_trip(told: Mapping[str, Any]) -> AsyncIterator[Trip]:
+    """The mock SCSP and a station."""
+    async with AsyncExitStack() as stack:
+        clock, ids, port = LoopClock(wall_now()), SystemIds(), free_port()
+        opening = open_scsp(clock, ids, AddressBook(), port=port, base_url=f"http://127.0.0.1:{port}")
+        scsp = await stack.enter_async_context(opening)
         sent = scsp._transport = Stamped(scsp._transport)
-        url = f"ws://127.0.0.1:{server.port}/CS-1"
+        url = f"ws://127.0.0.1:{told['ocpp']}/CS-1"
         connection = await stack.enter_async_context(connect(url, subprotocols=OCPP, compression=None))
         one = Station(connection)
         serving = asyncio.create_task(one.serve())
-        await scsp.register(cpo.versions_url, cpo.token_a)
+        await scsp.register(told["versions"], told["token_a"])
         await one.tell(
             "TransactionEvent",
             {
@@ -186,18 +225,23 @@ async def whole_bench(folder: Path) -> AsyncIterator[Trip]:
 
 
 async def _relayed(scsp: MockScsp, sent: Stamped, station: Station, session_id: str) -> float:
-    """Send one profile; return how long it took to reach the station. Ends when its result is there."""
+    """Send one profile; return how long it took to reach the station. Ends when all that follows is over."""
     order = await scsp.send_plan(session_id, orjson.loads(BODY)["charging_profile"])
     took = await station.came.get() - sent.begin
     await scsp.wait_result(order.response_id, 10)
+    await station.asked.get()
+    await asyncio.sleep(SETTLE_S)
     return took
 
 
 async def measure(rounds: int) -> int:
     """Print the figures; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        async with http_floor() as http, websocket_floor() as websocket, whole_bench(Path(folder)) as relay:
-            trips = {"http": http, "websocket": websocket, "relay": relay}
+        async with AsyncExitStack() as stack:
+            told = await stack.enter_async_context(bench_process(folder))
+            floors = {"http": http_floor(told["http"]), "websocket": websocket_floor(told["websocket"])}
+            opening = floors | {"relay": relay_trip(told)}
+            trips = {name: await stack.enter_async_context(one) for name, one in opening.items()}
             for trip in trips.values():
                 for _ in range(WARM):
                     await trip()
@@ -219,4 +263,6 @@ async def measure(rounds: int) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        sys.exit(asyncio.run(serve_bench(Path(sys.argv[2]))))
     sys.exit(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 15)))

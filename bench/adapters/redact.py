@@ -19,6 +19,8 @@ _BESIDE: Final = rb"attributeValue|uid|contract_id"
 """Secret where a password is set or OCPI's copy of an idToken stands in the document."""
 _PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
 _SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
+_IN_STRINGS: Final = re.compile(rb"[\w+/=-]*[bcdg-kmo-qv-zA-DF-Z_/=][\w+/=-]*", re.ASCII)
+"""What no number, no `true`, `false` and `null`, and no sign of JSON has a part of."""
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
 
 
@@ -43,24 +45,42 @@ class Redactor:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._known: list[tuple[str, str]] = []
-        self._marks: list[bytes] = []
+        self._marks: dict[bytes, bytes] = {}
+        """What stands in a document for each known text, the longest first, and what takes its place."""
 
     def learn(self, value: str) -> None:
         """Replace this text from now on wherever it stands in a document's data, also escaped or in base64."""
         forms = dict.fromkeys(_forms(value)) if value else {}
         replacement = self._hash(value.encode())
         self._known = sorted({**dict(self._known), **dict.fromkeys(forms, replacement)}.items(), key=lambda one: -len(one[0]))
-        self._marks = list(dict.fromkeys(orjson.dumps(form)[1:-1] for form, _ in self._known))
+        self._marks = {orjson.dumps(form)[1:-1]: put.encode() for form, put in self._known}
 
     def __call__(self, body: bytes) -> bytes:
         """Return the encoded document without secrets; what stands in `data` is searched, the envelope has none."""
-        if self._marks and any(mark in body for mark in self._marks):
-            document = orjson.loads(body)
-            document["data"] = self._without_known(document["data"])
-            body = orjson.dumps(document)
+        if any(mark in body for mark in self._marks):
+            body = self._without_marks(body) or self._reread(body)
         if _may_have_keys(body):
             body = self._without_keyed(body)
         return body
+
+    def _without_marks(self, body: bytes) -> bytes | None:
+        """Return the document without known texts, unread; None where one may stand elsewhere than within a string, as itself."""
+        envelope, data_key, data = body.partition(b'"data":')
+        for mark, put in self._marks.items():
+            at = data.find(mark)
+            if at >= 0 and _IN_STRINGS.fullmatch(mark) is None:
+                return None
+            while at >= 0:
+                if b"\\" in data[max(0, at - 5) : at] and not data.endswith(b'"', 0, at):  # it may begin within an escape
+                    return None
+                at = data.find(mark, at + 1)
+            data = data.replace(mark, put)
+        return envelope + data_key + data
+
+    def _reread(self, body: bytes) -> bytes:
+        document = orjson.loads(body)
+        document["data"] = self._without_known(document["data"])
+        return orjson.dumps(document)
 
     def _without_known(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -14,7 +14,7 @@ from bench.cso.faults import OwnFaults
 from bench.errors import CallRejectedError, ProfileRuleError, SchemaError, StationError
 from bench.ports import Stations
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, capacity, to_ocpi, to_ocpp, unit_for
+from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, capacity, refusal, to_ocpi, to_ocpp, unit_for
 from bench.wire.ocpi.profiles import ActiveChargingProfile, ChargingProfile
 
 FIRST_PROFILE_ID: Final = 90_000
@@ -92,12 +92,7 @@ class Relay:
         supply = self.supply(target)
         if supply is None:
             return f"EVSE {target.evse_id} of {target.station} is not part of this rig"
-        if profile is not None:
-            try:
-                to_ocpp(profile, supply, profile_id=1, stack_level=STACK_LEVEL, transaction_id=target.transaction_id)
-            except NotConvertibleError as error:
-                return str(error)
-        return ""
+        return "" if profile is None else refusal(profile, supply)
 
     async def set_profile(self, target: Target, writer: str, profile: ChargingProfile) -> Outcome:
         """Hold the running transaction, and no other, inside a limit from an outside party: a TxProfile (K02.FR.01, FR.03).

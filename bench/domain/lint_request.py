@@ -14,6 +14,7 @@ Duty = Literal["CSMS", "CS", "CS+CSMS"]
 StationMust = Literal["Accepted", "Rejected", "CALLERROR", "either"]
 SET: Final[Via] = "SetChargingProfile"
 REMOTE_START: Final[Via] = "RequestStartTransaction"
+_OF_PHASES: Final = frozenset(("numberPhases", "phaseToUse"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ class ProfileRequest:
         transaction_id = raw.get("transactionId")
         self.transaction_id: str | None = transaction_id if isinstance(transaction_id, str) else None
         self.schedules: tuple[Mapping[str, Any], ...] = _objects(raw.get("chargingSchedule"))
-        self.periods: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(_placed(self.schedules))
-        """The place, such as `chargingSchedule[0].chargingSchedulePeriod[2]`, and each period."""
+        self.phased: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(placed(self.schedules, _OF_PHASES))
+        """The place and each period that says something of phases."""
 
     @property
     def is_tx(self) -> bool:
@@ -112,6 +113,16 @@ def periods_of(schedule: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return _objects(schedule.get("chargingSchedulePeriod"))
 
 
+def placed(
+    schedules: tuple[Mapping[str, Any], ...], names: frozenset[str] | None = None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the place, such as `chargingSchedule[0].chargingSchedulePeriod[2]`, and each period that has one of the names."""
+    for number, schedule in enumerate(schedules):
+        for index, period in enumerate(periods_of(schedule)):
+            if names is None or not names.isdisjoint(period):
+                yield f"chargingSchedule[{number}].chargingSchedulePeriod[{index}]", period
+
+
 def validity(profile: Mapping[str, Any]) -> tuple[float, float]:
     """Return [validFrom, validTo) in seconds since 1970 UTC; an absent or unreadable end is infinite. K01.FR.10, 36, 37."""
     return _time(profile.get("validFrom"), -math.inf), _time(profile.get("validTo"), math.inf)
@@ -119,19 +130,11 @@ def validity(profile: Mapping[str, Any]) -> tuple[float, float]:
 
 def as_int(value: Any) -> int | None:
     """Return a JSON number as integer, or None where it is none."""
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int):
+    if type(value) is int:  # not bool, which isinstance would take
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     return None
-
-
-def _placed(schedules: tuple[Mapping[str, Any], ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, schedule in enumerate(schedules):
-        for index, period in enumerate(periods_of(schedule)):
-            yield f"chargingSchedule[{number}].chargingSchedulePeriod[{index}]", period
 
 
 def _objects(value: Any) -> tuple[Mapping[str, Any], ...]:

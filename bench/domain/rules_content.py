@@ -15,7 +15,7 @@ from bench.domain.lint_request import SET, ProfileRequest, as_int, periods_of, r
 @rule("CSMS")
 def phase_to_use_is_for_one_phase(request: ProfileRequest) -> str | None:
     """K01.FR.19: phaseToUse is only set together with numberPhases = 1; an absent numberPhases is other than 1."""
-    for place, period in request.periods:
+    for place, period in request.phased:
         if "phaseToUse" in period and as_int(period.get("numberPhases")) != 1:
             return f"{place}: phaseToUse with numberPhases {period.get('numberPhases', 'absent')}"
     return None
@@ -26,7 +26,7 @@ def phase_to_use_needs_switching(request: ProfileRequest) -> str | None:
     """K01.FR.20: phaseToUse is only set for an EVSE with ACPhaseSwitchingSupported = true; K01.FR.46 and 48 tell what then."""
     if request.station.ac_phase_switching:
         return None
-    place = next((place for place, period in request.periods if "phaseToUse" in period), None)
+    place = next((place for place, period in request.phased if "phaseToUse" in period), None)
     return place and f"{place}: phaseToUse, and ACPhaseSwitchingSupported is not true"
 
 
@@ -116,7 +116,7 @@ def number_of_phases_can_be_kept(request: ProfileRequest) -> str | None:
     station = request.station
     if station.evse_type != "AC" or station.ac_phase_switching:
         return None
-    for place, period in request.periods:
+    for place, period in request.phased:
         phases = as_int(period.get("numberPhases"))
         if phases is not None and phases < station.supply_phases:
             return f"{place}: numberPhases {phases} on {station.supply_phases} phases that cannot be switched"
@@ -127,7 +127,7 @@ def number_of_phases_can_be_kept(request: ProfileRequest) -> str | None:
 def dc_has_no_phases(request: ProfileRequest) -> str | None:
     """K01.FR.44: numberPhases and phaseToUse on a DC EVSE; the station MAY accept and ignore them instead of rejecting."""
     if request.station.evse_type == "DC":
-        for place, period in request.periods:
+        for place, period in request.phased:
             named = [name for name in ("numberPhases", "phaseToUse") if name in period]
             if named:
                 return f"{place}: {' and '.join(named)} for a DC EVSE"
@@ -140,7 +140,7 @@ def number_of_phases_is_there(request: ProfileRequest) -> str | None:
     station = request.station
     if station.evse_type != "AC":
         return None
-    for place, period in request.periods:
+    for place, period in request.phased:
         phases = as_int(period.get("numberPhases"))
         if phases is not None and phases > station.supply_phases:
             return f"{place}: numberPhases {phases}, the station has {station.supply_phases}"
@@ -156,7 +156,7 @@ def phase_to_use_is_there(request: ProfileRequest) -> str | None:
     station = request.station
     if station.evse_type != "AC" or station.ac_phase_switching:
         return None
-    for place, period in request.periods:
+    for place, period in request.phased:
         phase = as_int(period.get("phaseToUse"))
         if phase is not None and phase > station.supply_phases:
             return f"{place}: phaseToUse {phase}, the station has {station.supply_phases} and cannot switch"

@@ -12,7 +12,7 @@ from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.command_routes import command_routes
 from bench.cso.ocpi.gate import Gate, TooLong
 from bench.cso.ocpi.platform import CpoPlatform
-from bench.cso.ocpi.profile_routes import profile_routes
+from bench.cso.ocpi.profile_routes import ProfileLane, profile_routes
 from bench.cso.ocpi.receiver_routes import client_routes, token_routes
 from bench.cso.ocpi.routes import configuration_routes, session_routes, versions_route
 from bench.cso.ocpi.site_routes import site_routes
@@ -31,13 +31,14 @@ def ocpi_app(platform: CpoPlatform) -> FastAPI:
     app.include_router(versions_route(platform))
     for version in VERSIONS:
         for routes in (
-            configuration_routes, session_routes, profile_routes, site_routes, token_routes, command_routes, client_routes,
+            profile_routes, configuration_routes, session_routes, site_routes, token_routes, command_routes, client_routes,
         ):  # fmt: skip
             app.include_router(routes(platform, version))
     answers = platform.answers
     app.add_exception_handler(OcpiError, answers.on_ocpi_error)
     app.add_exception_handler(RequestValidationError, answers.on_invalid)
     app.add_exception_handler(HTTPException, answers.on_http_error)
+    app.add_middleware(ProfileLane, platform=platform)
     app.add_middleware(
         Gate, own=platform.own, registry=platform.registry, answers=answers, findings=platform.findings, limit=platform.limit,
         open_paths=_OPEN_PATHS,

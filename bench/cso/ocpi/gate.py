@@ -14,10 +14,11 @@ from bench.cso.ocpi.request_limit import RequestLimit
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.transport import CLIENT_ERROR, SERVER_ERROR, PartyId, echo, receiver_of, sender_of
 
+Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Gate:
@@ -34,7 +35,7 @@ class Gate:
         self._app, self._own, self._registry, self._answers, self._findings = app, own, registry, answers, findings
         self._open_paths = open_paths
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -80,7 +81,7 @@ class TooLong:
     def __init__(self, own: PartyId, answers: Answers, findings: Findings, open_paths: tuple[str, ...]) -> None:
         self._own, self._answers, self._findings, self._open_paths = own, answers, findings, open_paths
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
         functional = _is_functional(_path(scope), self._open_paths)
         length = headers.get("content-length", "unknown")
@@ -91,7 +92,7 @@ class TooLong:
         await response(scope, receive, _Echo(send, self._own, headers, functional))
 
 
-def _path(scope: MutableMapping[str, Any]) -> str:
+def _path(scope: Scope) -> str:
     return scope["path"].rstrip("/") or "/"
 
 
@@ -100,11 +101,11 @@ def _is_functional(path: str, open_paths: tuple[str, ...]) -> bool:
     return path not in open_paths and "/hubclientinfo/" not in path
 
 
-def _headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
+def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _refs(scope: MutableMapping[str, Any]) -> list[int]:
+def _refs(scope: Scope) -> list[int]:
     """Return the request's document in the journal, where there is one."""
     state = scope.get("state", {})
     return [state["document"]] if "document" in state else []

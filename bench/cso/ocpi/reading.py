@@ -14,8 +14,12 @@ from bench.wire.ocpi.transport import INVALID, load
 
 
 class _JsonRequest(Request):
+    _loaded: Any = None
+
     async def json(self) -> Any:
-        return load(await self.body())
+        if self._loaded is None:
+            self._loaded = load(await self.body())
+        return self._loaded
 
 
 class JsonRoute(APIRoute):
@@ -27,20 +31,15 @@ class JsonRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             request = _JsonRequest(request.scope, request.receive)
-            body = await request.body()
-            if body and not _is_kept(body) and _is_readable(body):
-                raise OcpiError(INVALID, "the body holds what cannot be written as JSON again")
+            if await request.body():
+                try:
+                    await request.json()
+                except json.JSONDecodeError:
+                    if _is_readable(await request.body()):
+                        raise OcpiError(INVALID, "the body holds what cannot be written as JSON again") from None
             return await handler(request)
 
         return handle
-
-
-def _is_kept(body: bytes) -> bool:
-    try:
-        load(body)
-    except json.JSONDecodeError:
-        return False
-    return True
 
 
 def _is_readable(body: bytes) -> bool:

@@ -67,6 +67,21 @@ def convert(limit: float, unit: str, to: str, supply: EvseSupply) -> float:
     return found
 
 
+def refusal(profile: ChargingProfile, supply: EvseSupply) -> str:
+    """Return why an EVSE cannot be given a profile, without making what it would be given; empty where it can."""
+    given, unit = profile.charging_rate_unit, unit_for(profile.charging_rate_unit, supply)
+    most = min(MOST_PERIODS, supply.periods)
+    if len(profile.charging_profile_period) > most:
+        return f"{len(profile.charging_profile_period)} periods: the station holds {most} in one schedule"
+    try:
+        if unit != given:
+            convert(max(one.limit for one in profile.charging_profile_period), given, unit, supply)
+            convert(profile.min_charging_rate or 0.0, given, unit, supply)
+    except NotConvertibleError as error:
+        return str(error)
+    return ""
+
+
 def unit_for(unit: str, supply: EvseSupply) -> str:
     """Return the unit to speak to the station: the asked one where it has it (K01.FR.26), else its own."""
     return unit if unit in supply.rate_units else supply.rate_units[0]
@@ -80,10 +95,9 @@ def to_ocpp(
     `start_date_time` makes it Absolute, its absence Relative (K01.FR.40, FR.41). `min_charging_rate` is handed on as
     information and never clips a limit. Raises: NotConvertibleError.
     """
+    if reason := refusal(profile, supply):
+        raise NotConvertibleError(reason)
     given, unit = profile.charging_rate_unit, unit_for(profile.charging_rate_unit, supply)
-    most = min(MOST_PERIODS, supply.periods)
-    if len(profile.charging_profile_period) > most:
-        raise NotConvertibleError(f"{len(profile.charging_profile_period)} periods: the station holds {most} in one schedule")
     schedule: dict[str, Any] = {"id": profile_id, "chargingRateUnit": unit}
     if profile.start_date_time is not None:
         schedule["startSchedule"] = utc_text(profile.start_date_time)

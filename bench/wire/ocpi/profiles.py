@@ -37,7 +37,7 @@ class ChargingProfile(OcpiModel):
     """Limits over time. Without `start_date_time` it is relative to the start of charging."""
 
     start_date_time: OcpiDateTime | None = None
-    duration: Annotated[Seconds, Field(ge=1)] | None = None
+    duration: Annotated[Seconds, Field(ge=1, json_schema_extra={"minimum": 1})] | None = None
     charging_rate_unit: Literal["W", "A"]
     min_charging_rate: Annotated[Number, Field(ge=0)] | None = None
     charging_profile_period: Annotated[

@@ -108,6 +108,8 @@ def decode_token(header: str | None) -> str | None:
 def load(text: bytes) -> Any:
     """Return JSON as plain data that `dump` can write again. Raises json.JSONDecodeError, also where it nests too deeply."""
     value = orjson.loads(text)
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:  # most often, and much quicker than to look
+        return value
     layer, depth = [value], 0
     while layer := [one for outer in layer for one in _inner(outer)]:
         depth += 1

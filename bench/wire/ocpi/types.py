@@ -6,9 +6,19 @@ Source: OCPI 2.2.1 and 2.3.0, chapter Types; the same in both.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import core_schema
 
 
 def utc_text(moment: datetime) -> str:
@@ -40,9 +50,20 @@ OcpiDateTime = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]  # fmt: skip
 
-Seconds = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]
+_WHOLE: Final = core_schema.union_schema(
+    [
+        core_schema.int_schema(strict=True, ge=0, le=2**31 - 1),
+        core_schema.no_info_before_validator_function(_number, core_schema.int_schema(ge=0, le=2**31 - 1)),
+    ],
+    custom_error_type="seconds", custom_error_message="must be a whole number from 0 to 2147483647", mode="left_to_right",
+)  # fmt: skip
+"""The first is tried without Python; the second takes 900.0 for 900, as JSON does."""
+Seconds = Annotated[
+    int, GetPydanticSchema(lambda kind, inner: _WHOLE), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 2**31 - 1})
+]
 
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+"""What JSON calls a number: neither "10" nor true."""
 
 Id = Annotated[str, Field(min_length=1, max_length=36)]
 """CiString(36): identifiers compare without regard to case, and keep it."""
