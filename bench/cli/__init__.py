@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from bench import __version__
 from bench.adapters.stops import give_back, handlers, ignore_stops
-from bench.cli import commission, composite, doctor, faults, lint, meter, ocpi, restore, run, serve, suites, tools
+from bench.cli import commission, composite, doctor, faults, limits, lint, meter, ocpi, restore, run, serve, suites, tools
 from bench.errors import BenchError, StoppedError, UsageError
 
 EXIT_CODES = """\
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     composite.add_parsers(commands)
     lint.add_parsers(commands)
     serve.add_parsers(commands)
+    limits.add_parsers(commands)
     restore.add_parsers(commands)
     doctor.add_parsers(commands)
     meter.add_parsers(commands)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.adapters.control_socket import Answerer
 from bench.adapters.interfaces import reachable_addresses
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
 from bench.cso.ocpi.record import evse_uid
+from bench.cso.relay import Outcome
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.peers.books import ACCEPTED, SentOrder
 from bench.peers.plan import plan_day_ahead
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, IdSource, Journal
-from bench.rig.cpo import open_cpo
+from bench.rig.cpo import Cpo, open_cpo
+from bench.rig.serve import ServedOcpi, ServeOrder
 from bench.settings.base import load
 from bench.settings.ocpi import OcpiSettings
 from bench.settings.scenario import PriceCurve, ScspPlan
 
 if TYPE_CHECKING:
-    from bench.rig.serve import ServeOrder
     from bench.rig.session import Order
 
 
@@ -136,8 +138,8 @@ async def open_ocpi(
 @asynccontextmanager
 async def open_served_ocpi(
     order: ServeOrder, clock: Clock, journal: Journal, ids: IdSource, csms: Csms
-) -> AsyncIterator[Sequence[str]]:
-    """Open the CSO's platform for `bench serve` and give the lines that say how a peer registers."""
+) -> AsyncIterator[ServedOcpi]:
+    """Open the CSO's platform for `bench serve`; its lines say how a peer registers."""
     settings = _placed(order.rig.ocpi, order.rig_path.parent)
     if not settings.port:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
@@ -147,7 +149,39 @@ async def open_served_ocpi(
     base_url = settings.public_url or f"{scheme}://{f'[{address}]' if ':' in address else address}:{settings.port}"
     store = None if settings.store is None else JsonStore(settings.store)
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url, store=store) as cpo:
-        yield [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}"]
+        lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}")
+        yield ServedOcpi(lines, commands_of(cpo))
+
+
+def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
+    """Return what a served platform does for other commands; their errors are UsageErrors."""
+
+    async def limit(request: dict[str, Any]) -> dict[str, Any]:
+        place, profile = _place_of(request), request.get("profile")
+        if profile is None:
+            return _outcome(await cpo.limits.release(*place))
+        if not isinstance(profile, dict):
+            raise UsageError("the profile must be a JSON object")
+        return _outcome(await cpo.limits.set(*place, profile, emergency=bool(request.get("emergency"))))
+
+    async def limits(_: dict[str, Any]) -> dict[str, Any]:
+        return {"result": cpo.limits.shown()}
+
+    async def invite(_: dict[str, Any]) -> dict[str, Any]:
+        return {"result": cpo.platform.registry.invite()}
+
+    return {"limit": limit, "limits": limits, "invite": invite}
+
+
+def _place_of(request: Mapping[str, Any]) -> tuple[str, int, str]:
+    station, evse_id, role = request.get("station"), request.get("evse"), request.get("by")
+    if not isinstance(station, str) or not isinstance(evse_id, int) or not isinstance(role, str):
+        raise UsageError("station and by must be texts, and evse a number")
+    return station, evse_id, role
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {"result": {"word": outcome.word, "reason": outcome.reason}}
 
 
 def _placed(settings: OcpiSettings, folder: Path) -> OcpiSettings:
