@@ -30,7 +30,7 @@ _LAYERS: Final = {
     Layer.BENCH: "the bench itself",
 }
 _MOST: Final = 4
-_BY_MESSAGES: Final = ("relay", "intent", "connectivity", "installed", "composite", "transactions", "time")
+_BY_MESSAGES: Final = ("relay", "writers", "intent", "connectivity", "installed", "composite", "transactions", "time")
 """Checks that nothing measured decides."""
 
 

@@ -14,6 +14,7 @@ from bench.adapters.interfaces import reachable_addresses
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
+from bench.cso.local_limits import LocalLimits
 from bench.cso.ocpi.record import evse_uid
 from bench.cso.relay import Outcome
 from bench.domain.documents import Kind
@@ -37,11 +38,11 @@ class DayAheadScsp:
 
     def __init__(
         self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve | None, journal: Journal, clock: Clock, *,
-        evse: str, place: tuple[str, int], began: datetime,
+        evse: str, place: tuple[str, int], began: datetime, limits: LocalLimits,
     ) -> None:  # fmt: skip
         self._scsp, self._plan, self._curve, self._journal = scsp, plan, curve, journal
         self._clock, self._evse, self._place, self._began = clock, evse, place, began
-        self._told = 0
+        self._limits, self._told = limits, 0
 
     async def send_plan(self, within_s: float) -> str:
         """Plan for the running session, send the ChargingProfile, return the result's word. Raises PeerError, UsageError."""
@@ -71,6 +72,12 @@ class DayAheadScsp:
             return await self._result(await self._scsp.get_active(session["id"], duration_s), within_s)
         finally:
             self.tell_findings()
+
+    async def local_limit(self, evse_id: int, by: str, profile: Mapping[str, Any] | None, emergency: bool) -> str:
+        """Let a BEMS, a DSO or an operator limit, or release where there is no profile; return the outcome's word."""
+        if profile is None:
+            return (await self._limits.release(self._place[0], evse_id, by)).word
+        return (await self._limits.set(self._place[0], evse_id, by, profile, emergency=emergency)).word
 
     async def _session(self, within_s: float) -> dict[str, Any]:
         return await self._scsp.wait_session(lambda one: one.get("evse_uid") == self._evse, within_s)
@@ -119,7 +126,7 @@ async def open_ocpi(
     rig = order.rig.model_copy(update={"ocpi": plain})
     station = scenario.station or order.rig.station[0].id
     async with (
-        open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults) as cpo,
+        open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults, policy=scenario.scsp.policy) as cpo,
         open_scsp(clock, ids, addresses) as scsp,
     ):
         host["ocpi_port"] = cpo.port
@@ -128,6 +135,7 @@ async def open_ocpi(
         sender = DayAheadScsp(
             scsp, scenario.scsp, curve, journal, clock,
             evse=evse_uid(station, scenario.evse), place=(station, scenario.evse), began=began,
+            limits=cpo.limits,
         )  # fmt: skip
         try:
             yield sender
