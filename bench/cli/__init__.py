@@ -17,7 +17,8 @@ from bench.errors import BenchError, StoppedError, UsageError
 
 EXIT_CODES = """\
 exit codes of 'run': 0 PASS or CONDITIONAL_PASS (1 with --strict), 1 FAIL or CONDITIONAL_FAIL, 3 INCONCLUSIVE or nothing
-judged, 4 ERROR, 5 ABORTED, 2 bad usage. Of the tools: 0 fine, 1 a finding, 2 bad input.
+judged, 4 ERROR, 5 ABORTED, 2 bad usage. The same of 'ocpi check', 4 where the CSO cannot be reached. Of the tools: 0 fine, 1 a
+finding, 2 bad input.
 """
 
 

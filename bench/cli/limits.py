@@ -25,14 +25,14 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "limit", help="10A (per phase), 6900W (total), a JSON file with an OCPI ChargingProfile, or 'release'"
     )
-    command.add_argument("--by", required=True, choices=ROLES, help="who limits; each has one limit at an EVSE")
+    command.add_argument("--by", required=True, choices=ROLES, metavar="WHO", help="BEMS, DSO or OPERATOR; each has one limit at an EVSE")
     command.add_argument("--for", dest="seconds", type=int, metavar="S", help="for so long (default: until it is released)")
     command.add_argument("--emergency", action="store_true", help="of a BEMS: counts whoever owns the session")
     command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
     command.set_defaults(func=limit)
     command = commands.add_parser("limits", help="show who limits which EVSE of the running bench, and whose limits count")
     command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
-    command.add_argument("--json", action="store_true")
+    command.add_argument("--json", action="store_true", help="print them for machines")
     command.set_defaults(func=limits)
     command = commands.add_parser("invite", help="print another registration token (TOKEN_A) of the running bench")
     command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
