@@ -25,7 +25,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "limit", help="10A (per phase), 6900W (total), a JSON file with an OCPI ChargingProfile, or 'release'"
     )
-    command.add_argument("--by", required=True, choices=ROLES, metavar="WHO", help="BEMS, DSO or OPERATOR; each has one limit at an EVSE")
+    who = "BEMS, DSO or OPERATOR; each has one limit at an EVSE"
+    command.add_argument("--by", required=True, choices=ROLES, metavar="WHO", help=who)
     command.add_argument("--for", dest="seconds", type=int, metavar="S", help="for so long (default: until it is released)")
     command.add_argument("--emergency", action="store_true", help="of a BEMS: counts whoever owns the session")
     command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from bench.cso.relay import Outcome
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.peers.books import ACCEPTED, SentOrder
+from bench.peers.msp import MockMsp, open_msp
 from bench.peers.plan import plan_day_ahead
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, IdSource, Journal
@@ -38,11 +39,18 @@ class DayAheadScsp:
 
     def __init__(
         self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve | None, journal: Journal, clock: Clock, *,
-        evse: str, place: tuple[str, int], began: datetime, limits: LocalLimits,
+        evse: str, place: tuple[str, int], began: datetime, limits: LocalLimits, msp: MockMsp | None,
     ) -> None:  # fmt: skip
         self._scsp, self._plan, self._curve, self._journal = scsp, plan, curve, journal
         self._clock, self._evse, self._place, self._began = clock, evse, place, began
-        self._limits, self._told = limits, 0
+        self._limits, self._msp = limits, msp
+        self._told: dict[str, int] = {}
+
+    async def own(self, uid: str) -> None:
+        """Let the MSP in front own a card. Raises PeerError."""
+        if self._msp is not None:
+            self._msp.add_token(uid)
+            await self._msp.push_token(uid)
 
     async def send_plan(self, within_s: float) -> str:
         """Plan for the running session, send the ChargingProfile, return the result's word. Raises PeerError, UsageError."""
@@ -87,10 +95,12 @@ class DayAheadScsp:
         return word if word != ACCEPTED else str((await self._scsp.wait_result(order.response_id, within_s)).get("result"))
 
     def tell_findings(self) -> None:
-        """Write what the SCSP found wrong with the CSO since the last time."""
-        for finding in self._scsp.findings[self._told :]:
-            self._journal.write(Kind.FINDING, {"source": "SCSP", "code": finding.code, "text": finding.text, "refs": []})
-        self._told = len(self._scsp.findings)
+        """Write what the peers found wrong since the last time."""
+        for name, peer in (("SCSP", self._scsp), ("MSP", self._msp)):
+            findings = [] if peer is None else peer.findings
+            for finding in findings[self._told.get(name, 0) :]:
+                self._journal.write(Kind.FINDING, {"source": name, "code": finding.code, "text": finding.text, "refs": []})
+            self._told[name] = len(findings)
 
     def _profile(self, session: dict[str, Any]) -> dict[str, Any]:
         if self._curve is None:
@@ -113,7 +123,7 @@ class DayAheadScsp:
 async def open_ocpi(
     order: Order, clock: Clock, journal: Journal, ids: IdSource, csms: Csms, host: dict[str, Any]
 ) -> AsyncIterator[DayAheadScsp]:
-    """Open the CSO's platform and the SCSP of a scenario, registered with one another. Raises PeerError, RigError."""
+    """Open the CSO's platform and the SCSP of a scenario, registered with one another or at an MSP. Raises: PeerError."""
     scenario = order.scenario
     assert scenario.scsp is not None
     prices = scenario.scsp.prices
@@ -125,17 +135,22 @@ async def open_ocpi(
     plain = _placed(order.rig.ocpi, order.rig_path.parent).model_copy(update={"certificate": None, "private_key": None})
     rig = order.rig.model_copy(update={"ocpi": plain})
     station = scenario.station or order.rig.station[0].id
-    async with (
-        open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults, policy=scenario.scsp.policy) as cpo,
-        open_scsp(clock, ids, addresses) as scsp,
-    ):
+    async with AsyncExitStack() as stack:
+        opened = open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults, policy=scenario.scsp.policy)
+        cpo = await stack.enter_async_context(opened)
+        msp = await stack.enter_async_context(open_msp(clock, ids, addresses)) if scenario.scsp.behind_msp else None
+        scsp = await stack.enter_async_context(open_scsp(clock, ids, addresses))
         host["ocpi_port"] = cpo.port
-        await scsp.register(cpo.versions_url, cpo.token_a)
+        if msp is None:
+            await scsp.register(cpo.versions_url, cpo.token_a)
+        else:
+            await msp.register(cpo.versions_url, cpo.token_a)
+            await scsp.register(msp.proxy.versions_url, msp.proxy.open_door())
         await scsp.catch_up()
         sender = DayAheadScsp(
             scsp, scenario.scsp, curve, journal, clock,
             evse=evse_uid(station, scenario.evse), place=(station, scenario.evse), began=began,
-            limits=cpo.limits,
+            limits=cpo.limits, msp=msp,
         )  # fmt: skip
         try:
             yield sender

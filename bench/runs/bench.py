@@ -15,6 +15,10 @@ from bench.settings.rig import RigSettings
 class PlanSender(Protocol):
     """The SCSP, and who limits beside it, as a run sees them."""
 
+    async def own(self, uid: str) -> None:
+        """Let whoever owns the drivers' cards own this one too, before it is shown."""
+        ...
+
     async def send_plan(self, within_s: float) -> str:
         """Build the plan for the running session, send it by OCPI and return the asynchronous result's word."""
         ...

@@ -96,6 +96,9 @@ class ScspPlan(Settings):
     """[start in s from the sending on, limit in `unit`] each: a plain plan, in place of prices."""
     policy: Policy | None = None
     """Whose limits count where a BEMS, a DSO or an operator limits too; absent: as [ocpi] of the rig file says."""
+    behind_msp: bool = False
+    """It registers at a mock MSP, which passes its orders on to the CSO (topology SCSP, MSP, CSO) and owns the cards that are
+    shown."""
 
     @field_validator("levels_w")
     @classmethod
