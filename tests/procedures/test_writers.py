@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, run_scenario
 from bench.runs.checks.writers import SCSP, Wish, counting
-from bench.settings.scenario import ScenarioSettings
+from bench.settings.scenario import Fault, ScenarioSettings
 from bench.wire.ocpi.limits import merge
 
 SCENARIO = "dso-limit-during-profile"
@@ -48,6 +48,16 @@ def test_the_lower_limit_of_scsp_and_dso_rules_and_is_obeyed(tmp_path: Path) -> 
     assert [one.partition(": ")[2] for one in writers(outcome).reasons[1:]] == [
         "16 A of the SCSP", "10 A of the DSO", "8 A of the SCSP", "6 A of the DSO", "8 A of the SCSP",
     ]  # fmt: skip
+
+
+def test_a_station_that_ignores_the_limit_of_the_dso_is_to_blame(tmp_path: Path) -> None:
+    """The merging was right, and the plug gave 16 A: the report names the station, and both who wanted the limit."""
+    scenario = find_scenario(SCENARIO)[1]
+    fault = Fault(id="station.ignores-limit", params={"limit": 10, "unit": "A"})
+    outcome = run(tmp_path / "run", scenario.model_copy(update={"fault": fault}))
+    assert (outcome.judgement.verdict.verdict, outcome.judgement.verdict.blamed) == (Verdict.FAIL, (Layer.STATION,))
+    assert writers(outcome).verdict is Verdict.PASS
+    assert "wanted by the SCSP and DSO" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.parametrize(("choose", "fault"), [(0, FaultClass.OVER_LIMIT), (3.0, FaultClass.UNDER_DELIVERY)])

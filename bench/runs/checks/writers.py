@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bench.domain.evidence import EvseFacts, TransactionSpan, Wanted
+from bench.domain.evidence import ON_THE_SPOT, EvseFacts, TransactionSpan, Wanted
 from bench.domain.exchange import HttpExchange
 from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import clock_text, parse_time
@@ -22,7 +22,6 @@ from bench.runs.expected import ClearProfiles, SetProfile, StoreStep, changes_of
 from bench.runs.scene import ALWAYS, Scene
 
 SCSP: Final = "SCSP"
-LOCAL: Final = ("BEMS", "DSO", "OPERATOR")
 TITLE: Final = "Of all who limit, the lowest limit that counts is installed"
 _ROUNDING_A: Final = 0.1
 _OWN_ID: Final = 1_000_000_000
@@ -66,7 +65,7 @@ def judge_writers(scene: Scene, evse: EvseFacts) -> CheckResult:
     Limits are compared in A per phase at nominal voltage; one rounded down by 0.1 A is the same.
     """
     wants = sorted([*_of_scsp(scene, evse), *_on_the_spot(scene, evse)], key=lambda one: one.seq)
-    if not {one.data["by"] for one in wants} & set(LOCAL):
+    if not {one.data["by"] for one in wants} & set(ON_THE_SPOT):
         return CheckResult("writers", TITLE, Verdict.NOT_APPLICABLE, ("nobody limited beside the SCSP",))
     rulings, refused = _rulings(scene, evse, wants)
     refs = tuple(one.seq for one in wants)
@@ -109,7 +108,7 @@ def _want(scene: Scene, one: HttpExchange, profile: Any) -> Wanted:
 def _on_the_spot(scene: Scene, evse: EvseFacts) -> Iterator[Wanted]:
     return (
         one for one in scene.facts.intents
-        if one.station == scene.station and one.data.get("evse") == evse.evse_id and one.data.get("by") in LOCAL
+        if one.station == scene.station and one.data.get("evse") == evse.evse_id and one.data.get("by") in ON_THE_SPOT
     )  # fmt: skip
 
 
