@@ -128,7 +128,7 @@ def _notes(order: ServeOrder) -> list[str]:
             f"warning: {order.rig.csms.host} is reachable from outside and there is no security profile: whoever knows a "
             "station's id can pose as it. Set csms.security_profile in the rig file."
         )
-    return [*notes, "Ctrl-C ends it. 'bench stations' shows who knocked, 'bench send' sends a call."]
+    return [*notes, "Ctrl-C ends it. 'bench stations' shows who knocked, 'bench limits' who limits, 'bench send' sends a call."]
 
 
 def _host_facts(order: ServeOrder, port: int) -> dict[str, Any]:

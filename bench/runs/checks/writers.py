@@ -169,9 +169,16 @@ def _wish(evse: EvseFacts, span: TransactionSpan, want: Wanted) -> Wish:
 
 def _refused(scene: Scene, evse: EvseFacts, want: Wanted, until: int) -> bool:
     """Say whether the station refused what was sent for a wish: then what was before goes on."""
+    named = _named(scene)
     sent = [one for one in scene.sent("SetChargingProfile") if want.seq < one.asked_seq < until]
-    first = next((one for one in sent if one.request.get("evseId") == evse.evse_id), None)
+    mine = (one for one in sent if one.request["evseId"] == evse.evse_id and one.request["chargingProfile"]["id"] not in named)
+    first = next(mine, None)
     return first is not None and first.status != "Accepted"
+
+
+def _named(scene: Scene) -> set[Any]:
+    """Return the ids of the profiles that a step asked for; the platform's own have other ones."""
+    return {one.data.get("profile_id") for one in scene.facts.intents}
 
 
 def _seq(scene: Scene, at: float, least: int) -> int:
@@ -194,10 +201,9 @@ def _partings(scene: Scene, evse: EvseFacts, rulings: Sequence[Ruling], wants: S
 
 def _due(scene: Scene, evse: EvseFacts, rulings: Sequence[Ruling]) -> Iterator[StoreStep]:
     """Yield the changes of a store in which, in place of what the platform sent, each ruling is installed."""
-    named = {one.data.get("profile_id") for one in scene.facts.intents}
-    changes = [*changes_of(scene.facts, scene.station)]
+    named, changes = _named(scene), [*changes_of(scene.facts, scene.station)]
     theirs = {
-        one.profile["id"] for _, _, one in changes
+        one.profile["id"]: one.profile["stackLevel"] for _, _, one in changes
         if isinstance(one, SetProfile) and one.profile["chargingProfilePurpose"] == "TxProfile" and one.profile["id"] not in named
     }  # fmt: skip
     for at, seq, change in changes:
@@ -208,15 +214,15 @@ def _due(scene: Scene, evse: EvseFacts, rulings: Sequence[Ruling]) -> Iterator[S
         if one.limit_a is None:
             yield one.at, one.seq, ClearProfiles({"chargingProfileId": _OWN_ID})
         else:
-            yield one.at, one.seq, SetProfile(evse.evse_id, _as_ocpp(one, len(evse.phases)))
+            yield one.at, one.seq, SetProfile(evse.evse_id, _as_ocpp(one, len(evse.phases), next(iter(theirs.values()), 0)))
 
 
-def _as_ocpp(ruling: Ruling, phases: int) -> dict[str, object]:
+def _as_ocpp(ruling: Ruling, phases: int, level: object) -> dict[str, object]:
     start = datetime.fromtimestamp(int(ruling.at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     period = {"startPeriod": 0, "limit": ruling.limit_a, "numberPhases": phases}
     schedule = {"id": _OWN_ID, "startSchedule": start, "chargingRateUnit": "A", "chargingSchedulePeriod": [period]}
     return {
-        "id": _OWN_ID, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute",
+        "id": _OWN_ID, "stackLevel": level, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute",
         "transactionId": ruling.transaction.transaction.id, "chargingSchedule": [schedule],
     }  # fmt: skip
 
