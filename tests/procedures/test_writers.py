@@ -103,6 +103,15 @@ def test_each_policy_has_its_ruler(
     assert len([one for one in found.reasons if one.startswith("refused")]) == refused
 
 
+def test_what_the_station_refuses_does_not_rule(tmp_path: Path) -> None:
+    """The second TxProfile of the transaction is rejected: the SCSP's goes on to rule, and so the oracle has it."""
+    fault = Fault(id="station.keeps-first-schedule", params={})
+    scenario = variant("minimum", {"by": "DSO", "at_s": 60}).model_copy(update={"fault": fault})
+    found = writers(run(tmp_path / "run", scenario))
+    assert found.verdict is Verdict.PASS, found.reasons
+    assert [one.partition(": ")[0] for one in found.reasons[2:]] == ["refused"]
+
+
 def test_the_policies_of_the_oracle() -> None:
     """By hand, in the words of the manual."""
     scsp, bems, dso = (Wish(by, ((0.0, 10.0),), 1e9, False) for by in (SCSP, "BEMS", "DSO"))
