@@ -45,7 +45,8 @@ def command_line() -> str:
     """Return every command with its arguments."""
     from bench.cli import EXIT_CODES, parser
 
-    return f"# Command line\n\n{' '.join(EXIT_CODES.split()).capitalize()}\n" + _commands("bench", parser())
+    codes = " ".join(EXIT_CODES.split())
+    return f"# Command line\n\n{codes[:1].upper()}{codes[1:]}\n" + _commands("bench", parser())
 
 
 def _commands(prefix: str, parent: ArgumentParser) -> str:

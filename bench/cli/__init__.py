@@ -12,12 +12,13 @@ from typing import NoReturn
 
 from bench import __version__
 from bench.adapters.stops import give_back, handlers, ignore_stops
-from bench.cli import commission, composite, doctor, faults, lint, meter, ocpi, restore, run, serve, suites, tools
+from bench.cli import commission, composite, doctor, faults, limits, lint, meter, ocpi, restore, run, serve, suites, tools
 from bench.errors import BenchError, StoppedError, UsageError
 
 EXIT_CODES = """\
 exit codes of 'run': 0 PASS or CONDITIONAL_PASS (1 with --strict), 1 FAIL or CONDITIONAL_FAIL, 3 INCONCLUSIVE or nothing
-judged, 4 ERROR, 5 ABORTED, 2 bad usage. Of the tools: 0 fine, 1 a finding, 2 bad input.
+judged, 4 ERROR, 5 ABORTED, 2 bad usage. The same of 'ocpi check', 4 where the CSO cannot be reached. Of the tools: 0 fine, 1 a
+finding, 2 bad input.
 """
 
 
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     composite.add_parsers(commands)
     lint.add_parsers(commands)
     serve.add_parsers(commands)
+    limits.add_parsers(commands)
     restore.add_parsers(commands)
     doctor.add_parsers(commands)
     meter.add_parsers(commands)

@@ -38,7 +38,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
     command.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file with the authorities of the CSO's certificate")
     command.add_argument(
-        "--session-within", type=float, default=0, metavar="S", help="how long to wait for an ACTIVE session: plug in meanwhile"
+        "--session-within", type=float, default=0, metavar="S",
+        help="how long to wait for an ACTIVE session, plug in meanwhile (default: one that runs already; 60 with --start)",
     )
     command.add_argument(
         "--evse", default="", metavar="UID", help="steer only a session at this EVSE (default: the first ACTIVE)"

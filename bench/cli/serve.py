@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bench.cli.run import STATION_CLOCK
 from bench.errors import UsageError
@@ -14,10 +14,19 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from bench.settings.rig import RigSettings
 
+_SERVES: Final = "Run CSMS, OCPI platform and journal until Ctrl-C, without judging. It prints the URLs for stations and peers."
+_OCPI: Final = (
+    "OCPI (role CPO, 2.2.1 and 2.3.0): the table [ocpi] of the rig file says port, party, policy, TLS and store; without it a "
+    "free port on this computer is taken. A peer registers with the versions URL and TOKEN_A that are printed; 'bench invite' "
+    "gives one for another peer, 'bench limit' limits an EVSE for a BEMS, a DSO or an operator, 'bench limits' shows who limits."
+)
+
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    command = commands.add_parser("serve", help="run CSMS, OCPI and journal until Ctrl-C, without judging")
+    command = commands.add_parser(
+        "serve", help="run CSMS, OCPI and journal until Ctrl-C, without judging", epilog=_OCPI, description=_SERVES
+    )
     command.add_argument("--rig", required=True, help="name of a rig in config/rigs, or a file")
     command.add_argument("--listen", metavar="ADDR[:PORT]", help="instead of the rig file's csms.host and csms.port")
     command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
@@ -80,10 +89,7 @@ def listening(rig: RigSettings, listen: str) -> RigSettings:
 
 def stations(arguments: argparse.Namespace) -> int:
     """List who knocked: accepted and refused, with reason and remedy."""
-    from bench.rig.serve import ask_server
-
-    answer = _asked(ask_server(arguments.run, {"command": "stations"}))
-    listed = answer["result"]
+    listed = asked(arguments.run, {"command": "stations"})["result"]
     if arguments.json:
         print(json.dumps(listed, indent=2))
     elif not listed:
@@ -107,8 +113,6 @@ def _described(one: dict[str, Any]) -> list[str]:
 
 def send(arguments: argparse.Namespace) -> int:
     """Send one call; 0 with the answer, 1 for a CALLERROR, a time-out or a station that is not there."""
-    from bench.rig.serve import ask_server
-
     try:
         text = sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text()
         payload = json.loads(text)
@@ -120,7 +124,7 @@ def send(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.file}: the payload of a call is a JSON object")
     request = {"command": "send", "station": arguments.station, "action": arguments.action, "payload": payload,
                "force": arguments.force}  # fmt: skip
-    answer = _asked(ask_server(arguments.run, request))
+    answer = asked(arguments.run, request)
     if "error" in answer:
         print(f"bench: {answer['text']}", file=sys.stderr)
         return 1
@@ -130,8 +134,11 @@ def send(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the server's answer. Raises UsageError where it says that we asked wrongly."""
+def asked(folder: Path | None, request: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of the running bench. Raises UsageError where none runs, and where it says that we asked wrongly."""
+    from bench.rig.pointer import ask_server
+
+    answer = ask_server(folder, request)
     if answer.get("error") == "UsageError":
         raise UsageError(answer["text"])
     return answer

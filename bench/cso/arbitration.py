@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from bench.settings.ocpi_relay import Policy as Policy  # its home is the settings
 from bench.wire.ocpi.profiles import ChargingProfile
 
-Policy = Literal["one_writer", "minimum", "bems_owns", "scsp_owns"]
 LOCAL: Final = ("BEMS", "DSO", "OPERATOR")
 """Roles of writers that do not come by OCPI."""
 

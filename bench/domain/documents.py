@@ -30,10 +30,11 @@ class Kind(StrEnum):
     STEP_END = "step.end"
     """`step`, `outcome`: done, failed, skipped; `detail`; `not_applicable` or `refused` where a feature of the target decides."""
     INTENT = "intent"
-    """What somebody wants of a station, before any system acts on it: `station`, `evse`, `by` (operator, SCSP …), `action` (limit
-    or release). For a limit `profile_id`, `purpose`, and `profile` (ChargingProfileType; `of_running`: for whichever
-    transaction runs on the EVSE) or `window` (`zone`, `begin`, `end` in
-    local time, `inside`, `outside`, `unit`, `stack_level`, `transaction_id`); for a release `request` (ClearChargingProfile)."""
+    """What somebody wants of a station, before any system acts on it: `station`, `evse`, `by` (operator, SCSP, BEMS, DSO,
+    OPERATOR), `action` (limit or release). For a limit `profile_id`, `purpose`, and `profile` (ChargingProfileType;
+    `of_running`: for whichever transaction runs on the EVSE) or `window` (`zone`, `begin`, `end` in local time, `inside`,
+    `outside`, `unit`, `stack_level`, `transaction_id`); for a release `request` (ClearChargingProfile). Of all but operator
+    the `profile` is OCPI's, with the `session` (SCSP) or `emergency` (the others)."""
     SETTING = "setting"
     """A setting in force: `what`, `value`, `origin` (scenario, rig, station, bench)."""
     STATION_LINK = "station.link"

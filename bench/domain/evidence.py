@@ -167,6 +167,10 @@ class EvseFacts:
         return Measurement("energy", round(gain, 1), "Wh", "counted by the meter over the run", (first.seq, last.seq))
 
 
+ON_THE_SPOT: Final = ("BEMS", "DSO", "OPERATOR")
+"""Who may limit beside the parties that come by OCPI; what they and those want is merged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What somebody wanted of a station, before any system acted on it; see `Kind.INTENT`."""

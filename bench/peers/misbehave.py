@@ -30,7 +30,7 @@ class Misbehaviour:
     duplicated_ids: bool = False
     """Sends the same X-Request-ID with each request, and the same response_url with each order."""
     late_callback_ok: bool = False
-    """Takes a result that comes after the promised time without a finding."""
+    """No bad habit of its own: takes a result that comes after the promised time without a finding."""
 
     @property
     def forgives_lateness(self) -> bool:

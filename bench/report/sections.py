@@ -97,7 +97,7 @@ def definitions(pairs: Iterable[tuple[str, object]]) -> Markup:
 def proven_section(judgement: Judgement, documents: Sequence[Document], start: Document) -> Markup:
     """Return what the run proves and what it does not."""
     run, scenario = judgement.verdict, judgement.facts.scenario
-    parted = any(check.check in ("intent", "relay") and check.demanded for check in run.checks)
+    parted = any(check.check in ("intent", "relay", "writers") and check.demanded for check in run.checks)
     proven = [
         f"{check.title}{_INSTALLED if parted and check.check in _BY_LIMIT else ''}"
         for check in run.checks

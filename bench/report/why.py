@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.domain.documents import Document, Kind
-from bench.domain.evidence import Judgement
+from bench.domain.evidence import ON_THE_SPOT, Judgement
 from bench.domain.exchange import Call
 from bench.domain.quantities import clock_text
 from bench.domain.verdicts import Breach, CheckResult, Layer, Verdict, gravest
@@ -30,7 +30,7 @@ _LAYERS: Final = {
     Layer.BENCH: "the bench itself",
 }
 _MOST: Final = 4
-_BY_MESSAGES: Final = ("relay", "intent", "connectivity", "installed", "composite", "transactions", "time")
+_BY_MESSAGES: Final = ("relay", "writers", "intent", "connectivity", "installed", "composite", "transactions", "time")
 """Checks that nothing measured decides."""
 
 
@@ -73,9 +73,15 @@ def _demanded(judgement: Judgement, check: CheckResult, shown: set[int]) -> Mark
 
 
 def _wanted_by(judgement: Judgement, call: Call) -> str:
-    """Return who wanted a profile: the last one who said so before it was sent."""
-    said = [str(one.data.get("by")) for one in judgement.facts.intents if one.at <= call.asked]
-    return said[-1] if said else "operator"
+    """Return who wanted a profile: the last one who had said so before it was sent, and of merged limits all who had."""
+    standing: dict[str, None] = {}
+    for one in judgement.facts.intents:
+        if one.at <= call.asked:
+            standing.pop(one.data["by"], None)
+            if one.data["action"] == "limit":
+                standing[one.data["by"]] = None
+    merged = standing.keys() & set(ON_THE_SPOT)
+    return (" and ".join(standing) if merged else next(reversed(standing), "")) or "operator"
 
 
 def _set_by(judgement: Judgement, check: CheckResult, breach: Breach) -> Call | None:

@@ -12,6 +12,7 @@ from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.adapters.ocpi_tap import OcpiTap
 from bench.cso.arbitration import Policy
 from bench.cso.faults import OwnFaults
+from bench.cso.local_limits import LocalLimits
 from bench.cso.ocpi.app import ocpi_app, too_long_app
 from bench.cso.ocpi.platform import CpoPlatform
 from bench.cso.ocpi.registry import Registry
@@ -33,6 +34,8 @@ class Cpo:
     """For the first registration; `platform.registry.invite()` gives more."""
     port: int
     platform: CpoPlatform
+    limits: LocalLimits
+    """Of writers that do not come by OCPI."""
 
 
 @asynccontextmanager
@@ -86,7 +89,8 @@ async def open_cpo(
                 certificate=ocpi.certificate, private_key=ocpi.private_key,
             ) as server:  # fmt: skip
                 with addresses.entry(base_url, server):
-                    yield Cpo(platform.versions_url, token_a, server.port, platform)
+                    limits = LocalLimits(platform.arbiter, relay, platform.sessions, journal)
+                    yield Cpo(platform.versions_url, token_a, server.port, platform, limits)
         finally:
             unsubscribe()
             everyone_again()

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.adapters.control_socket import Answerer
 from bench.adapters.interfaces import reachable_addresses
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
+from bench.cso.local_limits import LocalLimits
 from bench.cso.ocpi.record import evse_uid
+from bench.cso.relay import Outcome
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.peers.books import ACCEPTED, SentOrder
+from bench.peers.msp import MockMsp, open_msp
 from bench.peers.plan import plan_day_ahead
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import Clock, IdSource, Journal
-from bench.rig.cpo import open_cpo
+from bench.rig.cpo import Cpo, open_cpo
+from bench.rig.serve import ServedOcpi, ServeOrder
 from bench.settings.base import load
 from bench.settings.ocpi import OcpiSettings
 from bench.settings.scenario import PriceCurve, ScspPlan
 
 if TYPE_CHECKING:
-    from bench.rig.serve import ServeOrder
     from bench.rig.session import Order
 
 
@@ -35,11 +39,18 @@ class DayAheadScsp:
 
     def __init__(
         self, scsp: MockScsp, plan: ScspPlan, curve: PriceCurve | None, journal: Journal, clock: Clock, *,
-        evse: str, place: tuple[str, int], began: datetime,
+        evse: str, place: tuple[str, int], began: datetime, limits: LocalLimits, msp: MockMsp | None,
     ) -> None:  # fmt: skip
         self._scsp, self._plan, self._curve, self._journal = scsp, plan, curve, journal
         self._clock, self._evse, self._place, self._began = clock, evse, place, began
-        self._told = 0
+        self._limits, self._msp = limits, msp
+        self._told: dict[str, int] = {}
+
+    async def own(self, uid: str) -> None:
+        """Let the MSP in front own a card. Raises PeerError."""
+        if self._msp is not None:
+            self._msp.add_token(uid)
+            await self._msp.push_token(uid)
 
     async def send_plan(self, within_s: float) -> str:
         """Plan for the running session, send the ChargingProfile, return the result's word. Raises PeerError, UsageError."""
@@ -70,6 +81,12 @@ class DayAheadScsp:
         finally:
             self.tell_findings()
 
+    async def local_limit(self, evse_id: int, by: str, profile: Mapping[str, Any] | None, emergency: bool) -> str:
+        """Let a BEMS, a DSO or an operator limit, or release where there is no profile; return the outcome's word."""
+        if profile is None:
+            return (await self._limits.release(self._place[0], evse_id, by)).word
+        return (await self._limits.set(self._place[0], evse_id, by, profile, emergency=emergency)).word
+
     async def _session(self, within_s: float) -> dict[str, Any]:
         return await self._scsp.wait_session(lambda one: one.get("evse_uid") == self._evse, within_s)
 
@@ -78,10 +95,12 @@ class DayAheadScsp:
         return word if word != ACCEPTED else str((await self._scsp.wait_result(order.response_id, within_s)).get("result"))
 
     def tell_findings(self) -> None:
-        """Write what the SCSP found wrong with the CSO since the last time."""
-        for finding in self._scsp.findings[self._told :]:
-            self._journal.write(Kind.FINDING, {"source": "SCSP", "code": finding.code, "text": finding.text, "refs": []})
-        self._told = len(self._scsp.findings)
+        """Write what the peers found wrong since the last time."""
+        for name, peer in (("SCSP", self._scsp), ("MSP", self._msp)):
+            findings = [] if peer is None else peer.findings
+            for finding in findings[self._told.get(name, 0) :]:
+                self._journal.write(Kind.FINDING, {"source": name, "code": finding.code, "text": finding.text, "refs": []})
+            self._told[name] = len(findings)
 
     def _profile(self, session: dict[str, Any]) -> dict[str, Any]:
         if self._curve is None:
@@ -104,7 +123,7 @@ class DayAheadScsp:
 async def open_ocpi(
     order: Order, clock: Clock, journal: Journal, ids: IdSource, csms: Csms, host: dict[str, Any]
 ) -> AsyncIterator[DayAheadScsp]:
-    """Open the CSO's platform and the SCSP of a scenario, registered with one another. Raises PeerError, RigError."""
+    """Open the CSO's platform and the SCSP of a scenario, registered with one another or at an MSP. Raises: PeerError."""
     scenario = order.scenario
     assert scenario.scsp is not None
     prices = scenario.scsp.prices
@@ -116,16 +135,22 @@ async def open_ocpi(
     plain = _placed(order.rig.ocpi, order.rig_path.parent).model_copy(update={"certificate": None, "private_key": None})
     rig = order.rig.model_copy(update={"ocpi": plain})
     station = scenario.station or order.rig.station[0].id
-    async with (
-        open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults) as cpo,
-        open_scsp(clock, ids, addresses) as scsp,
-    ):
+    async with AsyncExitStack() as stack:
+        opened = open_cpo(rig, clock, journal, ids, csms, addresses, faults=csms.faults, policy=scenario.scsp.policy)
+        cpo = await stack.enter_async_context(opened)
+        msp = await stack.enter_async_context(open_msp(clock, ids, addresses)) if scenario.scsp.behind_msp else None
+        scsp = await stack.enter_async_context(open_scsp(clock, ids, addresses))
         host["ocpi_port"] = cpo.port
-        await scsp.register(cpo.versions_url, cpo.token_a)
+        if msp is None:
+            await scsp.register(cpo.versions_url, cpo.token_a)
+        else:
+            await msp.register(cpo.versions_url, cpo.token_a)
+            await scsp.register(msp.proxy.versions_url, msp.proxy.open_door())
         await scsp.catch_up()
         sender = DayAheadScsp(
             scsp, scenario.scsp, curve, journal, clock,
             evse=evse_uid(station, scenario.evse), place=(station, scenario.evse), began=began,
+            limits=cpo.limits, msp=msp,
         )  # fmt: skip
         try:
             yield sender
@@ -136,8 +161,8 @@ async def open_ocpi(
 @asynccontextmanager
 async def open_served_ocpi(
     order: ServeOrder, clock: Clock, journal: Journal, ids: IdSource, csms: Csms
-) -> AsyncIterator[Sequence[str]]:
-    """Open the CSO's platform for `bench serve` and give the lines that say how a peer registers."""
+) -> AsyncIterator[ServedOcpi]:
+    """Open the CSO's platform for `bench serve`; its lines say how a peer registers."""
     settings = _placed(order.rig.ocpi, order.rig_path.parent)
     if not settings.port:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
@@ -147,7 +172,39 @@ async def open_served_ocpi(
     base_url = settings.public_url or f"{scheme}://{f'[{address}]' if ':' in address else address}:{settings.port}"
     store = None if settings.store is None else JsonStore(settings.store)
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url, store=store) as cpo:
-        yield [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}"]
+        lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}")
+        yield ServedOcpi(lines, commands_of(cpo))
+
+
+def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
+    """Return what a served platform does for other commands; their errors are UsageErrors."""
+
+    async def limit(request: dict[str, Any]) -> dict[str, Any]:
+        place, profile = _place_of(request), request.get("profile")
+        if profile is None:
+            return _outcome(await cpo.limits.release(*place))
+        if not isinstance(profile, dict):
+            raise UsageError("the profile must be a JSON object")
+        return _outcome(await cpo.limits.set(*place, profile, emergency=bool(request.get("emergency"))))
+
+    async def limits(_: dict[str, Any]) -> dict[str, Any]:
+        return {"result": cpo.limits.shown()}
+
+    async def invite(_: dict[str, Any]) -> dict[str, Any]:
+        return {"result": cpo.platform.registry.invite()}
+
+    return {"limit": limit, "limits": limits, "invite": invite}
+
+
+def _place_of(request: Mapping[str, Any]) -> tuple[str, int, str]:
+    station, evse_id, role = request.get("station"), request.get("evse"), request.get("by")
+    if not isinstance(station, str) or not isinstance(evse_id, int) or not isinstance(role, str):
+        raise UsageError("station and by must be texts, and evse a number")
+    return station, evse_id, role
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {"result": {"word": outcome.word, "reason": outcome.reason}}
 
 
 def _placed(settings: OcpiSettings, folder: Path) -> OcpiSettings:

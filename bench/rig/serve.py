@@ -7,18 +7,16 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Any
 
 from bench import __version__
 from bench.adapters.clock import LoopClock, wall_now
-from bench.adapters.control_socket import ask, open_control_socket
+from bench.adapters.control_socket import Answerer, open_control_socket
 from bench.adapters.ids import SystemIds
 from bench.adapters.interfaces import is_loopback
 from bench.adapters.journal import open_journal, write_result
@@ -29,14 +27,22 @@ from bench.errors import BenchError, UsageError
 from bench.ports import Clock, IdSource, Journal
 from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
+from bench.rig.pointer import pointer
 from bench.runs.station_clock import open_shifted_clocks
 from bench.settings.rig import RigSettings
 
-POINTER: Final = Path("runs") / ".serving"
-"""Names the folder of the server that was started last in this directory."""
 
-OpenOcpi = Callable[["ServeOrder", Clock, Journal, IdSource, Csms], AbstractAsyncContextManager[Sequence[str]]]
-"""Opens the OCPI platform beside the CSMS; gives the lines to print, such as its URL."""
+@dataclass(frozen=True, slots=True)
+class ServedOcpi:
+    """An open OCPI platform beside the CSMS."""
+
+    lines: tuple[str, ...]
+    """To print, such as its URL."""
+    commands: Mapping[str, Answerer]
+    """What it does for other commands of the same user, by name; each takes the request and gives the answer."""
+
+
+OpenOcpi = Callable[["ServeOrder", Clock, Journal, IdSource, Csms], AbstractAsyncContextManager[ServedOcpi]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +94,12 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
                 if shift:
                     await stack.enter_async_context(open_shifted_clocks(csms, clock, journal, shift))
                 lines = [f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()]
+                controls = Controls(csms)
                 if order.open_ocpi is not None:
-                    lines += await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
-                await stack.enter_async_context(open_control_socket(order.out, Controls(csms).answer))
-                stack.enter_context(_pointer(order.out))
+                    ocpi = await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
+                    lines, controls = [*lines, *ocpi.lines], Controls(csms, ocpi.commands)
+                await stack.enter_async_context(open_control_socket(order.out, controls.answer))
+                stack.enter_context(pointer(order.out))
                 write_result(order.out / "host.json", _host_facts(order, server.port))
                 for line in [*lines, *_notes(order)]:
                     announce(line)
@@ -120,7 +128,7 @@ def _notes(order: ServeOrder) -> list[str]:
             f"warning: {order.rig.csms.host} is reachable from outside and there is no security profile: whoever knows a "
             "station's id can pose as it. Set csms.security_profile in the rig file."
         )
-    return [*notes, "Ctrl-C ends it. 'bench stations' shows who knocked, 'bench send' sends a call."]
+    return [*notes, "Ctrl-C ends it. 'bench stations' shows who knocked, 'bench limits' who limits, 'bench send' sends a call."]
 
 
 def _host_facts(order: ServeOrder, port: int) -> dict[str, Any]:
@@ -144,26 +152,6 @@ def _stopped() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-@contextmanager
-def _pointer(folder: Path) -> Iterator[None]:
-    """Let later commands in this directory find the server; a later server takes the place."""
-    named = str(folder.resolve())
-    POINTER.parent.mkdir(exist_ok=True)
-    write_result(POINTER, {"folder": named})
-    try:
-        yield
-    finally:
-        if _pointed() == Path(named):
-            POINTER.unlink(missing_ok=True)
-
-
-def _pointed() -> Path | None:
-    try:
-        return Path(orjson.loads(POINTER.read_bytes())["folder"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _made(boot: dict[str, Any]) -> dict[str, Any]:
     """Return of a BootNotification what names the station; customData may be of any depth."""
     made = boot["chargingStation"]
@@ -172,18 +160,21 @@ def _made(boot: dict[str, Any]) -> dict[str, Any]:
 
 
 class Controls:
-    """What a running bench does for `bench stations` and `bench send`."""
+    """What a running bench does for `bench stations`, `bench send`, and by its OCPI platform."""
 
-    def __init__(self, csms: Csms) -> None:
-        self._csms = csms
+    def __init__(self, csms: Csms, more: Mapping[str, Answerer] | None = None) -> None:
+        self._csms, self._more = csms, more or {}
 
     async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer `{"command": "stations"}` or `{"command": "send", "station", "action", "payload", "force"}`."""
+        """Answer `{"command": "stations"}`, `{"command": "send", "station", "action", "payload", "force"}`, or one of `more`."""
         try:
             if request.get("command") == "stations":
                 return {"result": self._stations()}
             if request.get("command") == "send":
                 return await self._send(request)
+            more = self._more.get(str(request.get("command")))
+            if more is not None:
+                return await more(request)
             raise UsageError(f"unknown command {request.get('command')!r}")
         except BenchError as error:
             kind = "UsageError" if isinstance(error, UsageError) else type(error).__name__
@@ -211,11 +202,3 @@ class Controls:
                 "boot": _made(station.boot) if station is not None and station.boot is not None else None,
             })  # fmt: skip
         return listed
-
-
-def ask_server(folder: Path | None, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask the bench that serves in `folder`, or the one started last in this directory. Raises UsageError where none runs."""
-    folder = folder or _pointed()
-    if folder is None:
-        raise UsageError("no bench is serving from this directory: start one with 'bench serve', or name its folder by --run")
-    return ask(folder, request)

@@ -13,7 +13,11 @@ from bench.settings.rig import RigSettings
 
 
 class PlanSender(Protocol):
-    """The SCSP as a run sees it."""
+    """The SCSP, and who limits beside it, as a run sees them."""
+
+    async def own(self, uid: str) -> None:
+        """Let whoever owns the drivers' cards own this one too, before it is shown."""
+        ...
 
     async def send_plan(self, within_s: float) -> str:
         """Build the plan for the running session, send it by OCPI and return the asynchronous result's word."""
@@ -25,6 +29,10 @@ class PlanSender(Protocol):
 
     async def ask_active(self, duration_s: int, within_s: float) -> str:
         """Ask by OCPI what limits the running session and return the asynchronous result's word."""
+        ...
+
+    async def local_limit(self, evse_id: int, by: str, profile: Mapping[str, Any] | None, emergency: bool) -> str:
+        """Let a BEMS, a DSO or an operator limit an EVSE by an OCPI ChargingProfile (None: release it); return the outcome."""
         ...
 
 

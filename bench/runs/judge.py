@@ -29,6 +29,7 @@ from bench.runs.checks.time import judge_time
 from bench.runs.checks.traceability import CHECK as TRACEABILITY
 from bench.runs.checks.traceability import judge_traceability
 from bench.runs.checks.transactions import judge_transactions
+from bench.runs.checks.writers import judge_writers
 from bench.runs.conduct.check import judge_conduct
 from bench.runs.expected import StoreChange, caps_over_run, limits_over_run, store_history
 from bench.runs.facts import facts_of
@@ -84,6 +85,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], CheckResult]]] = {
     "status": judge_status,
     "time": judge_time,
     "energy": judge_energy,
+    "writers": lambda case: judge_writers(case.scene, case.evse),
 }
 """Each check by the name that a scenario calls it."""
 

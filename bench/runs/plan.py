@@ -17,6 +17,7 @@ from bench.settings.steps import (
     CutNetwork,
     Demand,
     ExternalLimit,
+    LocalLimit,
     Plug,
     PowerCycle,
     RequestStart,
@@ -94,7 +95,7 @@ def _cycles(step: AnyStep) -> int:
 def _writes(step: AnyStep) -> int:
     if isinstance(step, SetProfile):
         return step.repeat
-    return int(isinstance(step, Clear | SendPlan) or (isinstance(step, RequestStart) and step.profile is not None))
+    return int(isinstance(step, Clear | LocalLimit | SendPlan) or (isinstance(step, RequestStart) and step.profile is not None))
 
 
 def refuse_beyond_budget(rig: RigSettings, plans: Sequence[Plan]) -> None:

@@ -17,6 +17,7 @@ from bench.settings.steps import (
     Demand,
     DisturbLink,
     ExternalLimit,
+    LocalLimit,
     Plug,
     PowerCycle,
     RandomDelay,
@@ -69,6 +70,10 @@ async def take_step(procedure: Procedure, step: AnyStep) -> None:
             await procedure.scsp_clear(step.within_s)
         case AskActive():
             await procedure.scsp_active(step.duration_s, step.within_s)
+        case LocalLimit():
+            await procedure.local_limit(
+                step.by, step.periods, unit=step.unit, duration_s=step.duration_s, emergency=step.emergency
+            )
         case SetProfile():
             await _set_profile(procedure, step)
         case SetWindow():

@@ -44,7 +44,10 @@ class EvSteps(Steps):
     async def authorise(self, within_s: float = 60) -> Transaction:
         """Present a token and wait for the transaction. Raises StationError."""
         async with self.step("authorise", evse=self.evse.id):
-            await self.act("authorise", evse_id=self.evse.id, id_token=self._token())
+            token = self._token()
+            if self.bench.scsp is not None:
+                await self.bench.scsp.own(token)
+            await self.act("authorise", evse_id=self.evse.id, id_token=token)
             return await self._started(within_s)
 
     async def renegotiate(self, needs: Mapping[str, float | str]) -> None:

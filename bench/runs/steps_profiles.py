@@ -244,6 +244,26 @@ class ProfileSteps(Steps):
         async with self.step("scsp_active", duration_s=duration_s):
             return await self._scsp().ask_active(duration_s, within_s)
 
+    async def local_limit(
+        self, by: str, periods: Sequence[tuple[int, float]] = (), *, unit: str = "A", duration_s: int | None = None,
+        emergency: bool = False,
+    ) -> str:  # fmt: skip
+        """Let a BEMS, DSO or OPERATOR limit this EVSE beside the SCSP; return ACCEPTED or another word.
+
+        Args: periods: start in s from this whole second on, and limit in `unit`, of each; none: it takes its limit back.
+        """
+        start = _text(self.bench.csms.station_time(self.station.id), 0)
+        profile: dict[str, Any] = {
+            "start_date_time": start, "charging_rate_unit": unit,
+            "charging_profile_period": [{"start_period": begin, "limit": limit} for begin, limit in periods],
+        }  # fmt: skip
+        if duration_s is not None:
+            profile["duration"] = duration_s
+        async with self.step("local_limit", evse=self.evse.id, by=by):
+            word = await self._scsp().local_limit(self.evse.id, by, profile if periods else None, emergency)
+        await self.read_back()
+        return word
+
     def _scsp(self) -> PlanSender:
         if self.bench.scsp is None:
             raise UsageError("this bench has no SCSP: the scenario needs the [scsp] table")

@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 
 from bench.settings.base import Settings
 
+Policy = Literal["one_writer", "minimum", "bems_owns", "scsp_owns"]
+
 
 class RelaySettings(Settings):
     """Charging profiles by OCPI, and how peers may call."""
 
-    policy: Literal["one_writer", "minimum", "bems_owns", "scsp_owns"] = "one_writer"
+    policy: Policy = "one_writer"
     """Whose limits count where several want to steer a session: the first writer's; the lowest of all; a BEMS's before a party's
     by OCPI; such a party's before a BEMS's, but for its emergencies."""
     put_interval_s: float = Field(default=0, ge=0)

@@ -12,12 +12,14 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 from bench.domain.decision import DecisionRule
 from bench.errors import UsageError
 from bench.settings.base import Settings
+from bench.settings.ocpi_relay import Policy
 from bench.settings.rig import EvseSettings, Identifier, RigSettings, StationSettings
 from bench.settings.steps import PILOT_MOST_A, AnyStep, Demand, SetProfile
 
 Check = Literal[
     "relay", "installed", "composite", "power", "station_power", "conduct", "delivery", "meter", "meter_values",
     "transactions", "status", "time", "energy", "intent", "connectivity", "supply", "supply_sum", "dimming", "random_delay",
+    "writers",
 ]  # fmt: skip
 Requirement = Annotated[str, Field(pattern=r"^K\d\d\.FR\.\d\d\d?$")]
 
@@ -92,6 +94,11 @@ class ScspPlan(Settings):
     unit: Literal["A", "W"] = "W"
     periods: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = ()
     """[start in s from the sending on, limit in `unit`] each: a plain plan, in place of prices."""
+    policy: Policy | None = None
+    """Whose limits count where a BEMS, a DSO or an operator limits too; absent: as [ocpi] of the rig file says."""
+    behind_msp: bool = False
+    """It registers at a mock MSP, which passes its orders on to the CSO (topology SCSP, MSP, CSO) and owns the cards that are
+    shown."""
 
     @field_validator("levels_w")
     @classmethod
@@ -196,6 +203,11 @@ class ScenarioSettings(Settings):
                 raise ValueError(f"step[{index}].amperes = {step.amperes:g}: {reason}")
         if self.scsp is None and any(step.do.startswith("scsp_") for step in self.step):
             raise ValueError("a scsp_ step needs the [scsp] table")
+        if any(step.do == "local_limit" for step in self.step):
+            if self.scsp is None:
+                raise ValueError("a local_limit step needs the [scsp] table")
+            if "relay" in self.checks:
+                raise ValueError("local_limit: limits are merged then; the check that judges it is writers, not relay")
         return self
 
     def as_document(self) -> dict[str, Any]:

@@ -83,6 +83,29 @@ class AskActive(Step):
     within_s: float = Field(default=60, gt=0)
 
 
+class LocalLimit(AtEvse):
+    """Let a BEMS, a DSO or an operator on the spot limit the EVSE beside the SCSP; without `periods` it takes its limit back."""
+
+    do: Literal["local_limit"]
+    by: Literal["BEMS", "DSO", "OPERATOR"]
+    unit: Literal["A", "W"] = "A"
+    periods: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = ()
+    """[start in s from now on, limit in `unit`] each."""
+    duration_s: int | None = Field(default=None, ge=1)
+    """Absent: until it is taken back."""
+    emergency: bool = False
+    """Of a BEMS: counts whoever owns the session."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> LocalLimit:
+        starts = [start for start, _ in self.periods]
+        if starts and (starts[0] != 0 or starts != sorted(set(starts))):
+            raise ValueError("periods: starts must ascend from 0")
+        if self.emergency and self.by != "BEMS":
+            raise ValueError("an emergency is a BEMS's alone")
+        return self
+
+
 class VehicleStep(AtEvse):
     """Change properties of the EV while it stands there, as [vehicle] has them."""
 
@@ -306,6 +329,7 @@ AnyStep = Annotated[
     | SendPlan
     | ClearPlan
     | AskActive
+    | LocalLimit
     | SetProfile
     | SetWindow
     | Composite

@@ -112,7 +112,8 @@ async def _served(tmp_path: Path, stations: Any = None, **ocpi: Any) -> AsyncIte
     """Serve as `bench serve` does; return the URL of the versions and TOKEN_A."""
     stations = stations or ScriptedStations()
     order = ServeOrder(_settings(**ocpi), tmp_path / "rig.toml", tmp_path, open_served_ocpi)
-    async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as (versions, token):
+    async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as served:
+        versions, token = served.lines
         yield versions.split()[-1], token.split()[-1]
 
 

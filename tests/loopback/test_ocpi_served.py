@@ -35,8 +35,8 @@ async def test_the_printed_address_answers(tmp_path: Path, host: str, begins: st
     rig = rig_settings().model_copy(update={"ocpi": OcpiSettings(host=host)})
     stations: Any = ScriptedStations()
     order = ServeOrder(rig, tmp_path / "rig.toml", tmp_path, open_served_ocpi)
-    async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as (versions, token):
-        url, token_a = versions.split()[-1], token.split()[-1]
+    async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as served:
+        url, token_a = (line.split()[-1] for line in served.lines)
         assert url.startswith(begins)
         async with open_transport(AddressBook()) as transport:
             status, _, body = await transport.request("GET", url, {"authorization": encode_token(token_a)}, b"", 10)

@@ -91,7 +91,7 @@ def judge_intent(scene: Scene) -> CheckResult:
     counts for neither. What was never delivered because nothing was heard of the station is the network's.
     """
     facts = scene.facts
-    wants = [one for one in facts.intents if one.station == scene.station and one.data.get("by") != "SCSP"]
+    wants = [one for one in facts.intents if one.station == scene.station and one.data.get("by") == "operator"]
     limits = [one for one in wants if one.data["action"] == "limit"]
     if not limits:
         return CheckResult("intent", TITLE, Verdict.NOT_APPLICABLE, ("no step wanted a limit",))
@@ -229,13 +229,13 @@ def _cleared(scene: Scene, wants: Sequence[Wanted]) -> list[tuple[Call, set[int]
 def _partings(scene: Scene, wants: Sequence[Wanted], orders: Sequence[Order]) -> Iterator[Parting]:
     """Yield where what is installed allows something else than what was wanted, beyond what is excused."""
     facts, changes = scene.facts, list(_wanted_changes(scene, wants, orders))
-    history, excused = store_history(facts, scene.station, changes), list(_excused(scene, wants))
+    history, excused = store_history(facts, scene.station, changes), list(excused_spans(scene, wants))
     for evse in scene.evses:
         wanted, held = limits_over_run(facts, evse, history), scene.limits[evse.evse_id]
-        for start, end, want, got in _together(wanted, held):
+        for start, end, want, got in together(wanted, held):
             if _equal(want, got, evse.supply.voltage_v):
                 continue
-            for left, right in _outside(start, end, excused):
+            for left, right in outside(start, end, excused):
                 if right - left > GRACE_S:
                     yield Parting(evse.evse_id, left, right, want, got)
 
@@ -303,7 +303,7 @@ def _window_profile(facts: RunFacts, want: Wanted) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _excused(scene: Scene, wants: Sequence[Wanted]) -> Iterator[tuple[float, float]]:
+def excused_spans(scene: Scene, wants: Sequence[Wanted]) -> Iterator[tuple[float, float]]:
     """Yield the spans in which nobody could know better: a message was on its way, or the station could not be reached."""
     facts = scene.facts
     for want in wants:
@@ -344,7 +344,7 @@ def _timeout_s(facts: RunFacts) -> float:
     return float(facts.rig.get("csms", {}).get("call_timeout_s", DEFAULT_TIMEOUT_S))
 
 
-def _together(one: Limits, other: Limits) -> Iterator[tuple[float, float, ExpectedLimit | None, ExpectedLimit | None]]:
+def together(one: Limits, other: Limits) -> Iterator[tuple[float, float, ExpectedLimit | None, ExpectedLimit | None]]:
     edges = [*sorted({*one.starts, *other.starts}), min(one.end, other.end)]
     for start, end in pairwise(edges):
         if end > start:
@@ -358,7 +358,7 @@ def _equal(one: ExpectedLimit | None, other: ExpectedLimit | None, voltage_v: fl
     return abs(one.limit_a - other.limit_a) <= max(rounding, SAME * one.limit_a) + 1e-9
 
 
-def _outside(start: float, end: float, spans: Iterable[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+def outside(start: float, end: float, spans: Iterable[tuple[float, float]]) -> Iterator[tuple[float, float]]:
     """Yield what is left of a span without others."""
     at = start
     for left, right in sorted(spans):

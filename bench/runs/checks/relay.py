@@ -23,7 +23,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     longer than the station can hold may leave as a window, whose last period holds the lowest limit that is still to come.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
-    accepted = [one for one in facts.http if _is_accepted_put(one)]
+    accepted = [one for one in facts.http if is_accepted_put(one)]
     lost = [one for one in facts.http if _is_unknown_session(facts, one)]
     if lost and not accepted:
         unknown = tuple(f"the session of the order of {clock_text(one.asked)} is unknown to who had told of it" for one in lost)
@@ -42,7 +42,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     demanded: list[str] = []
     measurements: list[Measurement] = []
     for put in accepted:
-        target = _target(facts, put)
+        target = target_of(facts, put)
         relayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)), None)
         if relayed is None:
             where = f" to {target}" if target else ""
@@ -110,7 +110,7 @@ def _releases(facts: RunFacts) -> Iterator[tuple[HttpExchange, Call | None]]:
             yield one, next((call for call in clearings if call.asked_seq > one.asked_seq), None)
 
 
-def _target(facts: RunFacts, put: HttpExchange) -> str:
+def target_of(facts: RunFacts, put: HttpExchange) -> str:
     """Return `evse_uid` of the session that a request is about, as the CSO told it to the SCSP; empty where it did not."""
     session = put.url.partition("?")[0].rstrip("/").rpartition("/")[2]
     for one in reversed(facts.http):
@@ -139,7 +139,7 @@ def _is_unknown_session(facts: RunFacts, one: HttpExchange) -> bool:
     """Say whether a PUT of a ChargingProfile was answered with UNKNOWN_SESSION for a session that the CSO itself had told of."""
     data = one.answer.get("data") if isinstance(one.answer, dict) else None
     is_put = one.method == "PUT" and isinstance(one.body, dict) and "charging_profile" in one.body
-    return is_put and isinstance(data, dict) and data.get("result") == "UNKNOWN_SESSION" and bool(_target(facts, one))
+    return is_put and isinstance(data, dict) and data.get("result") == "UNKNOWN_SESSION" and bool(target_of(facts, one))
 
 
 def _goes_to(call: Call, target: str) -> bool:
@@ -160,7 +160,7 @@ def _wrong_place(facts: RunFacts, relayed: Call) -> str:
     return ""
 
 
-def _is_accepted_put(one: HttpExchange) -> bool:
+def is_accepted_put(one: HttpExchange) -> bool:
     answer = one.answer if isinstance(one.answer, dict) else {}
     data = answer.get("data")
     return (
