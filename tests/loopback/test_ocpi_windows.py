@@ -60,6 +60,19 @@ async def test_a_long_schedule_goes_out_in_windows_renewed_before_the_last_perio
     assert len(_windows(rig)) == 3
 
 
+async def test_no_window_begins_when_it_is_sent() -> None:
+    """Two of five: a station that is a minute behind has a profile all the same, with the lower of two neighbours between them."""
+    async with open_ocpi_rig(settings=rig_settings(periods_per_schedule=2)) as rig:
+        await _place(rig)
+        await asyncio.sleep(1800)
+    assert _windows(rig) == [
+        ("00:00:00", [(0, 16.0), (900, 8.0)]),
+        ("00:00:00", [(0, 10.0), (1800, 8.0)]),
+        ("00:15:00", [(0, 10.0), (900, 8.0)]),
+        ("00:15:00", [(0, 10.0), (1800, 8.0)]),
+    ]
+
+
 async def test_the_windows_replace_one_another(rig: OcpiRig) -> None:
     """One id and one level, so that at no moment two apply (K01.FR.05, FR.39), and the end stays that of the schedule."""
     await _place(rig)

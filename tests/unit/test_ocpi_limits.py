@@ -5,6 +5,7 @@ The expectations here ask second by second what each raw profile says; they shar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -60,18 +61,18 @@ def _spans(profiles: list[Raw]) -> list[Span]:
     return merge([ChargingProfile.model_validate(one) for one in profiles], "A", EvseSupply(), None)
 
 
-def _cut(spans: list[Span], second: float, most: int, lead_s: float) -> Window | None:
-    return window(spans, T0.timestamp() + second, "A", most, lead_s)
+def _cut(spans: list[Span], second: float, most: int, clock_s: float) -> Window | None:
+    return window(spans, T0.timestamp() + second, "A", most, clock_s)
 
 
 @given(st.lists(raws(), min_size=1, max_size=3), st.integers(1, 5), st.sampled_from([0.0, 5.0, 60.0]), st.lists(st.booleans()))
-def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most: int, lead_s: float, works: list[bool]) -> None:
+def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most: int, clock_s: float, works: list[bool]) -> None:
     """At each moment the installed limit is at most the asked one; a renewal that is due may fail any number of times."""
     spans, installed, due = _spans(asked), None, 0.0
     chances = iter(works)
     for second in range(LENGTH):
         if due <= second and (second == 0 or next(chances, True)):
-            cut = _cut(spans, second, most, lead_s)
+            cut = _cut(spans, second, most, clock_s)
             installed = None if cut is None else cut.profile.plain()
             due = float("inf") if cut is None or cut.renew_at is None else cut.renew_at - T0.timestamp()
             assert installed is None or len(installed["charging_profile_period"]) <= most
@@ -81,16 +82,36 @@ def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most
             assert given_limit <= wanted
 
 
-@given(st.lists(raws(), min_size=1, max_size=3), st.integers(2, 5), st.sampled_from([0.0, 5.0, 60.0]))
-def test_with_renewals_in_time_nothing_is_withheld(asked: list[Raw], most: int, lead_s: float) -> None:
+@given(st.lists(raws(), min_size=1, max_size=3), st.integers(2, 5))
+def test_by_one_clock_nothing_is_withheld(asked: list[Raw], most: int) -> None:
     """From two periods on, each moment has exactly the limit that was asked for; between two schedules there is none."""
+    assert all(given == _lowest(asked, second) for second, given in enumerate(_installed(asked, most, 0)))
+
+
+@given(raws(), st.integers(2, 5), st.integers(1, 8))
+def test_no_more_is_withheld_than_clocks_need(asked: Raw, most: int, clock_s: int) -> None:
+    """The lowest limit of so many seconds before and after is the least that a moment gets: no pause that is due much later."""
+    for second, given in enumerate(_installed([asked], most, clock_s)):
+        near = (_says(asked, at) for at in range(second - clock_s, second + clock_s + 1))
+        assert given is None or given >= min(limit for limit in near if limit is not None)
+
+
+@given(st.lists(st.integers(0, 32), min_size=1, max_size=7), st.integers(3, 5), st.integers(1, 5))
+def test_long_periods_are_as_asked_from_three_on(limits: list[int], most: int, clock_s: int) -> None:
+    """Where a period lasts at least from so long before to so long after, the slots suffice for all that is near."""
+    asked = _raw([2 * clock_s * index for index in range(len(limits))], [float(one) for one in limits])
+    assert all(given == _says(asked, second) for second, given in enumerate(_installed([asked], most, clock_s)))
+
+
+def _installed(asked: list[Raw], most: int, clock_s: float) -> Iterator[float | None]:
+    """Yield what is installed in each second, with each renewal in time."""
     spans, installed, due = _spans(asked), None, 0.0
     for second in range(LENGTH):
         if due <= second:
-            cut = _cut(spans, second, most, lead_s)
-            installed = None if cut is None else cut.profile.plain()
+            cut = _cut(spans, second, most, clock_s)
+            installed = installed if cut is None else cut.profile.plain()
             due = float("inf") if cut is None or cut.renew_at is None else cut.renew_at - T0.timestamp()
-        assert (None if installed is None else _says(installed, second)) == _lowest(asked, second)
+        yield None if installed is None else _says(installed, second)
 
 
 @given(raws(), st.integers(0, LENGTH), st.integers(1, 5))

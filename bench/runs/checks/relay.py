@@ -13,6 +13,8 @@ from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, V
 
 _ROUNDING: Final = 0.1
 """One decimal is all that OCPP and OCPI carry: a limit may be rounded down by so much."""
+_CLOCK_S: Final = 60.0
+"""So far the clock of a sound station may be off: a window begins so long before it is sent, for one that is behind."""
 _OCPI_LIMITS: Final = "charging_profile_period"
 
 
@@ -20,7 +22,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     """Judge whether each ChargingProfile that the CSO accepted over OCPI left it as an equal TxProfile of its session.
 
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
-    longer than the station can hold may leave as a window, whose last period holds the lowest limit that is still to come.
+    longer than the station can hold may leave as a window, whose last period holds the lowest limit that is still to come, and whose
+    first one may hold the lowest of what is asked up to a minute after it was sent.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
     accepted = [one for one in facts.http if is_accepted_put(one)]
@@ -41,9 +44,11 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     convicting: list[int] = []
     demanded: list[str] = []
     measurements: list[Measurement] = []
-    for put in accepted:
+    for index, put in enumerate(accepted):
         target = target_of(facts, put)
-        relayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)), None)
+        earlier = [one for one in accepted[:index] if target_of(facts, one) == target]
+        later = [call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)]
+        relayed = next((call for call in later if _answers(facts, call, put, earlier)), later[0] if later else None)
         if relayed is None:
             where = f" to {target}" if target else ""
             strayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _carries(call, put)), None)
@@ -58,13 +63,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             refs += put.refs
             continue
         waiting.remove(relayed)
-        profile = put.body["charging_profile"]
-        scale = _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
-        difference = _wrong_place(facts, relayed) or (
-            _window_difference(profile, relayed, scale)
-            if _is_too_long(facts, relayed, profile)
-            else _relay_difference(profile, relayed.request["chargingProfile"], scale)
-        )
+        difference = _difference(facts, put, relayed)
         if difference:
             faults.append(_class_of(difference))
             demanded.append(_demand(put))
@@ -88,6 +87,22 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         pair="intent/sent" if failed else "", refs=tuple(dict.fromkeys((*convicting, *refs))),
         measurements=tuple(measurements), demanded="; ".join(demanded),
     )  # fmt: skip
+
+
+def _answers(facts: RunFacts, call: Call, put: HttpExchange, earlier: list[HttpExchange]) -> bool:
+    """Say whether a call that came after a request is its own, and not what was still due of an earlier one."""
+    return not _difference(facts, put, call) or all(_difference(facts, one, call) for one in earlier)
+
+
+def _difference(facts: RunFacts, put: HttpExchange, relayed: Call) -> str:
+    """Return what a SetChargingProfile says that a request does not; empty where it is that request, relayed as it was meant."""
+    profile = put.body["charging_profile"]
+    scale = _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
+    return _wrong_place(facts, relayed) or (
+        _window_difference(profile, relayed, scale)
+        if _is_too_long(facts, relayed, profile)
+        else _relay_difference(profile, relayed.request["chargingProfile"], scale)
+    )
 
 
 def _demand(put: HttpExchange) -> str:
@@ -199,7 +214,7 @@ def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None)
     if "startSchedule" not in schedule:
         return f"start None for {ocpi['start_date_time']}"
     asked_from, given_from = parse_time(ocpi["start_date_time"]), parse_time(schedule["startSchedule"])
-    if given_from < asked_from or given_from > max(asked_from, relayed.asked):
+    if given_from < asked_from or given_from > max(asked_from, relayed.asked - _CLOCK_S):
         return f"start {schedule['startSchedule']} for {ocpi['start_date_time']}"
     ends = [
         float("inf") if length is None else begin + length
@@ -209,11 +224,15 @@ def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None)
         return f"duration {schedule.get('duration')} for {ocpi.get('duration')}"
     asked = Timeline([(asked_from + one["start_period"], one["limit"] * (scale or 1)) for one in ocpi[_OCPI_LIMITS]], ends[0])
     given = Timeline([(given_from + one["startPeriod"], one["limit"]) for one in schedule["chargingSchedulePeriod"]], ends[0])
-    held_from = given.starts[-1]
-    for at in sorted({one for one in (*asked.starts, *given.starts) if one >= given_from}):
-        wanted = asked.at(at) if at < held_from else min(asked.at(one) for one in {held_from, *asked.starts} if one >= held_from)
-        if not wanted - _ROUNDING - 1e-9 <= given.at(at) <= wanted + 1e-9:
-            return f"limit {given.at(at):g} for {wanted:g} at second {at - asked_from:.0f}"
+    starts = sorted({one for one in (*asked.starts, *given.starts) if one >= given_from})
+    held_from, first_until = given.starts[-1], (*given.starts, ends[0])[1]
+    held = min(asked.at(one) for one in starts if one >= held_from)
+    near = [one for one in starts if one < first_until and one <= relayed.asked + _CLOCK_S]
+    for at in starts:
+        most = asked.at(at) if at < held_from else held
+        least = min(most, *(asked.at(one) for one in near)) if at in near else most
+        if not least - _ROUNDING - 1e-9 <= given.at(at) <= most + 1e-9:
+            return f"limit {given.at(at):g} for {most:g} at second {at - asked_from:.0f}"
     return ""
 
 
