@@ -49,7 +49,9 @@ def _lowest(asked: Sequence[Raw], at: float) -> float | None:
     return min((limit for one in asked if (limit := _says(one, at)) is not None), default=None)
 
 
-def _station(asked: Sequence[Raw], most: int, sent: float, off: float, slow: Sequence[float]) -> Iterator[tuple[float, float | None]]:
+def _station(
+    asked: Sequence[Raw], most: int, sent: float, off: float, slow: Sequence[float]
+) -> Iterator[tuple[float, float | None]]:
     """Yield what the station obeys in each second from its first window on, with the time by its own clock."""
     spans = merge([ChargingProfile.model_validate(one) for one in asked], "A", EvseSupply(), None)
     installed: list[tuple[float, Raw]] = []

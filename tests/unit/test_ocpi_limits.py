@@ -85,22 +85,22 @@ def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most
 @given(st.lists(raws(), min_size=1, max_size=3), st.integers(2, 5))
 def test_by_one_clock_nothing_is_withheld(asked: list[Raw], most: int) -> None:
     """From two periods on, each moment has exactly the limit that was asked for; between two schedules there is none."""
-    assert all(given == _lowest(asked, second) for second, given in enumerate(_installed(asked, most, 0)))
+    assert all(limit == _lowest(asked, second) for second, limit in enumerate(_installed(asked, most, 0)))
 
 
 @given(raws(), st.integers(2, 5), st.integers(1, 8))
 def test_no_more_is_withheld_than_clocks_need(asked: Raw, most: int, clock_s: int) -> None:
     """The lowest limit of so many seconds before and after is the least that a moment gets: no pause that is due much later."""
-    for second, given in enumerate(_installed([asked], most, clock_s)):
+    for second, limit in enumerate(_installed([asked], most, clock_s)):
         near = (_says(asked, at) for at in range(second - clock_s, second + clock_s + 1))
-        assert given is None or given >= min(limit for limit in near if limit is not None)
+        assert limit is None or limit >= min(one for one in near if one is not None)
 
 
 @given(st.lists(st.integers(0, 32), min_size=1, max_size=7), st.integers(3, 5), st.integers(1, 5))
 def test_long_periods_are_as_asked_from_three_on(limits: list[int], most: int, clock_s: int) -> None:
     """Where a period lasts at least from so long before to so long after, the slots suffice for all that is near."""
     asked = _raw([2 * clock_s * index for index in range(len(limits))], [float(one) for one in limits])
-    assert all(given == _says(asked, second) for second, given in enumerate(_installed([asked], most, clock_s)))
+    assert all(limit == _says(asked, second) for second, limit in enumerate(_installed([asked], most, clock_s)))
 
 
 def _installed(asked: list[Raw], most: int, clock_s: float) -> Iterator[float | None]:

@@ -16,7 +16,7 @@ from bench.runs.checks.relay import judge_relay
 
 T0 = 1_767_225_600.0
 LIMITS = (16.0, 10.0, 12.0, 8.0, 14.0)
-OCPI = {
+OCPI: dict[str, Any] = {
     "start_date_time": "2026-01-01T00:00:00Z",
     "duration": 4500,
     "charging_rate_unit": "A",
@@ -123,7 +123,9 @@ def test_a_wrong_window_blames_the_relay(
     [([(0, 6.0)], Verdict.PASS), ([(0, 7.0)], Verdict.FAIL), (None, Verdict.FAIL)],
     ids=["relayed", "too-high", "never-left"],
 )
-def test_a_renewal_between_a_put_and_its_profile_answers_for_neither(last: list[tuple[int, float]] | None, verdict: Verdict) -> None:
+def test_a_renewal_between_a_put_and_its_profile_answers_for_neither(
+    last: list[tuple[int, float]] | None, verdict: Verdict
+) -> None:
     """What is still due of the former schedule, the next window or the same again, may go out just before its successor."""
     later = "2026-01-01T00:15:00Z"
     after = {"start_date_time": later, "charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": 6.0}]}

@@ -22,7 +22,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     """Judge whether each ChargingProfile that the CSO accepted over OCPI left it as an equal TxProfile of its session.
 
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
-    longer than the station can hold may leave as a window, whose last period holds the lowest limit that is still to come, and whose
+    longer than the station can hold may leave as a window: the last period holds the lowest limit that is still to come, and the
     first one may hold the lowest of what is asked up to a minute after it was sent.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"

@@ -18,7 +18,7 @@ from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, convert
 from bench.wire.ocpi.profiles import MOST_PERIODS, ChargingProfile
 
 CLOCK_S: Final = 60.0
-"""So far a station's clock may be ahead or behind: of so long before a window is sent, and after, the window says what is asked."""
+"""So far a station's clock may be off: a window says what is asked from so long before it is sent to so long after."""
 
 
 @dataclass(frozen=True, slots=True)
