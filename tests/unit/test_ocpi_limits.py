@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -119,6 +120,16 @@ def test_a_renewal_comes_only_when_the_schedule_has_moved_on(asked: Raw, second:
     """A renewal lies in the future, so that none follows on its own heels."""
     cut = _cut(_spans([asked]), second, most, 60.0)
     assert cut is None or cut.renew_at is None or cut.renew_at > T0.timestamp() + second
+
+
+@given(st.lists(st.tuples(raws(), st.floats(0, 1)), min_size=1, max_size=3), st.integers(0, LENGTH), st.integers(1, 5))
+def test_no_period_without_length_goes_out(asked: list[tuple[Raw, float]], second: int, most: int) -> None:
+    """Wherever in a second the profiles begin: each period begins after the one before, and the last one before the end."""
+    starts = [(one, datetime.fromisoformat(one["start_date_time"]) + timedelta(seconds=part)) for one, part in asked]
+    cut = _cut(_spans([one | {"start_date_time": at.isoformat().replace("+00:00", "Z")} for one, at in starts]), second, most, 5)
+    if cut is not None:
+        begins = [one.start_period for one in cut.profile.charging_profile_period]
+        assert all(one < other for one, other in pairwise([*begins, cut.profile.duration or LENGTH * 10]))
 
 
 def test_the_last_period_of_a_window_holds_the_lowest_that_is_left() -> None:
