@@ -89,6 +89,13 @@ def test_the_first_period_may_hold_the_lower_of_two_that_are_near(
     assert reason in result.headline
 
 
+@pytest.mark.parametrize(("start", "verdict"), [("00:00:00Z", Verdict.PASS), ("00:00:05Z", Verdict.FAIL)])
+def test_a_window_of_a_relative_schedule_counts_from_the_begin_of_the_transaction(start: str, verdict: Verdict) -> None:
+    """A relative window would begin anew, so it is absolute, from when the station says that the transaction began."""
+    relative = {key: value for key, value in OCPI.items() if key != "start_date_time"}
+    assert _judge_run([_put(relative, T0 + 90)], [_sent(WINDOW, f"2026-01-01T{start}", T0 + 91)]).verdict is verdict
+
+
 @pytest.mark.parametrize(("asked_s", "verdict"), [(1000, Verdict.PASS), (930, Verdict.FAIL)])
 def test_a_window_that_began_less_than_a_minute_ago_blames_the_relay(asked_s: float, verdict: Verdict) -> None:
     """A station that is behind has not come to its start, and falls back to its default."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench.domain.evidence import RunFacts
 from bench.domain.exchange import Call, HttpExchange
+from bench.domain.oracle import Transaction
 from bench.domain.quantities import clock_text, parse_time
 from bench.domain.timeline import Timeline
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict
@@ -96,13 +97,16 @@ def _answers(facts: RunFacts, call: Call, put: HttpExchange, earlier: list[HttpE
 
 def _difference(facts: RunFacts, put: HttpExchange, relayed: Call) -> str:
     """Return what a SetChargingProfile says that a request does not; empty where it is that request, relayed as it was meant."""
-    profile = put.body["charging_profile"]
-    scale = _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
-    return _wrong_place(facts, relayed) or (
-        _window_difference(profile, relayed, scale)
-        if _is_too_long(facts, relayed, profile)
-        else _relay_difference(profile, relayed.request["chargingProfile"], scale)
-    )
+    asked, given = put.body["charging_profile"], relayed.request["chargingProfile"]
+    if given["chargingProfilePurpose"] != "TxProfile":
+        return f"as {given['chargingProfilePurpose']} instead of TxProfile"
+    transaction = _transaction(facts, relayed)
+    if transaction is None:
+        return f"for transaction {given.get('transactionId')}, which does not run there"
+    scale = _unit_scale(facts, relayed, asked.get("charging_rate_unit"))
+    if _is_too_long(facts, relayed, asked):
+        return _window_difference(asked, relayed, scale, transaction.start)
+    return _relay_difference(asked, given, scale)
 
 
 def _demand(put: HttpExchange) -> str:
@@ -161,18 +165,12 @@ def _goes_to(call: Call, target: str) -> bool:
     return not target or f"{call.station}-{call.request['evseId']}"[-36:] == target
 
 
-def _wrong_place(facts: RunFacts, relayed: Call) -> str:
-    """Say where a profile went instead of the session's running transaction; empty where it is right."""
-    profile = relayed.request["chargingProfile"]
-    if profile["chargingProfilePurpose"] != "TxProfile":
-        return f"as {profile['chargingProfilePurpose']} instead of TxProfile"
-    evse = facts.evse(relayed.station, relayed.request["evseId"])
-    seq = relayed.asked_seq
+def _transaction(facts: RunFacts, relayed: Call) -> Transaction | None:
+    """Return the running transaction that a profile names; None where none such runs on its EVSE."""
+    evse, seq = facts.evse(relayed.station, relayed.request["evseId"]), relayed.asked_seq
     spans = evse.transactions if evse else []
-    running = [one.transaction.id for one in spans if one.begun_seq < seq and (one.ended is None or seq < one.ended_seq)]
-    if profile.get("transactionId") not in running:
-        return f"for transaction {profile.get('transactionId')}, which does not run there"
-    return ""
+    running = (one.transaction for one in spans if one.begun_seq < seq and (one.ended is None or seq < one.ended_seq))
+    return next((one for one in running if one.id == relayed.request["chargingProfile"].get("transactionId")), None)
 
 
 def is_accepted_put(one: HttpExchange) -> bool:
@@ -199,23 +197,28 @@ def _unit_scale(facts: RunFacts, relayed: Call, unit: Any) -> float | None:
 
 
 def _is_too_long(facts: RunFacts, relayed: Call, ocpi: dict[str, Any]) -> bool:
-    """Say whether a profile with an absolute start has more periods than the station holds."""
+    """Say whether a profile has more periods than the station holds."""
     most = next(one["features"].get("periods_per_schedule") for one in facts.rig["station"] if one["id"] == relayed.station)
-    if most is None:
-        return False
-    return ocpi.get("start_date_time") is not None and len(ocpi.get(_OCPI_LIMITS) or ()) > most
+    return most is not None and len(ocpi.get(_OCPI_LIMITS) or ()) > most
 
 
-def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None) -> str:
-    """Return what a window says that its schedule does not; empty where it is a sound first part of it."""
+def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None, begun: float) -> str:
+    """Return what a window says that its schedule does not; empty where it is a sound first part of it.
+
+    A relative schedule counts from when the transaction had begun, by the station's clock: each window of it is absolute.
+    """
     schedule = relayed.request["chargingProfile"]["chargingSchedule"][0]
     if (schedule["chargingRateUnit"] != ocpi.get("charging_rate_unit")) != (scale is not None):
         return f"unit {schedule['chargingRateUnit']} for {ocpi.get('charging_rate_unit')}"
+    start = ocpi.get("start_date_time")
+    wanted = start or "the begin of the transaction"
     if "startSchedule" not in schedule:
-        return f"start None for {ocpi['start_date_time']}"
-    asked_from, given_from = parse_time(ocpi["start_date_time"]), parse_time(schedule["startSchedule"])
+        return f"start None for {wanted}"
+    given_from = parse_time(schedule["startSchedule"])
+    # the begin may be known to more decimals than OCPP carries
+    asked_from = parse_time(start) if start else given_from + round(begun - given_from)
     if given_from < asked_from or given_from > max(asked_from, relayed.asked - _CLOCK_S):
-        return f"start {schedule['startSchedule']} for {ocpi['start_date_time']}"
+        return f"start {schedule['startSchedule']} for {wanted}"
     ends = [
         float("inf") if length is None else begin + length
         for begin, length in ((asked_from, ocpi.get("duration")), (given_from, schedule.get("duration")))
