@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from bench.adapters.clock import wall_now
 from bench.cli.serve import asked
 from bench.errors import UsageError
+from bench.wire.ocpi.limits import CLOCK_S
 
 ROLES: Final = ("BEMS", "DSO", "OPERATOR")
 _RUN: Final = "folder of the run (default: the server started last here)"
@@ -51,14 +53,17 @@ def limit(arguments: argparse.Namespace) -> int:
 
 
 def _profile(text: str, seconds: int | None) -> dict[str, Any]:
+    """Return a file's profile, or a flat one that began a while ago: by a clock that is behind, too, it counts from now on."""
+    if seconds is not None and seconds < 1:
+        raise UsageError(f"--for {seconds}: must be at least 1 s")
     flat = re.fullmatch(r"(\d+(?:\.\d+)?)([AW])", text)
     if flat is None:
         profile = _read(Path(text))
-    else:
-        start = wall_now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        periods = [{"start_period": 0, "limit": float(flat[1])}]
-        profile = {"start_date_time": start, "charging_rate_unit": flat[2], "charging_profile_period": periods}
-    return profile if seconds is None else profile | {"duration": seconds}
+        return profile if seconds is None else profile | {"duration": seconds}
+    start = (wall_now() - timedelta(seconds=CLOCK_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    periods = [{"start_period": 0, "limit": float(flat[1])}]
+    profile = {"start_date_time": start, "charging_rate_unit": flat[2], "charging_profile_period": periods}
+    return profile if seconds is None else profile | {"duration": seconds + int(CLOCK_S)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -238,7 +238,7 @@ class Arbiter:
                 return
             if ruling is None or ruling.whole is not None:
                 return
-        self._renew_at(record, self._clock.now().timestamp())
+        self._renew_at(record, self._clock.now().timestamp(), again=True)
 
     # what counts ------------------------------------------------------------------------------------------------
 
@@ -345,15 +345,15 @@ class Arbiter:
             self._renew_at(record, cut.renew_at)
         return outcome
 
-    def _renew_at(self, record: SessionRecord, at: float | None) -> None:
-        """Let the next window follow at a moment, in seconds of the calendar; None: none follows."""
+    def _renew_at(self, record: SessionRecord, at: float | None, *, again: bool = False) -> None:
+        """Let the next window follow at a moment, in seconds of the calendar, or what counts once more; None: nothing follows."""
         former, record.steering.renewal = record.steering.renewal, None
         if former is not None and former is not asyncio.current_task():
             former.cancel()
         if at is not None:
-            record.steering.renewal = self._background.start(self._renew(record, at))
+            record.steering.renewal = self._background.start(self._renew(record, at, again))
 
-    async def _renew(self, record: SessionRecord, at: float) -> None:
+    async def _renew(self, record: SessionRecord, at: float, again: bool) -> None:
         told = False
         while not await self._over(record, at - self._clock.now().timestamp()):
             async with record.steering.turn:
@@ -364,9 +364,10 @@ class Arbiter:
             if outcome is None or outcome.word == "ACCEPTED":
                 return
             if not told:
-                text = f"session {record.session_id}: the next part of the schedule is not at the station: {outcome.reason}"
-                more = f"the lowest limit that is still to come goes on, and it is tried again every {RETRY_S:g} s"
-                self._findings.tell("renewal_failed", f"{text}; {more}")
+                what = "what counts there" if again else "the next part of the schedule"
+                goes_on = "" if again else "the lowest limit that is still to come goes on, and "
+                text = f"session {record.session_id}: {what} is not at the station: {outcome.reason}"
+                self._findings.tell("renewal_failed", f"{text}; {goes_on}it is tried again every {RETRY_S:g} s")
                 told = True
             at = self._clock.now().timestamp() + RETRY_S
 

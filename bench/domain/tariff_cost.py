@@ -173,6 +173,7 @@ class _Billed:
 def split(periods: Sequence[Period], tariff: Tariff) -> list[Period]:
     """Cut periods where a restriction of the tariff begins or ends within; energy goes with time.
 
+    A cut lies on the next whole millisecond, for OCPI tells no more: so no two parts begin in the same one.
     Args: periods: in order, the first one beginning with the session. Returns: periods in each of which the same elements apply.
     """
     found: list[Period] = []
@@ -180,7 +181,8 @@ def split(periods: Sequence[Period], tariff: Tariff) -> list[Period]:
     for period in periods:
         reached: dict[datetime, Decimal | None] = {}
         for at, energy in _cuts(period, periods[0].start, kwh, tariff):
-            if period.start < at < period.end:
+            at += timedelta(microseconds=-at.microsecond % 1000)
+            if period.start < at < period.end - timedelta(microseconds=period.end.microsecond % 1000):
                 reached[at] = energy if energy is not None else reached.get(at)
         begin, before = period.start, kwh
         for end, energy in (*sorted(reached.items()), (period.end, kwh + period.kwh)):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.adapters.clock import wall_now
 from bench.adapters.control_socket import open_control_socket
 from bench.adapters.ids import SeededIds
 from bench.cli import main
@@ -53,6 +55,20 @@ async def test_a_limit_of_the_dso_is_merged_shown_and_released(tmp_path: Path, c
     assert out[4:] == ["ACCEPTED", "UNKNOWN: DSO limits nothing there"]
 
 
+async def test_a_limit_from_now_on_has_begun_by_a_clock_that_is_behind(tmp_path: Path) -> None:
+    """It may take the place of an SCSP's profile, and a station for which it begins later would fall back to its default."""
+    async with open_ocpi_rig(policy="bems_owns") as rig:
+        await rig.placed()
+        called = wall_now()
+        assert await ask(rig, tmp_path, "limit", "CS-1", "1", "6A", "--by", "BEMS", "--for", "600") == 0
+        assert isinstance(rig.journal, MemoryJournal)
+        (profile,) = (one["profile"] for one in rig.journal.of("intent"))
+    start = datetime.fromisoformat(profile["start_date_time"])
+    end = start + timedelta(seconds=profile["duration"])
+    assert start <= wall_now() - timedelta(seconds=60)
+    assert called + timedelta(seconds=599) <= end <= wall_now() + timedelta(seconds=600)
+
+
 async def test_who_is_refused_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """one_writer: the SCSP came first; exit code 1, the reason, and a finding in the journal."""
     async with open_ocpi_rig(policy="one_writer") as rig:
@@ -85,7 +101,7 @@ async def test_a_limit_waits_for_a_session(tmp_path: Path, capsys: pytest.Captur
         (["CS-1", "2", "6A", "--by", "DSO"], "EVSE 2 of CS-1 is not part of this rig"),
         (["CS-9", "1", "release", "--by", "DSO"], "EVSE 1 of CS-9 is not part of this rig"),
         (["CS-1", "1", "6A", "--by", "DSO", "--emergency"], "an emergency is a BEMS's alone"),
-        (["CS-1", "1", "6A", "--by", "DSO", "--for", "0"], "the profile: duration: "),
+        (["CS-1", "1", "6A", "--by", "DSO", "--for", "0"], "--for 0: must be at least 1 s"),
         (["CS-1", "1", "6 amperes", "--by", "DSO"], "a limit is such as 10A or 6900W"),
         (["CS-1", "1", "list.json", "--by", "DSO"], "list.json: a ChargingProfile is a JSON object"),
         (["CS-1", "1", "empty.json", "--by", "DSO"], "the profile: charging_rate_unit: "),

@@ -112,14 +112,15 @@ async def test_a_unit_that_the_station_lacks_is_converted(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_limit_in_watts_holds_for_a_car_on_one_phase(version: str) -> None:
-    """8: 6.9 kW on three phases is 10 A per phase: a car that uses one of them takes 2.3 kW, and never the whole."""
-    async with open_whole(version, rate_units=("A",)) as whole:
+@pytest.mark.parametrize(("station", "unit", "limit"), [("A", "W", 6900), ("W", "A", 10)])
+async def test_a_converted_limit_holds_for_a_car_on_one_phase(version: str, station: str, unit: str, limit: float) -> None:
+    """8: 6.9 kW on three phases is 10 A on each, and back (K01.FR.50): a car on one of them takes 2.3 kW, and never the whole."""
+    async with open_whole(version, rate_units=(station,)) as whole:
         await whole.kwh()
         await whole.control.vehicle(1, {"phases": 1})
         await whole.control.plug(1)
         await whole.charge()
-        assert await whole.put([(0, 6900)], unit="W") == "ACCEPTED"
+        assert await whole.put([(0, limit)], unit=unit) == "ACCEPTED"
         await asyncio.sleep(3600)
         assert 2.0 < await whole.kwh() < 2.5
 

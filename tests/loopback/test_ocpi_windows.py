@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.errors import CallTimeoutError
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig, rig_settings
 
 pytestmark = pytest.mark.virtual
@@ -60,6 +61,19 @@ async def test_a_long_schedule_goes_out_in_windows_renewed_before_the_last_perio
     assert len(_windows(rig)) == 3
 
 
+async def test_no_window_begins_when_it_is_sent() -> None:
+    """Two of five: a station that is a minute behind has a profile all the same, between two slots the lower one."""
+    async with open_ocpi_rig(settings=rig_settings(periods_per_schedule=2)) as rig:
+        await _place(rig)
+        await asyncio.sleep(1800)
+    assert _windows(rig) == [
+        ("00:00:00", [(0, 16.0), (900, 8.0)]),
+        ("00:00:00", [(0, 10.0), (1800, 8.0)]),
+        ("00:15:00", [(0, 10.0), (900, 8.0)]),
+        ("00:15:00", [(0, 10.0), (1800, 8.0)]),
+    ]
+
+
 async def test_the_windows_replace_one_another(rig: OcpiRig) -> None:
     """One id and one level, so that at no moment two apply (K01.FR.05, FR.39), and the end stays that of the schedule."""
     await _place(rig)
@@ -80,6 +94,17 @@ async def test_a_failed_renewal_is_told_and_tried_again(rig: OcpiRig) -> None:
     await asyncio.sleep(60)
     assert len(rig.found("renewal_failed")) == 1  # and not once for each try
     assert _windows(rig)[-1] == ("00:30:00", [(0, 12.0), (900, 8.0), (1800, 14.0)])
+
+
+async def test_what_is_brought_again_in_vain_is_no_next_part(rig: OcpiRig) -> None:
+    """After an order without an answer the station is given what counts: the finding tells that, and promises no lowest limit."""
+    session_id = await _place(rig)
+    rig.stations.answers["SetChargingProfile"] = CallTimeoutError("no answer")
+    order = await rig.scsp.send_plan(session_id, PROFILE | {"charging_profile_period": [{"start_period": 0, "limit": 6.0}]})
+    assert await rig.scsp.wait_result(order.response_id, 60) == {"result": "REJECTED"}
+    await asyncio.sleep(1)
+    wanted = f"session {session_id}: what counts there is not at the station: no answer; it is tried again every 60 s"
+    assert rig.found("renewal_failed") == [wanted]
 
 
 @pytest.mark.parametrize("ends", ["session", "delete", "replaced"])

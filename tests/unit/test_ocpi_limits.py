@@ -5,7 +5,9 @@ The expectations here ask second by second what each raw profile says; they shar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -60,18 +62,18 @@ def _spans(profiles: list[Raw]) -> list[Span]:
     return merge([ChargingProfile.model_validate(one) for one in profiles], "A", EvseSupply(), None)
 
 
-def _cut(spans: list[Span], second: float, most: int, lead_s: float) -> Window | None:
-    return window(spans, T0.timestamp() + second, "A", most, lead_s)
+def _cut(spans: list[Span], second: float, most: int, clock_s: float) -> Window | None:
+    return window(spans, T0.timestamp() + second, "A", most, clock_s)
 
 
 @given(st.lists(raws(), min_size=1, max_size=3), st.integers(1, 5), st.sampled_from([0.0, 5.0, 60.0]), st.lists(st.booleans()))
-def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most: int, lead_s: float, works: list[bool]) -> None:
+def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most: int, clock_s: float, works: list[bool]) -> None:
     """At each moment the installed limit is at most the asked one; a renewal that is due may fail any number of times."""
     spans, installed, due = _spans(asked), None, 0.0
     chances = iter(works)
     for second in range(LENGTH):
         if due <= second and (second == 0 or next(chances, True)):
-            cut = _cut(spans, second, most, lead_s)
+            cut = _cut(spans, second, most, clock_s)
             installed = None if cut is None else cut.profile.plain()
             due = float("inf") if cut is None or cut.renew_at is None else cut.renew_at - T0.timestamp()
             assert installed is None or len(installed["charging_profile_period"]) <= most
@@ -81,16 +83,36 @@ def test_no_renewal_or_failed_renewal_ever_raises_a_limit(asked: list[Raw], most
             assert given_limit <= wanted
 
 
-@given(st.lists(raws(), min_size=1, max_size=3), st.integers(2, 5), st.sampled_from([0.0, 5.0, 60.0]))
-def test_with_renewals_in_time_nothing_is_withheld(asked: list[Raw], most: int, lead_s: float) -> None:
+@given(st.lists(raws(), min_size=1, max_size=3), st.integers(2, 5))
+def test_by_one_clock_nothing_is_withheld(asked: list[Raw], most: int) -> None:
     """From two periods on, each moment has exactly the limit that was asked for; between two schedules there is none."""
+    assert all(limit == _lowest(asked, second) for second, limit in enumerate(_installed(asked, most, 0)))
+
+
+@given(raws(), st.integers(2, 5), st.integers(1, 8))
+def test_no_more_is_withheld_than_clocks_need(asked: Raw, most: int, clock_s: int) -> None:
+    """The lowest limit of so many seconds before and after is the least that a moment gets: no pause that is due much later."""
+    for second, limit in enumerate(_installed([asked], most, clock_s)):
+        near = (_says(asked, at) for at in range(second - clock_s, second + clock_s + 1))
+        assert limit is None or limit >= min(one for one in near if one is not None)
+
+
+@given(st.lists(st.integers(0, 32), min_size=1, max_size=7), st.integers(3, 5), st.integers(1, 5))
+def test_long_periods_are_as_asked_from_three_on(limits: list[int], most: int, clock_s: int) -> None:
+    """Where a period lasts at least from so long before to so long after, the slots suffice for all that is near."""
+    asked = _raw([2 * clock_s * index for index in range(len(limits))], [float(one) for one in limits])
+    assert all(limit == _says(asked, second) for second, limit in enumerate(_installed([asked], most, clock_s)))
+
+
+def _installed(asked: list[Raw], most: int, clock_s: float) -> Iterator[float | None]:
+    """Yield what is installed in each second, with each renewal in time."""
     spans, installed, due = _spans(asked), None, 0.0
     for second in range(LENGTH):
         if due <= second:
-            cut = _cut(spans, second, most, lead_s)
-            installed = None if cut is None else cut.profile.plain()
+            cut = _cut(spans, second, most, clock_s)
+            installed = installed if cut is None else cut.profile.plain()
             due = float("inf") if cut is None or cut.renew_at is None else cut.renew_at - T0.timestamp()
-        assert (None if installed is None else _says(installed, second)) == _lowest(asked, second)
+        yield None if installed is None else _says(installed, second)
 
 
 @given(raws(), st.integers(0, LENGTH), st.integers(1, 5))
@@ -98,6 +120,16 @@ def test_a_renewal_comes_only_when_the_schedule_has_moved_on(asked: Raw, second:
     """A renewal lies in the future, so that none follows on its own heels."""
     cut = _cut(_spans([asked]), second, most, 60.0)
     assert cut is None or cut.renew_at is None or cut.renew_at > T0.timestamp() + second
+
+
+@given(st.lists(st.tuples(raws(), st.floats(0, 1)), min_size=1, max_size=3), st.integers(0, LENGTH), st.integers(1, 5))
+def test_no_period_without_length_goes_out(asked: list[tuple[Raw, float]], second: int, most: int) -> None:
+    """Wherever in a second the profiles begin: each period begins after the one before, and the last one before the end."""
+    starts = [(one, datetime.fromisoformat(one["start_date_time"]) + timedelta(seconds=part)) for one, part in asked]
+    cut = _cut(_spans([one | {"start_date_time": at.isoformat().replace("+00:00", "Z")} for one, at in starts]), second, most, 5)
+    if cut is not None:
+        begins = [one.start_period for one in cut.profile.charging_profile_period]
+        assert all(one < other for one, other in pairwise([*begins, cut.profile.duration or LENGTH * 10]))
 
 
 def test_the_last_period_of_a_window_holds_the_lowest_that_is_left() -> None:

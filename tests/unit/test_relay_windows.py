@@ -16,7 +16,7 @@ from bench.runs.checks.relay import judge_relay
 
 T0 = 1_767_225_600.0
 LIMITS = (16.0, 10.0, 12.0, 8.0, 14.0)
-OCPI = {
+OCPI: dict[str, Any] = {
     "start_date_time": "2026-01-01T00:00:00Z",
     "duration": 4500,
     "charging_rate_unit": "A",
@@ -25,24 +25,36 @@ OCPI = {
 WINDOW = [(0, 16.0), (900, 10.0), (1800, 8.0)]
 
 
-def _judge(periods: list[tuple[int, float]], start: str = "2026-01-01T00:00:00Z", asked_s: float = 0.5, **more: Any) -> Any:
-    """Judge one PUT and the SetChargingProfile behind it, at a station that holds three periods."""
-    told = [{"startPeriod": at, "limit": limit} for at, limit in periods]
+def _judge(
+    periods: list[tuple[int, float]], start: str = "2026-01-01T00:00:00Z", asked_s: float = 0.5, most: int = 3, **more: Any
+) -> Any:
+    """Judge one PUT and the SetChargingProfile behind it, at a station that holds so many periods."""
+    at = T0 + asked_s
+    return _judge_run([_put(OCPI, at)], [_sent(periods, start, at + 0.5, **more)], most)
+
+
+def _judge_run(puts: list[HttpExchange], calls: list[Call], most: int = 3) -> Any:
+    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0, 0), Accuracy(0, 0), (0, 0))
+    evse.transactions.append(TransactionSpan(Transaction("tx-1", T0), T0))
+    rig = {"station": [{"id": "CS", "features": {"rate_units": ["A", "W"], "periods_per_schedule": most}}]}
+    return judge_relay(RunFacts({}, rig, 1, T0, T0 + 3600, RunState.COMPLETED, "", calls, puts, [evse]))
+
+
+def _put(profile: dict[str, Any], at: float, seq: int = 5) -> HttpExchange:
+    body = {"charging_profile": copy.deepcopy(profile), "response_url": "http://scsp.bench/cb/1"}
+    answer = {"data": {"result": "ACCEPTED"}}
+    return HttpExchange("scsp", "cso", "PUT", "http://cso.bench/p/1", body, at, seq, 200, answer, at + 0.1, seq + 1)
+
+
+def _sent(periods: list[tuple[int, float]], start: str, at: float, seq: int = 10, **more: Any) -> Call:
+    told = [{"startPeriod": begin, "limit": limit} for begin, limit in periods]
     schedule = {"id": 5, "startSchedule": start, "duration": 4500, "chargingRateUnit": "A", "chargingSchedulePeriod": told} | more
     profile = {
         "id": 5, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute",
         "transactionId": "tx-1", "chargingSchedule": [schedule],
     }  # fmt: skip
     request = {"evseId": 1, "chargingProfile": profile}
-    at = T0 + asked_s
-    call = Call("CS", False, "SetChargingProfile", request, at + 0.5, 10, {"status": "Accepted"}, "", at + 1, 11)
-    body = {"charging_profile": copy.deepcopy(OCPI), "response_url": "http://scsp.bench/cb/1"}
-    answer = {"data": {"result": "ACCEPTED"}}
-    put = HttpExchange("scsp", "cso", "PUT", "http://cso.bench/p/1", body, at, 5, 200, answer, at + 0.1, 6)
-    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0, 0), Accuracy(0, 0), (0, 0))
-    evse.transactions.append(TransactionSpan(Transaction("tx-1", T0), T0))
-    rig = {"station": [{"id": "CS", "features": {"rate_units": ["A", "W"], "periods_per_schedule": 3}}]}
-    return judge_relay(RunFacts({}, rig, 1, T0, T0 + 3600, RunState.COMPLETED, "", [call], [put], [evse]))
+    return Call("CS", False, "SetChargingProfile", request, at, seq, {"status": "Accepted"}, "", at + 0.5, seq + 1)
 
 
 def test_a_window_with_the_lowest_limit_at_its_end_is_relayed_unchanged() -> None:
@@ -54,6 +66,40 @@ def test_a_window_may_begin_with_the_period_that_runs() -> None:
     """Ordered in the middle of the schedule: what is past needs no place."""
     result = _judge([(0, 10.0), (900, 12.0), (1800, 8.0)], "2026-01-01T00:15:00Z", asked_s=1000, duration=3600)
     assert result.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("periods", "asked_s", "reason"),
+    [
+        ([(0, 10.0), (1800, 8.0)], 850, ""),
+        ([(0, 10.0), (1800, 8.0)], 950, ""),
+        ([(0, 12.0), (1800, 8.0)], 950, "limit 12 for 10 at second 900"),
+        ([(0, 9.0), (1800, 8.0)], 950, "limit 9 for 16 at second 0"),
+        ([(0, 10.0), (1800, 8.0)], 700, "limit 10 for 16 at second 0"),
+        ([(0, 10.0), (1800, 9.0)], 950, "limit 9 for 8 at second 1800"),
+    ],
+    ids=["soon", "just-begun", "too-high", "too-low", "too-early", "held-too-high"],
+)
+def test_the_first_period_may_hold_the_lower_of_two_that_are_near(
+    periods: list[tuple[int, float]], asked_s: float, reason: str
+) -> None:
+    """A station of two periods whose clock may be off by a minute has no place for both beside the held one."""
+    result = _judge(periods, asked_s=asked_s, most=2)
+    assert result.verdict is (Verdict.FAIL if reason else Verdict.PASS)
+    assert reason in result.headline
+
+
+@pytest.mark.parametrize(("start", "verdict"), [("00:00:00Z", Verdict.PASS), ("00:00:05Z", Verdict.FAIL)])
+def test_a_window_of_a_relative_schedule_counts_from_the_begin_of_the_transaction(start: str, verdict: Verdict) -> None:
+    """A relative window would begin anew, so it is absolute, from when the station says that the transaction began."""
+    relative = {key: value for key, value in OCPI.items() if key != "start_date_time"}
+    assert _judge_run([_put(relative, T0 + 90)], [_sent(WINDOW, f"2026-01-01T{start}", T0 + 91)]).verdict is verdict
+
+
+@pytest.mark.parametrize(("asked_s", "verdict"), [(1000, Verdict.PASS), (930, Verdict.FAIL)])
+def test_a_window_that_began_less_than_a_minute_ago_blames_the_relay(asked_s: float, verdict: Verdict) -> None:
+    """A station that is behind has not come to its start, and falls back to its default."""
+    assert _judge([(0, 10.0), (900, 8.0)], "2026-01-01T00:15:00Z", asked_s=asked_s, most=2, duration=3600).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -77,3 +123,32 @@ def test_a_wrong_window_blames_the_relay(
     assert (result.verdict, result.fault_class) == (Verdict.FAIL if reason else Verdict.PASS, fault)
     assert result.blamed == ((Layer.OCPI,) if reason else ())
     assert reason in result.headline
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict"),
+    [([(0, 6.0)], Verdict.PASS), ([(0, 7.0)], Verdict.FAIL), (None, Verdict.FAIL)],
+    ids=["relayed", "too-high", "never-left"],
+)
+def test_a_renewal_between_a_put_and_its_profile_answers_for_neither(
+    last: list[tuple[int, float]] | None, verdict: Verdict
+) -> None:
+    """What is still due of the former schedule, the next window or the same again, may go out just before its successor."""
+    later = "2026-01-01T00:15:00Z"
+    after = {"start_date_time": later, "charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": 6.0}]}
+    calls = [
+        _sent(WINDOW, "2026-01-01T00:00:00Z", T0 + 1),
+        _sent([(0, 10.0), (900, 12.0), (1800, 8.0)], later, T0 + 1800, seq=30, duration=3600),
+    ]
+    if last is not None:
+        calls.append(_sent(last, later, T0 + 1800.2, seq=40))
+        del calls[-1].request["chargingProfile"]["chargingSchedule"][0]["duration"]
+    assert _judge_run([_put(OCPI, T0), _put(after, T0 + 1799.9, seq=20)], calls).verdict is verdict
+
+
+def test_a_profile_of_before_in_place_of_the_one_that_was_put_blames_the_relay() -> None:
+    """The former schedule once more is no answer to a new one."""
+    shorter = OCPI | {"charging_profile_period": OCPI["charging_profile_period"][:2]}
+    calls = [_sent(WINDOW, "2026-01-01T00:00:00Z", T0 + at, seq=seq) for at, seq in ((1, 10), (3, 30))]
+    result = _judge_run([_put(OCPI, T0), _put(shorter, T0 + 2, seq=20)], calls)
+    assert (result.verdict, "second 1800" in result.headline) == (Verdict.FAIL, True)

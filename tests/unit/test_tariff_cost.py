@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -112,6 +113,15 @@ def test_a_limit_of_energy_is_met_exactly() -> None:
     """A third of three kWh is one, whatever the decimals of a third are."""
     tariff = Tariff((_price("ENERGY", "1", max_kwh=D(1)), _price("ENERGY", "3")))
     assert [one.kwh for one in split([_period("8:00", "8:30", "3")], tariff)] == [1, 2]
+
+
+def test_no_period_is_cut_to_less_than_a_cdr_can_tell() -> None:
+    """Its moments are whole milliseconds: no part begins when another one does, or when the period ends."""
+    begin, end = _at("8:00") + timedelta(microseconds=300), _at("8:20") + timedelta(microseconds=900)
+    rules: list[dict[str, Any]] = [{"max_duration": 600}, {"max_kwh": D(1)}, {"max_kwh": D("1.9999999")}]
+    parts = split([Period(begin, end, D(2))], Tariff(tuple(_price("ENERGY", "1", **rule) for rule in rules)))
+    assert [one.start for one in parts] == [begin, _at("8:10") + timedelta(milliseconds=1)]
+    assert [one.kwh for one in parts] == [1, 1]
 
 
 def test_what_was_not_measured_matches_no_restriction() -> None:

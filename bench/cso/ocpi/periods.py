@@ -79,12 +79,14 @@ class Periods:
         return bool(charging_state) and (charging_state not in NOT_REQUESTING) != self.charging
 
     def close(self, now: datetime, *, last: bool = False) -> dict[str, Any] | None:
-        """End the running period and return it as a Session has it; None where it has neither length nor energy.
+        """End the running period and return it as a Session has it; None where it goes on, for it has no length yet.
 
-        last: at the end of the session, which has one period at least, as its CDR must.
+        last: at the end of the session, which has one period at least, as its CDR must, and all energy in them.
         """
         seconds, volume = (now - self.begin).total_seconds(), round(self.kwh - self.told_kwh, 4)
-        if seconds <= 0 and volume <= 0 and (self.closed or not last):
+        if not last and (seconds <= 0 or utc_text(now) == utc_text(self.begin)):
+            return None
+        if seconds <= 0 and volume <= 0 and self.closed:
             return None
         hours = seconds / _HOUR_S
         power_kw = sum(self.powers_w) / len(self.powers_w) / 1000 if self.powers_w else volume / hours if hours else None

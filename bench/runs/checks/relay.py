@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from bench.domain.evidence import RunFacts
 from bench.domain.exchange import Call, HttpExchange
+from bench.domain.oracle import Transaction
 from bench.domain.quantities import clock_text, parse_time
 from bench.domain.timeline import Timeline
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict
 
 _ROUNDING: Final = 0.1
 """One decimal is all that OCPP and OCPI carry: a limit may be rounded down by so much."""
+_CLOCK_S: Final = 60.0
+"""So far the clock of a sound station may be off: a window begins so long before it is sent, for one that is behind."""
 _OCPI_LIMITS: Final = "charging_profile_period"
 
 
@@ -20,7 +23,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     """Judge whether each ChargingProfile that the CSO accepted over OCPI left it as an equal TxProfile of its session.
 
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
-    longer than the station can hold may leave as a window, whose last period holds the lowest limit that is still to come.
+    longer than the station can hold may leave as a window: the last period holds the lowest limit that is still to come, and the
+    first one may hold the lowest of what is asked up to a minute after it was sent.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
     accepted = [one for one in facts.http if is_accepted_put(one)]
@@ -41,9 +45,11 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     convicting: list[int] = []
     demanded: list[str] = []
     measurements: list[Measurement] = []
-    for put in accepted:
+    for index, put in enumerate(accepted):
         target = target_of(facts, put)
-        relayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)), None)
+        earlier = [one for one in accepted[:index] if target_of(facts, one) == target]
+        later = [call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)]
+        relayed = next((call for call in later if _answers(facts, call, put, earlier)), later[0] if later else None)
         if relayed is None:
             where = f" to {target}" if target else ""
             strayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _carries(call, put)), None)
@@ -58,13 +64,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             refs += put.refs
             continue
         waiting.remove(relayed)
-        profile = put.body["charging_profile"]
-        scale = _unit_scale(facts, relayed, profile.get("charging_rate_unit"))
-        difference = _wrong_place(facts, relayed) or (
-            _window_difference(profile, relayed, scale)
-            if _is_too_long(facts, relayed, profile)
-            else _relay_difference(profile, relayed.request["chargingProfile"], scale)
-        )
+        difference = _difference(facts, put, relayed)
         if difference:
             faults.append(_class_of(difference))
             demanded.append(_demand(put))
@@ -88,6 +88,25 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         pair="intent/sent" if failed else "", refs=tuple(dict.fromkeys((*convicting, *refs))),
         measurements=tuple(measurements), demanded="; ".join(demanded),
     )  # fmt: skip
+
+
+def _answers(facts: RunFacts, call: Call, put: HttpExchange, earlier: list[HttpExchange]) -> bool:
+    """Say whether a call that came after a request is its own, and not what was still due of an earlier one."""
+    return not _difference(facts, put, call) or all(_difference(facts, one, call) for one in earlier)
+
+
+def _difference(facts: RunFacts, put: HttpExchange, relayed: Call) -> str:
+    """Return what a SetChargingProfile says that a request does not; empty where it is that request, relayed as it was meant."""
+    asked, given = put.body["charging_profile"], relayed.request["chargingProfile"]
+    if given["chargingProfilePurpose"] != "TxProfile":
+        return f"as {given['chargingProfilePurpose']} instead of TxProfile"
+    transaction = _transaction(facts, relayed)
+    if transaction is None:
+        return f"for transaction {given.get('transactionId')}, which does not run there"
+    scale = _unit_scale(facts, relayed, asked.get("charging_rate_unit"))
+    if _is_too_long(facts, relayed, asked):
+        return _window_difference(asked, relayed, scale, transaction.start)
+    return _relay_difference(asked, given, scale)
 
 
 def _demand(put: HttpExchange) -> str:
@@ -146,18 +165,12 @@ def _goes_to(call: Call, target: str) -> bool:
     return not target or f"{call.station}-{call.request['evseId']}"[-36:] == target
 
 
-def _wrong_place(facts: RunFacts, relayed: Call) -> str:
-    """Say where a profile went instead of the session's running transaction; empty where it is right."""
-    profile = relayed.request["chargingProfile"]
-    if profile["chargingProfilePurpose"] != "TxProfile":
-        return f"as {profile['chargingProfilePurpose']} instead of TxProfile"
-    evse = facts.evse(relayed.station, relayed.request["evseId"])
-    seq = relayed.asked_seq
+def _transaction(facts: RunFacts, relayed: Call) -> Transaction | None:
+    """Return the running transaction that a profile names; None where none such runs on its EVSE."""
+    evse, seq = facts.evse(relayed.station, relayed.request["evseId"]), relayed.asked_seq
     spans = evse.transactions if evse else []
-    running = [one.transaction.id for one in spans if one.begun_seq < seq and (one.ended is None or seq < one.ended_seq)]
-    if profile.get("transactionId") not in running:
-        return f"for transaction {profile.get('transactionId')}, which does not run there"
-    return ""
+    running = (one.transaction for one in spans if one.begun_seq < seq and (one.ended is None or seq < one.ended_seq))
+    return next((one for one in running if one.id == relayed.request["chargingProfile"].get("transactionId")), None)
 
 
 def is_accepted_put(one: HttpExchange) -> bool:
@@ -184,23 +197,28 @@ def _unit_scale(facts: RunFacts, relayed: Call, unit: Any) -> float | None:
 
 
 def _is_too_long(facts: RunFacts, relayed: Call, ocpi: dict[str, Any]) -> bool:
-    """Say whether a profile with an absolute start has more periods than the station holds."""
+    """Say whether a profile has more periods than the station holds."""
     most = next(one["features"].get("periods_per_schedule") for one in facts.rig["station"] if one["id"] == relayed.station)
-    if most is None:
-        return False
-    return ocpi.get("start_date_time") is not None and len(ocpi.get(_OCPI_LIMITS) or ()) > most
+    return most is not None and len(ocpi.get(_OCPI_LIMITS) or ()) > most
 
 
-def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None) -> str:
-    """Return what a window says that its schedule does not; empty where it is a sound first part of it."""
+def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None, begun: float) -> str:
+    """Return what a window says that its schedule does not; empty where it is a sound first part of it.
+
+    A relative schedule counts from when the transaction had begun, by the station's clock: each window of it is absolute.
+    """
     schedule = relayed.request["chargingProfile"]["chargingSchedule"][0]
     if (schedule["chargingRateUnit"] != ocpi.get("charging_rate_unit")) != (scale is not None):
         return f"unit {schedule['chargingRateUnit']} for {ocpi.get('charging_rate_unit')}"
+    start = ocpi.get("start_date_time")
+    wanted = start or "the begin of the transaction"
     if "startSchedule" not in schedule:
-        return f"start None for {ocpi['start_date_time']}"
-    asked_from, given_from = parse_time(ocpi["start_date_time"]), parse_time(schedule["startSchedule"])
-    if given_from < asked_from or given_from > max(asked_from, relayed.asked):
-        return f"start {schedule['startSchedule']} for {ocpi['start_date_time']}"
+        return f"start None for {wanted}"
+    given_from = parse_time(schedule["startSchedule"])
+    # the begin may be known to more decimals than OCPP carries
+    asked_from = parse_time(start) if start else given_from + round(begun - given_from)
+    if given_from < asked_from or given_from > max(asked_from, relayed.asked - _CLOCK_S):
+        return f"start {schedule['startSchedule']} for {wanted}"
     ends = [
         float("inf") if length is None else begin + length
         for begin, length in ((asked_from, ocpi.get("duration")), (given_from, schedule.get("duration")))
@@ -209,11 +227,15 @@ def _window_difference(ocpi: dict[str, Any], relayed: Call, scale: float | None)
         return f"duration {schedule.get('duration')} for {ocpi.get('duration')}"
     asked = Timeline([(asked_from + one["start_period"], one["limit"] * (scale or 1)) for one in ocpi[_OCPI_LIMITS]], ends[0])
     given = Timeline([(given_from + one["startPeriod"], one["limit"]) for one in schedule["chargingSchedulePeriod"]], ends[0])
-    held_from = given.starts[-1]
-    for at in sorted({one for one in (*asked.starts, *given.starts) if one >= given_from}):
-        wanted = asked.at(at) if at < held_from else min(asked.at(one) for one in {held_from, *asked.starts} if one >= held_from)
-        if not wanted - _ROUNDING - 1e-9 <= given.at(at) <= wanted + 1e-9:
-            return f"limit {given.at(at):g} for {wanted:g} at second {at - asked_from:.0f}"
+    starts = sorted({one for one in (*asked.starts, *given.starts) if one >= given_from})
+    held_from, first_until = given.starts[-1], (*given.starts, ends[0])[1]
+    held = min(asked.at(one) for one in starts if one >= held_from)
+    near = [one for one in starts if one < first_until and one <= relayed.asked + _CLOCK_S]
+    for at in starts:
+        most = asked.at(at) if at < held_from else held
+        least = min(most, *(asked.at(one) for one in near)) if at in near else most
+        if not least - _ROUNDING - 1e-9 <= given.at(at) <= most + 1e-9:
+            return f"limit {given.at(at):g} for {most:g} at second {at - asked_from:.0f}"
     return ""
 
 

@@ -17,8 +17,8 @@ from typing import Final
 from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, convert
 from bench.wire.ocpi.profiles import MOST_PERIODS, ChargingProfile
 
-LEAD_S: Final = 60.0
-"""A window is renewed so long before its last period begins, where the schedule has moved on by then."""
+CLOCK_S: Final = 60.0
+"""So far a station's clock may be off: a window says what is asked from so long before it is sent to so long after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +91,37 @@ def joined(spans: Sequence[Span]) -> list[Span]:
     return found
 
 
-def window(spans: Sequence[Span], now: float, unit: str, most: int, lead_s: float = LEAD_S) -> Window | None:
+def window(spans: Sequence[Span], now: float, unit: str, most: int, clock_s: float = CLOCK_S) -> Window | None:
     """Return the first part of what is left of a schedule, in at most `most` periods; None where it is all in the past.
 
     A TxProfile that runs out would raise power, and so would one with a gap that nobody fills in time. So whatever does not
     go into the window is held, until the end of the whole schedule, at the lowest limit that is still to come.
+
+    One that has not begun would raise it too, and a station may be behind by `clock_s`, or ahead: what is asked for from so long
+    before to so long after now goes in. Where that alone is too much, the first spans of it are one, at their lowest limit.
     """
-    left = [one for one in spans if one.end > now]
-    if not left:
+    left = [one for one in spans if one.end > now - clock_s]
+    if not left or left[-1].end <= now:
         return None
     most = max(1, min(most, MOST_PERIODS))
     run = next((index for index, (one, other) in enumerate(pairwise(left), start=1) if one.end != other.start), len(left))
     if run == len(left) <= most:
         return Window(_profile(left, unit), None)
+    moves_on = left[0].end + clock_s
+    over = sum(one.start <= now + clock_s for one in left[:run]) - (most - 1)
+    merged = most > 1 and over > 0
+    if merged:
+        left, run = [_lowest(left[0].start, left[: over + 1]), *left[over + 1 :]], run - over
     kept = min(run, most - 1)
-    rest = left[kept:]
     since = left[kept - 1].end if kept else left[0].start
-    held = Span(since, rest[-1].end, min(one.limit for one in rest))
-    due = left[0].end
-    if kept and kept < run:
-        due = max(due, since - lead_s)
-    elif kept:  # nothing follows at once: what comes after the gap can be installed when the gap has begun
-        due = since
-    return Window(_profile(joined([*left[:kept], held]), unit), due)
+    held = [_lowest(since, left[kept:])] if left[kept:] else []
+    used_up = since + clock_s if kept == run else since - clock_s  # a gap has to have begun by any clock
+    due = min(used_up, moves_on) if merged else used_up if kept else moves_on
+    return Window(_profile(joined([*left[:kept], *held]), unit), due)
+
+
+def _lowest(start: float, spans: Sequence[Span]) -> Span:
+    return Span(start, spans[-1].end, min(one.limit for one in spans))
 
 
 def _profile(spans: Sequence[Span], unit: str) -> ChargingProfile:

@@ -24,7 +24,7 @@ from pydantic_core import core_schema
 def utc_text(moment: datetime) -> str:
     """Return a moment as OCPI writes it: UTC, `Z`, milliseconds where there are any (string(25) has room for no more)."""
     moment = moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{moment.microsecond // 1000:03d}Z" if moment.microsecond else "Z")
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{moment.microsecond // 1000:03d}Z" if moment.microsecond >= 1000 else "Z")
 
 
 def _date_time(value: object) -> datetime:
