@@ -153,7 +153,7 @@ class Peer(Books):
                 self.found(check_object(name, one, self.version), f"GET {url}")
                 self.keep(module, one)
                 listed.append(one)
-            url = next_page(answer.headers)
+            url = next_page(url, answer.headers)
         raise PeerError(f"the list of {module} does not end after {_MOST_PAGES} pages")
 
     async def catch_up(self) -> None:

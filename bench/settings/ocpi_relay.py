@@ -37,8 +37,9 @@ class RelaySettings(Settings):
     private_key: Path | None = None
     ca_file: Path | None = None
     """PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones."""
-    allow_response_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")], ...] = ()
-    """Hosts beside those of a registered platform's own endpoints to which its results may be posted, with its token."""
+    allow_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")], ...] = ()
+    """Hosts that may be called with a platform's token beside its own, the one of its credentials: for its endpoints and for
+    results. A link-local address or a cloud's metadata service is called only where it is named here."""
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> RelaySettings:

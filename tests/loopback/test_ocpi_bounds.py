@@ -76,7 +76,7 @@ async def test_the_longest_body_is_a_setting() -> None:
 @pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
 async def test_results_go_to_the_platforms_own_hosts_and_to_those_that_are_allowed(hosts: tuple[str, ...], code: int) -> None:
     """A response_url elsewhere would carry the platform's token to a stranger: 2001."""
-    async with open_ocpi_rig(settings=_settings(allow_response_hosts=hosts)) as rig:
+    async with open_ocpi_rig(settings=_settings(allow_hosts=hosts)) as rig:
         path = f"chargingprofiles/{await rig.session()}"
         body = {"charging_profile": PROFILE, "response_url": "http://results.bench/1"}
         assert (await _ask(rig, path, "PUT", body))[1]["status_code"] == code
@@ -86,8 +86,8 @@ async def test_results_go_to_the_platforms_own_hosts_and_to_those_that_are_allow
 @virtual
 @pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
 async def test_results_of_commands_go_where_those_of_profiles_go(hosts: tuple[str, ...], code: int) -> None:
-    """`allow_response_hosts` holds for each response_url."""
-    async with open_ocpi_rig(settings=_settings(allow_response_hosts=hosts)) as rig:
+    """`allow_hosts` holds for each response_url."""
+    async with open_ocpi_rig(settings=_settings(allow_hosts=hosts)) as rig:
         body = {"session_id": await rig.session(), "response_url": "http://results.bench/1"}
         assert (await _ask(rig, "commands/STOP_SESSION", "POST", body))[1]["status_code"] == code
 
