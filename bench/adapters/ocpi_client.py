@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -101,11 +102,25 @@ class HttpTransport:
 
 async def _read(response: httpx.Response) -> bytes:
     content = b""
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         content += part
-        if len(content) > MAX_RESPONSE_BYTES:
-            raise ValueError(f"the response is longer than {MAX_RESPONSE_BYTES} bytes")
+        _bound(content)
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return content
+    if encoding not in ("gzip", "deflate"):
+        raise ValueError(f"Content-Encoding {encoding} is not understood")
+    try:
+        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_RESPONSE_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"Content-Encoding {encoding}: {error}") from None
+    _bound(content)
     return content
+
+
+def _bound(content: bytes) -> None:
+    if len(content) > MAX_RESPONSE_BYTES:
+        raise ValueError(f"the response is longer than {MAX_RESPONSE_BYTES} bytes")
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ class RelaySettings(Settings):
     """Whose limits count where several want to steer a session: the first writer's; the lowest of all; a BEMS's before a party's
     by OCPI; such a party's before a BEMS's, but for its emergencies."""
     put_interval_s: float = Field(default=0, ge=0)
-    """Seconds between two PUTs of a charging profile on one session; more often is answered with TOO_OFTEN. 0: no limit."""
+    """Seconds between two PUTs of a charging profile by one party on one session; more often is answered with TOO_OFTEN.
+    0: no limit."""
     get_interval_s: float = Field(default=0, ge=0)
     """The same for GETs of an ActiveChargingProfile."""
     requests_per_minute: int = Field(default=0, ge=0)

@@ -17,11 +17,12 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.errors import PeerError, UsageError
+from bench.peers.scsp import open_scsp
 from bench.rig.ocpi import open_served_ocpi
 from bench.rig.serve import ServeOrder
 from bench.settings.ocpi import OcpiSettings
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi.transport import VERSIONS, encode_token
+from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token
 from tests.ocpi_rig import PROFILE, OcpiRig, ScriptedStations, open_ocpi_rig, rig_settings
 from tests.support import EPOCH, MemoryJournal
 
@@ -63,6 +64,18 @@ async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
         puts = [(await rig.scsp.send_plan(session_id, PROFILE)).answer["result"] for _ in range(2)]
         gets = [(await rig.scsp.get_active(session_id, 60)).answer["result"] for _ in range(2)]
         assert (puts, gets) == (["ACCEPTED", "TOO_OFTEN"], ["ACCEPTED", "TOO_OFTEN"])
+
+
+@virtual
+async def test_one_partys_haste_is_not_anothers() -> None:
+    """TOO_OFTEN counts per session and party."""
+    async with open_ocpi_rig(settings=_settings(put_interval_s=10), policy="minimum") as rig:
+        other, host = PartyId("NL", "TWO"), "http://two.bench"
+        async with open_scsp(LoopClock(EPOCH), SeededIds(2, "two"), rig.addresses, base_url=host, party=other) as two:
+            await two.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())
+            session_id = await rig.session()
+            puts = [(await one.send_plan(session_id, PROFILE)).answer["result"] for one in (rig.scsp, two, rig.scsp, two)]
+        assert puts == ["ACCEPTED", "ACCEPTED", "TOO_OFTEN", "TOO_OFTEN"]
 
 
 @virtual

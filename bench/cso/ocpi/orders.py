@@ -60,7 +60,7 @@ class Orders:
         offline: stations that are known not to be connected; kept by the owner.
         call_timeout_s: deadline of one OCPP call.
         capable: the EVSEs are CHARGING_PROFILE_CAPABLE.
-        shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
+        shortest_s: seconds that must pass between two PUTs (or GETs) of one party on one session; more often is TOO_OFTEN.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class Orders:
             reason = self._arbiter.unsupported(record, writer, role, profile)
         if reason:
             return Decision("NOT_SUPPORTED", message=reason)
-        if self._too_often(action, record):
-            return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s on one session")
+        if self._too_often(action, record, requester.party.id):
+            return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s by one party on one session")
         if action == "PUT":
             self._arbiter.hold(record, writer, role)
         timeout_s = math.ceil(self._call_timeout_s) + MARGIN_S
@@ -126,12 +126,12 @@ class Orders:
             return reason
         return f"{record.target.station} is offline" if record.target.station in self._offline else ""
 
-    def _too_often(self, action: Action, record: SessionRecord) -> bool:
+    def _too_often(self, action: Action, record: SessionRecord, party: PartyId) -> bool:
         shortest_s, now = self._shortest_s.get(action, 0.0), self._clock.monotonic()
-        last = record.steering.asked.get(action)
+        last = record.steering.asked.get((action, party))
         if last is not None and now - last < shortest_s:
             return True
-        record.steering.asked[action] = now
+        record.steering.asked[action, party] = now
         return False
 
     async def _set(

@@ -47,7 +47,7 @@ class CpoPlatform:
         registry: who may call; made beside it, for the journal names peers by it.
         rig: the stations, which become EVSEs of one Location, and what of them is told.
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
-        shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
+        shortest_s: seconds between two requests of a kind (PUT, GET) by one party on one session, else TOO_OFTEN; absent: any.
         policy: whose limits count where several want to steer a session; see `bench.cso.arbitration`.
         requests_per_minute: most of one platform; 0: any.
         allow_hosts: which hosts may be called for any platform, beside its own.
