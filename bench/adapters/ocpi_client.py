@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -81,7 +82,7 @@ class HttpTransport:
         except TimeoutError:
             raise PeerError(f"{method} {url}: no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError, OverflowError, ExceptionGroup) as error:
-            raise PeerError(f"{method} {url}: {error or type(error).__name__}") from None
+            raise PeerError(f"{method} {url}: {_distrusted(url, error) or error or type(error).__name__}") from None
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
 
     async def _client(self, scheme: str) -> httpx.AsyncClient:
@@ -98,6 +99,16 @@ class HttpTransport:
         trusted = ssl.create_default_context(cafile=self._ca_file) if verify and self._ca_file is not None else verify
         client = httpx.AsyncClient(verify=trusted, trust_env=False, follow_redirects=False, timeout=None, limits=_LIMITS)
         return await self._stack.enter_async_context(client)
+
+
+def _distrusted(url: str, error: BaseException | None) -> str:
+    """Return what is wrong with a host's certificate, and which option mends it; empty where that is not what failed."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return ""
+    host = urlsplit(url).hostname
+    return f"the certificate of {host} is not trusted: {error.verify_message}; name its authority by --ca-file ([ocpi] ca_file)"
 
 
 async def _read(response: httpx.Response) -> bytes:

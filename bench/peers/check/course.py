@@ -50,6 +50,7 @@ class Start:
     uid: str
     location: str
     evse: str
+    """Empty: the CSO chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class Course:
         probe.desk.habits[path] = ""
         body: dict[str, Any] = {
             "response_url": probe.base_url + path, "token": peer.tokens[wanted.uid], "location_id": wanted.location,
-            "evse_uid": wanted.evse,
+            **({"evse_uid": wanted.evse} if wanted.evse else {}),
         }  # fmt: skip
         reply = await probe.send("POST", join(peer.endpoint("commands", "RECEIVER"), "START_SESSION"), body)
         self._started = reply.thing.get("result") == "ACCEPTED"
