@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,7 +16,9 @@ import httpx
 
 from bench.adapters.http_server import HttpServer
 from bench.errors import PeerError, UsageError
-from bench.wire.ocpi.url import hide_userinfo, web_host
+from bench.wire.ocpi.url import hide_secrets, web_host
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells each URL, with secrets that may stand in its query
 
 MAX_RESPONSE_BYTES: Final = 4_000_000
 _LIMITS: Final = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=None)
@@ -66,7 +69,7 @@ class HttpTransport:
         """Send one request; see `bench.ports.OcpiTransport`. `timeout_s` counts from the start to the last byte."""
         try:
             if web_host(url) is None:
-                raise PeerError(f"{hide_userinfo(url)!r} is no http or https address that can be used")
+                raise PeerError(f"{hide_secrets(url)!r} is no http or https address that can be used")
             logical = httpx.URL(url)
             target = self._addresses.resolve(logical)
             client = await self._client(target.scheme)

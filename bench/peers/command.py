@@ -24,6 +24,7 @@ from bench.peers.schedule import FORMS, Need, Schedule, schedule
 from bench.peers.scsp import MockScsp
 from bench.wire.ocpi.transport import VERSIONS
 from bench.wire.ocpi.types import utc_text
+from bench.wire.ocpi.url import hide_secrets
 
 _EPILOG: Final = "exit codes: 0 ended without a finding, 1 with findings, 2 bad usage, 4 the CSO refused or could not be reached"
 P = TypeVar("P", bound=Peer)
@@ -77,7 +78,7 @@ def _main(options: argparse.Namespace, kind: type[P], act: Callable[[P, argparse
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {hide_secrets(str(error))}", file=sys.stderr)
         return 4
     except KeyboardInterrupt:
         return 130
@@ -101,7 +102,7 @@ async def _run(
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(opened)
-        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {text}", flush=True)
+        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", flush=True)
         peer.on_note(f"{peer.ROLE} {peer.party} serves {peer.versions_url}")
         if not await _unless(over, peer.register(options.cso, token)):
             return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.ocpi.url import hide_userinfo, not_to_be_called, plain_host, web_host
+from bench.wire.ocpi.url import hide_secrets, not_to_be_called, plain_host, web_host
 
 
 def test_scheme_and_host_of_a_web_address_are_known() -> None:
@@ -30,11 +30,11 @@ def test_an_address_that_can_be_read_in_two_ways_is_none(url: str) -> None:
 @pytest.mark.parametrize("text", ['{"url": "http://user:w@rd@peer/v"}', '{"url": "http:\\/\\/user:word@peer\\/v"}'])
 def test_user_names_are_hidden_in_a_text(text: str) -> None:
     """Also in JSON with escaped slashes; the rest stays as it is."""
-    hidden = hide_userinfo(text)
+    hidden = hide_secrets(text)
     assert "user" not in hidden
     assert "rd" not in hidden
     assert "(hidden)@peer" in hidden
-    assert hide_userinfo('{"url": "http://peer/a@b", "mail": "a@b"}') == '{"url": "http://peer/a@b", "mail": "a@b"}'
+    assert hide_secrets('{"url": "http://peer/a@b", "mail": "a@b"}') == '{"url": "http://peer/a@b", "mail": "a@b"}'
 
 
 def test_a_host_has_one_form() -> None:
@@ -73,3 +73,11 @@ def test_a_metadata_service_is_nobodys_host(host: str) -> None:
     url = f"http://{host}/latest"
     assert "link-local or a cloud's metadata" in not_to_be_called(url, url)
     assert not_to_be_called(url, url, (plain_host(host.strip("[]")),)) == ""
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "Api-Key", "client_secret", "password", "X-Amz-Signature"])
+def test_secrets_in_a_query_are_hidden(name: str) -> None:
+    """By their names; what else stands there is evidence."""
+    text = f'{{"url": "http://peer/v?id=7&{name}=hush%20hush&page=2#x"}}'
+    assert hide_secrets(text) == f'{{"url": "http://peer/v?id=7&{name}=(hidden)&page=2#x"}}'
+    assert hide_secrets("http://peer/v?token_type=RFID&type=APP_USER") == "http://peer/v?token_type=RFID&type=APP_USER"

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 _USERINFO: Final = re.compile(r"""(:(?:\\?/){2})[^/\\\s"'<>?#]+@""")
 """What stands before a host, also where JSON has escaped the slashes."""
 
+_QUERY: Final = re.compile(r"""(?i)([?&][\w-]*(?:token|key|secret|password|signature)=)[^&#\\\s"'<>]+""")
+
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """The last label of an IPv4 address; no name ends in one."""
 _METADATA: Final = ("metadata.google.internal", "100.100.100.200", "fd00:ec2::254")
@@ -80,9 +82,9 @@ def _is_link_local(host: str) -> bool:
         return False
 
 
-def hide_userinfo(text: str) -> str:
-    """Return a text in which no address has its user name and password any more."""
-    return _USERINFO.sub(r"\1(hidden)@", text)
+def hide_secrets(text: str) -> str:
+    """Return a text in which no address has its user name and password any more, nor what its query calls a token or the like."""
+    return _QUERY.sub(r"\1(hidden)", _USERINFO.sub(r"\1(hidden)@", text))
 
 
 def hide_token_uid(url: str) -> str:
