@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from bench.settings.base import Settings
 
 Policy = Literal["one_writer", "minimum", "bems_owns", "scsp_owns"]
+Host = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|[A-Fa-f0-9.:]*:[A-Fa-f0-9.]*:[A-Fa-f0-9.:]*)$")]
+"""A name or an address, without a port."""
 
 
 class RelaySettings(Settings):
@@ -38,9 +40,10 @@ class RelaySettings(Settings):
     private_key: Path | None = None
     ca_file: Path | None = None
     """PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones."""
-    allow_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")], ...] = ()
+    allow_hosts: tuple[Host, ...] = ()
     """Hosts that may be called with a platform's token beside its own, the one of its credentials: for its endpoints and for
-    results. A link-local address or a cloud's metadata service is called only where it is named here."""
+    results. A link-local address or a cloud's metadata service is called only where it is named here. Without ports:
+    any may be called."""
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> RelaySettings:

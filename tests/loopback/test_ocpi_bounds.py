@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,13 @@ async def test_the_store_lies_beside_the_rig_file(tmp_path: Path) -> None:
         assert url == "https://cso.lab.example:9001/ocpi/versions"
         stations.transaction("Started")
         assert (tmp_path / "ocpi.json").is_file()
+
+
+@pytest.mark.parametrize(("host", "right"), [("Results.bench", True), ("10.0.0.1", True), ("fe80::1", True), ("peer:81", False)])
+def test_an_allowed_host_has_no_port(host: str, right: bool) -> None:
+    """Or it would be allowed in vain."""
+    with nullcontext() if right else pytest.raises(ValidationError):
+        OcpiSettings(allow_hosts=(host,))
 
 
 def test_certificate_and_key_go_together() -> None:

@@ -19,7 +19,8 @@ def test_scheme_and_host_of_a_web_address_are_known() -> None:
         "http://127.0.0.1:99999/", "http://127.0.0.1:65536/", "http://127.0.0.1:-1/", "http://127.0.0.1:x/", "http://[::1",
         "http://user:word@peer/", "http://@peer/", "http://127.0.0.1\\@peer/", "ftp://peer/", "http:///x", "",
         "http://127.0.0\t.1/", "http://127.0.0.1/\r\nx", "http://peer/a b", "http://peer/\u202e", "http://peer/\ud800",
-        "http://2852039166/", "http://0xa9fea9fe/", "http://169.254.43518/", "http://0251.0376.1.1/", "http://p\u00e9er/",
+        "http://2852039166/", "http://0xa9fea9fe/", "http://169.254.43518/", "http://0251.0376.1.1/", "http://p\u00e9er/", "http://[fe80::1%]/",
+        "http://peer%2e/", "http://a..b/",
     ],
 )  # fmt: skip
 def test_an_address_that_can_be_read_in_two_ways_is_none(url: str) -> None:

@@ -15,7 +15,8 @@ _QUERY: Final = re.compile(r"""(?i)([?&][\w-]*(?:token|key|secret|password|signa
 
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """The last label of an IPv4 address; no name ends in one."""
-_METADATA: Final = ("metadata.google.internal", "100.100.100.200", "fd00:ec2::254")
+_NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_METADATA: Final = ("metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
 """Where clouds keep a machine's secrets, beside 169.254.169.254."""
 
 _UID: Final = re.compile(r"(/tokens/[^/?]+/[^/?]+/)[^/?]+|/[^/?]+(?=/authorize(?:\?|$))")
@@ -48,7 +49,7 @@ def plain_host(text: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:
-        return "" if _NUMBER.fullmatch(host.rpartition(".")[2]) or not host.isascii() else host
+        return host if _NAME.fullmatch(host) and not _NUMBER.fullmatch(host.rpartition(".")[2]) else ""
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or IPv6Address(host.partition("%")[0])
     return str(address)
