@@ -134,8 +134,9 @@ class _Impatient(H11Protocol):
         self._watch()
 
     def _watch(self) -> None:
-        begun = bool(self.conn.trailing_data[0]) or self.cycle is None
-        self._waited_for(self.conn.their_state is h11.SEND_BODY or (self.conn.their_state is h11.IDLE and begun))
+        state = self.conn.their_state
+        idle = state is h11.IDLE and self.cycle is not None and not self.conn.trailing_data[0]
+        self._waited_for(state is h11.SEND_BODY or (state is h11.IDLE and not idle))
 
     def _waited_for(self, more: bool) -> None:
         if more and self._deadline is None:

@@ -46,10 +46,12 @@ def web_host(url: str) -> tuple[str, str] | None:
 def plain_host(text: str) -> str:
     """Return the one form of a host's name or address; empty for what can be read in two ways."""
     host = text.lower().removesuffix(".")
+    if not _is_address(host):
+        return host if _NAME.fullmatch(host) else ""
     try:
         address = ip_address(host)
     except ValueError:
-        return host if _NAME.fullmatch(host) and not _NUMBER.fullmatch(host.rpartition(".")[2]) else ""
+        return ""
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or IPv6Address(host.partition("%")[0])
     return str(address)
@@ -68,7 +70,7 @@ def not_to_be_called(url: str, home: str, allowed: Collection[str] = ()) -> str:
     if place is None or own is None:
         return "it is no http or https address, or has a user name, an impossible port or a host that can be read in two ways"
     if place[1] not in allowed:
-        if place[1] in _METADATA or _is_link_local(place[1]):
+        if place[1] in _METADATA or (_is_address(place[1]) and ip_address(place[1]).is_link_local):
             return f"{place[1]} is link-local or a cloud's metadata service"
         if place[1] != own[1]:
             return f"{place[1]} is not the platform's host, {own[1]}"
@@ -76,11 +78,8 @@ def not_to_be_called(url: str, home: str, allowed: Collection[str] = ()) -> str:
     return "it is http, and the platform's own address is https" if down else ""
 
 
-def _is_link_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return False
+def _is_address(host: str) -> bool:
+    return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
 def hide_secrets(text: str) -> str:
