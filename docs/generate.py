@@ -70,8 +70,9 @@ def _arguments(command: ArgumentParser) -> str:
         if action.dest == "help":
             continue
         name = ", ".join(action.option_strings) or str(action.metavar or action.dest).upper()
-        value = "" if action.nargs == 0 or not action.option_strings else f" {action.metavar or action.dest.upper()}"
-        text += f"| `{name}{value}` | {action.help or ''} |\n"
+        told = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar or action.dest.upper()
+        value = "" if action.nargs == 0 or not action.option_strings else f" {told}"
+        text += f"| `{name}{value}` | {(action.help or '').replace('%(default)s', str(action.default))} |\n"
     return text
 
 

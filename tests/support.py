@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,6 +40,17 @@ class FakeClock:
         await asyncio.sleep(0)
 
 
+def _without(secrets: Sequence[str], value: Any) -> Any:
+    """Return JSON whose texts have no secret any more; numbers stay, whatever digits a secret has."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "hmac:secret")
+        return value
+    if isinstance(value, dict):
+        return {_without(secrets, name): _without(secrets, one) for name, one in value.items()}
+    return [_without(secrets, one) for one in value] if isinstance(value, list) else value
+
+
 class MemoryJournal:
     """Keeps documents as a file would give them back: encoded as JSON and decoded again, secrets replaced."""
 
@@ -53,9 +64,10 @@ class MemoryJournal:
         """Append one document and return its number."""
         seq = len(self.documents)
         text = encode(data).decode()
-        for secret in self._secrets:
-            text = text.replace(secret, "hmac:secret")
-        self.documents.append(Document(seq, self._clock.now(), str(kind), orjson.loads(text)))
+        written = orjson.loads(text)
+        if any(secret in text for secret in self._secrets):
+            written = _without(self._secrets, written)
+        self.documents.append(Document(seq, self._clock.now(), str(kind), written))
         for listener in self._listeners:
             listener(kind, data)
         return seq

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bench.errors import RigError, UsageError
 
@@ -24,6 +26,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES: Final = 1_000_000
 KEEP_ALIVE_S: Final = 75
+REQUEST_S: Final = 30.0
+"""How long a connection may take to bring a whole request, from its begin; then it is closed."""
 GRACE_S: Final = 2.0
 """How long requests in progress may take to finish when the server closes."""
 _TURNS: Final = 20
@@ -55,7 +59,7 @@ async def open_http_server(
     sock = _listen(host, port)
     config = uvicorn.Config(
         _BodyLimit(app, max_body_bytes, too_long or _refuse),
-        http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
+        http=_Impatient, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S, ssl_certfile=certificate, ssl_keyfile=private_key,
     )  # fmt: skip
     server = _Server(config, grace_s)
@@ -110,6 +114,36 @@ class _Server(uvicorn.Server):
             if not self.server_state.connections:
                 break
             await asyncio.sleep(0)
+
+
+class _Impatient(H11Protocol):
+    """Closes a connection that does not bring its first request, or the rest of one, in time: each costs an open file."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._waited_for(False)
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def _watch(self) -> None:
+        state = self.conn.their_state
+        idle = state is h11.IDLE and self.cycle is not None and not self.conn.trailing_data[0]
+        self._waited_for(state is h11.SEND_BODY or (state is h11.IDLE and not idle))
+
+    def _waited_for(self, more: bool) -> None:
+        if more and self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_S, self.transport.close)
+        elif not more and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _BodyLimit:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
 from bench.adapters.http_server import HttpServer
 from bench.errors import PeerError, UsageError
-from bench.wire.ocpi.url import hide_userinfo, web_host
+from bench.wire.ocpi.url import hide_secrets, web_host
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells each URL, with secrets that may stand in its query
 
 MAX_RESPONSE_BYTES: Final = 4_000_000
 _LIMITS: Final = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepalive_expiry=None)
@@ -64,7 +69,7 @@ class HttpTransport:
         """Send one request; see `bench.ports.OcpiTransport`. `timeout_s` counts from the start to the last byte."""
         try:
             if web_host(url) is None:
-                raise PeerError(f"{hide_userinfo(url)!r} is no http or https address that can be used")
+                raise PeerError(f"{hide_secrets(url)!r} is no http or https address that can be used")
             logical = httpx.URL(url)
             target = self._addresses.resolve(logical)
             client = await self._client(target.scheme)
@@ -80,7 +85,7 @@ class HttpTransport:
         except TimeoutError:
             raise PeerError(f"{method} {url}: no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError, OverflowError, ExceptionGroup) as error:
-            raise PeerError(f"{method} {url}: {error or type(error).__name__}") from None
+            raise PeerError(f"{method} {url}: {_distrusted(url, error) or error or type(error).__name__}") from None
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
 
     async def _client(self, scheme: str) -> httpx.AsyncClient:
@@ -99,13 +104,37 @@ class HttpTransport:
         return await self._stack.enter_async_context(client)
 
 
+def _distrusted(url: str, error: BaseException | None) -> str:
+    """Return what is wrong with a host's certificate, and which option mends it; empty where that is not what failed."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return ""
+    host = urlsplit(url).hostname
+    return f"the certificate of {host} is not trusted: {error.verify_message}; name its authority by --ca-file ([ocpi] ca_file)"
+
+
 async def _read(response: httpx.Response) -> bytes:
     content = b""
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         content += part
-        if len(content) > MAX_RESPONSE_BYTES:
-            raise ValueError(f"the response is longer than {MAX_RESPONSE_BYTES} bytes")
+        _bound(content)
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return content
+    if encoding not in ("gzip", "deflate"):
+        raise ValueError(f"Content-Encoding {encoding} is not understood")
+    try:
+        content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_RESPONSE_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"Content-Encoding {encoding}: {error}") from None
+    _bound(content)
     return content
+
+
+def _bound(content: bytes) -> None:
+    if len(content) > MAX_RESPONSE_BYTES:
+        raise ValueError(f"the response is longer than {MAX_RESPONSE_BYTES} bytes")
 
 
 @asynccontextmanager

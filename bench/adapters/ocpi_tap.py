@@ -12,7 +12,7 @@ from bench.domain.documents import Kind
 from bench.errors import PeerError
 from bench.ports import Journal, OcpiTransport
 from bench.wire.ocpi.transport import decode_token, encode_token
-from bench.wire.ocpi.url import hide_token_uid, hide_userinfo
+from bench.wire.ocpi.url import hide_secrets, hide_token_uid
 
 _SHOWN: Final = ("authorization", "x-request-id", "x-correlation-id")
 _SHORTEST_SECRET: Final = 8
@@ -59,7 +59,7 @@ class OcpiTap:
         self._exchange += 1
         peer = self.name_of(decode_token(headers.get("authorization")) or "") or self._stranger(incoming, url)
         sender, receiver = (peer, self._own_name) if incoming else (self._own_name, peer)
-        shown = hide_token_uid(hide_userinfo(url))
+        shown = hide_token_uid(hide_secrets(url))
         data = {"exchange": self._exchange, "from": sender, "to": receiver, "method": method, "url": shown}
         seq = self._journal.write(Kind.OCPI_REQUEST, data | self._content(headers, body))
         return self._exchange, seq
@@ -71,7 +71,7 @@ class OcpiTap:
 
     def failed(self, exchange: int, reason: str) -> None:
         """Journal that no response came: an exchange without one must be explained."""
-        data = {"source": "ocpi", "code": "no_response", "text": f"exchange {exchange}: {hide_userinfo(reason)}", "refs": []}
+        data = {"source": "ocpi", "code": "no_response", "text": f"exchange {exchange}: {hide_secrets(reason)}", "refs": []}
         self._journal.write(Kind.FINDING, data)
 
     def _content(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class OcpiTap:
             for name, value in sorted(headers.items())
             if name in _SHOWN or name.startswith("ocpi-")
         }
-        return {"headers": shown, "body": hide_userinfo(body.decode(errors="backslashreplace"))}
+        return {"headers": shown, "body": hide_secrets(body.decode(errors="backslashreplace"))}
 
     def _safe(self, authorization: str) -> str:
         """Return the header as it may be written: a known token is replaced by the journal, any other one here."""

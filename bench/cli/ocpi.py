@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +13,6 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from bench.rig.ocpi_check import Checked
 
-TOKEN_VARIABLE: Final = "BENCH_OCPI_TOKEN"
 _EPILOG: Final = (
     "exit codes: 0 every case PASS, 1 a FAIL, 2 bad usage, 3 nothing failed and something was not shown, 4 the CSO cannot be "
     "reached, 5 stopped"
@@ -28,7 +26,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     text = "test a CSO's charging profiles case by case, as an SCSP or an EMSP"
     command = deeper.add_parser("check", help=text, epilog=_EPILOG)
     command.add_argument("url", metavar="VERSIONS_URL", help="versions URL of the CSO")
-    command.add_argument("--token", metavar="TOKEN_A", help=f"its registration token; better in the variable {TOKEN_VARIABLE}")
+    command.add_argument("--token", metavar="TOKEN_A", help="its registration token; better in the variable BENCH_OCPI_TOKEN")
     command.add_argument(
         "--version", choices=("2.2.1", "2.3.0", "both"), default="", help="of OCPI; default: the newest that both speak"
     )
@@ -45,8 +43,9 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--evse", default="", metavar="UID", help="steer only a session at this EVSE (default: the first ACTIVE)"
     )
     command.add_argument(
-        "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"), help="start a session by command; needs --role EMSP"
-    )
+        "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
+        help="with --role EMSP: tell a token and start a session with it, such as --start 04A1B2C3 LOC-1 CS-1-1; '' as EVSE: any",
+    )  # fmt: skip
     command.add_argument("--only", action="append", default=[], metavar="NAME", help="run only this case; may be given again")
     command.add_argument("--keep", action="store_true", help="stay registered at the end")
     command.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/TIME-ocpi-check)")
@@ -57,13 +56,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def check(arguments: argparse.Namespace) -> int:
     """Check, print what was found, return the exit code."""
     from bench.peers.check.course import Start, Wishes
-    from bench.peers.options import listen_address, named_party, told_url
+    from bench.peers.options import listen_address, named_party, registration_token, told_url
     from bench.rig.files import run_folder
     from bench.rig.ocpi_check import CheckOrder, check_cso
 
-    token = arguments.token or os.environ.get(TOKEN_VARIABLE)
-    if not token:
-        raise UsageError(f"no registration token: give --token, or set {TOKEN_VARIABLE}")
+    token = registration_token(arguments.token)
     if arguments.start and arguments.role != "EMSP":
         raise UsageError("--start needs --role EMSP: a session is started by the owner of a token")
     if not 0 <= arguments.session_within < 1e6:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from bench.adapters.clock import LoopClock, wall_now
@@ -18,14 +18,14 @@ from bench.errors import BenchError, UsageError
 from bench.peers.follower import Follower
 from bench.peers.misbehave import NAMES, misbehaviour
 from bench.peers.msp import MockMsp
-from bench.peers.options import listen_address, named_party, told_url
+from bench.peers.options import TOKEN_VARIABLE, listen_address, named_party, registration_token, told_url
 from bench.peers.peer import Peer, open_peer
 from bench.peers.schedule import FORMS, Need, Schedule, schedule
 from bench.peers.scsp import MockScsp
 from bench.wire.ocpi.transport import VERSIONS
 from bench.wire.ocpi.types import utc_text
+from bench.wire.ocpi.url import hide_secrets
 
-TOKEN_VARIABLE: Final = "OCPI_TOKEN_A"
 _EPILOG: Final = "exit codes: 0 ended without a finding, 1 with findings, 2 bad usage, 4 the CSO refused or could not be reached"
 P = TypeVar("P", bound=Peer)
 
@@ -40,7 +40,10 @@ def msp_main(arguments: Sequence[str] | None = None) -> int:
     """Run a mock MSP until Ctrl-C; return the exit code."""
     parser = _parser("python -m bench.peers.msp", "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs.", 9003)
     parser.add_argument("--rfid", default="", metavar="UID[,UID]", help="tokens that it owns and pushes")
-    parser.add_argument("--start", metavar="LOCATION[/EVSE]", help="send START_SESSION with the first token")
+    parser.add_argument(
+        "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
+        help="tell a token and start a session with it, such as --start 04A1B2C3 LOC-1 CS-1-1; '' as EVSE: any",
+    )  # fmt: skip
     parser.add_argument("--stop-after", type=float, default=0, metavar="S", help="send STOP_SESSION so long after its begin")
     parser.add_argument("--preferences", metavar="TYPE", help="set them for each session: CHEAP, FAST, GREEN or REGULAR")
     parser.add_argument("--behind", action="store_true", help="let an SCSP register behind it (SCSP, MSP, CSO)")
@@ -51,6 +54,7 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=description, epilog=_EPILOG)
     parser.add_argument("--cso", required=True, metavar="URL", help="versions URL of the CSO")
     parser.add_argument("--token", metavar="TOKEN_A", help=f"its registration token; better in the variable {TOKEN_VARIABLE}")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file with the authorities of the CSO's certificate")
     parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI")
     parser.add_argument("--listen", default=f"127.0.0.1:{port}", metavar="HOST:PORT", help="default: %(default)s")
     parser.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
@@ -74,7 +78,7 @@ def _main(options: argparse.Namespace, kind: type[P], act: Callable[[P, argparse
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {hide_secrets(str(error))}", file=sys.stderr)
         return 4
     except KeyboardInterrupt:
         return 130
@@ -84,9 +88,7 @@ async def _run(
     options: argparse.Namespace, kind: type[P], act: Callable[[P, argparse.Namespace, LoopClock], Awaitable[None]]
 ) -> int:
     """Register, act until a signal comes, unregister."""
-    token = options.token or os.environ.get(TOKEN_VARIABLE)
-    if not token:
-        raise UsageError(f"no registration token: give --token, or set {TOKEN_VARIABLE}")
+    token = registration_token(options.token)
     (host, port), plan = listen_address(options.listen), _schedule(options)
     base_url = told_url(options.public_url, host, port)
     party = named_party(options.party) if options.party else None
@@ -96,11 +98,11 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     opened = open_peer(
         kind, clock, SystemIds(), AddressBook(), host=host, port=port, base_url=base_url, party=party, version=options.version,
-        habits=habits, logical=False,
+        habits=habits, logical=False, ca_file=options.ca_file,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(opened)
-        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {text}", flush=True)
+        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", flush=True)
         peer.on_note(f"{peer.ROLE} {peer.party} serves {peer.versions_url}")
         if not await _unless(over, peer.register(options.cso, token)):
             return 0
@@ -152,17 +154,15 @@ async def _act_as_msp(peer: MockMsp, options: argparse.Namespace, clock: LoopClo
     if options.behind:
         token = peer.proxy.open_door()
         peer.on_note(f"an SCSP may register at {peer.proxy.versions_url} with the token {token}")
-    uids = [one for one in options.rfid.split(",") if one]
-    for uid in uids:
+    started = options.start[:1] if options.start else []
+    for uid in dict.fromkeys(one for one in (*options.rfid.split(","), *started) if one):
         peer.add_token(uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
             answer = await peer.push_token(uid)
             peer.on_note(f"PUT token {uid}: HTTP {answer.status}, status_code {answer.raw.get('status_code')}")
     if options.start:
-        if not uids:
-            raise UsageError("--start needs a token: give --rfid")
-        location, _, evse = options.start.partition("/")
-        await peer.start_session(uids[0], location, **({"evse_uid": evse} if evse else {}))
+        uid, location, evse = options.start
+        await peer.start_session(uid, location, **({"evse_uid": evse} if evse else {}))
     begun: set[str] = set()
     async with asyncio.TaskGroup() as group:
         while True:

@@ -1,14 +1,24 @@
-"""Options that the commands of the mock peers share: where they listen, what a CSO is told, and who they are."""
+"""Options that the commands of the mock peers share: the token, where they listen, what a CSO is told, and who they are."""
 
 from __future__ import annotations
 
+import os
 from typing import Final
 from urllib.parse import urlsplit
 
 from bench.errors import UsageError
 from bench.wire.ocpi.transport import PartyId
 
+TOKEN_VARIABLE: Final = "BENCH_OCPI_TOKEN"
 _ALL: Final = ("0.0.0.0", "::")
+
+
+def registration_token(given: str | None) -> str:
+    """Return the token of `--token`, or of the environment. Raises UsageError."""
+    token = given or os.environ.get(TOKEN_VARIABLE)
+    if not token:
+        raise UsageError(f"no registration token: give --token, or set {TOKEN_VARIABLE}")
+    return token
 
 
 def listen_address(text: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -153,7 +154,7 @@ class Peer(Books):
                 self.found(check_object(name, one, self.version), f"GET {url}")
                 self.keep(module, one)
                 listed.append(one)
-            url = next_page(answer.headers)
+            url = next_page(url, answer.headers)
         raise PeerError(f"the list of {module} does not end after {_MOST_PAGES} pages")
 
     async def catch_up(self) -> None:
@@ -335,13 +336,14 @@ def rows_of(raw: Any, *keys: str) -> list[dict[str, str]]:
 async def open_peer(
     kind: type[P], clock: Clock, ids: IdSource, addresses: AddressBook, *, host: str = "127.0.0.1", port: int = 0,
     base_url: str = "", party: PartyId | None = None, version: str = VERSIONS[0], habits: Misbehaviour | None = None,
-    logical: bool = True,
+    logical: bool = True, ca_file: Path | None = None,
 ) -> AsyncIterator[P]:  # fmt: skip
     """Serve a mock peer; a base URL without a port is logical and entered into `addresses`, unless `logical` is false.
 
-    Raises: RigError where it cannot listen.
+    Args: ca_file: see `open_transport`.
+    Raises: RigError where it cannot listen, UsageError where `ca_file` cannot be used.
     """
-    async with open_transport(addresses) as transport:
+    async with open_transport(addresses, ca_file) as transport:
         peer = kind(clock, ids, transport, base_url=base_url, party=party, version=version, habits=habits)
         app = misbehaving(peer_app(peer, peer.extra_routes()), peer.habits, clock, is_functional)
         async with open_http_server(app, host, port) as server:

@@ -76,7 +76,7 @@ async def open_cpo(
             clock, journal, ids, tap.client(transport), relay, registry, stations,
             base_url=base_url, own=own, rig=settings, call_timeout_s=settings.csms.call_timeout_s,
             shortest_s=shortest_s or ocpi.shortest_s, faults=faults, policy=policy or ocpi.policy, store=store,
-            requests_per_minute=ocpi.requests_per_minute, response_hosts=ocpi.allow_response_hosts,
+            requests_per_minute=ocpi.requests_per_minute, allow_hosts=ocpi.allow_hosts,
         )  # fmt: skip
         given = None if ocpi.token_a is None else ocpi.token_a.get_secret_value()
         token_a = registry.invite(None if given in registry.spent else given)

@@ -172,7 +172,9 @@ async def open_served_ocpi(
     base_url = settings.public_url or f"{scheme}://{f'[{address}]' if ':' in address else address}:{settings.port}"
     store = None if settings.store is None else JsonStore(settings.store)
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url, store=store) as cpo:
-        lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {cpo.token_a}")
+        known = settings.token_a is not None and settings.token_a.get_secret_value() == cpo.token_a
+        token = "as the rig file has it" if known else cpo.token_a
+        lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}")
         yield ServedOcpi(lines, commands_of(cpo))
 
 

@@ -35,7 +35,7 @@ from bench.ports import Clock, IdSource, Journal
 from bench.report.conformance import counted, write_check_pages
 from bench.rig.files import new_folder
 from bench.wire.ocpi.transport import VERSIONS, PartyId
-from bench.wire.ocpi.url import hide_userinfo, web_host
+from bench.wire.ocpi.url import hide_secrets, web_host
 
 EXIT_CODES: Final = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.ERROR: 4, Verdict.ABORTED: 5}
 ROLES: Final[dict[str, type[Peer]]] = {"SCSP": MockScsp, "EMSP": MockMsp}
@@ -97,7 +97,7 @@ def check_cso(order: CheckOrder, folder: Path, tell: Callable[[str], None]) -> C
     Raises: UsageError, RigError.
     """
     if web_host(order.url) is None:
-        raise UsageError(f"{hide_userinfo(order.url)!r} is no http or https address that can be used")
+        raise UsageError(f"{hide_secrets(order.url)!r} is no http or https address that can be used")
     new_folder(folder)
     return asyncio.run(_check(order, folder, tell))
 
@@ -122,7 +122,7 @@ async def _check(order: CheckOrder, folder: Path, tell: Callable[[str], None]) -
         except asyncio.CancelledError:
             checked.aborted, checked.reason = True, checked.reason or "stopped"
         except PeerError as error:
-            checked.error, checked.reason = True, str(error)
+            checked.error, checked.reason = True, hide_secrets(str(error))
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
@@ -142,10 +142,10 @@ def _end(checked: Checked, journal: JournalFile) -> None:
 
 def write_files(order: CheckOrder, checked: Checked) -> None:
     """Write result.json, junit.xml and report.html beside the journal."""
-    write_result(checked.folder / "result.json", {"cso": hide_userinfo(order.url), "role": order.role} | checked.as_json())
+    write_result(checked.folder / "result.json", {"cso": hide_secrets(order.url), "role": order.role} | checked.as_json())
     documents = read_journal(checked.folder / "journal.jsonl").documents
     write_check_pages(
-        checked.folder, hide_userinfo(order.url), checked.verdict, checked.results, documents, reason=checked.reason
+        checked.folder, hide_secrets(order.url), checked.verdict, checked.results, documents, reason=checked.reason
     )
 
 

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from bench.settings.base import Settings
 
 Policy = Literal["one_writer", "minimum", "bems_owns", "scsp_owns"]
+Host = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|[A-Fa-f0-9.:]*:[A-Fa-f0-9.]*:[A-Fa-f0-9.:]*)$")]
+"""A name or an address, without a port."""
 
 
 class RelaySettings(Settings):
@@ -19,7 +21,8 @@ class RelaySettings(Settings):
     """Whose limits count where several want to steer a session: the first writer's; the lowest of all; a BEMS's before a party's
     by OCPI; such a party's before a BEMS's, but for its emergencies."""
     put_interval_s: float = Field(default=0, ge=0)
-    """Seconds between two PUTs of a charging profile on one session; more often is answered with TOO_OFTEN. 0: no limit."""
+    """Seconds between two PUTs of a charging profile by one party on one session; more often is answered with TOO_OFTEN.
+    0: no limit."""
     get_interval_s: float = Field(default=0, ge=0)
     """The same for GETs of an ActiveChargingProfile."""
     requests_per_minute: int = Field(default=0, ge=0)
@@ -37,8 +40,10 @@ class RelaySettings(Settings):
     private_key: Path | None = None
     ca_file: Path | None = None
     """PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones."""
-    allow_response_hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")], ...] = ()
-    """Hosts beside those of a registered platform's own endpoints to which its results may be posted, with its token."""
+    allow_hosts: tuple[Host, ...] = ()
+    """Hosts that may be called with a platform's token beside its own, the one of its credentials: for its endpoints and for
+    results. A link-local address or a cloud's metadata service is called only where it is named here. Without ports:
+    any may be called."""
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> RelaySettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.errors import PeerError, UsageError
+from bench.peers.scsp import open_scsp
 from bench.rig.ocpi import open_served_ocpi
 from bench.rig.serve import ServeOrder
 from bench.settings.ocpi import OcpiSettings
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi.transport import VERSIONS, encode_token
+from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token
 from tests.ocpi_rig import PROFILE, OcpiRig, ScriptedStations, open_ocpi_rig, rig_settings
 from tests.support import EPOCH, MemoryJournal
 
@@ -66,6 +67,18 @@ async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
 
 
 @virtual
+async def test_one_partys_haste_is_not_anothers() -> None:
+    """TOO_OFTEN counts per session and party."""
+    async with open_ocpi_rig(settings=_settings(put_interval_s=10), policy="minimum") as rig:
+        other, host = PartyId("NL", "TWO"), "http://two.bench"
+        async with open_scsp(LoopClock(EPOCH), SeededIds(2, "two"), rig.addresses, base_url=host, party=other) as two:
+            await two.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())
+            session_id = await rig.session()
+            puts = [(await one.send_plan(session_id, PROFILE)).answer["result"] for one in (rig.scsp, two, rig.scsp, two)]
+        assert puts == ["ACCEPTED", "ACCEPTED", "TOO_OFTEN", "TOO_OFTEN"]
+
+
+@virtual
 async def test_the_longest_body_is_a_setting() -> None:
     """More is refused unread, with HTTP 413: what was not parsed may have an HTTP error."""
     async with open_ocpi_rig(settings=_settings(max_body_bytes=1024)) as rig:
@@ -76,7 +89,7 @@ async def test_the_longest_body_is_a_setting() -> None:
 @pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
 async def test_results_go_to_the_platforms_own_hosts_and_to_those_that_are_allowed(hosts: tuple[str, ...], code: int) -> None:
     """A response_url elsewhere would carry the platform's token to a stranger: 2001."""
-    async with open_ocpi_rig(settings=_settings(allow_response_hosts=hosts)) as rig:
+    async with open_ocpi_rig(settings=_settings(allow_hosts=hosts)) as rig:
         path = f"chargingprofiles/{await rig.session()}"
         body = {"charging_profile": PROFILE, "response_url": "http://results.bench/1"}
         assert (await _ask(rig, path, "PUT", body))[1]["status_code"] == code
@@ -86,8 +99,8 @@ async def test_results_go_to_the_platforms_own_hosts_and_to_those_that_are_allow
 @virtual
 @pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
 async def test_results_of_commands_go_where_those_of_profiles_go(hosts: tuple[str, ...], code: int) -> None:
-    """`allow_response_hosts` holds for each response_url."""
-    async with open_ocpi_rig(settings=_settings(allow_response_hosts=hosts)) as rig:
+    """`allow_hosts` holds for each response_url."""
+    async with open_ocpi_rig(settings=_settings(allow_hosts=hosts)) as rig:
         body = {"session_id": await rig.session(), "response_url": "http://results.bench/1"}
         assert (await _ask(rig, "commands/STOP_SESSION", "POST", body))[1]["status_code"] == code
 
@@ -126,7 +139,7 @@ async def test_with_a_certificate_the_platform_speaks_https(authority: trustme.C
             status, _, body = await transport.request("GET", url, headers, b"", 10)
         assert (status, orjson.loads(body)["data"][0]["url"]) == (200, url.replace("versions", VERSIONS[0]))
         async with open_transport(AddressBook()) as transport:
-            with pytest.raises(PeerError, match="CERTIFICATE_VERIFY_FAILED"):
+            with pytest.raises(PeerError, match=r"the certificate of 127\.0\.0\.1 is not trusted: .*--ca-file"):
                 await transport.request("GET", url, headers, b"", 10)
 
 
@@ -149,6 +162,13 @@ async def test_the_store_lies_beside_the_rig_file(tmp_path: Path) -> None:
         assert url == "https://cso.lab.example:9001/ocpi/versions"
         stations.transaction("Started")
         assert (tmp_path / "ocpi.json").is_file()
+
+
+@pytest.mark.parametrize(("host", "right"), [("Results.bench", True), ("10.0.0.1", True), ("fe80::1", True), ("peer:81", False)])
+def test_an_allowed_host_has_no_port(host: str, right: bool) -> None:
+    """Or it would be allowed in vain."""
+    with nullcontext() if right else pytest.raises(ValidationError):
+        OcpiSettings(allow_hosts=(host,))
 
 
 def test_certificate_and_key_go_together() -> None:

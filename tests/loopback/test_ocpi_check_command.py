@@ -84,6 +84,16 @@ async def test_a_fail_is_exit_code_1(tmp_path: Path) -> None:
     assert result["cases"][0]["name"] == "clear-twice"
 
 
+async def test_a_wrong_token_is_a_case_that_fails(tmp_path: Path) -> None:
+    """Exit code 1: the CSO can be reached, and refuses; what it said stands at the case `versions`."""
+    async with _cpo() as (cpo, _):
+        process = await _start(cpo, tmp_path / "run", "--token", "not-the-token")
+        out, err = (one.decode() for one in await asyncio.wait_for(process.communicate(), 25))
+    assert (process.returncode, err) == (1, "")
+    assert "FAIL           versions             GET versions: HTTP 401" in out
+    assert "not-the-token" not in out + "".join(one.read_text() for one in (tmp_path / "run").iterdir())
+
+
 async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> None:
     """Exit code 5, a report that says so, and nothing of ours at the CSO."""
     async with _cpo() as (cpo, stations):

@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,6 +21,7 @@ from schemathesis.core import NOT_SET
 from schemathesis.core.result import Ok
 
 from bench.adapters.clock import VirtualLoop
+from bench.adapters.json_store import JsonStore
 from bench.cso.ocpi.app import ocpi_app
 from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
@@ -49,15 +51,22 @@ class Opened:
         return status, found
 
 
-@pytest.fixture
-def opened() -> Iterator[Opened]:
-    """Return the CPO with one running session."""
+@contextmanager
+def _open(**options: Any) -> Iterator[Opened]:
+    """Open the CPO with one running session."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         stack = AsyncExitStack()
-        rig = runner.run(stack.enter_async_context(open_ocpi_rig()))
+        rig = runner.run(stack.enter_async_context(open_ocpi_rig(**options)))
         session_id = runner.run(rig.session())
         yield Opened(runner, rig, session_id, rig.cpo.platform.registry.platforms[0].token_in)
         runner.run(stack.aclose())
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Return the CPO with one running session."""
+    with _open() as found:
+        yield found
 
 
 def _operations() -> list[Any]:
@@ -76,10 +85,31 @@ OPERATIONS = _operations()
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: f"{one.method.upper()} {one.path}")
 def test_no_request_breaks_an_endpoint(opened: Opened, operation: Any) -> None:
     """Right and wrong objects alike: an envelope with a status code, no 5xx, no hang."""
+    _fuzz(opened, operation, EXAMPLES)
 
+
+def test_no_request_breaks_what_is_kept(tmp_path: Path) -> None:
+    """With a store, one endpoint after another: the same holds, and what was kept can be read by who comes after."""
+    store = JsonStore(tmp_path / "ocpi.json")
+    with _open(store=store) as opened:
+        for operation in sorted(OPERATIONS, key=lambda one: one.path.endswith("/credentials")):  # one may end the registration
+            _fuzz(opened, operation, EXAMPLES // 20)
+        known = opened.rig.cpo.platform.registry.platforms
+        told = [one.plain() for one in opened.rig.cpo.platform.tokens.all()]
+
+    async def after() -> None:
+        async with open_ocpi_rig(register=False, store=store) as rig:
+            assert [one.token_in for one in rig.cpo.platform.registry.platforms] == [one.token_in for one in known]
+            assert [one.plain() for one in rig.cpo.platform.tokens.all()] == told
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(after())
+
+
+def _fuzz(opened: Opened, operation: Any, examples: int) -> None:
     cases = st.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
 
-    @settings(suppress_health_check=list(HealthCheck), max_examples=EXAMPLES)
+    @settings(suppress_health_check=list(HealthCheck), max_examples=examples)
     @given(case=cases, known=st.booleans())
     def sends(case: Any, known: bool) -> None:
         path = case.path

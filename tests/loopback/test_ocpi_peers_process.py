@@ -55,7 +55,7 @@ async def _start(module: str, cpo: Cpo, *arguments: str) -> asyncio.subprocess.P
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{free_port()}", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=Path(__file__).parents[2],
-        env={**os.environ, "OCPI_TOKEN_A": cpo.token_a},
+        env={**os.environ, "BENCH_OCPI_TOKEN": cpo.token_a},
     )  # fmt: skip
 
 
@@ -99,17 +99,37 @@ async def test_a_peer_as_a_process(module: str, arguments: tuple[str, ...], vers
         assert cpo.platform.registry.platforms == []
 
 
+async def test_the_msp_starts_a_session_by_command() -> None:
+    """`--start TOKEN_UID LOCATION EVSE`, as the check has it: the token is told first; an empty EVSE is left to the CSO."""
+    port, stations = free_port(), ScriptedStations()
+    stations.answers["RequestStartTransaction"] = {"status": "Accepted"}
+    settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
+    opened = open_cpo(
+        settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+        base_url=f"http://127.0.0.1:{port}",
+    )  # fmt: skip
+    async with opened as cpo:
+        process = await _start("bench.peers.msp", cpo, "--no-pull", "--start", "04A1B2C3", "test", "")
+        try:
+            text = await _read_until(process, "START_SESSION")
+            assert "PUT token 04A1B2C3: HTTP 201" in text
+            assert "ACCEPTED" in text
+        finally:
+            process.kill()
+            await process.wait()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         [], ["--token", "t", "--listen", "9002"], ["--token", "t", "--listen", "0.0.0.0:9002"],
         ["--token", "t", "--party", "SCP"], ["--token", "t", "--misbehave", "rude"], ["--token", "t", "--schedule", "moon:full"],
-        ["--token", "t", "--public-url", "peer.example"],
+        ["--token", "t", "--public-url", "peer.example"], ["--token", "t", "--ca-file", "nowhere.pem"],
     ],
 )  # fmt: skip
 def test_bad_usage_ends_with_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is opened."""
-    monkeypatch.delenv("OCPI_TOKEN_A", raising=False)
+    monkeypatch.delenv("BENCH_OCPI_TOKEN", raising=False)
     assert scsp_main(["--cso", "http://127.0.0.1:9/", *arguments]) == 2
 
 

@@ -41,3 +41,12 @@ async def test_the_printed_address_answers(tmp_path: Path, host: str, begins: st
         async with open_transport(AddressBook()) as transport:
             status, _, body = await transport.request("GET", url, {"authorization": encode_token(token_a)}, b"", 10)
     assert (status, url.removesuffix("versions").encode() in body) == (200, True)
+
+
+async def test_a_token_of_the_rig_file_is_not_printed(tmp_path: Path) -> None:
+    """Who wrote it knows it; one that the bench has made is printed, or nobody could register."""
+    rig = rig_settings().model_copy(update={"ocpi": OcpiSettings.model_validate({"token_a": "token-of-the-rig-file"})})
+    stations: Any = ScriptedStations()
+    order = ServeOrder(rig, tmp_path / "rig.toml", tmp_path, open_served_ocpi)
+    async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as served:
+        assert served.lines[1] == "OCPI registration token (TOKEN_A): as the rig file has it"

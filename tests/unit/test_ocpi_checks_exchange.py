@@ -74,6 +74,7 @@ def test_a_right_page_is_left_alone() -> None:
         ({"link": ""}, ROWS, "page_link"),
         ({"x-total-count": "4"}, ROWS, "page_link"),
         ({"link": '<http://cso.example/ocpi?offset=4>; rel="next"'}, ROWS, "page_link"),
+        ({"link": NEXT.replace("cso.example", "elsewhere.example")}, ROWS, "page_link"),
         ({}, [{"last_updated": "2026-01-14T23:59:59Z"}], "page_interval"),
         ({}, {}, "page"),
     ],

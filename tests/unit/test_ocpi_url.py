@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.ocpi.url import hide_userinfo, web_host
+from bench.wire.ocpi.url import hide_secrets, not_to_be_called, plain_host, web_host
 
 
 def test_scheme_and_host_of_a_web_address_are_known() -> None:
@@ -19,18 +19,66 @@ def test_scheme_and_host_of_a_web_address_are_known() -> None:
         "http://127.0.0.1:99999/", "http://127.0.0.1:65536/", "http://127.0.0.1:-1/", "http://127.0.0.1:x/", "http://[::1",
         "http://user:word@peer/", "http://@peer/", "http://127.0.0.1\\@peer/", "ftp://peer/", "http:///x", "",
         "http://127.0.0\t.1/", "http://127.0.0.1/\r\nx", "http://peer/a b", "http://peer/\u202e", "http://peer/\ud800",
+        "http://2852039166/", "http://0xa9fea9fe/", "http://169.254.43518/", "http://0251.0376.1.1/", "http://p\u00e9er/", "http://[fe80::1%]/",
+        "http://peer%2e/", "http://a..b/",
     ],
 )  # fmt: skip
 def test_an_address_that_can_be_read_in_two_ways_is_none(url: str) -> None:
-    """Impossible ports, user names, control characters and other schemes."""
+    """Impossible ports, user names, control characters, other schemes, hosts as numbers and letters beyond ASCII."""
     assert web_host(url) is None
 
 
 @pytest.mark.parametrize("text", ['{"url": "http://user:w@rd@peer/v"}', '{"url": "http:\\/\\/user:word@peer\\/v"}'])
 def test_user_names_are_hidden_in_a_text(text: str) -> None:
     """Also in JSON with escaped slashes; the rest stays as it is."""
-    hidden = hide_userinfo(text)
+    hidden = hide_secrets(text)
     assert "user" not in hidden
     assert "rd" not in hidden
     assert "(hidden)@peer" in hidden
-    assert hide_userinfo('{"url": "http://peer/a@b", "mail": "a@b"}') == '{"url": "http://peer/a@b", "mail": "a@b"}'
+    assert hide_secrets('{"url": "http://peer/a@b", "mail": "a@b"}') == '{"url": "http://peer/a@b", "mail": "a@b"}'
+
+
+def test_a_host_has_one_form() -> None:
+    """Names and addresses are compared by it."""
+    assert [plain_host(one) for one in ("Peer.Bench.", "0:0::1", "::FFFF:10.0.0.1", "fe80::1%25eth0")] == [
+        "peer.bench", "::1", "10.0.0.1", "fe80::1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ["http://PEER.bench:81/x", "https://peer.bench./x", "http://results.bench/1"])
+def test_a_token_goes_to_its_platforms_host_and_to_those_that_are_allowed(url: str) -> None:
+    """At any port, and from http up to https."""
+    assert not_to_be_called(url, "http://peer.bench/versions", ("results.bench",)) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "home", "why"),
+    [
+        ("http://other/x", "http://peer/v", "other is not the platform's host, peer"),
+        ("http://peer.evil/x", "http://peer/v", "not the platform's host"),
+        ("http://peer/x", "https://peer/v", "the platform's own address is https"),
+        ("http://results/x", "https://peer/v", "the platform's own address is https"),
+        ("file://peer/x", "http://peer/v", "no http or https address"),
+    ],
+)
+def test_a_token_goes_nowhere_else(url: str, home: str, why: str) -> None:
+    """And never from https down to http, allowed or not."""
+    assert why in not_to_be_called(url, home, ("results",))
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "Metadata.Google.Internal"]
+)
+def test_a_metadata_service_is_nobodys_host(host: str) -> None:
+    """Also where it is the platform's own word; only a setting can make it so."""
+    url = f"http://{host}/latest"
+    assert "link-local or a cloud's metadata" in not_to_be_called(url, url)
+    assert not_to_be_called(url, url, (plain_host(host.strip("[]")),)) == ""
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "Api-Key", "client_secret", "password", "X-Amz-Signature"])
+def test_secrets_in_a_query_are_hidden(name: str) -> None:
+    """By their names; what else stands there is evidence."""
+    text = f'{{"url": "http://peer/v?id=7&{name}=hush%20hush&page=2#x"}}'
+    assert hide_secrets(text) == f'{{"url": "http://peer/v?id=7&{name}=(hidden)&page=2#x"}}'
+    assert hide_secrets("http://peer/v?token_type=RFID&type=APP_USER") == "http://peer/v?token_type=RFID&type=APP_USER"

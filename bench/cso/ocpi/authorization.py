@@ -123,7 +123,7 @@ class Authorization:
         evses = [evse_uid(station, evse_id) for evse_id in self._evses.get(station, ())]
         body = {"location_id": self._location_id, "evse_uids": evses}
         try:
-            answer = await self._calls.call("POST", url, platform.token_out, body, to=asked.party, timeout_s=self._timeout_s)
+            answer = await self._calls.call("POST", url, platform, body, to=asked.party, timeout_s=self._timeout_s)
         except PeerError as error:
             self._findings.tell("authorization_without_answer", f"{asked.party}: {error}")
             return False

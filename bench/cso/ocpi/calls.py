@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from bench.cso.ocpi.findings import Findings
+from bench.cso.ocpi.registry import Platform
 from bench.errors import PeerError
 from bench.ports import IdSource, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, load, routing
+from bench.wire.ocpi.url import not_to_be_called, plain_host
 
 REQUEST_TIMEOUT_S: Final = 30.0
 
@@ -37,16 +39,26 @@ class Answer:
 
 
 class Calls:
-    """Sends requests as one party; what a peer's response gets wrong becomes a finding."""
+    """Sends requests as one party, to a platform's own host alone; what a peer's response gets wrong becomes a finding.
 
-    def __init__(self, transport: OcpiTransport, ids: IdSource, own: PartyId, findings: Findings) -> None:
+    Args: allow_hosts: hosts that may be called for any platform.
+    """
+
+    def __init__(
+        self, transport: OcpiTransport, ids: IdSource, own: PartyId, findings: Findings, allow_hosts: Sequence[str]
+    ) -> None:
         self._transport, self._ids, self._own, self._findings = transport, ids, own, findings
+        self._allow_hosts = tuple(plain_host(one) for one in allow_hosts)
+
+    def refusal(self, platform: Platform, url: str) -> str:
+        """Return why a platform's token is not sent to this address; empty where it is."""
+        return not_to_be_called(url, platform.versions_url, self._allow_hosts)
 
     async def call(
         self,
         method: str,
         url: str,
-        token: str,
+        platform: Platform,
         body: Mapping[str, Any] | None = None,
         *,
         to: PartyId | None = None,
@@ -56,10 +68,12 @@ class Calls:
         """Send one request, once; `to` absent: a configuration module, without routing headers.
 
         Args: data: what the response must carry.
-        Raises: PeerError where no response came, or none with an OCPI envelope.
+        Raises: PeerError where the address must not be called, no response came, or none with an OCPI envelope.
         """
+        if reason := self.refusal(platform, url):
+            raise PeerError(f"{method} to {platform.parties[0].id}: {reason}")
         headers = {
-            "authorization": encode_token(token),
+            "authorization": encode_token(platform.token_out),
             REQUEST_ID: self._ids.token(16),
             CORRELATION_ID: self._ids.token(16),
         }

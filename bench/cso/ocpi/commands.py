@@ -34,7 +34,7 @@ from bench.wire.ocpi.commands import (
     result_of,
 )  # fmt: skip
 from bench.wire.ocpi.tokens import Token
-from bench.wire.ocpi.transport import INVALID, UNKNOWN_LOCATION, PartyId
+from bench.wire.ocpi.transport import UNKNOWN_LOCATION, PartyId
 from bench.wire.ocpi.types import utc_text
 
 MARGIN_S: Final = 15
@@ -84,20 +84,18 @@ class Commands:
     Args:
         evses: EVSE ids by station, of the rig file: they make up the one location.
         offline: stations that are known not to be connected; kept by the owner.
-        response_hosts: where results may be posted beside a platform's own hosts, in lower case.
     """
 
     def __init__(
         self, clock: Clock, ids: IdSource, own: PartyId, sessions: Sessions, reservations: Reservations, grants: Grants,
         stations: StationCaller, promises: Promises, background: Background, findings: Findings, *, location_id: str,
         evses: Mapping[str, tuple[int, ...]], offline: Mapping[str, None], call_timeout_s: float,
-        response_hosts: tuple[str, ...],
     ) -> None:  # fmt: skip
         self._clock, self._ids, self._own, self._sessions = clock, ids, own, sessions
         self._reservations, self._grants, self._stations = reservations, grants, stations
         self._promises, self._background, self._findings = promises, background, findings
         self._location_id, self._evses, self._offline = location_id, evses, offline
-        self._call_timeout_s, self._response_hosts = call_timeout_s, response_hosts
+        self._call_timeout_s = call_timeout_s
         self._connectors: dict[tuple[str, int], str] = {}
 
     def on_status(self, event: Mapping[str, Any]) -> None:
@@ -106,8 +104,7 @@ class Commands:
 
     def decide(self, platform: Platform, party: PartyId, command: Command) -> CommandDecision:
         """Return what the eMSP is told at once. Raises OcpiError: 2001 for a response_url, 2003 for a location or EVSE."""
-        if not platform.may_be_called(command.response_url, self._response_hosts):
-            raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")
+        self._promises.check_address(platform, command.response_url)
         asking = platform.party(party)
         try:
             if asking is None or asking.role != "EMSP":

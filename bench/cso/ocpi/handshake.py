@@ -20,7 +20,6 @@ from bench.wire.ocpi.transport import (
     UNUSABLE_API,
     PartyId,
 )
-from bench.wire.ocpi.url import web_host
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -74,28 +73,30 @@ class Handshake:
         taken = self._registry.taken(parties, present)
         if taken is not None:
             raise OcpiError(INVALID, f"{taken.role} {taken.id} is registered already")
-        endpoints = await self._endpoints(given, version)
+        platform = Platform("", given.token, given.url, version, parties)
+        platform.endpoints = await self._endpoints(platform)
         for role in dict.fromkeys(party.role for party in parties):
             for identifier, side in NEEDED.get(role, ()):
-                if (identifier, side) not in endpoints:
+                if (identifier, side) not in platform.endpoints:
                     raise OcpiError(NO_MATCHING_ENDPOINT, f"a platform with role {role} needs {identifier} as {side}")
-        return Platform(self._registry.new_token(), given.token, given.url, version, parties, endpoints)
+        platform.token_in = self._registry.new_token()
+        return platform
 
-    async def _endpoints(self, given: Credentials, version: str) -> dict[tuple[str, str], str]:
-        rows = _read(VersionRow, await self._fetch(given.url, given.token))
-        url = next((row.url for row in rows if row.version == version), None)
+    async def _endpoints(self, platform: Platform) -> dict[tuple[str, str], str]:
+        rows = _read(VersionRow, await self._fetch(platform, platform.versions_url, "versions"))
+        url = next((row.url for row in rows if row.version == platform.version), None)
         if url is None:
             offered = ", ".join(row.version for row in rows) or "none"
-            raise OcpiError(UNSUPPORTED_VERSION, f"these are the credentials of {version}; offered: {offered}")
-        details = _read(VersionDetails, [await self._fetch(url, given.token)])[0]
+            raise OcpiError(UNSUPPORTED_VERSION, f"these are the credentials of {platform.version}; offered: {offered}")
+        details = _read(VersionDetails, [await self._fetch(platform, url, f"version {platform.version}")])[0]
         for one in details.endpoints:
-            _usable(one.url, f"endpoint {one.identifier}")
+            self._check_address(platform, one.url, f"endpoint {one.identifier}")
         return {(one.identifier, one.role): one.url for one in details.endpoints}
 
-    async def _fetch(self, url: str, token: str) -> Any:
-        _usable(url, "versions")
+    async def _fetch(self, platform: Platform, url: str, what: str) -> Any:
+        self._check_address(platform, url, what)
         try:
-            answer = await self._calls.call("GET", url, token)
+            answer = await self._calls.call("GET", url, platform)
         except PeerError as error:
             self._findings.tell("handshake", str(error))
             raise OcpiError(UNUSABLE_API, f"GET {url} failed") from None
@@ -103,11 +104,11 @@ class Handshake:
             raise OcpiError(UNUSABLE_API, f"GET {url}: {why(answer)}")
         return answer.data
 
-
-def _usable(url: str, what: str) -> None:
-    """Raise OcpiError (3001) for an address that the bench cannot call, without repeating it."""
-    if web_host(url) is None:
-        raise OcpiError(UNUSABLE_API, f"{what}: the url is no http or https address, or has a user name or an impossible port")
+    def _check_address(self, platform: Platform, url: str, what: str) -> None:
+        """Raise OcpiError (3001) for an address that the bench does not call, without repeating it."""
+        if reason := self._calls.refusal(platform, url):
+            self._findings.tell("address_refused", f"{what} of {platform.parties[0].id}: {reason}")
+            raise OcpiError(UNUSABLE_API, f"{what}: {reason}")
 
 
 def _read(model: type[M], raw: Any) -> list[M]:

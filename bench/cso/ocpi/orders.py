@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from bench.cso.arbiter import Arbiter
 from bench.cso.faults import OwnFaults
-from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.promises import POST_S, Action, Promises
@@ -24,7 +23,7 @@ from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
 from bench.ports import Clock
 from bench.wire.ocpi.profiles import ChargingProfile
-from bench.wire.ocpi.transport import INVALID, PartyId
+from bench.wire.ocpi.transport import PartyId
 
 MARGIN_S: Final = 15
 """What the promised timeout adds to the deadline of an OCPP call."""
@@ -60,28 +59,25 @@ class Orders:
     Args:
         offline: stations that are known not to be connected; kept by the owner.
         call_timeout_s: deadline of one OCPP call.
-        response_hosts: where results may be posted beside a platform's own hosts, in lower case.
         capable: the EVSEs are CHARGING_PROFILE_CAPABLE.
-        shortest_s: seconds that must pass between two PUTs (or GETs) on one session; more often is TOO_OFTEN.
+        shortest_s: seconds that must pass between two PUTs (or GETs) of one party on one session; more often is TOO_OFTEN.
     """
 
     def __init__(
         self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
         promises: Promises, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
-        capable: bool, shortest_s: dict[str, float], response_hosts: tuple[str, ...], faults: OwnFaults,
+        capable: bool, shortest_s: dict[str, float], faults: OwnFaults,
     ) -> None:  # fmt: skip
         self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
         self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
         self._promises, self._background, self._findings = promises, background, findings
-        self._response_hosts = response_hosts
         self._offline, self._call_timeout_s, self._shortest_s, self._capable = offline, call_timeout_s, shortest_s, capable
 
     def decide(
         self, action: Action, requester: Requester, session_id: str, profile: ChargingProfile | None = None
     ) -> Decision:
         """Return what OCPI's sender is told at once. Raises OcpiError (2001) for a response_url that must not be called."""
-        if not requester.platform.may_be_called(requester.response_url, self._response_hosts):
-            raise OcpiError(INVALID, "response_url must be an address of the platform that is registered")
+        self._promises.check_address(requester.platform, requester.response_url)
         found = self._sessions.find(session_id)
         record: SessionRecord | None = self._faults.apply("session", session_id, self._sessions.running(), value=found)
         if record is None:
@@ -96,8 +92,8 @@ class Orders:
             reason = self._arbiter.unsupported(record, writer, role, profile)
         if reason:
             return Decision("NOT_SUPPORTED", message=reason)
-        if self._too_often(action, record):
-            return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s on one session")
+        if self._too_often(action, record, requester.party.id):
+            return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s by one party on one session")
         if action == "PUT":
             self._arbiter.hold(record, writer, role)
         timeout_s = math.ceil(self._call_timeout_s) + MARGIN_S
@@ -130,12 +126,12 @@ class Orders:
             return reason
         return f"{record.target.station} is offline" if record.target.station in self._offline else ""
 
-    def _too_often(self, action: Action, record: SessionRecord) -> bool:
+    def _too_often(self, action: Action, record: SessionRecord, party: PartyId) -> bool:
         shortest_s, now = self._shortest_s.get(action, 0.0), self._clock.monotonic()
-        last = record.steering.asked.get(action)
+        last = record.steering.asked.get((action, party))
         if last is not None and now - last < shortest_s:
             return True
-        record.steering.asked[action] = now
+        record.steering.asked[action, party] = now
         return False
 
     async def _set(

@@ -76,9 +76,9 @@ class Outbox:
         url = join(endpoint, *push.path)
         body = push.body(platform.version) if push.body is not None else None
         try:
-            answer = await self._calls.call(push.method, url, platform.token_out, body, to=to)
+            answer = await self._calls.call(push.method, url, platform, body, to=to)
             if not answer.ok and push.method == "PATCH" and push.whole is not None:
-                answer = await self._calls.call("PUT", url, platform.token_out, push.whole(platform.version), to=to)
+                answer = await self._calls.call("PUT", url, platform, push.whole(platform.version), to=to)
         except PeerError as error:
             self._findings.tell(f"{push.module}_not_delivered", str(error))
             return

@@ -47,10 +47,10 @@ class CpoPlatform:
         registry: who may call; made beside it, for the journal names peers by it.
         rig: the stations, which become EVSEs of one Location, and what of them is told.
         call_timeout_s: deadline of one OCPP call; what peers are promised follows from it.
-        shortest_s: seconds between two requests of a kind ("PUT", "GET") on one session, else TOO_OFTEN; absent: any.
+        shortest_s: seconds between two requests of a kind (PUT, GET) by one party on one session, else TOO_OFTEN; absent: any.
         policy: whose limits count where several want to steer a session; see `bench.cso.arbitration`.
         requests_per_minute: most of one platform; 0: any.
-        response_hosts: where results may be posted beside the hosts of a platform's own endpoints.
+        allow_hosts: which hosts may be called for any platform, beside its own.
         store: what keeps registrations, sessions, profiles and promises over a restart; absent: nothing does.
     """
 
@@ -58,7 +58,7 @@ class CpoPlatform:
         self, clock: Clock, journal: Journal, ids: IdSource, transport: OcpiTransport, relay: Relay, registry: Registry,
         stations: StationCaller, *, base_url: str, own: PartyId, rig: RigSettings, call_timeout_s: float = 30.0,
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
-        store: Store | None = None, requests_per_minute: int = 0, response_hosts: Sequence[str] = (),
+        store: Store | None = None, requests_per_minute: int = 0, allow_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.own, self.registry, self.relay = own, registry, relay
         self.versions_url = f"{base_url}/ocpi/versions"
@@ -66,8 +66,8 @@ class CpoPlatform:
         self._background = Background()
         self.limit = RequestLimit(clock, requests_per_minute)
         self._offline: dict[str, None] = {}
-        calls = Calls(transport, ids, own, self.findings)
-        shared, hosts = (self._background, self.findings), tuple(one.lower() for one in response_hosts)
+        calls = Calls(transport, ids, own, self.findings, allow_hosts)
+        shared = (self._background, self.findings)
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
         outbox = Outbox(registry, calls, *shared)
         grants, evses = Grants(), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
@@ -88,7 +88,7 @@ class CpoPlatform:
             clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
             capable="CHARGING_PROFILE_CAPABLE" in rig.ocpi.location.capabilities,
-            response_hosts=hosts, faults=faults or OwnFaults(),
+            faults=faults or OwnFaults(),
         )  # fmt: skip
         self.authorization = Authorization(
             clock, registry, calls, self.tokens, grants, self.findings, location_id=self.locations.location_id, evses=evses,
@@ -98,7 +98,6 @@ class CpoPlatform:
         self.commands = Commands(
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
-            response_hosts=hosts,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences, self._save)
         self._restore()

@@ -23,7 +23,7 @@ from bench.cso.relay import Relay
 from bench.errors import PeerError, StationError
 from bench.ports import Clock
 from bench.wire.ocpi.profiles import ChargingProfile
-from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.transport import INVALID, PartyId
 from bench.wire.ocpi.types import OcpiDateTime, OcpiModel
 
 POST_S: Final = 5
@@ -64,6 +64,12 @@ class Promises:
         self._want_push, self._save = want_push, save
         self.open: list[Promise] = []
         self._connected: dict[str, asyncio.Event] = {}
+
+    def check_address(self, platform: Platform, response_url: str) -> None:
+        """Raise OcpiError (2001) for a response_url that a result must not be posted to."""
+        if reason := self._calls.refusal(platform, response_url):
+            self._findings.tell("address_refused", f"response_url of {platform.parties[0].id}: {reason}")
+            raise OcpiError(INVALID, f"response_url: {reason}")
 
     def give(
         self, action: Action, session_id: str, party: PartyId, response_url: str, timeout_s: float,
@@ -144,7 +150,7 @@ class Promises:
     async def post(self, url: str, platform: Platform, party: PartyId, body: dict[str, Any]) -> None:
         """POST a result, once."""
         try:
-            answer = await self._calls.call("POST", url, platform.token_out, body, to=party)
+            answer = await self._calls.call("POST", url, platform, body, to=party)
         except PeerError as error:
             self._findings.tell("result_not_delivered", str(error))
             return

@@ -71,7 +71,7 @@ class Pushes:
             return
         url = join(endpoint, record.session_id)
         try:
-            answer = await self._calls.call("PUT", url, platform.token_out, body, to=party)
+            answer = await self._calls.call("PUT", url, platform, body, to=party)
         except PeerError as error:
             record.steering.told = None
             self._findings.tell("push_not_delivered", str(error))

@@ -43,8 +43,8 @@ class Steering:
     told: ActiveChargingProfile | None = None
     push_wanted: bool = False
     pushing: bool = False
-    asked: dict[str, float] = field(default_factory=dict)
-    """When each kind of request last came, in seconds of the clock."""
+    asked: dict[tuple[str, PartyId], float] = field(default_factory=dict)
+    """When each kind of request last came from a party, in seconds of the clock."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from bench.ports import IdSource
 from bench.wire.ocpi.transport import PartyId, decode_token
-from bench.wire.ocpi.url import web_host
 
 HUB: Final = "HUB"
 """A role of 2.2.1 alone."""
@@ -56,18 +55,6 @@ class Platform:
         if party_id is None:
             return self.parties[0] if len(self.parties) == 1 else None
         return next((party for party in self.parties if party.id == party_id), None)
-
-    def may_be_called(self, url: str, others: tuple[str, ...] = ()) -> bool:
-        """Say whether the platform's token may be sent to this URL: to its own hosts and `others`, never from TLS to plain."""
-        parts = web_host(url)
-        if parts is None:
-            return False
-        scheme, host = parts
-        known = [one for url in (self.versions_url, *self.endpoints.values()) if (one := web_host(url)) is not None]
-        schemes = ("https",) if all(one[0] == "https" for one in known) else ("http", "https")
-        if host in others:
-            return scheme in schemes
-        return any(one[1] == host and (scheme == "https" or one[0] == "http") for one in known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ async def paging(probe: Probe) -> Saw:
                 break
             found += [Finding(one.code, f"GET {name}, page {pages}: {one.text}") for one in _page(url, reply)]
             ids += _take(probe, name, reply.data)
-            url = next_page(reply.headers)
+            url = next_page(url, reply.headers)
         several = several or pages > 1
         said.append(f"{name}: {len(ids)} in {pages} {'page' if pages == 1 else 'pages'}")
         if len(set(ids)) < len(ids):

@@ -17,6 +17,7 @@ from bench.peers.check.probe import Probe
 from bench.peers.msp import MockMsp
 from bench.wire.ocpi.transport import join
 from bench.wire.ocpi.types import utc_text
+from bench.wire.ocpi.url import hide_secrets
 
 _BACK_S: Final = 20.0
 """How long each step of the way back may take."""
@@ -50,6 +51,7 @@ class Start:
     uid: str
     location: str
     evse: str
+    """Empty: the CSO chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,10 @@ class Course:
     def _put(self, one: Case, saw: Saw) -> None:
         if not self._asked(one.name):
             return
-        result = CaseResult(one.name, one.title, one.clause, self._probe.version, saw.verdict, saw.said, saw.refs)
+        said = tuple(hide_secrets(text) for text in saw.said)
+        result = CaseResult(one.name, one.title, one.clause, self._probe.version, saw.verdict, said, saw.refs)
         self._results.append(result)
-        self._tell(f"{saw.verdict:<14} {one.name:<20} {saw.said[0] if saw.said else ''}".rstrip())
+        self._tell(f"{saw.verdict:<14} {one.name:<20} {said[0] if said else ''}".rstrip())
 
     async def _find_session(self) -> None:
         """Wait for an ACTIVE session; one that is running already is listed."""
@@ -203,7 +206,7 @@ class Course:
         probe.desk.habits[path] = ""
         body: dict[str, Any] = {
             "response_url": probe.base_url + path, "token": peer.tokens[wanted.uid], "location_id": wanted.location,
-            "evse_uid": wanted.evse,
+            **({"evse_uid": wanted.evse} if wanted.evse else {}),
         }  # fmt: skip
         reply = await probe.send("POST", join(peer.endpoint("commands", "RECEIVER"), "START_SESSION"), body)
         self._started = reply.thing.get("result") == "ACCEPTED"

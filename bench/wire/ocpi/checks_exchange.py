@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from bench.wire.ocpi.checks import Finding, is_int, is_number, short
 from bench.wire.ocpi.checks_fields import moment
 from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, receiver_of, sender_of
+from bench.wire.ocpi.url import not_to_be_called, web_host
 
 _LINK: Final = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _NAMED: Final = (401, 404, 405, 429)
@@ -89,23 +90,35 @@ def check_page(url: str, headers: Mapping[str, str], data: Any) -> list[Finding]
     limit = _count(asked.get("limit"))
     if limit is not None and len(data) > limit:
         found.append(Finding("page_size", f"{len(data)} objects, though limit was {limit}"))
-    following = next_page(headers)
+    following = _link(headers)
     if total is not None:
         reached = (_count(asked.get("offset")) or 0) + len(data)
         if reached < total and following is None:
             found.append(Finding("page_link", f"no Link to the next page after {reached} of {total}"))
         elif reached >= total and following is not None:
             found.append(Finding("page_link", f"a Link to a next page after all {total}"))
+    if following is not None and (reason := _leads_away(following, url)):
+        found.append(Finding("page_link", f"the Link to the next page is not followed: {reason}"))
     lost = [name for name in ("date_from", "date_to") if name in asked and name not in _query(following or url)]
     if lost:
         found.append(Finding("page_link", f"the Link to the next page has lost {', '.join(lost)}"))
     return found + _in_interval(asked, data)
 
 
-def next_page(headers: Mapping[str, str]) -> str | None:
-    """Return the URL of the next page, or None."""
+def next_page(url: str, headers: Mapping[str, str]) -> str | None:
+    """Return the URL of the page after that of `url`, or None; None too for one to which the list's token must not be sent."""
+    following = _link(headers)
+    return None if following is None or _leads_away(following, url) else following
+
+
+def _link(headers: Mapping[str, str]) -> str | None:
     match = _LINK.search(headers.get("link", ""))
     return match.group(1) if match else None
+
+
+def _leads_away(following: str, url: str) -> str:
+    place = web_host(url)
+    return not_to_be_called(following, url, place[1:] if place else ())
 
 
 def check_session_change(known: Mapping[str, Any] | None, raw: Any, *, patch: bool) -> list[Finding]:

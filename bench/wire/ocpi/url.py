@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 _USERINFO: Final = re.compile(r"""(:(?:\\?/){2})[^/\\\s"'<>?#]+@""")
 """What stands before a host, also where JSON has escaped the slashes."""
+
+_QUERY: Final = re.compile(r"""(?i)([?&][\w-]*(?:token|key|secret|password|signature)=)[^&#\\\s"'<>]+""")
+
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
+"""The last label of an IPv4 address; no name ends in one."""
+_NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_METADATA: Final = ("metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
+"""Where clouds keep a machine's secrets, beside 169.254.169.254."""
 
 _UID: Final = re.compile(r"(/tokens/[^/?]+/[^/?]+/)[^/?]+|/[^/?]+(?=/authorize(?:\?|$))")
 """The uid of a Token, in the URL that it is told at and in that of its authorization."""
@@ -16,8 +26,9 @@ _UID: Final = re.compile(r"(/tokens/[^/?]+/[^/?]+/)[^/?]+|/[^/?]+(?=/authorize(?
 def web_host(url: str) -> tuple[str, str] | None:
     """Return scheme and host of an http or https address; None for anything else.
 
-    None too for a port that does not exist, for a user name or password, and for blanks and control characters: programs
-    read such addresses differently, or send what stands there in place of OCPI's token.
+    None too for a port that does not exist, for a user name or password, for blanks and control characters, and for a host
+    that is a number or has letters beyond ASCII: programs read such addresses differently, or send what stands there in
+    place of OCPI's token. A host has one form: lower case, no dot at its end, an IPv6 address as short as can be.
     """
     if not url.isprintable() or " " in url:
         return None
@@ -28,12 +39,52 @@ def web_host(url: str) -> tuple[str, str] | None:
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         return None
-    return parts.scheme, parts.hostname
+    host = plain_host(parts.hostname)
+    return (parts.scheme, host) if host else None
 
 
-def hide_userinfo(text: str) -> str:
-    """Return a text in which no address has its user name and password any more."""
-    return _USERINFO.sub(r"\1(hidden)@", text)
+def plain_host(text: str) -> str:
+    """Return the one form of a host's name or address; empty for what can be read in two ways."""
+    host = text.lower().removesuffix(".")
+    if not _is_address(host):
+        return host if _NAME.fullmatch(host) else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or IPv6Address(host.partition("%")[0])
+    return str(address)
+
+
+def not_to_be_called(url: str, home: str, allowed: Collection[str] = ()) -> str:
+    """Return why the token of a platform must not be sent to an address, without repeating it; empty where it may.
+
+    Ports are free: a platform may be several programs on one host.
+
+    Args:
+        home: the URL that the platform gave with its token.
+        allowed: other hosts that may be called, in their plain form.
+    """
+    place, own = web_host(url), web_host(home)
+    if place is None or own is None:
+        return "it is no http or https address, or has a user name, an impossible port or a host that can be read in two ways"
+    if place[1] not in allowed:
+        if place[1] in _METADATA or (_is_address(place[1]) and ip_address(place[1]).is_link_local):
+            return f"{place[1]} is link-local or a cloud's metadata service"
+        if place[1] != own[1]:
+            return f"{place[1]} is not the platform's host, {own[1]}"
+    down = (own[0], place[0]) == ("https", "http")
+    return "it is http, and the platform's own address is https" if down else ""
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text in which no address has its user name and password any more, nor what its query calls a token or the like."""
+    return _QUERY.sub(r"\1(hidden)", _USERINFO.sub(r"\1(hidden)@", text))
 
 
 def hide_token_uid(url: str) -> str:
