@@ -125,7 +125,7 @@ def test_a_bench_that_is_killed_or_hangs_opens_the_contactor(tmp_path: Path) -> 
             with ExitStack() as stack:
                 runs = [stack.enter_context(lab.run(name)) for lab in labs]
                 for lab, process, how in zip(labs, runs, hows, strict=True):
-                    lab.wait(closed(lab, name), 30)
+                    lab.wait(closed(lab, name), 60)
                     moment = time.perf_counter() + chance.uniform(0, 3 if DEEP else 1)
                     lab.wait(lambda: time.perf_counter() >= moment, 5)  # noqa: B023
                     before = lab.power_w()
@@ -159,7 +159,7 @@ def test_a_second_ctrl_c_is_a_hard_stop(lab: Lab) -> None:
 def test_a_guard_that_dies_ends_the_run_softly(lab: Lab) -> None:
     """The bench notices, brings the station to rest, and has the contactor opened by another guard; ERROR."""
     with lab.run("guardless") as process:
-        lab.wait(closed(lab, "guardless"), 30)
+        lab.wait(closed(lab, "guardless"), 60)
         child = next(pid for pid in children(process.pid) if b"bench.guard" in Path(f"/proc/{pid}/cmdline").read_bytes())
         os.kill(child, signal.SIGKILL)
         out, _ = process.communicate(timeout=60)
@@ -171,7 +171,7 @@ def test_a_guard_that_dies_ends_the_run_softly(lab: Lab) -> None:
 def test_a_guard_that_hangs_ends_the_run_softly(lab: Lab) -> None:
     """It answers no heartbeat: the bench kills it, and another one opens the contactor; ERROR."""
     with lab.run("hung") as process:
-        lab.wait(closed(lab, "hung"), 30)
+        lab.wait(closed(lab, "hung"), 60)
         child = next(pid for pid in children(process.pid) if b"bench.guard" in Path(f"/proc/{pid}/cmdline").read_bytes())
         os.kill(child, signal.SIGSTOP)
         out, _ = process.communicate(timeout=60)
@@ -188,7 +188,7 @@ def children(pid: int) -> list[int]:
 def test_nothing_closes_again_after_the_guard_has_fired(lab: Lab) -> None:
     """A bench that hung and comes back finds everything open, and ends in ERROR."""
     with lab.run("back") as process:
-        lab.wait(closed(lab, "back"), 30)
+        lab.wait(closed(lab, "back"), 60)
         process.send_signal(signal.SIGSTOP)
         lab.wait(lambda: not lab.state()["contactor_closed"], OPEN_WITHIN_S)
         process.send_signal(signal.SIGCONT)
@@ -212,10 +212,10 @@ def test_a_relay_opens_after_the_death_of_the_bench(tmp_path: Path) -> None:
         guarded.run("relay") as first,
         alone.run("relay") as second,
     ):
-        guarded.wait(closed(guarded, "relay"), 30)
+        guarded.wait(closed(guarded, "relay"), 60)
         first.kill()
         assert guarded.wait(lambda: not guarded.state()["contactor_closed"], OPEN_WITHIN_S) < 1.5
-        alone.wait(closed(alone, "relay"), 30)
+        alone.wait(closed(alone, "relay"), 60)
         alone.wait(lambda: alone.power_w() > 1500, 30)
         for pid in (*children(second.pid), second.pid):
             os.kill(pid, signal.SIGKILL)
