@@ -51,6 +51,7 @@ async def test_a_sound_cso_passes_every_case(version: str) -> None:
         ("unknown_is_2000", {"unknown-session"}),
         ("no_timeout", {"answer"}),
         ("late", {"result-in-time"}),
+        ("very_late", {"set", "replace", "result-in-time"}),  # so late that nobody waits for it any more
         ("twice", {"result-once"}),
         ("retries", {"response-url-error"}),
         ("blocked", {"response-url-slow", "response-url-silent"}),
@@ -84,3 +85,39 @@ async def test_a_bug_is_found_by_its_case(bug: str, cases: set[str]) -> None:
     """The named cases fail, all others are PASS or say what was not shown."""
     found, _ = await check(VERSIONS[0], bug)
     assert failures(found) == cases, {name: one.said for name, one in found.items() if one.verdict is not Verdict.PASS}
+
+
+@pytest.mark.parametrize("habit", ["credentials_receiver", "no_routing", "holds_connection"])
+async def test_a_harmless_habit_is_no_fail(habit: str) -> None:
+    """The role of credentials is disregarded; one party on either side needs no routing; others have their own connection."""
+    found, _ = await check(VERSIONS[0], habit)
+    assert failures(found) == set(), {name: one.said for name, one in found.items() if one.verdict is Verdict.FAIL}
+
+
+async def test_routing_headers_are_due_where_the_cso_has_two_parties() -> None:
+    """transport, message routing: each thing that is missing is said once, with the places where it was seen."""
+    found, _ = await check(VERSIONS[0], "no_routing", "two_parties")
+    assert failures(found) == {"response-headers", "request-headers"}
+    assert len(found["response-headers"].said) == 4
+    assert "more" in found["response-headers"].said[0]
+
+
+async def test_a_refused_registration_is_told_with_the_reason_of_the_cso() -> None:
+    """Its own words, what can be done, and the form of its answers; values that it repeats stay out."""
+    found, _ = await check(VERSIONS[0], "wants_website")
+    assert "body.roles.0.website: Field required" in found["register"].said[0]
+    assert "optional field" in found["register"].said[1]
+    assert failures(found) == {"register", "envelope"}
+    assert found["set"].said == ("not registered",)
+
+
+async def test_a_token_that_the_cso_repeats_is_not_told() -> None:
+    """A reason may hold the token that was sent."""
+    found, _ = await check(VERSIONS[0], "repeats_token")
+    assert "(token) is no token that we like" in found["register"].said[0]
+
+
+async def test_a_cso_without_credentials_is_told_so() -> None:
+    """version information: credentials is required of every implementation."""
+    found, _ = await check(VERSIONS[0], "no_credentials")
+    assert found["versions"].said[0].endswith("no endpoint credentials")

@@ -99,11 +99,11 @@ async def _troubled(probe: Probe, habit: str) -> Saw:
     if (saw := no_result(probe, order, ends=False)) is not None:
         return saw
     begun = probe.clock.monotonic()
-    other = await probe.send("GET", probe.versions_url, functional=False, timeout_s=SLOW_S)
+    other = await probe.send("GET", probe.versions_url, functional=False, apart=True, timeout_s=SLOW_S)
     took = probe.clock.monotonic() - begun
     if not other.status or took > _SOON_S:
         for _ in range(_PATIENCE):
-            if (await probe.send("GET", probe.versions_url, functional=False, timeout_s=SLOW_S)).status:
+            if (await probe.send("GET", probe.versions_url, functional=False, apart=True, timeout_s=SLOW_S)).status:
                 break
         return failed(f"GET versions meanwhile: {other}, after {took:.1f} s", order=order)
     await probe.peer.wait_until(lambda: probe.count(order) > 1, SLOW_S + _AFTER_S)

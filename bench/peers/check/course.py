@@ -19,6 +19,7 @@ from bench.wire.ocpi.transport import join
 from bench.wire.ocpi.types import utc_text
 from bench.wire.ocpi.url import hide_secrets
 
+_NOT_REGISTERED: Final = "not registered"
 _BACK_S: Final = 20.0
 """How long each step of the way back may take."""
 REGISTERED: Final[tuple[Case, ...]] = (
@@ -106,6 +107,8 @@ class Course:
         await self._case(begin.versions(token))
         if probe.details.get(("credentials", "SENDER")):
             await self._case(begin.register(token))
+        if not probe.peer.registered:
+            self._tell("not registered: the cases that need it are INCONCLUSIVE")
         await self._cases(REGISTERED)
         if probe.peer.registered and self._wanted(STEERING, WHOLE):
             await self._find_session()
@@ -150,7 +153,7 @@ class Course:
 
     def _lacking(self, one: Case) -> str:
         if one.needs and not self._probe.peer.registered:
-            return "not registered"
+            return _NOT_REGISTERED
         if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
             return self._probe.session_note or "no session"
         if one.needs == "results" and not any(order.came for order in self._probe.orders):
@@ -160,10 +163,11 @@ class Course:
     def _put(self, one: Case, saw: Saw) -> None:
         if not self._asked(one.name):
             return
-        said = tuple(hide_secrets(text) for text in saw.said)
+        said = tuple(hide_secrets(self._probe.hide(text)) for text in saw.said)
         result = CaseResult(one.name, one.title, one.clause, self._probe.version, saw.verdict, said, saw.refs)
         self._results.append(result)
-        self._tell(f"{saw.verdict:<14} {one.name:<20} {said[0] if said else ''}".rstrip())
+        if said != (_NOT_REGISTERED,):  # told once, not for each case
+            self._tell(f"{saw.verdict:<14} {one.name:<20} {said[0] if said else ''}".rstrip())
 
     async def _find_session(self) -> None:
         """Wait for an ACTIVE session; one that is running already is listed."""

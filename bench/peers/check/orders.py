@@ -47,7 +47,8 @@ def no_result(probe: Probe, order: Order, *, ends: bool = True) -> Saw | None:
     if probe.strays(order):
         return not_shown(f"{what}: a result came, but not to the response_url; see response-url")
     promised = probe.promised_s(order)
-    seen = sorted({f"{one.method} {one.path}" for one in probe.desk.received[order.since :]})
+    earlier = {probe.path(one): f"the late result of an earlier {one.method}" for one in probe.orders if one is not order}
+    seen = sorted({earlier.get(one.path, f"{one.method} {one.path}") for one in probe.desk.received[order.since :]})
     text = f"{what}: ACCEPTED, a result promised within {promised:g} s, and nothing followed in {promised + LATE_S:g} s"
     text += f"; seen meanwhile: {', '.join(seen)}" if seen else "; the CSO sent nothing at all"
     return failed(text) if ends else not_shown(text)
