@@ -216,6 +216,11 @@ class BadCso:
         active = {"start_date_time": now, "charging_rate_unit": "A", "duration": 600, "charging_profile_period": periods}
         return {"start_date_time": now, "charging_profile": active}
 
+    def change(self) -> None:
+        """Push what limits the session, as after a change at the station."""
+        where = f"{self._peer_root}/chargingprofiles/{self.session['id']}"
+        self._start(self._call("PUT", where, self._active()))
+
     async def _call(self, method: str, url: str, body: Any = None, *, functional: bool = True) -> int:
         self._ids += 1
         token = encode_token(self._own_token + "\n" * ("sends_newline" in self.bugs))

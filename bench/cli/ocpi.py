@@ -46,6 +46,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
         help="with --role EMSP: tell a token and start a session with it, such as --start 04A1B2C3 LOC-1 CS-1-1; '' as EVSE: any",
     )  # fmt: skip
+    command.add_argument(
+        "--push-within", type=float, default=0, metavar="S",
+        help="near the end, wait so long for a push after you have changed what limits the station by hand",
+    )
     command.add_argument("--only", action="append", default=[], metavar="NAME", help="run only this case; may be given again")
     command.add_argument("--keep", action="store_true", help="stay registered at the end")
     command.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/TIME-ocpi-check)")
@@ -63,12 +67,15 @@ def check(arguments: argparse.Namespace) -> int:
     token = registration_token(arguments.token)
     if arguments.start and arguments.role != "EMSP":
         raise UsageError("--start needs --role EMSP: a session is started by the owner of a token")
-    if not 0 <= arguments.session_within < 1e6:
-        raise UsageError(f"--session-within {arguments.session_within:g}: must be a number of seconds, at least 0")
+    for name in ("session_within", "push_within"):
+        if not 0 <= (seconds := getattr(arguments, name)) < 1e6:
+            raise UsageError(f"--{name.replace('_', '-')} {seconds:g}: must be a number of seconds, at least 0")
     host, port = listen_address(arguments.listen)
     party = named_party(arguments.party) if arguments.party else None
     start = Start(*arguments.start) if arguments.start else None
-    wishes = Wishes(token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep)
+    wishes = Wishes(
+        token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep, arguments.push_within
+    )
     base_url = told_url(arguments.public_url, host, port)
     order = CheckOrder(
         arguments.url, wishes, arguments.version, arguments.role, host, port, base_url, party, arguments.ca_file

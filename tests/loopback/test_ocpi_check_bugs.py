@@ -18,12 +18,20 @@ from tests.support import EPOCH, MemoryJournal
 pytestmark = pytest.mark.virtual
 
 
-async def check(version: str, *bugs: str, only: tuple[str, ...] = ()) -> tuple[dict[str, CaseResult], BadCso]:
-    """Check a CSO with these bugs."""
+async def check(
+    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0
+) -> tuple[dict[str, CaseResult], BadCso]:
+    """Check a CSO with these bugs; whoever is asked to change a limit does so, unless `nobody` is among them."""
     addresses, results = AddressBook(), list[CaseResult]()
-    order = CheckOrder(f"{BASE}/ocpi/versions", Wishes(TOKEN_A, 5, only=only), version, base_url="http://check.bench")
+    wishes = Wishes(TOKEN_A, 5, only=only, push_within_s=push_within_s)
+    order = CheckOrder(f"{BASE}/ocpi/versions", wishes, version, base_url="http://check.bench")
     async with open_bad_cso(version, addresses, *bugs) as cso:
-        await run_check(order, LoopClock(EPOCH), SeededIds(7, "check"), addresses, MemoryJournal(), print, results)
+
+        def tell(line: str) -> None:
+            if line.startswith("now change") and "nobody" not in bugs:
+                cso.change()
+
+        await run_check(order, LoopClock(EPOCH), SeededIds(7, "check"), addresses, MemoryJournal(), tell, results)
     return {one.name: one for one in results}, cso
 
 
@@ -121,3 +129,11 @@ async def test_a_cso_without_credentials_is_told_so() -> None:
     """version information: credentials is required of every implementation."""
     found, _ = await check(VERSIONS[0], "no_credentials")
     assert found["versions"].said[0].endswith("no endpoint credentials")
+
+
+async def test_a_push_after_a_change_by_hand_is_waited_for() -> None:
+    """mod_charging_profiles, SENDER PUT: whoever has set a profile is told of changes by others."""
+    found, _ = await check(VERSIONS[0], only=("push",), push_within_s=60)
+    assert (found["push"].verdict, found["push"].said) == (Verdict.PASS, ("2 pushes, one after a change by hand",))
+    found, _ = await check(VERSIONS[0], "nobody", only=("push",), push_within_s=60)
+    assert found["push"].verdict is Verdict.INCONCLUSIVE

@@ -67,6 +67,8 @@ class Wishes:
     only: tuple[str, ...] = ()
     keep: bool = False
     """Stay registered."""
+    push_within_s: float = 0.0
+    """How long a push is waited for after the user has changed a limit by hand; 0: none is changed."""
 
     def __post_init__(self) -> None:
         unknown = [one for one in self.only if one not in NAMES]
@@ -89,6 +91,7 @@ class Course:
         self._probe, self._wishes, self._tell, self._results, self._last = probe, wishes, tell, results, last
         self._started = False
         self._gone, self._whole = False, False
+        probe.push_within_s, probe.tell = wishes.push_within_s, tell
 
     async def run(self) -> None:
         """Run all, and undo what was done, also when cancelled. Raises PeerError where the CSO cannot be reached at all."""

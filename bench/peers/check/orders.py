@@ -267,7 +267,7 @@ async def clear_twice(probe: Probe) -> Saw:
     "session",
 )
 async def push(probe: Probe) -> Saw:
-    """Look at what was pushed since the first PUT."""
+    """Look at what was pushed since the first PUT, and after a change by hand where the user makes one."""
     right = f"/ocpi/{probe.version}/chargingprofiles/{probe.session_id}".casefold()
 
     def pushes() -> list[Any]:
@@ -277,6 +277,10 @@ async def push(probe: Probe) -> Saw:
         ]  # fmt: skip
 
     await probe.peer.wait_until(lambda: bool(pushes()), _PUSH_S)
+    before, within = len(pushes()), probe.push_within_s
+    if within:
+        probe.tell(f"now change what limits the station, past this check; a push is waited for up to {within:g} s")
+        await probe.peer.wait_until(lambda: len(pushes()) > before, within)
     came = pushes()
     wrong = [f"{one.method} {one.path}" for one in came if one.method != "PUT" or one.path.rstrip("/").casefold() != right]
     if wrong:
@@ -286,5 +290,7 @@ async def push(probe: Probe) -> Saw:
         return not_shown("no push came; the station need not have reported any change")
     found = [one for push in came for one in checks.check_active_profile(push.body)]
     found += [one for one in probe.peer.findings if one.code == "push_unasked"]
+    if within and len(came) == before and not found:
+        return not_shown(f"no push in the {within:g} s for a change by hand; one is due where the station has reported it")
     count = len(came)
-    return judged(found, f"{count} {'push' if count == 1 else 'pushes'}")
+    return judged(found, f"{count} {'push' if count == 1 else 'pushes'}" + ", one after a change by hand" * bool(within))

@@ -162,6 +162,12 @@ class Probe:
         """The lowest limit that held before we began; None: not known."""
         self.sent: dict[str, Any] = {}
         """The profile that holds, as far as we know."""
+        self.push_within_s = 0.0
+        """How long a push is waited for after a change by hand; 0: the user makes none."""
+        self.tell: Callable[[str], None] = lambda line: None
+        """Told what the user is to do."""
+        self.unrouted = False
+        """Whether a response of a functional module came without routing headers."""
         self.may_hold = False
         """Whether the CSO may hold a profile of ours."""
         self.details: dict[tuple[str, str], str] = {}
@@ -210,6 +216,7 @@ class Probe:
         known = functional and token is None  # whom the CSO does not know it owes no routing headers
         found = checks.check_response_headers(headers, answered, functional=known, routed=self.peer.routed)
         self.echo += _placed(found, where)
+        self.unrouted |= known and not any(name.startswith("ocpi-") for name in answered)
         if counted:
             found = [*check_status(status, raw), *check_content_type(answered, text), *checks.check_envelope(raw)]
             self.form += _placed([one for one in found if one.code != "envelope_data"], where)
