@@ -216,6 +216,10 @@ class BadCso:
         active = {"start_date_time": now, "charging_rate_unit": "A", "duration": 600, "charging_profile_period": periods}
         return {"start_date_time": now, "charging_profile": active}
 
+    def agree(self, token: str, peer_token: str, peer_root: str, party: PartyId) -> None:
+        """Take a registration that was made by hand."""
+        self.tokens, self._own_token, self._peer_root, self._party = [token], peer_token, peer_root, party
+
     def change(self) -> None:
         """Push what limits the session, as after a change at the station."""
         where = f"{self._peer_root}/chargingprofiles/{self.session['id']}"

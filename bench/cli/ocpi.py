@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from bench.rig.ocpi_check import Checked
 
+OWN_TOKEN_VARIABLE: Final = "BENCH_OCPI_OWN_TOKEN"
 _EPILOG: Final = (
     "exit codes: 0 every case PASS, 1 a FAIL, 2 bad usage, 3 nothing failed and something was not shown, 4 the CSO cannot be "
     "reached, 5 stopped"
@@ -32,6 +34,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     command.add_argument("--role", choices=("SCSP", "EMSP"), default="SCSP", help="what we are (default: %(default)s)")
     command.add_argument("--party", metavar="CC-PID", help="our country code and party id, such as NL-SCP")
+    command.add_argument(
+        "--registered", metavar="CC-PID",
+        help="no handshake: this party of the CSO knows us by the token given and sends us the one in the variable "
+        f"{OWN_TOKEN_VARIABLE}, as both sides have agreed by hand",
+    )
     command.add_argument("--listen", default="127.0.0.1:9012", metavar="HOST:PORT", help="where we serve (default: %(default)s)")
     command.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
     command.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file with the authorities of the CSO's certificate")
@@ -73,9 +80,15 @@ def check(arguments: argparse.Namespace) -> int:
     host, port = listen_address(arguments.listen)
     party = named_party(arguments.party) if arguments.party else None
     start = Start(*arguments.start) if arguments.start else None
+    by_hand = None
+    if arguments.registered:
+        by_hand = named_party(arguments.registered, "--registered"), os.environ.get(OWN_TOKEN_VARIABLE, "")
+        if not by_hand[1]:
+            raise UsageError(f"--registered needs the token that the CSO sends to us: set {OWN_TOKEN_VARIABLE}")
     wishes = Wishes(
-        token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep, arguments.push_within
-    )
+        token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep, by_hand,
+        arguments.push_within,
+    )  # fmt: skip
     base_url = told_url(arguments.public_url, host, port)
     order = CheckOrder(
         arguments.url, wishes, arguments.version, arguments.role, host, port, base_url, party, arguments.ca_file

@@ -10,16 +10,17 @@ from bench.adapters.ocpi_client import AddressBook
 from bench.domain.conformance import CaseResult
 from bench.domain.verdicts import Verdict
 from bench.peers.check.course import NAMES, Wishes
+from bench.peers.scsp import MockScsp
 from bench.rig.ocpi_check import CheckOrder, run_check
 from bench.wire.ocpi.transport import VERSIONS
-from tests.ocpi_bad_cso import BASE, TOKEN_A, BadCso, open_bad_cso
+from tests.ocpi_bad_cso import BASE, CSO, TOKEN_A, BadCso, open_bad_cso
 from tests.support import EPOCH, MemoryJournal
 
 pytestmark = pytest.mark.virtual
 
 
 async def check(
-    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0
+    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0, lines: list[str] | None = None
 ) -> tuple[dict[str, CaseResult], BadCso]:
     """Check a CSO with these bugs; whoever is asked to change a limit does so, unless `nobody` is among them."""
     addresses, results = AddressBook(), list[CaseResult]()
@@ -28,6 +29,7 @@ async def check(
     async with open_bad_cso(version, addresses, *bugs) as cso:
 
         def tell(line: str) -> None:
+            (lines if lines is not None else []).append(line)
             if line.startswith("now change") and "nobody" not in bugs:
                 cso.change()
 
@@ -137,3 +139,27 @@ async def test_a_push_after_a_change_by_hand_is_waited_for() -> None:
     assert (found["push"].verdict, found["push"].said) == (Verdict.PASS, ("2 pushes, one after a change by hand",))
     found, _ = await check(VERSIONS[0], "nobody", only=("push",), push_within_s=60)
     assert found["push"].verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("bugs", [(), ("no_credentials",)])
+async def test_tokens_that_were_agreed_by_hand_need_no_handshake(bugs: tuple[str, ...]) -> None:
+    """All else is checked, also of a CSO without credentials, and what the check did not make it does not end."""
+    addresses, results = AddressBook(), list[CaseResult]()
+    wishes = Wishes("token-by-hand", by_hand=(CSO, "our-token-by-hand"))
+    order = CheckOrder(f"{BASE}/ocpi/versions", wishes, VERSIONS[0], base_url="http://check.bench")
+    async with open_bad_cso(VERSIONS[0], addresses, *bugs) as cso:
+        cso.agree("token-by-hand", "our-token-by-hand", f"http://check.bench/ocpi/{VERSIONS[0]}", MockScsp.PARTY)
+        await run_check(order, LoopClock(EPOCH), SeededIds(7, "check"), addresses, MemoryJournal(), print, results)
+        assert cso.tokens == ["token-by-hand"]
+    found = {one.name: one for one in results}
+    assert failures(found) == ({"versions"} if bugs else set())
+    assert {name for name, one in found.items() if one.verdict is Verdict.PASS} >= {"set", "push", "clear", "sent-token"}
+    assert found["unregister"].verdict is Verdict.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(("bug", "said"), [("no_push", "was withdrawn"), ("nothing", "may still hold")])
+async def test_the_user_is_told_whether_the_profile_is_gone(bug: str, said: str) -> None:
+    """A DELETE without a result has withdrawn nothing that we know of."""
+    lines = list[str]()
+    await check(VERSIONS[0], bug, only=("set",), lines=lines)
+    assert [line for line in lines if line.startswith(f"our profile {said}")]

@@ -15,11 +15,12 @@ from bench.peers.check import addresses, begin, orders, whole
 from bench.peers.check.case import Case, Saw, not_applicable, not_shown
 from bench.peers.check.probe import Probe
 from bench.peers.msp import MockMsp
-from bench.wire.ocpi.transport import join
+from bench.wire.ocpi.transport import PartyId, join
 from bench.wire.ocpi.types import utc_text
 from bench.wire.ocpi.url import hide_secrets
 
 _NOT_REGISTERED: Final = "not registered"
+_HANDSHAKE: Final = ("register", "credentials-token", "register-twice", "renew")
 _BACK_S: Final = 20.0
 """How long each step of the way back may take."""
 REGISTERED: Final[tuple[Case, ...]] = (
@@ -67,8 +68,15 @@ class Wishes:
     only: tuple[str, ...] = ()
     keep: bool = False
     """Stay registered."""
+    by_hand: tuple[PartyId, str] | None = None
+    """The CSO's party and the token that it sends to us, where both sides agreed upon tokens without a handshake."""
     push_within_s: float = 0.0
     """How long a push is waited for after the user has changed a limit by hand; 0: none is changed."""
+
+    @property
+    def stays(self) -> bool:
+        """Say whether the registration outlives the check: where that is wished, and where the check did not make it."""
+        return self.keep or self.by_hand is not None
 
     def __post_init__(self) -> None:
         unknown = [one for one in self.only if one not in NAMES]
@@ -108,10 +116,12 @@ class Course:
         elif not (first := await probe.send("GET", probe.versions_url, token=token, functional=False)).status:
             raise PeerError(f"the CSO cannot be reached: {first.trouble}")
         await self._case(begin.versions(token))
+        if self._wishes.by_hand is not None and probe.details:
+            probe.assume(token, *self._wishes.by_hand)
         if probe.details.get(("credentials", "SENDER")):
             await self._case(begin.register(token))
         if not probe.peer.registered:
-            self._tell("not registered: the cases that need it are INCONCLUSIVE")
+            self._tell("not registered: the cases that need it are INCONCLUSIVE (tokens agreed upon by hand: --registered)")
         await self._cases(REGISTERED)
         if probe.peer.registered and self._wanted(STEERING, WHOLE):
             await self._find_session()
@@ -119,8 +129,8 @@ class Course:
         await self._withdraw()
         await self._cases(WHOLE)
         if self._asked("unregister"):
-            if self._wishes.keep or not self._last:
-                why = "the registration is kept" if self._wishes.keep else "the next version takes the registration over"
+            if self._wishes.stays or not self._last:
+                why = "the registration is kept" if self._wishes.stays else "the next version takes the registration over"
                 self._put(begin.unregister, not_applicable(why))
             else:
                 await self._stop_session()
@@ -144,6 +154,9 @@ class Course:
                 await self._case(one)
 
     async def _case(self, one: Case) -> None:
+        if self._wishes.by_hand is not None and one.name in _HANDSHAKE:
+            self._put(one, not_applicable("the tokens were agreed upon by hand"))
+            return
         lacking = self._lacking(one)
         if lacking:
             self._put(one, not_shown(lacking))
@@ -223,8 +236,8 @@ class Course:
         """Take our profile back, where the CSO may still hold one."""
         if self._probe.may_hold and self._probe.session and self._probe.peer.registered:
             order = await self._probe.order("DELETE")
-            said = order.outcome or "no result"
-            self._tell(f"our profile was withdrawn: {order.word or order.reply}, {said}")
+            said = "was withdrawn" if order.outcome in ("ACCEPTED", "UNKNOWN") else "may still hold"
+            self._tell(f"our profile {said}: DELETE: {order.word or order.reply}, {order.outcome or 'no result'}")
 
     async def _stop_session(self) -> None:
         probe = self._probe
@@ -240,7 +253,7 @@ class Course:
 
     async def _back(self) -> None:
         """Withdraw, stop what we started, unregister: each as far as it goes."""
-        unregister = not (self._wishes.keep or self._gone) and (self._last or not self._whole)
+        unregister = not (self._wishes.stays or self._gone) and (self._last or not self._whole)
         for step in (self._withdraw, self._stop_session, *((self._unregister,) if unregister else ())):
             with suppress(PeerError, TimeoutError):
                 async with asyncio.timeout(_BACK_S):

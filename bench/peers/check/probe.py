@@ -255,6 +255,12 @@ class Probe:
             self.peer.registration = Registration(given["token"], parties[0], parties, dict(self.details))
         return reply
 
+    def assume(self, token: str, party: PartyId, own_token: str) -> None:
+        """Take a registration that was made by hand: `token` is what we send, `own_token` what the CSO sends."""
+        self._learn(own_token)
+        self.peer.token_b = own_token
+        self.peer.registration = Registration(token, party, (party,), dict(self.details))
+
     async def order(
         self, method: str, *, session_id: str | None = None, profile: Mapping[str, Any] | None = None, query: str = "",
         habit: str = "", encoded: bool = True, slash: bool = False, wait: bool = True, counted: bool = True,
