@@ -156,7 +156,8 @@ class BadCso:
         method, query = request.method, request.query_params
         told = body if isinstance(body, dict) else {}
         response_url = told.get("response_url") if method == "PUT" else query.get("response_url")
-        wrong = not response_url or (method == "GET" and "duration" not in query) or (method == "PUT" and _is_wrong(told))
+        wrong = not response_url or (method == "GET" and "duration" not in query)
+        wrong |= method == "PUT" and "takes_all" not in self.bugs and _is_wrong(told)
         if set(query) - {"duration", "response_url"}:
             wrong = True
         if wrong:
@@ -196,7 +197,7 @@ class BadCso:
     def _result(self, method: str, profile: dict[str, Any] | None) -> dict[str, Any]:
         word = "ACCEPTED"
         if method == "PUT" and profile is not None:
-            if "one_put" in self.bugs and self.profile is not None:
+            if "no_put_works" in self.bugs or ("one_put" in self.bugs and self.profile is not None):
                 word = "REJECTED"
             else:
                 self.profile = profile

@@ -163,3 +163,9 @@ async def test_the_user_is_told_whether_the_profile_is_gone(bug: str, said: str)
     lines = list[str]()
     await check(VERSIONS[0], bug, only=("set",), lines=lines)
     assert [line for line in lines if line.startswith(f"our profile {said}")]
+
+
+async def test_who_refuses_every_profile_has_not_shown_that_bad_ones_are_refused() -> None:
+    """A station that rejects whatever comes: nothing about profiles is PASS."""
+    found, _ = await check(VERSIONS[0], "no_put_works", "takes_all", only=("set", "periods-empty", "periods-start"))
+    assert {name: one.verdict for name, one in found.items()} == dict.fromkeys(found, Verdict.INCONCLUSIVE)

@@ -137,6 +137,8 @@ async def _odd(probe: Probe, profile: dict[str, Any]) -> Saw:
         return failed(f"{order.reply}: no HTTP error is due for the content of a request")
     if order.word in _REFUSED or (order.accepted and order.outcome == "REJECTED"):
         word = order.word if order.word in _REFUSED else "the result REJECTED"
+        if not any(one.method == "PUT" and one.outcome == "ACCEPTED" for one in probe.orders):
+            return not_shown(f"refused by {word}, as every other profile was", order=order)
         return passed(f"refused by {word}; 2001 would say why", order=order)
     if order.accepted and order.outcome == "ACCEPTED":
         probe.sent = {}

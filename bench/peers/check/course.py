@@ -41,6 +41,7 @@ NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STE
 _EARLIER: Final = {
     "replace": ("active-first", "set"), "set": ("active-first",), "active": ("active-first", "set"),
     "clear": ("active-first", "set"), "clear-twice": ("active-first", "set", "clear"), "push": ("active-first", "set"),
+    **dict.fromkeys(("periods-empty", "periods-start", "periods-unsorted"), ("active-first", "set")),
     "result-in-time": ("active-first",), "result-once": ("active-first",), "answer": ("active-first",),
 }  # fmt: skip
 """Which cases make what others look at: they run where `--only` names one of those, and are not told."""
