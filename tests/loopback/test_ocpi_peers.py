@@ -163,8 +163,9 @@ async def test_nothing_that_a_cso_sends_breaks_a_mock(msp: tuple[MockMsp, Script
 
 
 async def test_an_answer_of_the_wrong_kind_is_found(msp: tuple[MockMsp, ScriptedCso]) -> None:
-    """Status codes: an authenticated, parsed request gets no HTTP error for its content; headers are echoed."""
+    """Status codes: an authenticated, parsed request gets no HTTP error for its content; headers are echoed, routing turned."""
     peer, cso = msp
+    peer.cso().parties *= 2  # routing headers are due where one side has several parties
     cso.answers["PUT chargingprofiles"] = (422, {"status_code": 2001})
     await peer.send_plan("S-1", _fixture(peer.version, "set_charging_profile")["charging_profile"])
     assert _codes(peer) == ["http_status"]

@@ -40,6 +40,8 @@ def test_a_faultless_peer_is_left_alone() -> None:
     assert checks.check_result({"result": "ACCEPTED", "profile": ACTIVE}) == []
     assert checks.check_request_headers(IDS | FROM | TO, functional=True) == []
     assert checks.check_request_headers(IDS, functional=False) == []
+    assert checks.check_request_headers(IDS, functional=True, routed=False) == []
+    assert checks.check_response_headers(IDS | FROM | TO, IDS, functional=True, routed=False) == []
     assert checks.check_response_headers(IDS | FROM | TO, IDS | {**_turned()}, functional=True) == []
 
 
@@ -91,6 +93,7 @@ def test_headers_that_are_missing_or_out_of_place_are_found() -> None:
     """Ids everywhere; routing on functional modules and nowhere else; both come back."""
     assert _codes(checks.check_request_headers({}, functional=True)) == ["id_missing", "id_missing", "routing_headers"]
     assert _codes(checks.check_request_headers(IDS | TO, functional=False)) == ["routing_headers"]
+    assert _codes(checks.check_request_headers(IDS | TO, functional=True, routed=False)) == ["routing_headers"]
     assert _codes(checks.check_response_headers(IDS, {"x-request-id": "r-2"}, functional=False)) == ["id_not_echoed"] * 2
     assert _codes(checks.check_response_headers(IDS | FROM | TO, IDS | FROM | TO, functional=True)) == ["routing_not_swapped"] * 2
 

@@ -125,6 +125,12 @@ def test_an_url_is_joined_with_one_slash(endpoint: str) -> None:
     assert join(endpoint, "S-1") == "http://cpo/ep/S-1"
 
 
+@pytest.mark.parametrize("endpoint", ["http://cpo/cdrs", "http://cpo/cdrs/"])
+def test_an_endpoint_alone_is_called_as_it_was_told(endpoint: str) -> None:
+    """POST of a CDR: a peer that tells a slash at the end need not serve the other form."""
+    assert join(endpoint) == endpoint
+
+
 def test_a_response_echoes_ids_and_turns_the_parties_round() -> None:
     """What came from them goes to them; on configuration modules no routing header."""
     asked = {REQUEST_ID: "r-1", FROM_COUNTRY: "nl", FROM_PARTY: "SCP", TO_COUNTRY: "NL", TO_PARTY: "BEN"}

@@ -45,6 +45,11 @@ class Platform:
         """Say whether it registered as a hub alone, as 2.2.1 has it: who is behind it comes by hubclientinfo."""
         return self.version == "2.2.1" and any(one.role == HUB for one in self.parties)
 
+    @property
+    def routed(self) -> bool:
+        """Say whether its messages owe routing headers: not where it has one party, as the bench itself, and is no hub."""
+        return len(self.parties) > 1 or self.is_hub
+
     def receiver(self, meant: Callable[[Party], bool]) -> PartyId | None:
         """Return the first of its parties that is meant and can be reached, or None; the hub itself is never meant."""
         reachable = (one for one in self.parties if one.id not in self.unreachable and one.role != HUB)

@@ -34,28 +34,33 @@ class Finding:
     text: str
 
 
-def check_request_headers(headers: Mapping[str, str], *, functional: bool) -> list[Finding]:
-    """Check the headers of a request, names in lower case; functional modules carry routing headers, others must not."""
+def check_request_headers(headers: Mapping[str, str], *, functional: bool, routed: bool = True) -> list[Finding]:
+    """Check the headers of a request, names in lower case; functional modules carry routing headers, others must not.
+
+    Args: routed: false between two platforms that have one party each: all four may be left out then.
+    """
     found = list(_ids(headers))
     present = [name for name in _ROUTING if name in headers]
     if not functional and present:
         found.append(Finding("routing_headers", f"{', '.join(present)} must not stand on a configuration module"))
-    elif functional:
+    elif functional and (routed or present):
         missing = [name for name in (FROM_COUNTRY, FROM_PARTY) if name not in headers]
         if missing:
             found.append(Finding("routing_headers", f"{', '.join(missing)} missing"))
     return found
 
 
-def check_response_headers(asked: Mapping[str, str], given: Mapping[str, str], *, functional: bool) -> list[Finding]:
-    """Check that a response echoes both ids and turns the routing headers round."""
+def check_response_headers(
+    asked: Mapping[str, str], given: Mapping[str, str], *, functional: bool, routed: bool = True
+) -> list[Finding]:
+    """Check that a response echoes both ids and turns the routing headers round; `routed` as for a request."""
     found = []
     for name in (REQUEST_ID, CORRELATION_ID):
         if name not in given:
             found.append(Finding("id_not_echoed", f"{name} is missing in the response"))
         elif name in asked and given[name] != asked[name]:
             found.append(Finding("id_not_echoed", f"{name} is {short(given[name])}, not {short(asked[name])}"))
-    if functional:
+    if functional and (routed or any(name in given for name in _ROUTING)):
         for name, source in zip(_ROUTING, (FROM_COUNTRY, FROM_PARTY, TO_COUNTRY, TO_PARTY), strict=True):
             if source in asked and given.get(name, "").upper() != asked[source].upper():
                 found.append(Finding("routing_not_swapped", f"{name} is {short(given.get(name))}, not {short(asked[source])}"))
