@@ -47,9 +47,8 @@ class Tariffs:
             self._outbox.tell(Push("tariffs", "DELETE", self._path(tariff_id), None), lambda platform: True)
 
     def listed(self, page: Page, version: str) -> list[dict[str, Any]]:
-        """Return the tariffs that a page covers, oldest first."""
-        found = [one for one in self._known.values() if page.covers(one.last_updated)]
-        return [self._object(one, version) for one in sorted(found, key=lambda one: one.last_updated)]
+        """Return the tariffs that a page covers, in the order in which they were added."""
+        return [self._object(one, version) for one in self._known.values() if page.covers(one.last_updated)]
 
     def ids(self, at: datetime) -> list[str]:
         """Return the ids of the tariffs that are valid at a moment, one per type at most: that is what a Connector names."""
