@@ -1,4 +1,4 @@
-"""Sessions, clause by clause: their times, who authorized them, their list, and peers that were away (mod_sessions, transport)."""
+"""Sessions, clause by clause: times, who authorized them, their list, and peers that were away (mod_sessions, transport)."""
 
 from __future__ import annotations
 
