@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, convert, round_down, same_ahead, to_ocpi, to_ocpp
+from bench.wire.ocpi.mapping import EvseSupply, NotConvertibleError, capacity, convert, round_down, same_ahead, to_ocpi, to_ocpp
 from bench.wire.ocpi.profiles import ActiveChargingProfile, ChargingProfile
 from bench.wire.schemas import check_payload
 
@@ -115,3 +116,30 @@ def test_a_limit_beyond_all_numbers_is_not_converted() -> None:
     """1e308 A on three phases is more W than a number can be: JSON would carry no limit at all."""
     with pytest.raises(NotConvertibleError, match="no number"):
         _ocpp(_profile(limits=(1e308,)), EvseSupply(rate_units=("W",)))
+
+
+def test_the_whole_message_is_this() -> None:
+    """K01.FR.03, FR.05, FR.09: one TxProfile for one transaction, with one schedule; nothing that OCPI did not say is added (no
+    recurrency, no validity, no tariff), and a minimum clips no limit."""
+    profile = _profile(limits=(16.0, 5.0), start_date_time="2026-11-23T10:00:00Z", duration=3600, min_charging_rate=6.0)
+    periods = [{"startPeriod": 0, "limit": 16.0}, {"startPeriod": 900, "limit": 5.0}]
+    assert _ocpp(profile) == {
+        "id": 90_017, "stackLevel": 3, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute",
+        "transactionId": "tx-22",
+        "chargingSchedule": [{
+            "id": 90_017, "startSchedule": "2026-11-23T10:00:00Z", "duration": 3600, "chargingRateUnit": "A",
+            "minChargingRate": 6.0, "chargingSchedulePeriod": periods,
+        }],
+    }  # fmt: skip
+
+
+def test_a_level_above_the_stations_is_its_highest() -> None:
+    """SmartChargingCtrlr.ProfileStackLevel: more would be refused."""
+    assert _ocpp(_profile(), EvseSupply(stack_levels=2))["stackLevel"] == 2
+
+
+def test_the_maximum_on_dc_is_that_of_the_nominal_voltage() -> None:
+    """What is told where nothing limits is no limit: in W as the Connector says it, in A as it is."""
+    now, supply = datetime(2026, 1, 15, tzinfo=UTC), EvseSupply(phases=None, voltage_v=400.0, max_current_a=60.0)
+    told = [capacity(now, 600, unit, supply).charging_profile.charging_profile_period[0].limit for unit in ("W", "A")]
+    assert told == [24_000.0, 60.0]

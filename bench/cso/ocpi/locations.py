@@ -131,9 +131,10 @@ class Locations:
         place = self._places.get((station, evse_id))
         return None if place is None else self._connector(place, 1, version)
 
-    def _capabilities(self) -> list[str]:
+    def _capabilities(self, place: _Place) -> list[str]:
         preferences = ["CHARGING_PREFERENCES_CAPABLE"] if self._rig.ocpi.preferences is not None else []
-        return [*self._rig.ocpi.location.capabilities, *preferences]
+        lacking = () if place.station.features.smart_charging else ("CHARGING_PROFILE_CAPABLE",)
+        return [one for one in (*self._rig.ocpi.location.capabilities, *preferences) if one not in lacking]
 
     def _told(self, place: _Place) -> None:
         status = place.seen()
@@ -152,7 +153,7 @@ class Locations:
         return {
             "uid": place.uid,
             "status": place.status,
-            "capabilities": self._capabilities(),
+            "capabilities": self._capabilities(place),
             "connectors": [self._connector(place, number + 1, version) for number in range(place.evse.connectors)],
             "last_updated": utc_text(self._changed(place)),
         }
