@@ -96,7 +96,7 @@ async def test_the_token_of_a_command_is_not_kept(emsp: Emsp) -> None:
 
 
 async def test_a_command_with_unknown_words_is_understood(emsp: Emsp) -> None:
-    """transport, Non-specified JSON fields; types, OpenEnum: a Token of an unknown type and fields of nobody's start a session."""
+    """transport, Non-specified JSON fields; types, OpenEnum: an unknown type of Token and fields of nobody's start a session."""
     given = token(type="IRIS_SCAN", whitelist="SOMETIMES", colour="blue")
     assert await _result(emsp, "START_SESSION", token=given, location_id="test", mood="good") == "ACCEPTED"
     number = emsp.rig.stations.sent("RequestStartTransaction")[0]["remoteStartId"]

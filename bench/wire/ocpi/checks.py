@@ -118,17 +118,6 @@ def check_charging_profile(raw: Any) -> list[Finding]:
     return found + list(_periods(periods))
 
 
-def check_credentials(raw: Any) -> list[Finding]:
-    """Check a Credentials object."""
-    if not isinstance(raw, dict):
-        return [Finding("credentials", f"Credentials are an object, not {kind_of(raw)}")]
-    found = [Finding("credentials", f"{name} is missing") for name in ("token", "url", "roles") if not raw.get(name)]
-    token = raw.get("token")
-    if isinstance(token, str) and not re.fullmatch(r"[!-~]{1,64}", token):
-        found.append(Finding("credentials_token", "the token must be 1 to 64 printable ASCII characters without blanks"))
-    return found
-
-
 def _ids(headers: Mapping[str, str]) -> Iterator[Finding]:
     for name in (REQUEST_ID, CORRELATION_ID):
         if not headers.get(name):
