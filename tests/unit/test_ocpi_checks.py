@@ -56,6 +56,7 @@ def _turned() -> dict[str, str]:
         ({"duration": 1.5}, "profile_duration"),
         ({"charging_profile_period": {"start_period": 0, "limit": 1}}, "profile_periods"),
         ({"charging_profile_period": []}, "profile_periods"),
+        ({"charging_profile_period": [{"start_period": one, "limit": 1} for one in range(1025)]}, "profile_periods"),
         ({"charging_profile_period": [{"start_period": 60, "limit": 1}]}, "profile_starts"),
         ({"charging_profile_period": [{"start_period": "0", "limit": 1}]}, "profile_starts"),
         ({"charging_profile_period": [{"start_period": 0, "limit": -1}]}, "profile_limit"),
@@ -85,6 +86,12 @@ def test_a_break_in_a_profile_is_found(changes: dict[str, Any], code: str) -> No
 def test_a_broken_envelope_is_found(raw: Any, data: checks.Data, code: str) -> None:
     """`data` wrapped in a list, or beside an error, and the like."""
     assert _codes(checks.check_envelope(raw, data)) == [code]
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "word", 1])
+def test_whatever_stands_in_data_is_right_where_the_text_says_nothing(data: object) -> None:
+    """transport, Response format: a PUT of a Session, for one, may be answered with any data and without."""
+    assert checks.check_envelope(ENVELOPE | {"data": data}) == []
 
 
 def test_headers_that_are_missing_or_out_of_place_are_found() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bench.cso.ocpi.calls import Answer
 from bench.wire.ocpi.credentials import Credentials
 from bench.wire.ocpi.profiles import ChargingProfile, SetChargingProfile
 from bench.wire.ocpi.transport import (
@@ -65,6 +66,24 @@ def test_a_time_without_an_offset_is_utc(text: str) -> None:
     """Lenient in: whatever can be understood."""
     profile = ChargingProfile.model_validate(_profile(start_date_time=text))
     assert profile.start_date_time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", ".2", ".123"])
+@pytest.mark.parametrize("zone", ["Z", ""])
+def test_each_form_of_a_time_is_read(text: str, zone: str) -> None:
+    """types, DateTime: with and without a fraction, with Z and without."""
+    profile = ChargingProfile.model_validate(_profile(start_date_time=f"2018-01-01T01:08:01{text}{zone}"))
+    assert profile.start_date_time == datetime(2018, 1, 1, 1, 8, 1, int(float(f"0{text}" if text else "0") * 1e6), tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "ok"),
+    [(200, 1000, True), (201, 1000, True), (200, 1900, True), (200, 2000, False), (200, 2999, False), (200, 3001, False),
+     (200, 4003, False), (404, 1000, False), (500, 3000, False)],
+)  # fmt: skip
+def test_a_range_of_codes_says_whether_it_worked(status: int, code: int, ok: bool) -> None:
+    """status codes: 1xxx is success, custom ones (19xx) too; 2xxx, 3xxx and a hub's 4xxx are not, and neither is an HTTP error."""
+    assert Answer(status, code, None).ok is ok
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeGuard
 
-from bench.wire.ocpi.profiles import MOST_PERIODS
 from bench.wire.ocpi.transport import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, REQUEST_ID, TO_COUNTRY, TO_PARTY
 
 RESPONSE_RESULTS: Final = ("ACCEPTED", "NOT_SUPPORTED", "REJECTED", "TOO_OFTEN", "UNKNOWN_SESSION")
 RESULTS: Final = ("ACCEPTED", "REJECTED", "UNKNOWN")
 DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
 _ROUTING: Final = (TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY)
+_MOST_PERIODS: Final = 1024
+"""OCPP 2.0.1 carries no more in one schedule."""
 _LONGEST: Final = 200
 """Characters of a peer's value in a finding."""
 
@@ -125,7 +126,7 @@ def _ids(headers: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _periods(periods: list[dict[str, Any]]) -> Iterator[Finding]:
-    if not 1 <= len(periods) <= MOST_PERIODS:
+    if not 1 <= len(periods) <= _MOST_PERIODS:
         yield Finding("profile_periods", f"{len(periods)} periods")
     starts: list[Any] = [one.get("start_period") for one in periods]
     if not all(is_int(start) for start in starts):
