@@ -158,6 +158,17 @@ async def test_whatever_shows_a_change_is_pushed(rig: OcpiRig) -> None:
         assert len(rig.scsp.pushes) == count
 
 
+async def test_a_station_that_comes_back_with_other_limits_is_told_of(rig: OcpiRig) -> None:
+    """Sender Interface, PUT: what a station has lost or been given while it was away (a reboot, say) is a change too."""
+    await rig.placed()
+    for count, answer in ((1, rig.stations.answers["GetCompositeSchedule"]), (2, LOWER)):
+        rig.stations.answers["GetCompositeSchedule"] = answer
+        rig.stations.tell("disconnected")
+        rig.stations.tell("connected")
+        await asyncio.sleep(1)
+        assert len(rig.scsp.pushes) == count
+
+
 async def test_a_put_that_failed_earns_no_push(rig: OcpiRig) -> None:
     """Sender Interface, PUT: SHALL NOT for a session on which the sender's PUT never succeeded."""
     rig.stations.answers["SetChargingProfile"] = {"status": "Rejected"}

@@ -82,7 +82,7 @@ def test_each_form_of_a_time_is_read(text: str, zone: str) -> None:
      (200, 4003, False), (404, 1000, False), (500, 3000, False)],
 )  # fmt: skip
 def test_a_range_of_codes_says_whether_it_worked(status: int, code: int, ok: bool) -> None:
-    """status codes: 1xxx is success, custom ones (19xx) too; 2xxx, 3xxx and a hub's 4xxx are not, and neither is an HTTP error."""
+    """status codes: 1xxx is success, 19xx too; 2xxx, 3xxx and a hub's 4xxx are not, and neither is an HTTP error."""
     assert Answer(status, code, None).ok is ok
 
 

@@ -148,6 +148,7 @@ class CpoPlatform:
         self._promises.connected(station)
         for record in self.sessions.at(station, None):
             self.arbiter.resume(record, windows=True)
+            self._pushes.want(record)  # what limits it may be something else by now
 
     def _save(self) -> None:
         """Save what has changed; where that fails it is told, for what goes on at the stations must go on."""
