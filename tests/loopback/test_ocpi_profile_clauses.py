@@ -159,12 +159,15 @@ async def test_whatever_shows_a_change_is_pushed(rig: OcpiRig) -> None:
 
 
 async def test_a_station_that_comes_back_with_other_limits_is_told_of(rig: OcpiRig) -> None:
-    """Sender Interface, PUT: what a station has lost or been given while it was away (a reboot, say) is a change too."""
+    """Sender Interface, PUT: what a station has lost or been given while it was away is a change too, also by a reboot."""
     await rig.placed()
-    for count, answer in ((1, rig.stations.answers["GetCompositeSchedule"]), (2, LOWER)):
+    upper = rig.stations.answers["GetCompositeSchedule"]
+    for count, answer, events in (
+        (1, upper, ("disconnected", "connected")), (2, LOWER, ("disconnected", "connected")), (3, upper, ("boot",)),
+    ):  # fmt: skip
         rig.stations.answers["GetCompositeSchedule"] = answer
-        rig.stations.tell("disconnected")
-        rig.stations.tell("connected")
+        for event in events:
+            rig.stations.tell(event)
         await asyncio.sleep(1)
         assert len(rig.scsp.pushes) == count
 

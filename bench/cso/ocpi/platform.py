@@ -137,7 +137,7 @@ class CpoPlatform:
             self.commands.on_status(event)
         elif kind == "reservation":
             self.commands.on_reservation(event)
-        elif kind == "charging_limit":
+        elif kind in ("charging_limit", "boot"):
             for record in self.sessions.at(station, event.get("evse")):
                 self._pushes.want(record)
         if kind == "transaction":
