@@ -53,7 +53,7 @@ async def _result(emsp: Emsp, name: str, **fields: Any) -> str:
 
 
 async def test_a_method_that_a_module_does_not_have_is_405(emsp: Emsp) -> None:
-    """Each module, Interfaces and endpoints: what stands there as n/a is refused by HTTP, in the form of OCPI."""
+    """transport, Request format: what a module calls n/a among its methods is refused by HTTP, in the form of OCPI."""
     headers = {"authorization": encode_token(emsp.platform.token_in), **routing(emsp.party, CPO)}
     for path, methods in NOT_THERE.items():
         url = f"http://cso.bench/ocpi/{path.replace('{version}', emsp.version)}"

@@ -88,6 +88,13 @@ async def test_a_hub_may_ask_at_any_time_whether_the_platform_is_alive(emsp: Ems
     assert len(emsp.rig.cpo.platform.registry.platforms) == 2
 
 
+async def test_a_request_without_a_token_is_refused(emsp: Emsp) -> None:
+    """transport, Authorization header: missing, of another scheme, or not in Base64: HTTP 401."""
+    for headers in ({}, {"authorization": "Bearer dG9rZW4="}, {"authorization": f"Token {emsp.platform.token_in}"}):
+        status, _, _ = await emsp.rig.transport.request("GET", "http://cso.bench/ocpi/versions", headers, b"", 10)
+        assert status == 401
+
+
 async def test_a_renewal_fetches_the_endpoints_again(odd: _Odd) -> None:
     """credentials, PUT: versions and details are read anew although the version is the same, and what is new there is used."""
     registry = odd._rig.cpo.platform.registry

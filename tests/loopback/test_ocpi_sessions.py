@@ -1,4 +1,4 @@
-"""Transactions of stations become OCPI sessions, and the SCSP hears of them."""
+"""Transactions of stations become OCPI sessions, and the SCSP hears of them (mod_sessions)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_peer_that_does_not_know_the_session_gets_the_whole_of_it(rig: O
 
 
 async def test_two_stations_may_use_one_transaction_id(rig: OcpiRig) -> None:
-    """A transaction's id is unique at its station only."""
+    """K01.FR.03: a transaction's id is unique at its station only."""
     first = await rig.session()
     rig.stations.transaction("Started", station="CS-2")
     second = await rig.scsp.wait_session(lambda one: one["id"] != first, 10)
@@ -134,7 +134,7 @@ async def test_a_party_sees_no_sessions_of_others(rig: OcpiRig) -> None:
 
 
 async def test_an_unregistered_party_hears_no_more(rig: OcpiRig) -> None:
-    """All automated communication ends with the registration."""
+    """credentials, DELETE: all automated communication ends with the registration."""
     await rig.session()
     await rig.scsp.unregister()
     rig.stations.transaction("Ended")

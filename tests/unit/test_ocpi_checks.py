@@ -84,7 +84,7 @@ def test_a_break_in_a_profile_is_found(changes: dict[str, Any], code: str) -> No
     ],
 )
 def test_a_broken_envelope_is_found(raw: Any, data: checks.Data, code: str) -> None:
-    """`data` wrapped in a list, or beside an error, and the like."""
+    """transport, Response format: `data` wrapped in a list, or beside an error, and the like."""
     assert _codes(checks.check_envelope(raw, data)) == [code]
 
 

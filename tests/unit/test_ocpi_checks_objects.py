@@ -45,7 +45,7 @@ def _changed(raw: Any, path: str, value: Any) -> Any:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FIXTURES / "2.3.0").glob("*.json")))
 def test_a_right_object_is_left_alone(version: str, name: str) -> None:
-    """Every object of both versions, with nearly all of its fields."""
+    """types, class: every object of both versions, with nearly all of its fields."""
     raw = _fixture(version, name)
     if name in PROFILES:
         assert PROFILES[name](raw) == []
@@ -71,7 +71,7 @@ def test_unknown_fields_are_no_finding(version: str, name: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", sorted(tables("2.3.0")))
 def test_each_required_field_is_missed(version: str, name: str) -> None:
-    """Cardinality 1 or +: its absence is one finding that names it."""
+    """types, class: cardinality 1 or +: its absence is one finding that names it."""
     raw = _fixture(version, name)
     for field, cardinality, _ in tables(version)[name]:
         if cardinality in "1+":
@@ -130,7 +130,7 @@ def test_each_required_field_is_missed(version: str, name: str) -> None:
     ],
 )
 def test_one_mistake_is_one_finding(version: str, name: str, path: str, value: Any, code: str) -> None:
-    """The finding's code tells object and kind of mistake."""
+    """types, class: the finding's code tells object and kind of mistake."""
     assert [one.code for one in check_object(name, _changed(_fixture(version, name), path, value), version)] == [code]
 
 
@@ -155,7 +155,7 @@ def test_one_mistake_is_one_finding(version: str, name: str, path: str, value: A
     ],
 )
 def test_what_the_versions_hold_apart(name: str, path: str, value: Any, old: list[str], new: list[str]) -> None:
-    """2.3.0 opens enums, has another Price and new fields; in 2.2.1 those fields are merely unknown."""
+    """types, OpenEnum: 2.3.0 opens enums, has another Price and new fields; in 2.2.1 those fields are merely unknown."""
     for version, codes in (("2.2.1", old), ("2.3.0", new)):
         raw = _fixture(version, name)
         assert [one.code for one in check_object(name, _changed(raw, path, value), version)] == codes
@@ -190,7 +190,7 @@ def test_a_role_of_a_party_is_there_once() -> None:
 
 
 def test_a_wrong_credentials_token_is_not_repeated() -> None:
-    """A finding may be read by anybody."""
+    """credentials, Credentials object: a finding may be read by anybody."""
     (found,) = check_object("credentials", _fixture("2.3.0", "credentials") | {"token": "secret word"}, "2.3.0")
     assert "secret" not in found.text
 

@@ -51,7 +51,7 @@ def _taken(name: str, raw: Any) -> bool:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", RECEIVED)
 def test_a_model_requires_what_the_table_requires(version: str, name: str) -> None:
-    """Object descriptions, Card.: 1 and + must be there, ? and * may be absent or null."""
+    """types, class: object descriptions, Card.: 1 and + must be there, ? and * may be absent or null."""
     raw = _fixture(version, name)
     for field, cardinality, _ in tables(version)[name]:
         without = {key: value for key, value in raw.items() if key != field}
@@ -63,7 +63,8 @@ def test_a_model_requires_what_the_table_requires(version: str, name: str) -> No
 
 @pytest.mark.parametrize(("name", "field", "longest"), LENGTHS)
 def test_a_text_is_as_long_as_its_type(name: str, field: str, longest: int) -> None:
-    """Object descriptions, Type: string(n) and CiString(n); the model and the table draw the line at the same place."""
+    """types, string, CiString, URL: object descriptions, Type: string(n) and CiString(n); the model and the table draw the
+    line at the same place."""
     for version in VERSIONS:
         for length, right in ((longest, True), (longest + 1, False)):
             raw = _fixture(version, name) | {field: "x" * length}
@@ -115,7 +116,7 @@ def test_what_a_tariff_of_2_2_1_does_not_say() -> None:
 
 
 def test_findings_do_not_hang_on_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the models take or refuse, the checks find the same: here the models refuse everything."""
+    """types: whatever the models take or refuse, the checks find the same; here the models refuse everything."""
 
     def findings() -> list[str]:
         found: list[checks.Finding] = []

@@ -39,7 +39,7 @@ def _fixture(version: str, name: str) -> Any:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_an_object_comes_back_as_it_was(version: str, name: str) -> None:
-    """Read and written: the same JSON, in both versions."""
+    """types, class: read and written: the same JSON, in both versions."""
     raw = _fixture(version, name)
     assert MODELS[name].model_validate(raw).plain() == raw
 

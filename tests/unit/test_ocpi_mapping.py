@@ -1,4 +1,4 @@
-"""OCPI to OCPP and back: never more than was asked for, in either direction."""
+"""OCPI to OCPP and back: never more than was asked for, in either direction (mod_charging_profiles; OCPP block K)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def _active(start: str, *limits: tuple[int, float], duration: int = 3600) -> Act
     ("limit", "expected"), [(16.0, 16.0), (15.95, 15.9), (15.99, 15.9), (0.05, 0.0), (6.1, 6.1), (10_000.0, 10_000.0), (0.3, 0.3)]
 )
 def test_limits_are_rounded_down(limit: float, expected: float) -> None:
-    """One decimal, and never 0.05 A too much; decimal fractions stay what they look like."""
+    """ChargingSchedulePeriod: one decimal, and never 0.05 A too much; decimal fractions stay what they look like."""
     assert round_down(limit) == expected
 
 
 def test_watts_on_three_phases_become_amperes_per_phase() -> None:
-    """11 kW on 3 x 230 V is 15.94 A: 15.9 A."""
+    """ChargingSchedulePeriod: 11 kW on 3 x 230 V is 15.94 A: 15.9 A."""
     assert convert(11_000, "W", "A", EvseSupply()) == 15.9
     assert convert(16, "A", "W", EvseSupply()) == 11_040.0
     assert convert(16, "A", "W", EvseSupply(phases=1)) == 3680.0
@@ -53,7 +53,7 @@ def test_the_unit_is_converted_only_where_the_station_lacks_it() -> None:
 
 
 def test_dc_has_no_amperes_for_watts() -> None:
-    """Without a fixed voltage there is nothing to convert by."""
+    """K01.FR.26: without a fixed voltage there is nothing to convert by."""
     with pytest.raises(NotConvertibleError, match="DC"):
         _ocpp(_profile("W"), EvseSupply(rate_units=("A",), phases=None))
 
@@ -83,7 +83,7 @@ def test_the_message_is_valid_ocpp() -> None:
 
 
 def test_too_many_periods_for_the_station_are_refused() -> None:
-    """Before any OCPP."""
+    """SetChargingProfile: before any OCPP."""
     with pytest.raises(NotConvertibleError, match="2 periods: the station holds 1"):
         _ocpp(_profile(limits=(16.0, 6.0)), EvseSupply(periods=1))
 
@@ -104,7 +104,7 @@ def test_a_composite_schedule_starts_in_both_places() -> None:
 
 
 def test_time_passing_is_no_change_of_the_schedule() -> None:
-    """A later look at the same plan tells nothing new; a lower limit does."""
+    """NotifyChargingLimit: a later look at the same plan tells nothing new; a lower limit does."""
     known = _active("2026-01-01T00:00:00Z", (0, 16.0), (900, 6.0))
     assert same_ahead(known, _active("2026-01-01T00:10:00Z", (0, 16.0), (300, 6.0)))
     assert not same_ahead(known, _active("2026-01-01T00:10:00Z", (0, 16.0), (300, 5.0)))

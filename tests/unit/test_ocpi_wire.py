@@ -35,7 +35,7 @@ def _profile(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_token_is_sent_in_base64_without_a_newline() -> None:
-    """The specification's own examples hold a newline; ours do not."""
+    """transport, Authorization header: the specification's own examples hold a newline; ours do not."""
     assert encode_token("example-token") == "Token ZXhhbXBsZS10b2tlbg=="
     assert decode_token("Token ZXhhbXBsZS10b2tlbg==") == "example-token"
     assert decode_token("token ZXhhbXBsZS10b2tlbgo=") == "example-token\n"
@@ -43,7 +43,7 @@ def test_a_token_is_sent_in_base64_without_a_newline() -> None:
 
 @pytest.mark.parametrize("header", [None, "", "Token", "Bearer ZXhhbXBsZS10b2tlbg==", "Token example-token", "Token /w=="])
 def test_what_is_no_token_is_none(header: str | None) -> None:
-    """Raw tokens, other schemes and what is not UTF-8."""
+    """transport, Authorization header: raw tokens, other schemes and what is not UTF-8."""
     assert decode_token(header) is None
 
 
@@ -56,14 +56,14 @@ def test_what_is_no_token_is_none(header: str | None) -> None:
     ],
 )
 def test_times_are_utc_and_fit_into_25_characters(moment: datetime, text: str) -> None:
-    """Z, and milliseconds where there are any."""
+    """types, DateTime: Z, and milliseconds where there are any."""
     assert utc_text(moment) == text
     assert len(text) <= 25
 
 
 @pytest.mark.parametrize("text", ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"])
 def test_a_time_without_an_offset_is_utc(text: str) -> None:
-    """Lenient in: whatever can be understood."""
+    """types, DateTime: lenient in: whatever can be understood."""
     profile = ChargingProfile.model_validate(_profile(start_date_time=text))
     assert profile.start_date_time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -123,14 +123,14 @@ def test_unknown_fields_are_kept() -> None:
 
 @pytest.mark.parametrize("token", ["", "with blank", "new\nline", "é", "x" * 65])
 def test_a_token_has_64_printable_characters_at_most(token: str) -> None:
-    """U+0021 to U+007E."""
+    """credentials, Credentials object: U+0021 to U+007E."""
     role = {"role": "SCSP", "business_details": {"name": "n"}, "party_id": "SCP", "country_code": "NL"}
     with pytest.raises(ValidationError):
         Credentials.model_validate({"token": token, "url": "http://peer/versions", "roles": [role]})
 
 
 def test_an_envelope_without_data_has_no_data() -> None:
-    """Absent, not null."""
+    """transport, Response format: absent, not null."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert envelope(now) == {"status_code": 1000, "timestamp": "2026-01-01T00:00:00Z"}
     assert envelope(now, [], 2001, "no") == {
