@@ -90,7 +90,7 @@ async def test_a_peer_that_does_not_know_the_session_gets_the_whole_of_it(rig: O
 
 
 async def test_two_stations_may_use_one_transaction_id(rig: OcpiRig) -> None:
-    """K01.FR.03: a transaction's id is unique at its station only."""
+    """A transaction's id is unique at its station only."""
     first = await rig.session()
     rig.stations.transaction("Started", station="CS-2")
     second = await rig.scsp.wait_session(lambda one: one["id"] != first, 10)
