@@ -51,7 +51,7 @@ async def _charged(emsp: Emsp, seconds: int, **fields: Any) -> dict[str, Any]:
     """Charge 1 kWh evenly in so many seconds, with a token of the eMSP; return the CDR of the CPO's list."""
     emsp.rig.stations.transaction("Started", id_token=UID, wh=0, charging_state="Charging", **fields)
     await asyncio.sleep(seconds)
-    emsp.rig.stations.transaction("Ended", id_token=UID, wh=1000, charging_state="Charging")
+    emsp.rig.stations.transaction("Ended", id_token=UID, wh=1000, charging_state="Charging", **fields)
     await asyncio.sleep(1)
     return (await _list(emsp, "/cdrs"))[-1]
 
@@ -93,6 +93,20 @@ async def test_a_tariff_that_changes_keeps_its_place_in_the_list(emsp: Emsp) -> 
     tariffs.put(TariffSettings.model_validate(EVENING | {"currency": "SEK"}))
     assert [one["id"] for one in await _list(emsp, "/tariffs")] == ["T-1", "T-2"]
     assert [one["id"] for one in await _list(emsp, "/tariffs?date_from=2026-01-15T00:01:00Z")] == ["T-1"]
+
+
+async def test_a_session_is_priced_by_the_tariff_for_it(emsp: Emsp) -> None:
+    """mod_tariffs, TariffType: REGULAR for a card without preferences, whatever stands before it; else one for all sessions."""
+    tariffs, ids = emsp.rig.cpo.platform.tariffs, []
+    await emsp.tell(token(whitelist="ALWAYS"))
+    await emsp.rig.stations.present(UID)
+    adhoc, fast = _flat("T-2", type="AD_HOC_PAYMENT"), _flat("T-4", type="PROFILE_FAST")
+    for gone, new in (("", adhoc), ("T-1", _flat("T-3")), ("T-3", fast)):
+        tariffs.remove(gone)
+        tariffs.put(TariffSettings.model_validate(new))
+        cdr = await _charged(emsp, 60, transaction_id=f"tx{gone}")
+        ids.append([one["id"] for one in cdr.get("tariffs", [])])
+    assert ids == [["T-1"], ["T-3"], []]
 
 
 async def test_another_price_begins_another_period(emsp: Emsp) -> None:
