@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tests.ocpi_rig import open_ocpi_rig
 pytestmark = pytest.mark.virtual
 
 UID = "0123-CARD"
+VERSION = "2.3.0"
+"""The text is the same in both, and so are the routes; the tests of each module run in both."""
 RESERVE: dict[str, Any] = {
     "token": token(), "expiry_date": "2026-01-15T01:00:00Z", "reservation_id": "R-1", "location_id": "test", "evse_uid": "CS-1-1",
 }  # fmt: skip
@@ -37,10 +40,10 @@ NOT_THERE = {
 """By path, the methods that the text calls n/a."""
 
 
-@pytest.fixture(params=VERSIONS)
-async def emsp(request: pytest.FixtureRequest) -> AsyncIterator[Emsp]:
+@pytest.fixture
+async def emsp() -> AsyncIterator[Emsp]:
     """Return an eMSP that is registered with a CPO whose station does what it is told."""
-    async with open_ocpi_rig(version=request.param) as rig, open_emsp(rig, request.param) as opened:
+    async with open_ocpi_rig(version=VERSION) as rig, open_emsp(rig, VERSION) as opened:
         for action in ("RequestStartTransaction", "ReserveNow", "CancelReservation"):
             rig.stations.answers[action] = {"status": "Accepted"}
         yield opened
@@ -55,8 +58,8 @@ async def _result(emsp: Emsp, name: str, **fields: Any) -> str:
 async def test_a_method_that_a_module_does_not_have_is_405(emsp: Emsp) -> None:
     """transport, Request format: what a module calls n/a among its methods is refused by HTTP, in the form of OCPI."""
     headers = {"authorization": encode_token(emsp.platform.token_in), **routing(emsp.party, CPO)}
-    for path, methods in NOT_THERE.items():
-        url = f"http://cso.bench/ocpi/{path.replace('{version}', emsp.version)}"
+    for version, (path, methods) in product(VERSIONS, NOT_THERE.items()):
+        url = f"http://cso.bench/ocpi/{path.replace('{version}', version)}"
         for method in methods:
             status, _, text = await emsp.rig.transport.request(method, url, headers, b"{}", 10)
             assert (status, b'"status_code":2000' in text) == (405, True), (method, path)
