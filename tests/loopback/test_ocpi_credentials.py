@@ -36,7 +36,7 @@ class _Odd:
     """A platform that shows whatever endpoints a test wants."""
 
     def __init__(self, rig: OcpiRig) -> None:
-        self._rig = rig
+        self.rig = rig
         self.modules: list[tuple[str, str]] = [("sessions", "RECEIVER"), ("chargingprofiles", "SENDER")]
         self.fetched: list[str] = []
 
@@ -55,7 +55,7 @@ class _Odd:
         body = {"token": "token-to-odd", "url": "http://odd.bench/versions", "roles": roles}
         headers = {"authorization": encode_token(own), "x-request-id": "r", "x-correlation-id": "c"}
         url = "http://cso.bench/ocpi/2.2.1/credentials"
-        _, _, text = await self._rig.transport.request(method, url, headers, json.dumps(body).encode(), 10)
+        _, _, text = await self.rig.transport.request(method, url, headers, json.dumps(body).encode(), 10)
         envelope: dict[str, Any] = json.loads(text)
         return envelope
 
@@ -99,7 +99,7 @@ async def test_a_request_without_a_token_is_refused(emsp: Emsp) -> None:
 
 async def test_a_renewal_fetches_the_endpoints_again(odd: _Odd) -> None:
     """credentials, PUT: versions and details are read anew although the version is the same, and what is new there is used."""
-    registry = odd._rig.cpo.platform.registry
+    registry = odd.rig.cpo.platform.registry
     own = (await odd.credentials("POST", registry.invite(), ("SCSP", "ODD")))["data"]["token"]
     odd.modules += [("locations", "RECEIVER"), ("nlodd-coffee", "SENDER")]
     assert (await odd.credentials("PUT", own, ("SCSP", "ODD")))["status_code"] == 1000
@@ -111,7 +111,7 @@ async def test_a_renewal_fetches_the_endpoints_again(odd: _Odd) -> None:
 async def test_the_role_of_anothers_credentials_endpoint_means_nothing(odd: _Odd) -> None:
     """version information, Endpoint: credentials have the same role on both sides; RECEIVER there is as good as SENDER."""
     odd.modules.append(("credentials", "RECEIVER"))
-    token_a = odd._rig.cpo.platform.registry.invite()
+    token_a = odd.rig.cpo.platform.registry.invite()
     assert (await odd.credentials("POST", token_a, ("SCSP", "ODD")))["status_code"] == 1000
 
 
@@ -127,7 +127,7 @@ async def test_the_role_of_anothers_credentials_endpoint_means_nothing(odd: _Odd
 )
 async def test_each_role_and_party_of_a_platform_is_there_once(odd: _Odd, parties: Any, code: int) -> None:
     """credentials, Credentials object: roles is + and each triple of role, party and country is there once."""
-    token_a = odd._rig.cpo.platform.registry.invite()
+    token_a = odd.rig.cpo.platform.registry.invite()
     assert (await odd.credentials("POST", token_a, *parties))["status_code"] == code
 
 

@@ -54,6 +54,8 @@ def _turned() -> dict[str, str]:
     [
         ({"charging_rate_unit": "kW"}, "profile_unit"),
         ({"duration": 1.5}, "profile_duration"),
+        ({"min_charging_rate": "6"}, "profile_limit"),
+        ({"min_charging_rate": 6.05}, "profile_decimals"),
         ({"charging_profile_period": {"start_period": 0, "limit": 1}}, "profile_periods"),
         ({"charging_profile_period": []}, "profile_periods"),
         ({"charging_profile_period": [{"start_period": one, "limit": 1} for one in range(1025)]}, "profile_periods"),

@@ -113,6 +113,8 @@ def check_charging_profile(raw: Any) -> list[Finding]:
         found.append(Finding("profile_unit", f"charging_rate_unit is {short(raw.get('charging_rate_unit'))}, neither A nor W"))
     if raw.get("duration") is not None and not (is_int(raw["duration"]) and raw["duration"] > 0):
         found.append(Finding("profile_duration", f"duration is {short(raw['duration'])}, not a number of seconds"))
+    if raw.get("min_charging_rate") is not None:
+        found += _rate("min_charging_rate", raw["min_charging_rate"])
     periods = raw.get("charging_profile_period")
     if not isinstance(periods, list) or not all(isinstance(one, dict) for one in periods):
         return [*found, Finding("profile_periods", f"charging_profile_period is {kind_of(periods)}, not a list of objects")]
@@ -133,12 +135,15 @@ def _periods(periods: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding("profile_starts", f"a start_period is no integer: {short(starts)}")
     elif starts and (starts[0] != 0 or any(later <= earlier for earlier, later in pairwise(starts))):
         yield Finding("profile_starts", f"start_period must ascend from 0: {short(starts)}")
-    limits: list[Any] = [one.get("limit") for one in periods]
-    for limit in limits:
-        if not is_number(limit) or not 0 <= limit < float("inf"):
-            yield Finding("profile_limit", f"limit {short(limit)} is not a number of at least 0")
-        elif limit != round(limit, 1):
-            yield Finding("profile_decimals", f"limit {short(limit)} has more than one decimal")
+    for one in periods:
+        yield from _rate("limit", one.get("limit"))
+
+
+def _rate(name: str, rate: Any) -> Iterator[Finding]:
+    if not is_number(rate) or not 0 <= rate < float("inf"):
+        yield Finding("profile_limit", f"{name} {short(rate)} is not a number of at least 0")
+    elif rate != round(rate, 1):
+        yield Finding("profile_decimals", f"{name} {short(rate)} has more than one decimal")
 
 
 def _result(raw: Any, known: tuple[str, ...]) -> Iterator[Finding]:
