@@ -99,7 +99,7 @@ class CpoPlatform:
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
         )  # fmt: skip
-        self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences, self._save)
+        self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
         self._restore()
         registry.changed = self.tokens.changed = self._save
 

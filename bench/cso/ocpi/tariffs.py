@@ -65,6 +65,11 @@ class Tariffs:
         bounds = (bound for one in self._known.values() for bound in (one.settings.start_date_time, one.settings.end_date_time))
         return max([self._changed, *(bound for bound in bounds if bound is not None and bound <= at)])
 
+    def has_for(self, profile_type: str, at: datetime) -> bool:
+        """Say whether a ProfileType has a tariff at a moment, as each that is supported must; without any, it needs none."""
+        types = {one.settings.type for one in self._known.values() if _valid(one.settings, at)}
+        return not types or None in types or (profile_type if profile_type == "REGULAR" else f"PROFILE_{profile_type}") in types
+
     def of_session(self, started: datetime, profile_type: str = "") -> TariffSettings | None:
         """Return the tariff of a session that starts now: a driver pays by what was valid when it began.
 
