@@ -66,6 +66,8 @@ async def test_token_a_opens_versions_and_credentials_alone(fresh: OcpiRig) -> N
     assert (await _ask(fresh, "GET", "http://cso.bench/ocpi/versions", token=token))[0] == 200
     assert (await _ask(fresh, "GET", f"{ROOT}/credentials", token=token))[1]["data"]["token"] == token
     assert (await _ask(fresh, "PUT", PROFILES, BODY, token=token))[0] == 401
+    for module in ("locations", "locations/test", "tariffs", "cdrs", "sessions?date_from=2026-01-01T00:00:00Z"):
+        assert (await _ask(fresh, "GET", f"{ROOT}/{module}", token=token))[0] == 401, module
 
 
 async def test_the_roles_are_the_right_way_round(rig: OcpiRig) -> None:
