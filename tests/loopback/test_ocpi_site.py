@@ -182,8 +182,8 @@ async def test_the_vehicle_that_asks_for_no_power_is_parking(both: tuple[OcpiRig
     rig.stations.transaction("Ended", charging_state="Idle", wh=1000)
     await asyncio.sleep(1)
     periods = [one for _, _, body in emsp.of("sessions") for one in body.get("charging_periods", [])]
-    kinds = [[one["type"] for one in period["dimensions"] if one["type"].endswith("TIME")] for period in periods]
-    assert kinds == [["TIME"], ["PARKING_TIME"]]
+    times = [(one["type"], one["volume"]) for period in periods for one in period["dimensions"] if one["type"].endswith("TIME")]
+    assert times == [("TIME", 0.0333), ("PARKING_TIME", 0.0333)]
 
 
 async def _charged(rig: OcpiRig) -> None:
