@@ -84,7 +84,7 @@ async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
 
 @virtual
 async def test_one_partys_haste_is_not_anothers() -> None:
-    """TOO_OFTEN counts per session and party."""
+    """mod_charging_profiles, ChargingProfileResponseType: TOO_OFTEN counts per session and party."""
     async with open_ocpi_rig(settings=_settings(put_interval_s=10), policy="minimum") as rig:
         other, host = PartyId("NL", "TWO"), "http://two.bench"
         async with open_scsp(LoopClock(EPOCH), SeededIds(2, "two"), rig.addresses, base_url=host, party=other) as two:
