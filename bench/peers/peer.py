@@ -303,7 +303,7 @@ class Peer(Books):
         return endpoints
 
     def _take_credentials(self, given: Any, endpoints: dict[tuple[str, str], str]) -> None:
-        self.found(checks.check_credentials(given))
+        self.found(check_object("credentials", given, self.version))
         roles = rows_of(given.get("roles") if isinstance(given, dict) else None, "role", "country_code", "party_id")
         ordered = sorted(roles, key=lambda row: row["role"] != "CPO")
         if not ordered or not isinstance(given.get("token"), str):

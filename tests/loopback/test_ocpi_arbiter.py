@@ -126,7 +126,8 @@ class _Writers:
 
 @pytest.mark.parametrize("policy", get_args(Policy))
 async def test_each_order_of_arrival_and_of_leaving_obeys_the_policy(policy: Policy) -> None:
-    """Two and three of five writers, in each order: granted, and installed, is what the oracle says, at each step."""
+    """mod_charging_profiles, Smart Charging Topologies: two and three of five writers, in each order: granted, and installed,
+    is what the oracle says, at each step."""
     other, host = PartyId("NL", "MSP"), "http://other.bench"
     async with (
         open_ocpi_rig(policy=policy) as rig,
@@ -154,7 +155,8 @@ BEMS_LIMIT: Final = ChargingProfile.model_validate(WISHES["BEMS"])
 
 
 async def test_the_overruled_party_is_told_by_a_push_and_in_the_journal() -> None:
-    """bems_owns: the SCSP's profile was granted, then the building's comes; the station's new limits reach the SCSP."""
+    """mod_charging_profiles, Flow; bems_owns: the SCSP's profile was granted, then the building's comes; the station's new
+    limits reach the SCSP."""
     async with open_ocpi_rig(policy="bems_owns") as rig:
         session_id, _ = await rig.placed()
         schedule = rig.stations.answers["GetCompositeSchedule"]["schedule"]

@@ -73,7 +73,8 @@ async def test_a_strangers_body_does_not_fill_the_disk(known: bool, kept: int) -
 
 @virtual
 async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
-    """`put_interval_s` and `get_interval_s`, each for itself and per session."""
+    """mod_charging_profiles, ChargingProfileResponseType: `put_interval_s` and `get_interval_s`, each for itself and per
+    session."""
     async with open_ocpi_rig(settings=_settings(put_interval_s=10, get_interval_s=60)) as rig:
         session_id = await rig.session()
         puts = [(await rig.scsp.send_plan(session_id, PROFILE)).answer["result"] for _ in range(2)]
@@ -83,7 +84,7 @@ async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
 
 @virtual
 async def test_one_partys_haste_is_not_anothers() -> None:
-    """TOO_OFTEN counts per session and party."""
+    """mod_charging_profiles, ChargingProfileResponseType: TOO_OFTEN counts per session and party."""
     async with open_ocpi_rig(settings=_settings(put_interval_s=10), policy="minimum") as rig:
         other, host = PartyId("NL", "TWO"), "http://two.bench"
         async with open_scsp(LoopClock(EPOCH), SeededIds(2, "two"), rig.addresses, base_url=host, party=other) as two:

@@ -99,7 +99,9 @@ async def test_a_bug_is_found_by_its_case(bug: str, cases: set[str]) -> None:
 
 @pytest.mark.parametrize("habit", ["credentials_receiver", "no_routing", "holds_connection"])
 async def test_a_harmless_habit_is_no_fail(habit: str) -> None:
-    """The role of credentials is disregarded; one party on either side needs no routing; others have their own connection."""
+    """The role of credentials is disregarded (version information, Endpoint); one party on either side needs no routing
+    (transport, Message Routing Headers); others have their own connection.
+    """
     found, _ = await check(VERSIONS[0], habit)
     assert failures(found) == set(), {name: one.said for name, one in found.items() if one.verdict is Verdict.FAIL}
 

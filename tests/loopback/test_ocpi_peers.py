@@ -149,7 +149,7 @@ async def test_a_cdr_that_disagrees_with_its_session_is_found(msp: tuple[MockMsp
     ],
 )  # fmt: skip
 async def test_nothing_that_a_cso_sends_breaks_a_mock(msp: tuple[MockMsp, ScriptedCso], raw: Any) -> None:
-    """Whatever JSON comes, to each route, twice: findings, and never HTTP 500."""
+    """status codes: whatever JSON comes, to each route, twice: findings, and never HTTP 500."""
     peer, cso = msp
     await peer.delete("S-1")
     owned = [f"{module}/NL/BEN/X" for module in ("sessions", "tariffs", "locations")]
@@ -195,7 +195,7 @@ async def test_a_late_result_is_found(scsp: tuple[MockScsp, ScriptedCso]) -> Non
 
 
 async def test_results_that_nobody_waits_for_are_found(scsp: tuple[MockScsp, ScriptedCso]) -> None:
-    """Each response_url is used once, and only after ACCEPTED."""
+    """mod_charging_profiles, Receiver Interface, Response Data: each response_url is used once, and only after ACCEPTED."""
     peer, cso = scsp
     await peer.delete("S-1")
     for _ in range(2):

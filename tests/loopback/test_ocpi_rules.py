@@ -253,7 +253,7 @@ async def test_a_platform_of_an_unknown_role_is_registered_and_told_nothing(vers
 
 @pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
 async def test_results_of_commands_go_where_those_of_profiles_go(hosts: tuple[str, ...], code: int, version: str) -> None:
-    """The CPO's token for the peer is sent to its own hosts and to those of the rig file, and nowhere else."""
+    """mod_commands: the CPO's token for the peer is sent to its own hosts and to those of the rig file, and nowhere else."""
     station = {"id": STATION, "evse": [{"id": 1, "max_current_a": 16}]}
     ocpi = {"allow_hosts": hosts}
     settings = RigSettings.model_validate({"schema": 1, "name": "test", "station": [station], "ocpi": ocpi})

@@ -1,4 +1,4 @@
-"""Transactions of stations become OCPI sessions, and the SCSP hears of them."""
+"""Transactions of stations become OCPI sessions, and the SCSP hears of them (mod_sessions)."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_a_party_sees_no_sessions_of_others(rig: OcpiRig) -> None:
 
 
 async def test_an_unregistered_party_hears_no_more(rig: OcpiRig) -> None:
-    """All automated communication ends with the registration."""
+    """credentials, DELETE: all automated communication ends with the registration."""
     await rig.session()
     await rig.scsp.unregister()
     rig.stations.transaction("Ended")

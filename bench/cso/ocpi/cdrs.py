@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any, Final
 
 from bench.cso.ocpi.locations import Locations
@@ -16,14 +15,16 @@ from bench.cso.ocpi.registry import Platform
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.domain.tariff_cost import Amount, Cost, Period, split
 from bench.wire.ocpi.tariffs import number, price
-from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.transport import VERSIONS, PartyId
 
 _HOUR_S: Final = Decimal(3600)
 _FROM_SESSION: Final = (
     "country_code", "party_id", "start_date_time", "end_date_time", "cdr_token", "auth_method", "authorization_reference",
     "currency", "last_updated",
 )  # fmt: skip
-_SITE: Final = ("name", "address", "city", "postal_code", "country", "coordinates")
+_ADDRESS: Final = 45
+"""Characters of an address in a CdrLocation; a Location may have more."""
+_SITE: Final = ("name", "city", "postal_code", "country", "coordinates")
 
 
 class Cdrs:
@@ -31,19 +32,21 @@ class Cdrs:
 
     def __init__(self, own: PartyId, locations: Locations, tariffs: Tariffs, outbox: Outbox) -> None:
         self._own, self._locations, self._tariffs, self._outbox = own, locations, tariffs, outbox
-        self._records: list[tuple[SessionRecord, datetime]] = []
+        self._records: list[tuple[SessionRecord, datetime, dict[str, dict[str, Any]]]] = []
+        """Session, end, and the CDR by version."""
 
     def on_end(self, record: SessionRecord) -> None:
         """Make the CDR of a session that has ended, and tell of it."""
         assert record.ended is not None
-        self._records.append((record, record.ended))
-        push = Push("cdrs", "POST", (), partial(self.cdr, record), located=True)
+        made = {version: self.cdr(record, version) for version in VERSIONS}
+        self._records.append((record, record.ended, made))
+        push = Push("cdrs", "POST", (), made.__getitem__, located=True)
         self._outbox.tell(push, lambda platform: self._may_see(platform, record))
 
     def listed(self, platform: Platform, page: Page) -> list[dict[str, Any]]:
         """Return the CDRs that a platform may see and a page covers, oldest first."""
-        found = [one for one, ended in self._records if page.covers(ended) and self._may_see(platform, one)]
-        return [self.cdr(one, platform.version) for one in found]
+        found = [made for one, ended, made in self._records if page.covers(ended) and self._may_see(platform, one)]
+        return [made[platform.version] for made in found]
 
     def cdr(self, record: SessionRecord, version: str) -> dict[str, Any]:
         """Return the CDR; each period lies within one set of prices, so that who receives it can calculate the cost again."""
@@ -78,6 +81,7 @@ class Cdrs:
         found: dict[str, Any] = {name: site[name] for name in _SITE if name in site}
         return found | {
             "id": site["id"],
+            "address": site["address"][:_ADDRESS],
             "evse_uid": session["evse_uid"],
             "evse_id": NOT_AVAILABLE,
             "connector_id": session["connector_id"],

@@ -67,8 +67,8 @@ class Locations:
 
     @property
     def last_updated(self) -> datetime:
-        """Return when the Location or one of its EVSEs last changed."""
-        return max([self._created, *(one.changed for one in self._places.values())])
+        """Return when the Location, one of its EVSEs or one of their Connectors last changed."""
+        return max([self._created, *(self._changed(one) for one in self._places.values())])
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the CSMS, and tell each EVSE whose status it changed."""
@@ -131,9 +131,10 @@ class Locations:
         place = self._places.get((station, evse_id))
         return None if place is None else self._connector(place, 1, version)
 
-    def _capabilities(self) -> list[str]:
+    def _capabilities(self, place: _Place) -> list[str]:
         preferences = ["CHARGING_PREFERENCES_CAPABLE"] if self._rig.ocpi.preferences is not None else []
-        return [*self._rig.ocpi.location.capabilities, *preferences]
+        lacking = () if place.station.features.smart_charging else ("CHARGING_PROFILE_CAPABLE",)
+        return [one for one in (*self._rig.ocpi.location.capabilities, *preferences) if one not in lacking]
 
     def _told(self, place: _Place) -> None:
         status = place.seen()
@@ -145,13 +146,16 @@ class Locations:
         push = Push("locations", "PATCH", path, lambda version: change, lambda version: self._evse(place, version))
         self._outbox.tell(push, lambda platform: True)
 
+    def _changed(self, place: _Place) -> datetime:
+        return max(place.changed, self._tariffs.ids_since(self._clock.now()))
+
     def _evse(self, place: _Place, version: str) -> dict[str, Any]:
         return {
             "uid": place.uid,
             "status": place.status,
-            "capabilities": self._capabilities(),
+            "capabilities": self._capabilities(place),
             "connectors": [self._connector(place, number + 1, version) for number in range(place.evse.connectors)],
-            "last_updated": utc_text(place.changed),
+            "last_updated": utc_text(self._changed(place)),
         }
 
     def _connector(self, place: _Place, number: int, version: str) -> dict[str, Any]:
@@ -167,7 +171,7 @@ class Locations:
             "max_voltage": round(voltage),
             "max_amperage": int(amperes),
             "max_electric_power": int(voltage * amperes * (1 if direct else phases)),
-            "last_updated": utc_text(place.changed),
+            "last_updated": utc_text(self._changed(place)),
         }
         if tariffs := self._tariffs.ids(self._clock.now()):
             found["tariff_ids"] = tariffs

@@ -99,7 +99,7 @@ class CpoPlatform:
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
         )  # fmt: skip
-        self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences, self._save)
+        self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
         self._restore()
         registry.changed = self.tokens.changed = self._save
 
@@ -137,7 +137,7 @@ class CpoPlatform:
             self.commands.on_status(event)
         elif kind == "reservation":
             self.commands.on_reservation(event)
-        elif kind == "charging_limit":
+        elif kind in ("charging_limit", "boot"):
             for record in self.sessions.at(station, event.get("evse")):
                 self._pushes.want(record)
         if kind == "transaction":
@@ -148,6 +148,7 @@ class CpoPlatform:
         self._promises.connected(station)
         for record in self.sessions.at(station, None):
             self.arbiter.resume(record, windows=True)
+            self._pushes.want(record)  # what limits it may be something else by now
 
     def _save(self) -> None:
         """Save what has changed; where that fails it is told, for what goes on at the stations must go on."""

@@ -12,6 +12,8 @@ from bench.wire.ocpi.transport import PartyId, decode_token
 
 HUB: Final = "HUB"
 """A role of 2.2.1 alone."""
+_RIGHTS: Final = ("SCSP", "EMSP")
+"""Roles that may steer sessions, the one that may more first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,14 @@ class Platform:
         reachable = (one for one in self.parties if one.id not in self.unreachable and one.role != HUB)
         return next((one.id for one in reachable if meant(one)), None)
 
-    def party(self, party_id: PartyId | None) -> Party | None:
-        """Return the named party of this platform; its only one where none is named."""
-        if party_id is None:
-            return self.parties[0] if len(self.parties) == 1 else None
-        return next((party for party in self.parties if party.id == party_id), None)
+    def party(self, party_id: PartyId | None, role: str = "") -> Party | None:
+        """Return the named party of this platform, or its only one where none is named: in this role, else in the one that may
+        most, for a party may have several."""
+        named = [party for party in self.parties if party_id in (None, party.id)]
+        if len({party.id for party in named}) != 1:
+            return None
+        wanted = (role,) if role else _RIGHTS
+        return next((party for one in wanted for party in named if party.role == one), named[0])
 
 
 @dataclass(frozen=True, slots=True)

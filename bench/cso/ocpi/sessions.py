@@ -60,13 +60,12 @@ class Sessions:
         return self._by_transaction.get((station, transaction_id))
 
     def listed(self, platform: Platform, page: Page) -> list[dict[str, Any]]:
-        """Return what a platform may see of the sessions that a page covers, oldest first; token known."""
+        """Return what a platform may see of the sessions that a page covers, in the order of their creation; token known."""
         records = [
             one
             for one in self._records.values()
             if one.id_token and page.covers(one.last_updated) and self._may_see(platform, one)
         ]
-        records.sort(key=lambda one: one.last_updated)
         return [one.as_session(self._own, self._location_id, platform.version) for one in records]
 
     def on_transaction(self, event: Mapping[str, Any]) -> SessionRecord | None:
@@ -111,8 +110,10 @@ class Sessions:
             record.id_token, record.started = event["id_token"], now
             if not record.periods.closed:
                 record.periods.begin = now
-        if record.id_token == event.get("id_token"):
-            record.grant = self._grants.of(event) or record.grant
+        if record.id_token == event.get("id_token") and (grant := self._grants.of(event)) is not None:
+            before = record.grant or grant
+            record.grant = replace(grant, reference=grant.reference or before.reference)  # the last one that was given
+            record.regranted |= (grant.method, record.grant.reference) != (before.method, before.reference)
 
     def reserve(self, station: str, evse_id: int, grant: Grant, record: SessionRecord | None = None) -> SessionRecord:
         """Open the session of a reservation, at an EVSE or (0) at the whole station, or change the one given; tell it."""
@@ -207,10 +208,12 @@ class Sessions:
         """Send to whoever may see the session; with `role` to parties of that role alone."""
         path = (self._own.country_code, self._own.party_id, record.session_id)
         whole = {version: record.as_session(self._own, self._location_id, version) for version in VERSIONS}
+        told = ("total_cost", *(("auth_method", "authorization_reference") if record.regranted else ()))
+        record.regranted = record.regranted and bool(role)
 
         def body(version: str) -> dict[str, Any]:
-            cost = {name: value for name, value in whole[version].items() if name == "total_cost"}
-            return whole[version] if method == "PUT" else changes | cost
+            more = {name: value for name, value in whole[version].items() if name in told}
+            return whole[version] if method == "PUT" else changes | more
 
         def meant(party: Party) -> bool:
             return record.may_be_steered_by(party, self._own) and role in ("", party.role)

@@ -32,24 +32,25 @@ class Tariffs:
 
     def __init__(self, clock: Clock, own: PartyId, time_zone: str, outbox: Outbox, tariffs: Iterable[TariffSettings]) -> None:
         self._clock, self._own, self._zone, self._outbox = clock, own, ZoneInfo(time_zone), outbox
-        self._created = clock.now()
+        self._created = self._changed = clock.now()
         self._known = {one.id: KnownTariff(one, self._created) for one in tariffs}
 
     def put(self, tariff: TariffSettings) -> None:
         """Add a tariff or replace the one of the same id, and tell of it."""
-        self._known[tariff.id] = KnownTariff(tariff, self._clock.now())
+        self._changed = self._clock.now()
+        self._known[tariff.id] = KnownTariff(tariff, self._changed)
         push = Push("tariffs", "PUT", self._path(tariff.id), partial(self._object, self._known[tariff.id]))
         self._outbox.tell(push, lambda platform: True)
 
     def remove(self, tariff_id: str) -> None:
         """Take a tariff away, and tell of it."""
         if self._known.pop(tariff_id, None) is not None:
+            self._changed = self._clock.now()
             self._outbox.tell(Push("tariffs", "DELETE", self._path(tariff_id), None), lambda platform: True)
 
     def listed(self, page: Page, version: str) -> list[dict[str, Any]]:
-        """Return the tariffs that a page covers, oldest first."""
-        found = [one for one in self._known.values() if page.covers(one.last_updated)]
-        return [self._object(one, version) for one in sorted(found, key=lambda one: one.last_updated)]
+        """Return the tariffs that a page covers, in the order in which they were added."""
+        return [self._object(one, version) for one in self._known.values() if page.covers(one.last_updated)]
 
     def ids(self, at: datetime) -> list[str]:
         """Return the ids of the tariffs that are valid at a moment, one per type at most: that is what a Connector names."""
@@ -58,6 +59,16 @@ class Tariffs:
             if _valid(one.settings, at):
                 found.setdefault(one.settings.type, one.settings.id)
         return list(found.values())
+
+    def ids_since(self, at: datetime) -> datetime:
+        """Return since when `ids` has been what it is at a moment: that is an update of each Connector."""
+        bounds = (bound for one in self._known.values() for bound in (one.settings.start_date_time, one.settings.end_date_time))
+        return max([self._changed, *(bound for bound in bounds if bound is not None and bound <= at)])
+
+    def has_for(self, profile_type: str, at: datetime) -> bool:
+        """Say whether a ProfileType has a tariff at a moment, as each that is supported must; without any, it needs none."""
+        types = {one.settings.type for one in self._known.values() if _valid(one.settings, at)}
+        return not types or None in types or (profile_type if profile_type == "REGULAR" else f"PROFILE_{profile_type}") in types
 
     def of_session(self, started: datetime, profile_type: str = "") -> TariffSettings | None:
         """Return the tariff of a session that starts now: a driver pays by what was valid when it began.

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from bench.peers.check.case import Case, Saw, case, failed, judged, not_applicable, not_shown, passed
 from bench.peers.check.probe import Probe, Reply
-from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_page, next_page
+from bench.wire.ocpi.checks_fields import credentials_token as check_token
 from bench.wire.ocpi.checks_objects import check_object
 from bench.wire.ocpi.transport import NO_MATCHING_ENDPOINT, UNSUPPORTED_VERSION, UNUSABLE_API
 from bench.wire.ocpi.types import utc_text
@@ -78,8 +78,9 @@ async def credentials_token(probe: Probe) -> Saw:
     """Look at the CSO's Credentials object."""
     reply = await probe.send("GET", probe.details["credentials", "SENDER"], functional=False)
     given = reply.thing if reply.ok else {}
-    found = checks.check_credentials(given) if given else []
-    found += checks.check_credentials({"token": probe.token, "url": "-", "roles": "-"})
+    found = check_object("credentials", given, probe.peer.version) if given else []
+    if wrong := check_token(probe.token):
+        found.append(Finding("credentials_value", f"token {wrong}"))
     return judged(found, "the token has only characters that it may have")
 
 
