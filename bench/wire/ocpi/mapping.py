@@ -108,9 +108,10 @@ def to_ocpp(
     if profile.min_charging_rate is not None:
         schedule["minChargingRate"] = convert(profile.min_charging_rate, given, unit, supply)
     phases = {"numberPhases": supply.phases} if supply.phases in (1, 2) else {}  # absent means 3 (K01.FR.49)
+    periods = profile.charging_profile_period
+    limits = [round_down(one.limit) if unit == given else convert(one.limit, given, unit, supply) for one in periods]
     schedule["chargingSchedulePeriod"] = [
-        {"startPeriod": one.start_period, "limit": convert(one.limit, given, unit, supply), **phases}
-        for one in profile.charging_profile_period
+        {"startPeriod": one.start_period, "limit": limit, **phases} for one, limit in zip(periods, limits, strict=True)
     ]
     return {
         "id": profile_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ _UID: Final = re.compile(r"(/tokens/[^/?\s]+/[^/?\s]+/)[^/?\s]+?(?=[/?]|:?\s|$)|
 """The uid of a Token, in the URL that it is told at and in that of its authorization, also within a text."""
 
 
+@lru_cache(1024)
 def web_host(url: str) -> tuple[str, str] | None:
     """Return scheme and host of an http or https address; None for anything else.
 
