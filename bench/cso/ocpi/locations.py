@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from bench.cso.ocpi.outbox import Outbox, Push
+from bench.cso.ocpi.outbox import Body, Meant, Outbox, Push, everyone
 from bench.cso.ocpi.record import evse_uid
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.ports import Clock
@@ -140,10 +140,17 @@ class Locations:
         if status == place.status:
             return
         place.status, place.changed = status, self._clock.now()
-        path = (self._own.country_code, self._own.party_id, self.location_id, place.uid)
         change = {"status": status, "last_updated": utc_text(place.changed)}
-        push = Push("locations", "PATCH", path, lambda version: change, lambda version: self._evse(place, version))
-        self._outbox.tell(push, lambda platform: True)
+        self._outbox.tell(self._push(place, "PATCH", lambda version: change))
+
+    def due(self, uid: str) -> tuple[Push, Meant] | None:
+        """Return the message that tells an EVSE as it is, and to whom it may be addressed; None where there is no such EVSE."""
+        place = next((one for one in self._places.values() if one.uid == uid), None)
+        return None if place is None else (self._push(place, "PUT", lambda version: self._evse(place, version)), everyone)
+
+    def _push(self, place: _Place, method: str, body: Body) -> Push:
+        path = (self._own.country_code, self._own.party_id, self.location_id, place.uid)
+        return Push("locations", place.uid, method, path, body, lambda version: self._evse(place, version))
 
     def _evse(self, place: _Place, version: str) -> dict[str, Any]:
         return {

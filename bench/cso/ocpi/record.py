@@ -72,6 +72,8 @@ class SessionRecord:
     tariff: TariffSettings | None = None
     """Of the whole session: the one that was valid when it began."""
     total_cost: Amount | None = None
+    cdr: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By version, once it has ended; empty for a mere reservation."""
     steering: Steering = field(default_factory=Steering)
 
     @property

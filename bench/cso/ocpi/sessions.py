@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.grants import Grant, Grants
-from bench.cso.ocpi.outbox import Outbox, Push
+from bench.cso.ocpi.outbox import Meant, Outbox, Push
 from bench.cso.ocpi.paging import Page
 from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.record import SessionRecord
@@ -24,6 +24,8 @@ from bench.wire.ocpi.types import utc_text
 
 CREDIBLE: Final = timedelta(days=1)
 """A transaction that begins farther off than this has a station with a wrong clock."""
+MOST_ENDED: Final = 1000
+"""Sessions that are over, and their CDRs, are kept and listed up to so many; the oldest is forgotten for one more."""
 
 
 class Sessions:
@@ -38,6 +40,8 @@ class Sessions:
         self._update_every = timedelta(seconds=update_every_s)
         self._records: dict[str, SessionRecord] = {}
         self._by_transaction: dict[tuple[str, str], SessionRecord] = {}
+        self.ended: Callable[[SessionRecord], None] = lambda record: None
+        """Called with each session that has ended, once its end is on its way to those who hear of it."""
 
     def find(self, session_id: str) -> SessionRecord | None:
         """Return a session whatever the case of its id (CiString)."""
@@ -60,17 +64,20 @@ class Sessions:
         return self._by_transaction.get((station, transaction_id))
 
     def listed(self, platform: Platform, page: Page) -> list[dict[str, Any]]:
-        """Return what a platform may see of the sessions that a page covers, oldest first; token known."""
+        """Return what a platform may see of the sessions that a page covers, oldest first."""
+        return [one.as_session(self._own, self._location_id, platform.version) for one in self.seen_by(platform, page)]
+
+    def seen_by(self, platform: Platform, page: Page) -> list[SessionRecord]:
+        """Return the sessions, with a token that is known, that a platform may see and a page covers, oldest first."""
         records = [
             one
             for one in self._records.values()
             if one.id_token and page.covers(one.last_updated) and self._may_see(platform, one)
         ]
-        records.sort(key=lambda one: one.last_updated)
-        return [one.as_session(self._own, self._location_id, platform.version) for one in records]
+        return sorted(records, key=lambda one: one.last_updated)
 
-    def on_transaction(self, event: Mapping[str, Any]) -> SessionRecord | None:
-        """Take a transaction event of the CSMS; return the session it ended, if it ended one."""
+    def on_transaction(self, event: Mapping[str, Any]) -> None:
+        """Take a transaction event of the CSMS."""
         now = self._clock.now()
         record = self.of(event["station"], event["transaction_id"])
         if record is None or not record.id_token:
@@ -79,16 +86,15 @@ class Sessions:
             if event.get("evse") is None:
                 text = f"transaction {event['transaction_id']} of {event['station']} names no EVSE: it has no session"
                 self._findings.tell("session_without_evse", text)
-                return None
+                return
             record = self._open(event, now)
         if record.ended is not None:
-            return None
+            return
         turned = record.periods.turns(event.get("charging_state") or "")
         record.periods.meter(event.get("meter_value") or ())
         if _is_accepted(event):
             self._authorized(record, event, now)
-        ended = event["phase"] == "Ended"
-        if ended:
+        if event["phase"] == "Ended":
             record.ended = now
             record.over.set_result(None)
         if record.id_token:
@@ -97,13 +103,24 @@ class Sessions:
             if record.told_at is None:
                 record.periods.close(now)
             record.periods.charging = not record.periods.charging
-        return record if ended else None
+        if record.ended is not None:
+            self.ended(record)
 
     def restore(self, record: SessionRecord) -> None:
-        """Take back a session that ran before a restart; its tariff is the one that was valid when it began."""
-        record.tariff = self._tariffs.of_session(record.started)
+        """Take back a session of before a restart."""
+        if record.periods.closed:
+            self._charge(record)
         self._records[record.session_id.casefold()] = record
         self._by_transaction[record.target.station, record.target.transaction_id] = record
+
+    def forget_oldest(self) -> list[SessionRecord]:
+        """Forget the sessions that are over but for the newest MOST_ENDED; return those that were forgotten."""
+        over = [one for one in self._records.values() if one.ended is not None]
+        forgotten = over[: max(0, len(over) - MOST_ENDED)]
+        for one in forgotten:
+            del self._records[one.session_id.casefold()]
+            self._by_transaction.pop((one.target.station, one.target.transaction_id), None)
+        return forgotten
 
     def _authorized(self, record: SessionRecord, event: Mapping[str, Any], now: datetime) -> None:
         """Take who charges from an event whose token was accepted: ACTIVE from then on."""
@@ -130,13 +147,14 @@ class Sessions:
             record.ended = self._clock.now()
             record.over.set_result(None)
             self._tell(record, record.ended, turned=False)
+            self.ended(record)
 
     def tell_preferences(self, record: SessionRecord) -> None:
         """Tell the SCSPs what the driver prefers: a field of the session that OCPI does not have."""
         assert record.preferences is not None
         record.last_updated = self._clock.now()
         changes = {"charging_preferences": record.preferences.plain(), "last_updated": utc_text(record.last_updated)}
-        self._send(record, "PATCH", changes, role="SCSP")
+        self._outbox.tell(*self._message(record, "PATCH", changes, role="SCSP"))
 
     def _reserved_for(self, event: Mapping[str, Any], pending: SessionRecord | None, now: datetime) -> SessionRecord | None:
         """Return the reservation that a transaction of the same token uses up: it becomes the transaction's session."""
@@ -183,7 +201,7 @@ class Sessions:
             if record.ended is not None:  # its first word is its last
                 record.periods.close(now, last=True)
                 self._charge(record)
-            self._send(record, "PUT", {})
+            self._outbox.tell(*self._message(record, "PUT", {}))
             return
         if record.ended is None and not turned and now - record.told_at < self._update_every:
             return
@@ -197,14 +215,21 @@ class Sessions:
         if record.ended is not None:
             changes["end_date_time"] = utc_text(record.ended)
         self._charge(record)
-        self._send(record, "PATCH", changes | {"last_updated": utc_text(now)})
+        self._outbox.tell(*self._message(record, "PATCH", changes | {"last_updated": utc_text(now)}))
 
     def _charge(self, record: SessionRecord) -> None:
         if record.tariff is not None:
             record.total_cost = self._tariffs.cost(record.tariff, record.periods.closed).total
 
-    def _send(self, record: SessionRecord, method: str, changes: dict[str, Any], role: str = "") -> None:
-        """Send to whoever may see the session; with `role` to parties of that role alone."""
+    def due(self, session_id: str) -> tuple[Push, Meant] | None:
+        """Return the message that tells a session as it is, and to whom it may be addressed; None where there is none to tell."""
+        record = self.find(session_id)
+        return None if record is None or not record.id_token else self._message(record, "PUT", {})
+
+    def _message(
+        self, record: SessionRecord, method: str, changes: dict[str, Any], role: str = ""
+    ) -> tuple[Push, Meant]:
+        """Return a message to whoever may see the session; with `role` to parties of that role alone."""
         path = (self._own.country_code, self._own.party_id, record.session_id)
         whole = {version: record.as_session(self._own, self._location_id, version) for version in VERSIONS}
 
@@ -215,8 +240,8 @@ class Sessions:
         def meant(party: Party) -> bool:
             return record.may_be_steered_by(party, self._own) and role in ("", party.role)
 
-        push = Push("sessions", method, path, body, whole.__getitem__)
-        self._outbox.tell(push, lambda one: any(map(meant, one.parties)), meant)
+        push = Push("sessions", record.session_id, method, path, body, whole.__getitem__)
+        return push, meant
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bench.cso.ocpi.outbox import Outbox, Push
+from bench.cso.ocpi.outbox import Meant, Outbox, Push, everyone
 from bench.cso.ocpi.paging import Page
 from bench.domain.tariff_cost import Component, Cost, Element, Period, PriceLimit, Restrictions, Tariff, cost_of
 from bench.ports import Clock
@@ -38,13 +38,19 @@ class Tariffs:
     def put(self, tariff: TariffSettings) -> None:
         """Add a tariff or replace the one of the same id, and tell of it."""
         self._known[tariff.id] = KnownTariff(tariff, self._clock.now())
-        push = Push("tariffs", "PUT", self._path(tariff.id), partial(self._object, self._known[tariff.id]))
-        self._outbox.tell(push, lambda platform: True)
+        self._outbox.tell(*self.due(tariff.id))
 
     def remove(self, tariff_id: str) -> None:
         """Take a tariff away, and tell of it."""
         if self._known.pop(tariff_id, None) is not None:
-            self._outbox.tell(Push("tariffs", "DELETE", self._path(tariff_id), None), lambda platform: True)
+            self._outbox.tell(*self.due(tariff_id))
+
+    def due(self, tariff_id: str) -> tuple[Push, Meant]:
+        """Return the message that tells a tariff as it is, or that it is gone, and to whom it may be addressed."""
+        known, path = self._known.get(tariff_id), (self._own.country_code, self._own.party_id, tariff_id)
+        if known is None:
+            return Push("tariffs", tariff_id, "DELETE", path, None), everyone
+        return Push("tariffs", tariff_id, "PUT", path, partial(self._object, known)), everyone
 
     def listed(self, page: Page, version: str) -> list[dict[str, Any]]:
         """Return the tariffs that a page covers, oldest first."""
@@ -88,9 +94,6 @@ class Tariffs:
         known = self._known.get(tariff.id)
         changed = known.last_updated if known is not None and known.settings == tariff else self._created
         return self._object(KnownTariff(tariff, changed), version)
-
-    def _path(self, tariff_id: str) -> tuple[str, ...]:
-        return self._own.country_code, self._own.party_id, tariff_id
 
     def _object(self, known: KnownTariff, version: str) -> dict[str, Any]:
         body = _plain(known.settings)
