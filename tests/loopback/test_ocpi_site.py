@@ -62,7 +62,7 @@ def _meter(wh: float, **more: float) -> list[dict[str, Any]]:
     """Return one MeterValue: the energy register, and other measurands by name."""
     samples: list[dict[str, Any]] = [{"value": wh}]
     samples += [{"value": value, "measurand": name.replace("_", ".")} for name, value in more.items()]
-    return [{"timestamp": "2026-01-15T00:00:00Z", "sampledValue": samples}]
+    return [{"sampledValue": samples}]
 
 
 async def test_the_location_tells_its_evses(both: tuple[OcpiRig, Recorder]) -> None:

@@ -30,7 +30,7 @@ from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.tokens import Token
 from bench.wire.ocpi.transport import PartyId
 
-_MOMENTS: Final = ("started", "last_updated", "began", "told_at", "ended")
+_MOMENTS: Final = ("started", "last_updated", "began", "heard", "told_at", "ended")
 
 
 @dataclass(frozen=True, slots=True)

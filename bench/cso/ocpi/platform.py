@@ -133,7 +133,7 @@ class CpoPlatform:
         elif kind == "transaction":
             self.sessions.on_transaction(event)
             record = self.sessions.of(station, event["transaction_id"])
-            if record is not None:
+            if record is not None and not event.get("offline"):
                 self.arbiter.opened(record)
             if record is not None and event.get("trigger") == "ChargingRateChanged":
                 self._pushes.want(record)
