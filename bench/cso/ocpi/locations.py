@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from bench.cso.ocpi.outbox import Body, Meant, Outbox, Push, everyone
@@ -59,6 +60,7 @@ class Locations:
         self._created = clock.now()
         places = [_Place(station, evse, self._created) for station in rig.station for evse in station.evse]
         self._places = {(one.station.id, one.evse.id): one for one in places}
+        tariffs.renamed = self._renamed
 
     @property
     def location_id(self) -> str:
@@ -68,7 +70,7 @@ class Locations:
     @property
     def last_updated(self) -> datetime:
         """Return when the Location or one of its EVSEs last changed."""
-        return max([self._created, *(one.changed for one in self._places.values())])
+        return max([self._created, *(self._changed(one) for one in self._places.values())])
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Take an event of the CSMS, and tell each EVSE whose status it changed."""
@@ -135,6 +137,19 @@ class Locations:
         preferences = ["CHARGING_PREFERENCES_CAPABLE"] if self._rig.ocpi.preferences is not None else []
         return [*self._rig.ocpi.location.capabilities, *preferences]
 
+    def _changed(self, place: _Place) -> datetime:
+        """Return when an EVSE or one of its Connectors last changed."""
+        return max(place.changed, self._tariffs.named_since(self._clock.now()))
+
+    def _renamed(self) -> None:
+        """Tell the Connectors of each EVSE, which name other tariffs now."""
+        for place in self._places.values():
+            self._outbox.tell(self._push(place, "PATCH", partial(self._connectors, place)))
+
+    def _connectors(self, place: _Place, version: str) -> dict[str, Any]:
+        evse = self._evse(place, version)
+        return {name: evse[name] for name in ("connectors", "last_updated")}
+
     def _told(self, place: _Place) -> None:
         status = place.seen()
         if status == place.status:
@@ -158,7 +173,7 @@ class Locations:
             "status": place.status,
             "capabilities": self._capabilities(),
             "connectors": [self._connector(place, number + 1, version) for number in range(place.evse.connectors)],
-            "last_updated": utc_text(place.changed),
+            "last_updated": utc_text(self._changed(place)),
         }
 
     def _connector(self, place: _Place, number: int, version: str) -> dict[str, Any]:
@@ -174,7 +189,7 @@ class Locations:
             "max_voltage": round(voltage),
             "max_amperage": int(amperes),
             "max_electric_power": int(voltage * amperes * (1 if direct else phases)),
-            "last_updated": utc_text(place.changed),
+            "last_updated": utc_text(self._changed(place)),
         }
         if tariffs := self._tariffs.ids(self._clock.now()):
             found["tariff_ids"] = tariffs

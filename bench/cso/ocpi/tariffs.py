@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -32,17 +32,23 @@ class Tariffs:
 
     def __init__(self, clock: Clock, own: PartyId, time_zone: str, outbox: Outbox, tariffs: Iterable[TariffSettings]) -> None:
         self._clock, self._own, self._zone, self._outbox = clock, own, ZoneInfo(time_zone), outbox
-        self._created = clock.now()
+        self._created = self._named = clock.now()
+        self.renamed: Callable[[], None] = lambda: None
+        """Called when Connectors come to name other tariffs than before."""
         self._known = {one.id: KnownTariff(one, self._created) for one in tariffs}
 
     def put(self, tariff: TariffSettings) -> None:
-        """Add a tariff or replace the one of the same id, and tell of it."""
+        """Add a tariff or replace the one of the same id, and tell of it, and then of the Connectors that come to name it."""
+        before = self._now_named()
         self._known[tariff.id] = KnownTariff(tariff, self._clock.now())
         self._outbox.tell(*self.due(tariff.id))
+        self._rename(before)
 
     def remove(self, tariff_id: str) -> None:
-        """Take a tariff away, and tell of it."""
+        """Take a tariff away, and tell of it, once no Connector names it any more."""
+        before = self._now_named()
         if self._known.pop(tariff_id, None) is not None:
+            self._rename(before)
             self._outbox.tell(*self.due(tariff_id))
 
     def due(self, tariff_id: str) -> tuple[Push, Meant]:
@@ -64,6 +70,23 @@ class Tariffs:
             if _valid(one.settings, at):
                 found.setdefault(one.settings.type, one.settings.id)
         return list(found.values())
+
+    def named_since(self, at: datetime) -> datetime:
+        """Return since when Connectors name what they name at a moment: a tariff was put or removed, or its time came or went."""
+        known = [one.settings for one in self._known.values()]
+        bounds = [moment for one in known for moment in (one.start_date_time, one.end_date_time) if moment is not None]
+        return max([self._named, *(one for one in bounds if one <= at)])
+
+    def _now_named(self) -> list[str]:
+        now = self._clock.now()
+        self._named = self.named_since(now)  # what is replaced or removed next may be why
+        return self.ids(now)
+
+    def _rename(self, before: list[str]) -> None:
+        now = self._clock.now()
+        if self.ids(now) != before:
+            self._named = now
+            self.renamed()
 
     def of_session(self, started: datetime, profile_type: str = "") -> TariffSettings | None:
         """Return the tariff of a session that starts now: a driver pays by what was valid when it began.
