@@ -48,9 +48,9 @@ class Cdrs:
         push = Push("cdrs", session_id, "POST", (), record.cdr.__getitem__)
         return push, lambda party: record.may_be_steered_by(party, self._own)
 
-    def listed(self, platform: Platform, page: Page) -> list[dict[str, Any]]:
-        """Return the CDRs that a platform may see and a page covers, oldest first."""
-        return [one.cdr[platform.version] for one in self._sessions.seen_by(platform, page) if one.cdr]
+    def listed(self, platform: Platform, page: Page, version: str) -> list[dict[str, Any]]:
+        """Return the CDRs that a platform may see and a page covers, oldest first, in the words of a version."""
+        return [one.cdr[version] for one in self._sessions.seen_by(platform, page) if one.cdr]
 
     def _cdr(self, record: SessionRecord, version: str) -> dict[str, Any]:
         """Return the CDR; each period lies within one set of prices, so that who receives it can calculate the cost again."""

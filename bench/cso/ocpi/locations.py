@@ -24,6 +24,9 @@ _BY_CONNECTOR: Final = {
 _WORST: Final = ("OUTOFORDER", "INOPERATIVE", "CHARGING", "RESERVED", "AVAILABLE")
 """Of several connectors: an EVSE charges on one at a time, so that one counts."""
 
+_NEAREST_IN_2_2_1: Final = {"MCS": "IEC_62196_T2_COMBO", "SAE_J3400": "TESLA_S"}
+"""ConnectorType is a closed list there, and lacks these: the other big DC plug, and the plug of the same shape."""
+
 
 @dataclass(slots=True)
 class _Place:
@@ -183,7 +186,7 @@ class Locations:
         voltage, amperes = features.nominal_voltage_v, place.evse.max_current_a
         found: dict[str, Any] = {
             "id": str(number),
-            "standard": site.standard or ("IEC_62196_T2_COMBO" if direct else "IEC_62196_T2"),
+            "standard": _standard(site.standard or ("IEC_62196_T2_COMBO" if direct else "IEC_62196_T2"), version),
             "format": "CABLE" if direct else site.format,
             "power_type": "DC" if direct else {1: "AC_1_PHASE", 2: "AC_2_PHASE"}.get(phases, "AC_3_PHASE"),
             "max_voltage": round(voltage),
@@ -194,3 +197,7 @@ class Locations:
         if tariffs := self._tariffs.ids(self._clock.now()):
             found["tariff_ids"] = tariffs
         return found
+
+
+def _standard(standard: str, version: str) -> str:
+    return _NEAREST_IN_2_2_1.get(standard, standard) if version == "2.2.1" else standard

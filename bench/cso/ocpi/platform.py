@@ -102,6 +102,7 @@ class CpoPlatform:
         self.commands = Commands(
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
+            capabilities=rig.ocpi.location.capabilities,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences, self._save)
         self._to_save = False

@@ -33,7 +33,7 @@ class Platform:
     """What we send to it (TOKEN_B)."""
     versions_url: str
     version: str
-    """Of OCPI, in which it registered: what we send to it has the shape of that version."""
+    """Of OCPI, in which it registered: what we send to it has the shape of that version. What it asks for has that of the URL."""
     parties: tuple[Party, ...]
     endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
     """URL by identifier and role."""

@@ -65,9 +65,9 @@ class Sessions:
         """Return the session of a transaction."""
         return self._by_transaction.get((station, transaction_id))
 
-    def listed(self, platform: Platform, page: Page) -> list[dict[str, Any]]:
-        """Return what a platform may see of the sessions that a page covers, oldest first."""
-        return [one.as_session(self._own, self._location_id, platform.version) for one in self.seen_by(platform, page)]
+    def listed(self, platform: Platform, page: Page, version: str) -> list[dict[str, Any]]:
+        """Return what a platform may see of the sessions that a page covers, oldest first, in the words of a version."""
+        return [one.as_session(self._own, self._location_id, version) for one in self.seen_by(platform, page)]
 
     def seen_by(self, platform: Platform, page: Page) -> list[SessionRecord]:
         """Return the sessions, with a token that is known, that a platform may see and a page covers, oldest first."""
