@@ -104,11 +104,30 @@ class Arbiter:
             claim = record.steering.claims[writer] = self._claim(writer, role)
             self._relay.reserve(record.target, self._slot(claim))
 
-    def forget(self, record: SessionRecord, registered: set[str]) -> None:
-        """Forget the claims of parties that have left; what they set stays until the next ruling."""
-        for one in list(record.steering.claims.values()):
-            if one.role not in LOCAL and one.writer not in registered:
-                del record.steering.claims[one.writer]
+    def dismiss(self, registered: set[str]) -> None:
+        """Take back the claims of parties that have left, at once: their place is free for others, and their limits go."""
+        for record in self._sessions.running():
+            for one in list(record.steering.claims.values()):
+                if one.role not in LOCAL and one.writer not in registered:
+                    del record.steering.claims[one.writer]
+                    self._background.start(self._dismiss(record, one))
+
+    async def _dismiss(self, record: SessionRecord, claim: Claim) -> None:
+        claims = record.steering.claims
+        async with record.steering.turn:
+            if record.ended is not None:
+                return
+            others = [one for one in self.claims(record) if one is not claim]
+            before = [one for one in standing(self.policy, [*others, claim]) if one.profile is not None]
+            outcome = await self._cleared(record, claim.writer, claim, others, before)
+            if outcome.word == "REJECTED":  # it goes on to limit there: tried again when the station is back
+                claims.setdefault(claim.writer, claim)
+                text = f"session {record.session_id}: the profile of {claim.writer}, which has left: {outcome.reason}"
+                self._findings.tell("not_withdrawn", text)
+            elif claims.get(claim.writer) is claim:  # its last PUT was under way
+                del claims[claim.writer]
+        self._settle(record, before, claim)
+        self._want_push(record)
 
     async def set(
         self, record: SessionRecord, writer: str, role: str, profile: ChargingProfile, *,

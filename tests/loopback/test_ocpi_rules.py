@@ -113,6 +113,26 @@ async def test_a_hub_of_2_3_0_names_itself_beside_its_roles() -> None:
         assert (status, given["ocpi-to-party-id"], given["ocpi-from-party-id"]) == (201, "HUB", "BEN")
 
 
+async def test_a_hub_of_2_2_1_registers_and_brings_its_clients() -> None:
+    """credentials and Role HUB, 2.2.1: the handshake with that one role, then hubclientinfo, then pushes by way of the hub."""
+    async with open_ocpi_rig(version="2.2.1") as rig, _peer(rig, "2.2.1") as body:
+        body |= {"roles": [{"business_details": {"name": "hub"}, "country_code": "NL", "role": "HUB", "party_id": "HUB"}]}
+        token_a = rig.cpo.platform.registry.invite()
+        own = (await _credentials(rig, "POST", "2.2.1", token_a, body))["data"]["token"]
+        headers = {"authorization": encode_token(own), "x-request-id": "r", "x-correlation-id": "c"}
+        info = {"party_id": "BEN", "country_code": "NL", "role": "EMSP", "status": "CONNECTED"}
+        content = json.dumps(info | {"last_updated": "2026-01-15T00:00:00Z"}).encode()
+        url = "http://cso.bench/ocpi/2.2.1/hubclientinfo/NL/BEN"
+        status, given, _ = await rig.transport.request("PUT", url, headers, content, 10)
+        assert (status, [name for name in given if name.startswith("ocpi-")]) == (201, [])
+        rig.stations.transaction("Started", wh=0)
+        await asyncio.sleep(1)
+        (told,) = _requests(rig, "http://odd.bench/2.2.1/sessions/")
+        assert told["headers"]["ocpi-to-party-id"] == "BEN"
+        assert (await _credentials(rig, "PUT", "2.2.1", own, body))["status_code"] == 1000
+        assert [str(one.id) for one in rig.cpo.platform.registry.platforms[1].parties] == ["NL-HUB", "NL-BEN"]
+
+
 async def test_each_request_has_ids_of_its_own(version: str) -> None:
     """Transport, Unique message IDs: also the POST of a result, which belongs to no request of the sender's any more."""
     async with open_ocpi_rig(version=version) as rig:

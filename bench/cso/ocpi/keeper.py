@@ -25,6 +25,7 @@ from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Intent, Relay, Target
 from bench.ports import Store
 from bench.settings.ocpi_site import TariffSettings
+from bench.wire.ocpi.clients import ClientInfo
 from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.tokens import Token
@@ -156,15 +157,15 @@ def _plain_platform(one: Platform) -> dict[str, Any]:
         "token_in": one.token_in, "token_out": one.token_out, "versions_url": one.versions_url, "version": one.version,
         "parties": [[party.id.country_code, party.id.party_id, party.role] for party in one.parties],
         "endpoints": [[identifier, role, url] for (identifier, role), url in one.endpoints.items()],
-        "unreachable": sorted([party.country_code, party.party_id] for party in one.unreachable),
+        "clients": [info.plain() for info in one.clients.values()],
     }  # fmt: skip
 
 
 def _platform(raw: Mapping[str, Any]) -> Platform:
     parties = tuple(Party(PartyId(country, party), role) for country, party, role in raw["parties"])
     endpoints = {(identifier, role): url for identifier, role, url in raw["endpoints"]}
-    unreachable = {PartyId(country, party) for country, party in raw.get("unreachable", ())}
-    return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints, unreachable)
+    clients = {info.party: info for info in map(ClientInfo.model_validate, raw.get("clients", ()))}
+    return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints, clients)
 
 
 def _plain_grant(one: Grant) -> dict[str, Any]:

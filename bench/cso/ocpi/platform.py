@@ -89,7 +89,7 @@ class CpoPlatform:
         self.tokens, self.clients = Tokens(registry, registry.learn), Clients(registry)
         self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens, outbox)
         self.orders = Orders(
-            clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
+            clock, own, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
             capable="CHARGING_PROFILE_CAPABLE" in rig.ocpi.location.capabilities,
             faults=faults or OwnFaults(),
@@ -151,6 +151,7 @@ class CpoPlatform:
     def _connected(self, station: str) -> None:
         self._offline.pop(station, None)
         self._promises.connected(station)
+        self._dismiss_who_left()
         for record in self.sessions.at(station, None):
             self.arbiter.resume(record, windows=True)
 
@@ -166,7 +167,15 @@ class CpoPlatform:
 
     def _registered(self) -> None:
         self._outbox.forget_who_left()
+        self._dismiss_who_left()
         self._save()
+
+    def _dismiss_who_left(self) -> None:
+        parties = {party.id for one in self.registry.platforms for party in one.parties}
+        self.arbiter.dismiss({str(one) for one in parties})
+        for record in self.sessions.running():
+            watchers = record.steering.watchers
+            record.steering.watchers = {party: platform for party, platform in watchers.items() if party in parties}
 
     def _save(self) -> None:
         """Save what has changed."""
