@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from bench.wire.ocpi.transport import VERSIONS
 from bench.wire.ocpi.types import utc_text
 from tests.ocpi_recorder import Recorder, open_recorder
 from tests.ocpi_rig import STATION, OcpiRig, open_ocpi_rig
+from tests.ocpi_whole import open_whole
 from tests.support import EPOCH
 
 pytestmark = pytest.mark.virtual
@@ -148,3 +149,19 @@ async def test_a_limit_of_the_evse_is_not_sent_to_a_session_of_the_past(both: tu
     rig.stations.transaction("Updated")
     await asyncio.sleep(1)
     assert len(rig.stations.sent("SetChargingProfile")) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_emulated_station_is_billed_for_what_it_did_without_a_connection(version: str) -> None:
+    """The network goes for 1,000 s, and the car leaves after 400: that is the end of its session."""
+    async with open_whole(version) as whole:
+        gone = whole.scsp.now()
+        await whole.control.cut_network(1000)
+        await asyncio.sleep(400)
+        await whole.control.unplug(1)
+        sessions = whole.scsp.sessions
+        assert await whole.scsp.wait_until(lambda: sessions[whole.session_id]["status"] == "COMPLETED", 1000)
+        end = datetime.fromisoformat(sessions[whole.session_id]["end_date_time"])
+        assert abs((end - gone).total_seconds() - 400) < 5
+        assert (whole.scsp.now() - gone).total_seconds() >= 1000
+        assert whole.scsp.findings == []

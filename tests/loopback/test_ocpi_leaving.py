@@ -51,6 +51,18 @@ async def test_what_an_absent_station_still_holds_is_cleared_when_it_is_back(rig
     assert rig.cpo.platform.sessions.running()[0].steering.claims == {}
 
 
+async def test_a_session_that_is_over_leaves_nothing_at_the_relay(rig: OcpiRig) -> None:
+    """Neither grows with the history what is looked through for each order; and no number is given twice."""
+    for number in range(3):
+        session_id = await rig.session(f"tx-{number}")
+        order = await rig.scsp.send_plan(session_id, PROFILE)
+        await rig.scsp.wait_result(order.response_id, 60)
+        rig.stations.transaction("Ended", f"tx-{number}")
+        await asyncio.sleep(60)
+    assert rig.cpo.platform.relay.intents == {}
+    assert len({one["chargingProfile"]["id"] for one in rig.stations.sent("SetChargingProfile")}) == 3
+
+
 async def test_a_put_of_who_leaves_meanwhile_is_taken_back(rig: OcpiRig) -> None:
     """The station answers after the DELETE of the credentials: what it has accepted is cleared then."""
     session_id = await rig.session()

@@ -159,6 +159,7 @@ class CpoPlatform:
         """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it."""
         if not record.reserved:
             self.cdrs.on_end(record)
+        self.relay.forget(record.target)
         self._or_told(partial(self._keeper.keep_ended, record))
         self.cdrs.tell(record)
         for old in self.sessions.forget_oldest():
