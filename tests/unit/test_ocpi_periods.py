@@ -17,12 +17,12 @@ def _meter(periods: Periods, value: float, at_s: float = 0, **more: Any) -> None
 def test_a_period_without_length_is_told_at_the_end_alone() -> None:
     """Its energy goes on in the next one: two that begin in the same millisecond would be one and the same to a peer."""
     periods, at = Periods(EPOCH, charging=True), EPOCH + timedelta(minutes=5)
-    periods.meter(_sample(0))
-    periods.meter(_sample(1000))
+    _meter(periods, 0)
+    _meter(periods, 1000)
     assert periods.close(at) is not None
-    periods.meter(_sample(1001))
+    _meter(periods, 1001)
     assert periods.close(at + timedelta(microseconds=400)) is None
-    periods.meter(_sample(1002))
+    _meter(periods, 1002)
     last = periods.close(at + timedelta(microseconds=800), last=True)
     assert last is not None
     assert {one["type"]: one["volume"] for one in last["dimensions"]}["ENERGY"] == 0.002
