@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bench.adapters.clock import LoopClock
@@ -68,13 +68,23 @@ class BadCso:
             owed.pop("x-request-id", None)
         if "not_swapped" in self.bugs and functional:
             owed |= routing(sender_of(headers), receiver_of(headers))
+        if "no_routing" in self.bugs:
+            owed = {name: value for name, value in owed.items() if not name.startswith("ocpi-")}
         if "blocked" in self.bugs:
             async with self._busy:
                 pass
         status, raw, more = await self._answer(request, decode_token(headers.get("authorization")) or "", module)
         if "no_timestamp" not in self.bugs:
             raw = {**raw, "timestamp": utc_text(self.clock.now())}
+        if "holds_connection" in self.bugs and module == ["chargingprofiles"]:
+            held = {"content-length": str(len(dump(raw)))}
+            return StreamingResponse(self._held(dump(raw)), status, owed | held, media_type="application/json")
         return Response(dump(raw), status, {**owed, **more}, media_type="application/json")
+
+    async def _held(self, content: bytes) -> AsyncIterator[bytes]:
+        """Give a whole response, and keep its connection until what it has begun is done."""
+        yield content
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _answer(self, request: Request, token: str, module: list[str]) -> tuple[int, dict[str, Any], dict[str, str]]:
         known = token in self.tokens[-1:] or (not self.tokens and token == TOKEN_A)
@@ -96,10 +106,19 @@ class BadCso:
         if path[-1] == "versions":
             return 200, {"status_code": 1000, "data": [{"version": self.version, "url": root}]}, {}
         rows = [{"identifier": name, "role": role, "url": f"{root}/{name}"} for name, role in _ROWS]
+        if "credentials_receiver" in self.bugs:
+            rows[0]["role"] = "RECEIVER"
+        rows = rows[1:] if "no_credentials" in self.bugs else rows
         return 200, {"status_code": 1000, "data": {"version": self.version, "endpoints": rows}}, {}
 
     async def _credentials(self, method: str, body: Any) -> tuple[int, dict[str, Any]]:
         role = {"role": "CPO", "party_id": "BAD", "country_code": "NL", "business_details": {"name": "bad"}}
+        roles = [role, role | {"party_id": "BD2"}] if "two_parties" in self.bugs else [role]
+        if method == "POST" and "wants_website" in self.bugs:
+            rows = [{"type": "missing", "loc": ["body", "roles", 0, "website"], "msg": "Field required", "input": body}]
+            return 422, {"detail": rows}
+        if method == "POST" and "repeats_token" in self.bugs:
+            return 200, {"status_code": 2001, "status_message": f"{body['token']} is no token that we like"}
         if method == "DELETE":
             self.tokens = [] if "token_survives" not in self.bugs else self.tokens
             return 200, {"status_code": 1000}
@@ -116,7 +135,7 @@ class BadCso:
             if method == "POST":
                 where = "sessions/NL/BAD/" + self._id(self.session["id"])
                 self._start(self._call("PUT", f"{self._peer_root}/{where}", self.session))
-        return 200, {"status_code": 1000, "data": {"token": self.tokens[-1], "url": f"{BASE}/ocpi/versions", "roles": [role]}}
+        return 200, {"status_code": 1000, "data": {"token": self.tokens[-1], "url": f"{BASE}/ocpi/versions", "roles": roles}}
 
     def _list(self, module: str, request: Request) -> tuple[int, dict[str, Any], dict[str, str]]:
         stamp = utc_text(self.clock.now())
@@ -137,7 +156,8 @@ class BadCso:
         method, query = request.method, request.query_params
         told = body if isinstance(body, dict) else {}
         response_url = told.get("response_url") if method == "PUT" else query.get("response_url")
-        wrong = not response_url or (method == "GET" and "duration" not in query) or (method == "PUT" and _is_wrong(told))
+        wrong = not response_url or (method == "GET" and "duration" not in query)
+        wrong |= method == "PUT" and "takes_all" not in self.bugs and _is_wrong(told)
         if set(query) - {"duration", "response_url"}:
             wrong = True
         if wrong:
@@ -157,8 +177,8 @@ class BadCso:
         if "nothing" in self.bugs or ("no_put" in self.bugs and method == "PUT"):
             return
         result = self._result(method, told.get("charging_profile"))
-        if "late" in self.bugs:
-            await asyncio.sleep(TIMEOUT_S + 5)
+        if "late" in self.bugs or ("very_late" in self.bugs and method == "PUT"):
+            await asyncio.sleep(TIMEOUT_S + (5 if "late" in self.bugs else 20))
         if "cut_query" in self.bugs:
             response_url = response_url.partition("?")[0]
         if "cut_path" in self.bugs:
@@ -177,7 +197,7 @@ class BadCso:
     def _result(self, method: str, profile: dict[str, Any] | None) -> dict[str, Any]:
         word = "ACCEPTED"
         if method == "PUT" and profile is not None:
-            if "one_put" in self.bugs and self.profile is not None:
+            if "no_put_works" in self.bugs or ("one_put" in self.bugs and self.profile is not None):
                 word = "REJECTED"
             else:
                 self.profile = profile
@@ -197,12 +217,21 @@ class BadCso:
         active = {"start_date_time": now, "charging_rate_unit": "A", "duration": 600, "charging_profile_period": periods}
         return {"start_date_time": now, "charging_profile": active}
 
+    def agree(self, token: str, peer_token: str, peer_root: str, party: PartyId) -> None:
+        """Take a registration that was made by hand."""
+        self.tokens, self._own_token, self._peer_root, self._party = [token], peer_token, peer_root, party
+
+    def change(self) -> None:
+        """Push what limits the session, as after a change at the station."""
+        where = f"{self._peer_root}/chargingprofiles/{self.session['id']}"
+        self._start(self._call("PUT", where, self._active()))
+
     async def _call(self, method: str, url: str, body: Any = None, *, functional: bool = True) -> int:
         self._ids += 1
         token = encode_token(self._own_token + "\n" * ("sends_newline" in self.bugs))
         headers = {"authorization": token, "content-type": "application/json"}
         headers |= {"x-request-id": f"r-{self._ids}", "x-correlation-id": f"c-{self._ids}"}
-        headers |= routing(CSO, self._party) if functional else {}
+        headers |= routing(CSO, self._party) if functional and "no_routing" not in self.bugs else {}
         if "no_request_id" in self.bugs:
             del headers["x-request-id"]
         try:

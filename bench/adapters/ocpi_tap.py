@@ -17,6 +17,8 @@ from bench.wire.ocpi.url import hide_secrets, hide_token_uid
 _SHOWN: Final = ("authorization", "x-request-id", "x-correlation-id")
 _SHORTEST_SECRET: Final = 8
 """A shorter token cannot be replaced wherever it stands without spoiling the evidence; it is hidden in the headers."""
+_STRANGERS_BYTES: Final = 500
+"""Of a request without a known token no more is kept: anybody can send any number of them."""
 
 NameOf = Callable[[str], str]
 
@@ -61,6 +63,8 @@ class OcpiTap:
         sender, receiver = (peer, self._own_name) if incoming else (self._own_name, peer)
         shown = hide_token_uid(hide_secrets(url))
         data = {"exchange": self._exchange, "from": sender, "to": receiver, "method": method, "url": shown}
+        if incoming and len(body) > _STRANGERS_BYTES and decode_token(headers.get("authorization")) not in self._tokens:
+            body = body[:_STRANGERS_BYTES] + f"… ({len(body)} bytes)".encode()
         seq = self._journal.write(Kind.OCPI_REQUEST, data | self._content(headers, body))
         return self._exchange, seq
 

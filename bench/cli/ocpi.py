@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from bench.rig.ocpi_check import Checked
 
+OWN_TOKEN_VARIABLE: Final = "BENCH_OCPI_OWN_TOKEN"
 _EPILOG: Final = (
     "exit codes: 0 every case PASS, 1 a FAIL, 2 bad usage, 3 nothing failed and something was not shown, 4 the CSO cannot be "
     "reached, 5 stopped"
@@ -32,6 +34,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     command.add_argument("--role", choices=("SCSP", "EMSP"), default="SCSP", help="what we are (default: %(default)s)")
     command.add_argument("--party", metavar="CC-PID", help="our country code and party id, such as NL-SCP")
+    command.add_argument(
+        "--registered", metavar="CC-PID",
+        help="no handshake: this party of the CSO knows us by the token given and sends us the one in the variable "
+        f"{OWN_TOKEN_VARIABLE}, as both sides have agreed by hand",
+    )
     command.add_argument("--listen", default="127.0.0.1:9012", metavar="HOST:PORT", help="where we serve (default: %(default)s)")
     command.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
     command.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file with the authorities of the CSO's certificate")
@@ -46,6 +53,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
         help="with --role EMSP: tell a token and start a session with it, such as --start 04A1B2C3 LOC-1 CS-1-1; '' as EVSE: any",
     )  # fmt: skip
+    command.add_argument(
+        "--push-within", type=float, default=0, metavar="S",
+        help="near the end, wait so long for a push after you have changed what limits the station by hand",
+    )
     command.add_argument("--only", action="append", default=[], metavar="NAME", help="run only this case; may be given again")
     command.add_argument("--keep", action="store_true", help="stay registered at the end")
     command.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: runs/TIME-ocpi-check)")
@@ -63,12 +74,21 @@ def check(arguments: argparse.Namespace) -> int:
     token = registration_token(arguments.token)
     if arguments.start and arguments.role != "EMSP":
         raise UsageError("--start needs --role EMSP: a session is started by the owner of a token")
-    if not 0 <= arguments.session_within < 1e6:
-        raise UsageError(f"--session-within {arguments.session_within:g}: must be a number of seconds, at least 0")
+    for name in ("session_within", "push_within"):
+        if not 0 <= (seconds := getattr(arguments, name)) < 1e6:
+            raise UsageError(f"--{name.replace('_', '-')} {seconds:g}: must be a number of seconds, at least 0")
     host, port = listen_address(arguments.listen)
     party = named_party(arguments.party) if arguments.party else None
     start = Start(*arguments.start) if arguments.start else None
-    wishes = Wishes(token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep)
+    by_hand = None
+    if arguments.registered:
+        by_hand = named_party(arguments.registered, "--registered"), os.environ.get(OWN_TOKEN_VARIABLE, "")
+        if not by_hand[1]:
+            raise UsageError(f"--registered needs the token that the CSO sends to us: set {OWN_TOKEN_VARIABLE}")
+    wishes = Wishes(
+        token, arguments.session_within, arguments.evse, start, tuple(arguments.only), arguments.keep, by_hand,
+        arguments.push_within,
+    )  # fmt: skip
     base_url = told_url(arguments.public_url, host, port)
     order = CheckOrder(
         arguments.url, wishes, arguments.version, arguments.role, host, port, base_url, party, arguments.ca_file

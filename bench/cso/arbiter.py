@@ -7,18 +7,19 @@ where that fails, the lowest limit that is still to come goes on (`bench.wire.oc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from bench.cso.arbitration import LOCAL, Claim, Policy, refusal, standing
+from bench.cso.arbitration import LOCAL, Claim, Policy, counting_of, refusal, standing
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
 from bench.ports import Clock
-from bench.wire.ocpi.limits import Span, Window, common_unit, merge, spans_of, window
+from bench.wire.ocpi.limits import Span, Window, asks, common_unit, merge, spans_of, window
 from bench.wire.ocpi.mapping import NotConvertibleError
 from bench.wire.ocpi.profiles import MOST_PERIODS, ChargingProfile
 
@@ -85,7 +86,9 @@ class Arbiter:
         known = record.steering.claims.get(writer)
         if known is not None and clears:
             return ""
-        return refusal(self.policy, self.claims(record), known or Claim(writer, role, self._order + 1))
+        candidate = known or Claim(writer, role, self._order + 1)
+        claims = [*(one for one in self.claims(record) if one is not candidate), candidate]
+        return refusal(self.policy, self.counting(claims, record.began), candidate)
 
     def unsupported(self, record: SessionRecord, writer: str, role: str, profile: ChargingProfile) -> str:
         """Return why a profile cannot be given to the station, alone or with what else counts; empty where it can."""
@@ -105,28 +108,20 @@ class Arbiter:
             self._relay.reserve(record.target, self._slot(claim))
 
     def dismiss(self, registered: set[str]) -> None:
-        """Take back the claims of parties that have left, at once: their place is free for others, and their limits go."""
+        """Take back the claims of parties that have left; what others want goes on."""
         for record in self._sessions.running():
-            for one in list(record.steering.claims.values()):
+            for one in record.steering.claims.values():
                 if one.role not in LOCAL and one.writer not in registered:
-                    del record.steering.claims[one.writer]
                     self._background.start(self._dismiss(record, one))
 
     async def _dismiss(self, record: SessionRecord, claim: Claim) -> None:
-        claims = record.steering.claims
         async with record.steering.turn:
-            if record.ended is not None:
+            if record.ended is not None or record.steering.claims.get(claim.writer) is not claim:
                 return
-            others = [one for one in self.claims(record) if one is not claim]
-            before = [one for one in standing(self.policy, [*others, claim]) if one.profile is not None]
-            outcome = await self._cleared(record, claim.writer, claim, others, before)
-            if outcome.word == "REJECTED":  # it goes on to limit there: tried again when the station is back
-                claims.setdefault(claim.writer, claim)
-                text = f"session {record.session_id}: the profile of {claim.writer}, which has left: {outcome.reason}"
-                self._findings.tell("not_withdrawn", text)
-            elif claims.get(claim.writer) is claim:  # its last PUT was under way
-                del claims[claim.writer]
-        self._settle(record, before, claim)
+            outcome = await self.clear(record, claim.writer)
+        if outcome.word == "REJECTED":  # it is tried again when the station is back
+            text = f"session {record.session_id}: the profile of {claim.writer}, which has left: {outcome.reason}"
+            self._findings.tell("not_withdrawn", text)
         self._want_push(record)
 
     async def set(
@@ -144,7 +139,7 @@ class Arbiter:
         wanted = [*(one for one in self.claims(record) if one is not known), wish]
         sure = False
         try:
-            if wish in standing(self.policy, wanted):
+            if wish in self.counting(wanted, record.began):
                 outcome = await self._install(record, wanted) or Outcome("REJECTED", OVER)
             else:
                 outcome = Outcome("REJECTED", "another writer has come to rule this session")
@@ -162,13 +157,13 @@ class Arbiter:
         claims = record.steering.claims if claims is None else claims
         before, claim = self._counting(record), claims.get(writer)
         others = [one for one in self.claims(record) if one is not claim]
-        rest = [one for one in standing(self.policy, others) if one.profile is not None]
+        rest = [one for one in self.counting(others, record.began) if one.profile is not None]
         if rest and (claim is None or claim.profile is None):
             claims.pop(writer, None)
             return Outcome("UNKNOWN", "this party has set no profile in this session")
         sure = False
         try:
-            outcome = await self._cleared(record, writer, claim, others, before)
+            outcome = await self._cleared(record, writer, claim, others)
             sure = outcome.sure
         finally:
             if not sure:
@@ -178,12 +173,11 @@ class Arbiter:
         self._settle(record, before, claim)
         return outcome
 
-    async def _cleared(
-        self, record: SessionRecord, writer: str, claim: Claim | None, others: list[Claim], before: list[Claim]
-    ) -> Outcome:
-        if claim is not None and claim.profile is not None and claim not in before:
-            return Outcome("ACCEPTED")  # it was overruled: nothing of it is at the station
-        left = await self._install(record, others) if any(one.profile for one in standing(self.policy, others)) else None
+    async def _cleared(self, record: SessionRecord, writer: str, claim: Claim | None, others: list[Claim]) -> Outcome:
+        claims = self.claims(record)
+        if claim is not None and claim.profile is not None and claim not in standing(self.policy, claims, claims):
+            return Outcome("ACCEPTED")  # it is overruled for ever: nothing of it is at the station
+        left = await self._install(record, others) if any(one.profile for one in others) else None
         outcome = left or await self._relay.clear_profile(record.target, self._slot(claim, writer))
         if left is None and outcome.word != "REJECTED":
             self._renew_at(record, None)
@@ -208,8 +202,9 @@ class Arbiter:
         for record in records:
             known = claims.get(writer)
             order = self._order + 1 if known is None else known.order
-            others = [one for one in self.claims(record) if one is not known]
-            reason = refusal(self.policy, others, Claim(writer, role, order, profile, emergency))
+            candidate = Claim(writer, role, order, profile, emergency)
+            claims_then = [*(one for one in self.claims(record) if one is not known), candidate]
+            reason = refusal(self.policy, self.counting(claims_then, record.began), candidate)
             if reason:
                 return Outcome("REJECTED", reason)
         for record in records:
@@ -285,7 +280,7 @@ class Arbiter:
         claims = [wanted if one is known else one for one in self.claims(record)]
         try:
             ruling = self._ruling(record, claims)
-            cut = None if ruling is None or wanted not in standing(self.policy, claims) else ruling.window(at)
+            cut = None if ruling is None or wanted not in self.counting(claims, record.began, at) else ruling.window(at)
             return None if cut is None else self._relay.as_sent(record.target, self._slot(wanted), cut.profile)
         except NotConvertibleError:
             return None
@@ -302,21 +297,27 @@ class Arbiter:
         self._changed()
 
     def _ruling(self, record: SessionRecord, claims: list[Claim]) -> Ruling | None:
-        profiles = [one.profile for one in standing(self.policy, claims) if one.profile is not None]
+        wishes = {one: one.profile for one in standing(self.policy, claims, claims) if one.profile is not None}
         supply = self._relay.supply(record.target)
-        if not profiles or supply is None:
+        if not wishes or supply is None:
             return None
-        most = min(supply.periods, MOST_PERIODS)
+        most, profiles = min(supply.periods, MOST_PERIODS), list(wishes.values())
         if len(profiles) > 1:
-            unit = common_unit(profiles, supply)
-            return Ruling(None, merge(profiles, unit, supply, record.began), unit, most)
+            unit, counting = common_unit(profiles, supply), counting_of(self.policy, list(wishes))
+            return Ruling(None, merge(profiles, unit, supply, record.began, counting), unit, most)
         (only,) = profiles
         if len(only.charging_profile_period) <= most:
             return Ruling(only, [], only.charging_rate_unit, most)
         return Ruling(None, spans_of(only, record.began), only.charging_rate_unit, most, only.min_charging_rate)
 
+    def counting(self, claims: Collection[Claim], began: datetime | None, at: float | None = None) -> list[Claim]:
+        """Return the claims that count at a moment, now where none is given: one that asks for nothing then rules nobody out."""
+        at = self._clock.now().timestamp() if at is None else at
+        idle = [one for one in claims if one.profile is not None and not asks(one.profile, at, began)]
+        return standing(self.policy, list(claims), idle)
+
     def _counting(self, record: SessionRecord) -> list[Claim]:
-        return [one for one in standing(self.policy, self.claims(record)) if one.profile is not None]
+        return [one for one in self.counting(self.claims(record), record.began) if one.profile is not None]
 
     def _settle(self, record: SessionRecord, before: list[Claim], actor: Claim | None) -> None:
         """Tell all but the one who acted whether their claims count no more, or count again."""
@@ -351,7 +352,7 @@ class Arbiter:
 
     async def _install(self, record: SessionRecord, claims: list[Claim]) -> Outcome | None:
         """Give the station what follows from claims; None where nothing is left to give."""
-        counted = [one for one in standing(self.policy, claims) if one.profile is not None]
+        counted = [one for one in self.counting(claims, record.began) if one.profile is not None]
         try:
             ruling = self._ruling(record, claims)
         except NotConvertibleError as error:

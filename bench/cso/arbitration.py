@@ -5,7 +5,7 @@ OCPI has no rule of priority, and stacked TxProfiles would not give the lowest l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,12 +31,14 @@ class Claim:
     """A BEMS's, which counts whoever owns the flexibility."""
 
 
-def standing(policy: Policy, claims: Sequence[Claim]) -> list[Claim]:
+def standing(policy: Policy, claims: Sequence[Claim], idle: Collection[Claim] = ()) -> list[Claim]:
     """Return the claims that count, in the order of their coming; of these the lowest limit holds at each moment.
 
     one_writer: the first one alone. minimum: all. bems_owns: a BEMS rules out every party that comes by OCPI. scsp_owns: a party
     that comes by OCPI rules out a BEMS but for its emergencies. In the last two one party by OCPI counts, the first, and DSO
     and OPERATOR always do.
+
+    Args: idle: claims that ask for nothing at the moment in question, and so rule nobody out there.
     """
     claims = sorted(claims, key=lambda one: one.order)
     if policy == "one_writer":
@@ -45,16 +47,25 @@ def standing(policy: Policy, claims: Sequence[Claim]) -> list[Claim]:
         return claims
     outside = [one for one in claims if one.role not in LOCAL][:1]
     if policy == "bems_owns":
-        ruled_out = outside if any(one.role == "BEMS" and one.profile is not None for one in claims) else []
+        ruled_out = outside if any(one.role == "BEMS" and one.profile is not None and one not in idle for one in claims) else []
     else:
-        owned = any(one.profile is not None for one in outside)
+        owned = any(one.profile is not None and one not in idle for one in outside)
         ruled_out = [one for one in claims if owned and one.role == "BEMS" and not one.emergency]
     return [one for one in claims if (one.role in LOCAL or one in outside) and one not in ruled_out]
 
 
-def refusal(policy: Policy, claims: Sequence[Claim], candidate: Claim) -> str:
-    """Return why a claim would not count beside the others; empty where it would."""
-    counted = standing(policy, [*(one for one in claims if one is not candidate), candidate])
+def counting_of(policy: Policy, wishes: Sequence[Claim]) -> Callable[[set[int]], set[int]]:
+    """Return what gives, of the indexes of wishes that ask for something at a moment, those that count then; for `merge`."""
+
+    def counting(there: set[int]) -> set[int]:
+        counted = standing(policy, wishes, [one for index, one in enumerate(wishes) if index not in there])
+        return {index for index in there if wishes[index] in counted}
+
+    return counting
+
+
+def refusal(policy: Policy, counted: Sequence[Claim], candidate: Claim) -> str:
+    """Return why a claim does not count, given those that do; empty where it does."""
     if candidate in counted:
         return ""
     owners = [one for one in counted if one.profile is not None] or counted

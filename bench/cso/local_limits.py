@@ -5,13 +5,14 @@ What each of them wants is written down before the arbiter acts on it, and a ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from bench.cso.arbiter import Arbiter
-from bench.cso.arbitration import LOCAL, Claim, standing
+from bench.cso.arbitration import LOCAL, Claim
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay, Target
 from bench.domain.documents import Kind
@@ -59,14 +60,19 @@ class LocalLimits:
     def shown(self) -> list[dict[str, Any]]:
         """Return who limits: for each session that runs, and each EVSE without one, its claims and whether each counts."""
         running = self._sessions.running()
-        rows = [self._row(one.target.station, one.target.evse_id, one.session_id, self._arbiter.claims(one)) for one in running]
+        rows = [
+            self._row(one.target.station, one.target.evse_id, one.session_id, self._arbiter.claims(one), one.began)
+            for one in running
+        ]
         busy = {(one.target.station, one.target.evse_id) for one in running}
         free = [(where, claims) for where, claims in self._arbiter.at_evse.items() if where not in busy and claims]
-        return [*rows, *(self._row(*where, "", claims.values()) for where, claims in free)]
+        return [*rows, *(self._row(*where, "", [*claims.values()], None) for where, claims in free)]
 
-    def _row(self, station: str, evse_id: int, session_id: str, claims: Iterable[Claim]) -> dict[str, Any]:
+    def _row(
+        self, station: str, evse_id: int, session_id: str, claims: list[Claim], began: datetime | None
+    ) -> dict[str, Any]:
         wishes = [one for one in claims if one.profile is not None]
-        counting = standing(self._arbiter.policy, list(claims))
+        counting = self._arbiter.counting(claims, began)
         told = [
             {"writer": one.writer, "role": one.role, "counts": one in counting, "emergency": one.emergency,
              "profile": one.profile.plain() if one.profile is not None else None}

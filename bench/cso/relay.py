@@ -64,11 +64,12 @@ def supplies_of(rig: RigSettings) -> dict[tuple[str, int], EvseSupply]:
     return {
         (station.id, evse.id): EvseSupply(
             rate_units=station.features.rate_units,
-            phases=min(station.features.supply_phases, len(evse.phases)),
+            phases=None if station.features.current_type == "DC" else min(station.features.supply_phases, len(evse.phases)),
             voltage_v=station.features.nominal_voltage_v,
             max_current_a=evse.max_current_a,
             periods=station.features.periods_per_schedule,
             stack_levels=station.features.profile_stack_level,
+            smart_charging=station.features.smart_charging,
         )
         for station in rig.station
         for evse in station.evse
@@ -93,6 +94,8 @@ class Relay:
         supply = self.supply(target)
         if supply is None:
             return f"EVSE {target.evse_id} of {target.station} is not part of this rig"
+        if not supply.smart_charging:
+            return f"{target.station} has no smart charging"
         return "" if profile is None else refusal(profile, supply)
 
     async def set_profile(self, target: Target, writer: str, profile: ChargingProfile) -> Outcome:

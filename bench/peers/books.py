@@ -103,6 +103,11 @@ class Books:
         return self.registration is not None
 
     @property
+    def routed(self) -> bool:
+        """Say whether routing headers are due: not between two platforms with one party each, and ours has one."""
+        return self.registration is not None and len(self.registration.parties) > 1
+
+    @property
     def sessions(self) -> dict[str, dict[str, Any]]:
         """Return the raw Session objects by id."""
         return self.objects["sessions"]

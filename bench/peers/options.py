@@ -40,9 +40,9 @@ def told_url(given: str | None, host: str, port: int) -> str:
     return given.rstrip("/")
 
 
-def named_party(text: str) -> PartyId:
-    """Return the party of `--party`. Raises UsageError."""
+def named_party(text: str, option: str = "--party") -> PartyId:
+    """Return the party that an option names. Raises UsageError."""
     country, _, party = text.partition("-")
     if len(country) != 2 or len(party) != 3 or not (country + party).isalnum():
-        raise UsageError(f"--party {text}: must be such as NL-SCP")
+        raise UsageError(f"{option} {text}: must be such as NL-SCP")
     return PartyId.of(country, party)

@@ -281,7 +281,7 @@ class Peer(Books):
             raise PeerError(f"{method} {url}: HTTP {status} without a JSON body") from None
         self.found(check_status(status, raw), where)
         self.found(check_content_type(given, text), where)
-        self.found(checks.check_response_headers(headers, given, functional=to is not None), where)
+        self.found(checks.check_response_headers(headers, given, functional=to is not None, routed=self.routed), where)
         self.found(checks.check_envelope(raw, data), where)
         if not isinstance(raw, dict):
             raise PeerError(f"{method} {url}: HTTP {status} without an OCPI envelope")
@@ -293,9 +293,7 @@ class Peer(Books):
         url = next((row["url"] for row in rows_of(versions, "version", "url") if row["version"] == self.version), None)
         if url is None:
             raise PeerError(f"{versions_url} offers no version {self.version}: {versions}")
-        details = await self._configure("GET", url, token)
-        rows = rows_of(details.get("endpoints") if isinstance(details, dict) else None, "identifier", "role", "url")
-        return {(row["identifier"], row["role"]): row["url"] for row in rows}
+        return endpoints_of(await self._configure("GET", url, token))
 
     async def _discover(self, versions_url: str, token: str) -> dict[tuple[str, str], str]:
         endpoints = await self.discover(versions_url, token)
@@ -305,7 +303,7 @@ class Peer(Books):
         return endpoints
 
     def _take_credentials(self, given: Any, endpoints: dict[tuple[str, str], str]) -> None:
-        self.found(checks.check_credentials(given))
+        self.found(check_object("credentials", given, self.version))
         roles = rows_of(given.get("roles") if isinstance(given, dict) else None, "role", "country_code", "party_id")
         ordered = sorted(roles, key=lambda row: row["role"] != "CPO")
         if not ordered or not isinstance(given.get("token"), str):
@@ -330,6 +328,14 @@ def rows_of(raw: Any, *keys: str) -> list[dict[str, str]]:
     """Return those objects of a list that have all the keys as texts."""
     rows = raw if isinstance(raw, list) else []
     return [one for one in rows if isinstance(one, dict) and all(isinstance(one.get(key), str) for key in keys)]
+
+
+def endpoints_of(details: Any) -> dict[tuple[str, str], str]:
+    """Return the URLs of version details by identifier and role; credentials as SENDER, for their role says nothing."""
+    rows = rows_of(details.get("endpoints") if isinstance(details, dict) else None, "identifier", "role", "url")
+    return {
+        (one["identifier"], "SENDER" if one["identifier"] == "credentials" else one["role"]): one["url"] for one in rows
+    }
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from bench.errors import PeerError
 from bench.peers.books import ACCEPTED, ReceivedPush, Registration, SentOrder
 from bench.peers.routes import NOT_ALLOWED, OK, Reply, Row, route
-from bench.wire.ocpi import checks
+from bench.wire.ocpi.checks_objects import check_object
 from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, NO_MATCHING_ENDPOINT, SUCCESS, UNUSABLE_API, PartyId, join
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class ProfileProxy:
             return OK
         if request.method == "DELETE" or (request.method == "POST") is known:
             return NOT_ALLOWED
-        self._peer.found(checks.check_credentials(body), "credentials of the SCSP")
+        self._peer.found(check_object("credentials", body, self._peer.version), "credentials of the SCSP")
         try:
             party = PartyId.of(body["roles"][0]["country_code"], body["roles"][0]["party_id"])
             token, url = str(body["token"]), str(body["url"])

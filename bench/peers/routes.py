@@ -67,7 +67,7 @@ def route(peer: Peer, row: Row, accepts: Callable[[str | None], bool] | None = N
             peer.find("wrong_token", f"{where}: not the token that we gave")
             return _response(peer, Reply(code=CLIENT_ERROR, status=401), echoed)
         content = await request.body()
-        peer.found(checks.check_request_headers(headers, functional=functional), where)
+        peer.found(checks.check_request_headers(headers, functional=functional, routed=peer.routed), where)
         peer.found(check_content_type(headers, content), where)
         peer.check_ids(headers, where)
         if functional and accepts is None:

@@ -162,7 +162,9 @@ async def run_check(
     tap.name_of = lambda token: "CSO"
     tap.learn(order.wishes.token)
     async with AsyncExitStack() as stack:
-        transport = tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file)))
+        transport, others = [
+            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file))) for _ in range(2)
+        ]
         server = await stack.enter_async_context(open_http_server(tap.server(desk), order.host, order.port))
         stack.callback(desk.over.set)
         base_url = order.base_url or f"http://{f'[{order.host}]' if ':' in order.host else order.host}:{server.port}"
@@ -170,7 +172,7 @@ async def run_check(
             stack.enter_context(addresses.entry(base_url, server))
         former: Peer | None = None
         first = Probe(desk, kind(clock, ids, transport), transport, clock, order.url, base_url)
-        versions = await _versions(order, first, results)
+        versions = await _versions(order, first, tell, results)
         for version in versions:
             peer = kind(clock, ids, transport, base_url=base_url, party=order.party, version=version, name="bench ocpi check")
             tap.learn(peer.token_b)
@@ -179,13 +181,15 @@ async def run_check(
             stack.push_async_callback(peer.aclose)
             desk.serve(peer, peer_app(peer, peer.extra_routes()))
             desk.received.clear()
-            probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn)
+            probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn, others)
             tell(f"OCPI {version}, {order.role} {peer.party} at {peer.versions_url}")
             await Course(probe, order.wishes, tell, results, last=version == versions[-1]).run()
             former = peer
 
 
-async def _versions(order: CheckOrder, probe: Probe, results: list[CaseResult]) -> Sequence[str]:
+async def _versions(
+    order: CheckOrder, probe: Probe, tell: Callable[[str], None], results: list[CaseResult]
+) -> Sequence[str]:
     """Return the versions to check, of those that the CSO lists the newest first. Raises PeerError."""
     reply = await probe.send("GET", order.url, token=order.wishes.token, functional=False)
     if not reply.status:
@@ -198,6 +202,7 @@ async def _versions(order: CheckOrder, probe: Probe, results: list[CaseResult]) 
     for missing in [one for one in asked if one not in offered] if order.version or not common else ():
         case = versions_case(order.wishes.token)
         said = (f"the CSO does not speak it; it offers {', '.join(offered)}",)
+        tell(f"OCPI {missing}: {said[0]}")
         results.append(CaseResult(case.name, case.title, case.clause, missing, Verdict.NOT_APPLICABLE, said))
     return common if order.version == "both" else common[:1]
 

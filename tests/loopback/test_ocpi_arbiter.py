@@ -66,12 +66,16 @@ def _says(raw: Raw, second: float, keys: tuple[str, str]) -> float | None:
 
 
 def _due(policy: str, placed: Placed) -> list[float | None]:
-    counted = [placed[one] for one in _counts(policy, list(placed))]
-    said = [
-        [limit for one in counted if (limit := _says(one, second, ("charging_profile_period", "start_period"))) is not None]
-        for second in SECONDS
-    ]
-    return [min(one) if one else None for one in said]
+    """Return the lowest limit that counts, over time: who asks for nothing at a moment rules nobody out then."""
+    found: list[float | None] = []
+    for second in SECONDS:
+        there = {one: _says(raw, second, ("charging_profile_period", "start_period")) for one, raw in placed.items()}
+        asking = [one for one in placed if there[one] is not None]
+        held = [*placed][:1] if policy == "one_writer" else [one for one in placed if one not in LOCAL][:1]
+        counted = [one for one in _counts(policy, asking) if one in LOCAL or policy == "minimum" or one in held]
+        counted = [one for one in counted if policy != "one_writer" or one in held]
+        found.append(min((limit for one in counted if (limit := there[one]) is not None), default=None))
+    return found
 
 
 def _installed(rig: OcpiRig) -> list[float | None]:
@@ -122,7 +126,8 @@ class _Writers:
 
 @pytest.mark.parametrize("policy", get_args(Policy))
 async def test_each_order_of_arrival_and_of_leaving_obeys_the_policy(policy: Policy) -> None:
-    """Two and three of five writers, in each order: granted, and installed, is what the oracle says, at each step."""
+    """mod_charging_profiles, Smart Charging Topologies: two and three of five writers, in each order: granted, and installed,
+    is what the oracle says, at each step."""
     other, host = PartyId("NL", "MSP"), "http://other.bench"
     async with (
         open_ocpi_rig(policy=policy) as rig,
@@ -150,7 +155,8 @@ BEMS_LIMIT: Final = ChargingProfile.model_validate(WISHES["BEMS"])
 
 
 async def test_the_overruled_party_is_told_by_a_push_and_in_the_journal() -> None:
-    """bems_owns: the SCSP's profile was granted, then the building's comes; the station's new limits reach the SCSP."""
+    """mod_charging_profiles, Flow; bems_owns: the SCSP's profile was granted, then the building's comes; the station's new
+    limits reach the SCSP."""
     async with open_ocpi_rig(policy="bems_owns") as rig:
         session_id, _ = await rig.placed()
         schedule = rig.stations.answers["GetCompositeSchedule"]["schedule"]

@@ -57,8 +57,24 @@ async def test_one_request_too_many_is_refused_with_http_200_until_a_minute_has_
 
 
 @virtual
+@pytest.mark.parametrize(("known", "kept"), [(True, 50_000), (False, 500)])
+async def test_a_strangers_body_does_not_fill_the_disk(known: bool, kept: int) -> None:
+    """Anybody can send any number of them: the journal keeps their beginning and their length, and a platform's as they are."""
+    async with open_ocpi_rig() as rig:
+        (platform,) = rig.cpo.platform.registry.platforms
+        headers = {"authorization": encode_token(platform.token_in if known else "some-strangers-token")}
+        url = f"http://cso.bench/ocpi/{platform.version}/tariffs"
+        await rig.transport.request("PUT", url, headers, b"x" * 50_000, 10)
+        assert isinstance(rig.journal, MemoryJournal)
+        body = next(one["body"] for one in reversed(rig.journal.of("ocpi.request")) if one["method"] == "PUT")
+        assert len(body.partition("…")[0]) == kept
+        assert ("(50000 bytes)" in body) is not known
+
+
+@virtual
 async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
-    """`put_interval_s` and `get_interval_s`, each for itself and per session."""
+    """mod_charging_profiles, ChargingProfileResponseType: `put_interval_s` and `get_interval_s`, each for itself and per
+    session."""
     async with open_ocpi_rig(settings=_settings(put_interval_s=10, get_interval_s=60)) as rig:
         session_id = await rig.session()
         puts = [(await rig.scsp.send_plan(session_id, PROFILE)).answer["result"] for _ in range(2)]
@@ -68,7 +84,7 @@ async def test_the_intervals_of_the_rig_file_answer_too_often() -> None:
 
 @virtual
 async def test_one_partys_haste_is_not_anothers() -> None:
-    """TOO_OFTEN counts per session and party."""
+    """mod_charging_profiles, ChargingProfileResponseType: TOO_OFTEN counts per session and party."""
     async with open_ocpi_rig(settings=_settings(put_interval_s=10), policy="minimum") as rig:
         other, host = PartyId("NL", "TWO"), "http://two.bench"
         async with open_scsp(LoopClock(EPOCH), SeededIds(2, "two"), rig.addresses, base_url=host, party=other) as two:

@@ -59,7 +59,7 @@ async def _one_connection(rig: OcpiRig, session_id: str, number: int, tokens: di
 
 @pytest.mark.virtual
 async def test_a_burst_of_mixed_requests_is_answered_one_and_all(tmp_path: Path) -> None:
-    """No 5xx, no hang; what was told is kept once all is over, and somebody who comes after has it."""
+    """status codes: no 5xx, no hang; what was told is kept once all is over, and somebody who comes after has it."""
     store, statuses = JsonStore(tmp_path / "ocpi.json"), list[int]()
     async with open_ocpi_rig(store=store) as rig:
         session_id = await rig.session()

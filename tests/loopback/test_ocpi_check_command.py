@@ -127,12 +127,16 @@ def test_a_cso_that_is_not_there_is_exit_code_4(tmp_path: Path, capsys: pytest.C
         (["http://x/v", "--token", "t", "--listen", "0.0.0.0:9012"], "needs --public-url"),
         (["ftp://x/v", "--token", "t"], "no http or https address"),
         (["http://x/v", "--token", "t", "--session-within", "-1"], "--session-within"),
+        (["http://x/v", "--token", "t", "--push-within", "-1"], "--push-within"),
+        (["http://x/v", "--token", "t", "--registered", "NLBAD"], "--registered NLBAD"),
+        (["http://x/v", "--token", "t", "--registered", "NL-BAD"], "set BENCH_OCPI_OWN_TOKEN"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is written or sent."""
-    monkeypatch.delenv("BENCH_OCPI_TOKEN", raising=False)
+    for name in ("BENCH_OCPI_TOKEN", "BENCH_OCPI_OWN_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     assert main(["ocpi", "check", *arguments]) == 2
     assert words in capsys.readouterr().err

@@ -44,7 +44,7 @@ async def test_client_info_is_given_back_as_it_was_put(emsp: Emsp) -> None:
 
 
 async def test_url_and_object_name_the_same_party(emsp: Emsp) -> None:
-    """2001 where they do not."""
+    """transport, Client Owned Object Push: 2001 where they do not."""
     assert (await emsp.ask("PUT", PATH, _info("OFFLINE", party_id="ABC")))[1]["status_code"] == 2001
 
 
@@ -71,7 +71,8 @@ async def test_nothing_is_pushed_to_an_absent_party_nor_kept_for_it(emsp: Emsp, 
 
 
 async def test_a_message_is_addressed_to_the_party_that_it_is_for(emsp: Emsp) -> None:
-    """Of all parties behind a hub: the eMSP of the token, not the hub, nor the first one, nor another while it is absent."""
+    """transport, Broadcast Push: of all parties behind a hub: the eMSP of the token, not the hub, nor the first one, nor
+    another while it is absent."""
     other, hub = Party(PartyId("NL", "ABC"), "EMSP"), Party(PartyId("NL", "HUB"), "HUB")
     emsp.platform.parties = (hub, other, *emsp.platform.parties)
     emsp.rig.stations.transaction("Started", id_token=UID)
@@ -117,7 +118,8 @@ async def test_who_is_behind_a_hub_of_2_2_1_is_known_by_its_word() -> None:
 
 
 async def test_a_hub_takes_nobody_from_another_platform() -> None:
-    """A party that is registered by itself stays with its own platform; a platform that is no hub brings nobody."""
+    """credentials, Credentials object, 2.2.1: a party that is registered by itself stays with its own platform; a platform
+    that is no hub brings nobody."""
     async with open_ocpi_rig(version="2.2.1") as rig, open_emsp(rig, "2.2.1") as hub:
         scsp = rig.scsp.party
         await hub.ask("PUT", "/hubclientinfo/NL/NEW", _info("CONNECTED", party_id="NEW"))

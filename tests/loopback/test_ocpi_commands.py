@@ -193,7 +193,7 @@ async def test_a_connector_is_unlocked(emsp: Emsp, status: str, due: str) -> Non
 
 
 async def test_an_unknown_connector_is_an_unknown_location(emsp: Emsp) -> None:
-    """What cannot be a connector is not sent."""
+    """status codes: what cannot be a connector is not sent."""
     assert await _result(emsp, "UNLOCK_CONNECTOR", **{**UNLOCK, "connector_id": "left"}) == "2003"
 
 

@@ -88,7 +88,7 @@ def test_two_runs_tell_the_same_story_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_no_token_reaches_the_evidence(tmp_path: Path) -> None:
-    """Neither as it is nor in Base64, in headers or in bodies."""
+    """transport, Authorization header: neither as it is nor in Base64, in headers or in bodies."""
     journal, tokens = _tell_the_story(tmp_path / "1.jsonl")
     for token in tokens:
         assert token.encode() not in journal

@@ -1,4 +1,4 @@
-"""Whatever a registered platform sends to an endpoint of our own OpenAPI, it gets an answer in the form of OCPI, and no 5xx."""
+"""Whatever is sent to an endpoint of our own OpenAPI, the answer is in the form of OCPI, and no 5xx (status codes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is over, and what peers were not told yet, survives the CSO; and neither grows without bound."""
+"""What is over, and what peers were not told yet, survives the CSO; and neither grows without bound.
+
+Held are mod_sessions, mod_cdrs and the transport chapter, offline behaviour.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a station tells late happened when it says so: sessions, CDRs and cost of a time without a connection."""
+"""What a station tells late happened when it says so: sessions, CDRs and cost of a time without a connection (mod_sessions,
+mod_cdrs).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A party that leaves, or becomes another, leaves no limit behind."""
+"""A party that leaves, or becomes another, leaves no limit behind (credentials)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
     ids=["nothing", "head", "body", "chunk", "second-head", "second-body"],
 )  # fmt: skip
 async def test_a_request_that_never_ends_is_given_up(begin: bytes) -> None:
-    """However steadily its bytes drop in: the connection is closed, and its file with it."""
+    """transport: however steadily its bytes drop in: the connection is closed, and its file with it."""
     async with open_http_server(_echo) as server:
         began = asyncio.get_running_loop().time()
         reader, writer = await asyncio.open_connection(server.host, server.port)
@@ -104,7 +104,7 @@ def _counted(body: bytes) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("framed", [_counted, _chunked])
 async def test_a_longer_body_than_the_bound_is_413(framed: object) -> None:
-    """With a length and without, in the form of OCPI, and the next request is served."""
+    """transport: with a length and without, in the form of OCPI, and the next request is served."""
     assert callable(framed)
     async with open_ocpi_rig() as rig:
         status, body = await _raw(rig, *framed(b" " * 1_000_001))
@@ -113,7 +113,7 @@ async def test_a_longer_body_than_the_bound_is_413(framed: object) -> None:
 
 
 async def test_a_packed_request_is_no_json() -> None:
-    """Nothing is unpacked, so that nothing small becomes large."""
+    """transport: nothing is unpacked, so that nothing small becomes large."""
     async with open_ocpi_rig() as rig:
         head, body = _counted(gzip.compress(b" " * 10_000_000))
         assert (await _raw(rig, head + b"Content-Encoding: gzip\r\n", body))[0] == 400
@@ -121,7 +121,7 @@ async def test_a_packed_request_is_no_json() -> None:
 
 @pytest.mark.parametrize("deep", [b"[" * 400_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000], ids=["open", "closed"])
 async def test_json_that_nests_without_end_is_refused(deep: bytes) -> None:
-    """As what is no JSON, or what could not be written again; no stack runs over."""
+    """transport: answered as what is no JSON, or what could not be written again; no stack runs over."""
     async with open_ocpi_rig() as rig:
         status, body = await _raw(rig, *_counted(deep))
         assert status in (200, 400)
@@ -129,7 +129,7 @@ async def test_json_that_nests_without_end_is_refused(deep: bytes) -> None:
 
 
 async def test_headers_of_ten_megabytes_are_refused() -> None:
-    """At the first kilobytes that are too many; others are served meanwhile."""
+    """transport: refused at the first kilobytes that are too many; others are served meanwhile."""
     async with open_ocpi_rig() as rig:
         flood = asyncio.create_task(_raw(rig, b"X-Long: " + b"x" * 10_000_000 + b"\r\n", b""))
         assert (await rig.placed())[1] == "ACCEPTED"

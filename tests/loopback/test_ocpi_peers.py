@@ -149,7 +149,7 @@ async def test_a_cdr_that_disagrees_with_its_session_is_found(msp: tuple[MockMsp
     ],
 )  # fmt: skip
 async def test_nothing_that_a_cso_sends_breaks_a_mock(msp: tuple[MockMsp, ScriptedCso], raw: Any) -> None:
-    """Whatever JSON comes, to each route, twice: findings, and never HTTP 500."""
+    """status codes: whatever JSON comes, to each route, twice: findings, and never HTTP 500."""
     peer, cso = msp
     await peer.delete("S-1")
     owned = [f"{module}/NL/BEN/X" for module in ("sessions", "tariffs", "locations")]
@@ -163,8 +163,9 @@ async def test_nothing_that_a_cso_sends_breaks_a_mock(msp: tuple[MockMsp, Script
 
 
 async def test_an_answer_of_the_wrong_kind_is_found(msp: tuple[MockMsp, ScriptedCso]) -> None:
-    """Status codes: an authenticated, parsed request gets no HTTP error for its content; headers are echoed."""
+    """Status codes: an authenticated, parsed request gets no HTTP error for its content; headers are echoed, routing turned."""
     peer, cso = msp
+    peer.cso().parties *= 2  # routing headers are due where one side has several parties
     cso.answers["PUT chargingprofiles"] = (422, {"status_code": 2001})
     await peer.send_plan("S-1", _fixture(peer.version, "set_charging_profile")["charging_profile"])
     assert _codes(peer) == ["http_status"]
@@ -194,7 +195,7 @@ async def test_a_late_result_is_found(scsp: tuple[MockScsp, ScriptedCso]) -> Non
 
 
 async def test_results_that_nobody_waits_for_are_found(scsp: tuple[MockScsp, ScriptedCso]) -> None:
-    """Each response_url is used once, and only after ACCEPTED."""
+    """mod_charging_profiles, Receiver Interface, Response Data: each response_url is used once, and only after ACCEPTED."""
     peer, cso = scsp
     await peer.delete("S-1")
     for _ in range(2):

@@ -194,7 +194,8 @@ async def _chain(version: str) -> AsyncIterator[tuple[MockScsp, MockMsp, Scripte
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_profile_goes_through_the_msp_and_back(version: str) -> None:
-    """Topology SCSP, MSP, CSO: the station gets it; result, push and the session's end come back under the MSP's id."""
+    """mod_charging_profiles, Flow: topology SCSP, MSP, CSO: the station gets it; result, push and the session's end come back
+    under the MSP's id."""
     async with _chain(version) as (scsp, msp, stations):
         stations.transaction("Started", wh=1000)
         session = await scsp.wait_session(lambda one: True, 10)
@@ -216,7 +217,7 @@ async def test_a_profile_goes_through_the_msp_and_back(version: str) -> None:
 
 
 async def test_the_msp_does_not_know_the_ids_of_the_cso_from_the_scsp() -> None:
-    """The SCSP must use the MSP's ids: the CSO's own one is unknown there."""
+    """mod_charging_profiles, Flow: the SCSP must use the MSP's ids: the CSO's own one is unknown there."""
     async with _chain("2.2.1") as (scsp, msp, stations):
         stations.transaction("Started", wh=1000)
         await scsp.wait_session(lambda one: True, 10)

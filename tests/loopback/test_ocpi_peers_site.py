@@ -31,7 +31,7 @@ def _rig() -> RigSettings:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_objects_of_the_cso_are_right(version: str) -> None:
-    """Lists, pushes of each change, a measured session and its CDR."""
+    """mod_locations, mod_tariffs, mod_sessions, mod_cdrs: lists, pushes of each change, a measured session and its CDR."""
     async with open_ocpi_rig(version=version, settings=_rig()) as rig:
         own = PartyId("NL", "BEN")
         async with open_msp(LoopClock(EPOCH), SeededIds(1, "msp"), rig.addresses, version=version, party=own) as msp:

@@ -1,4 +1,4 @@
-"""Pitfalls of charging profiles by OCPI; docs/reference/ocpi-rules.md says which tests elsewhere hold the others."""
+"""Pitfalls of mod_charging_profiles; docs/reference/ocpi-rules.md says which tests elsewhere hold the others."""
 
 from __future__ import annotations
 

@@ -54,22 +54,25 @@ async def _ask(
 
 
 async def test_no_module_opens_to_a_stranger(fresh: OcpiRig) -> None:
-    """401 with an envelope, whatever the path and the body."""
+    """transport, Authorization header: 401 with an envelope, whatever the path and the body."""
     for method, url in (("GET", "http://cso.bench/ocpi/versions"), ("PUT", PROFILES), ("GET", f"{ROOT}/nowhere")):
         status, envelope, headers = await _ask(fresh, method, url, b"{ no json", token="wrong")
         assert (status, envelope["status_code"], headers["x-request-id"]) == (401, 2000, "r-1")
 
 
 async def test_token_a_opens_versions_and_credentials_alone(fresh: OcpiRig) -> None:
-    """Nothing functional before the registration."""
+    """transport, Authorization header: nothing functional before the registration."""
     token = fresh.cpo.token_a
     assert (await _ask(fresh, "GET", "http://cso.bench/ocpi/versions", token=token))[0] == 200
     assert (await _ask(fresh, "GET", f"{ROOT}/credentials", token=token))[1]["data"]["token"] == token
     assert (await _ask(fresh, "PUT", PROFILES, BODY, token=token))[0] == 401
+    for module in ("locations", "locations/test", "tariffs", "cdrs", "sessions?date_from=2026-01-01T00:00:00Z"):
+        assert (await _ask(fresh, "GET", f"{ROOT}/{module}", token=token))[0] == 401, module
 
 
 async def test_the_roles_are_the_right_way_round(rig: OcpiRig) -> None:
-    """RECEIVER of charging profiles, commands, tokens and hub client info is the CPO, and it sends sessions."""
+    """version information, Version details endpoint: RECEIVER of charging profiles, commands, tokens and hub client info is
+    the CPO, and it sends sessions."""
     _, envelope, _ = await _ask(rig, "GET", ROOT)
     rows = {one["identifier"]: (one["role"], one["url"]) for one in envelope["data"]["endpoints"]}
     assert rows == {
@@ -102,25 +105,25 @@ async def test_a_platform_is_called_by_the_version_that_it_registered_in(version
 
 
 async def test_token_a_serves_once(rig: OcpiRig) -> None:
-    """After the registration it is worth nothing."""
+    """credentials, Registration: after the registration it is worth nothing."""
     assert (await _ask(rig, "GET", "http://cso.bench/ocpi/versions", token=rig.cpo.token_a))[0] == 401
 
 
 async def test_who_is_registered_cannot_register_again(rig: OcpiRig) -> None:
-    """POST with the token of a registered platform: 405."""
+    """credentials, POST: with the token of a registered platform 405."""
     status, envelope, _ = await _ask(rig, "POST", f"{ROOT}/credentials", rig.scsp.own_credentials())
     assert (status, envelope["status_code"]) == (405, 2000)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 async def test_who_is_not_registered_can_neither_renew_nor_leave(fresh: OcpiRig, method: str) -> None:
-    """PUT and DELETE with TOKEN_A: 405."""
+    """credentials, PUT and DELETE: with TOKEN_A 405."""
     body = fresh.scsp.own_credentials() if method == "PUT" else None
     assert (await _ask(fresh, method, f"{ROOT}/credentials", body, token=fresh.cpo.token_a))[0] == 405
 
 
 async def test_renewing_gives_a_new_token_and_ends_the_old(rig: OcpiRig) -> None:
-    """PUT rotates TOKEN_C; the platform stays the same one."""
+    """credentials, PUT: it rotates TOKEN_C; the platform stays the same one."""
     platform = rig.cpo.platform.registry.platforms[0]
     old = platform.token_in
     _, envelope, _ = await _ask(rig, "PUT", f"{ROOT}/credentials", rig.scsp.own_credentials())
@@ -130,14 +133,14 @@ async def test_renewing_gives_a_new_token_and_ends_the_old(rig: OcpiRig) -> None
 
 
 async def test_leaving_ends_the_token(rig: OcpiRig) -> None:
-    """DELETE unregisters."""
+    """credentials, DELETE: it unregisters."""
     token = rig.cpo.platform.registry.platforms[0].token_in
     await rig.scsp.unregister()
     assert (await _ask(rig, "GET", ROOT, token=token))[0] == 401
 
 
 async def test_a_party_can_be_registered_once(rig: OcpiRig) -> None:
-    """The triple of role, country and party is unique: 2001."""
+    """credentials, Credentials object: the triple of role, country and party is unique: 2001."""
     token = rig.cpo.platform.registry.invite()
     status, envelope, _ = await _ask(rig, "POST", f"{ROOT}/credentials", rig.scsp.own_credentials(), token=token)
     assert (status, envelope["status_code"]) == (200, 2001)
@@ -150,7 +153,7 @@ def _details(url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("url", ["http://odd.bench:99999/v", "http://user:secretword@odd.bench/v", "http://odd\n.bench/v"])
 async def test_an_address_that_cannot_be_called_is_refused_and_no_password_is_kept(fresh: OcpiRig, url: str) -> None:
-    """3001, and the journal has the request without the password."""
+    """status codes: 3001, and the journal has the request without the password."""
     credentials = fresh.scsp.own_credentials() | {"url": url}
     status, envelope, _ = await _ask(fresh, "POST", f"{ROOT}/credentials", credentials, token=fresh.cpo.token_a)
     assert (status, envelope["status_code"]) == (200, 3001)
@@ -174,7 +177,7 @@ async def test_an_address_that_cannot_be_called_is_refused_and_no_password_is_ke
     ],
 )
 async def test_a_platform_that_cannot_be_used_is_told_why(fresh: OcpiRig, versions: Any, details: Any, code: int) -> None:
-    """3001 its API cannot be used, 3002 no common version, 3003 an endpoint is missing; TOKEN_A stays good."""
+    """status codes: 3001 its API cannot be used, 3002 no common version, 3003 an endpoint is missing; TOKEN_A stays good."""
 
     async def answer(request: Request) -> Response:
         data = versions if request.url.path == "/versions" else details
@@ -198,7 +201,7 @@ async def test_the_scsp_says_why_it_could_not_register(fresh: OcpiRig) -> None:
 
 @pytest.mark.parametrize("body", [b"{ no json", b"[" * 100_000, b"\xff", b'{"a": \xe9}'])
 async def test_what_is_no_json_is_an_error_of_http(rig: OcpiRig, body: bytes) -> None:
-    """400, with an envelope."""
+    """status codes: 400, with an envelope."""
     status, envelope, _ = await _ask(rig, "PUT", PROFILES, body)
     assert (status, envelope["status_code"]) == (400, 2000)
 
@@ -221,14 +224,15 @@ async def test_what_is_no_json_is_an_error_of_http(rig: OcpiRig, body: bytes) ->
     ],
 )
 async def test_a_broken_object_is_2001_and_no_error_of_http(rig: OcpiRig, body: Any) -> None:
-    """Authenticated and parsed: HTTP 200, status_code 2001, no data. A foreign response_url would leak the token."""
+    """status codes: authenticated and parsed: HTTP 200, status_code 2001, no
+    data. A foreign response_url would leak the token."""
     status, envelope, _ = await _ask(rig, "PUT", PROFILES, body)
     assert (status, envelope["status_code"], "data" in envelope) == (200, 2001, False)
 
 
 @pytest.mark.parametrize("query", ["", "?duration=60", "?duration=0&response_url=http://scsp.bench/1", "?duration=x&response_url=http://scsp.bench/1"])
 async def test_a_get_needs_duration_and_response_url(rig: OcpiRig, query: str) -> None:
-    """2001 without them."""
+    """mod_charging_profiles, Request Parameters: 2001 without them."""
     status, envelope, _ = await _ask(rig, "GET", PROFILES + query)
     assert (status, envelope["status_code"]) == (200, 2001)
 
@@ -277,14 +281,14 @@ async def test_a_body_that_is_too_long_is_refused_and_journalled(rig: OcpiRig) -
 
 
 async def test_an_unknown_path_and_a_wrong_method_have_envelopes(rig: OcpiRig) -> None:
-    """404 and 405 in the form of OCPI."""
+    """transport, Response format: 404 and 405 in the form of OCPI."""
     assert (await _ask(rig, "GET", f"{ROOT}/nowhere"))[:2][0] == 404
     status, envelope, _ = await _ask(rig, "POST", PROFILES, BODY)
     assert (status, envelope["status_code"]) == (405, 2000)
 
 
 async def test_ids_come_back_and_the_parties_are_turned_round(rig: OcpiRig) -> None:
-    """Each response echoes; configuration modules carry no routing headers."""
+    """transport, Unique message IDs: each response echoes; configuration modules carry no routing headers."""
     parties = routing(rig.scsp.party, rig.cpo.platform.own)
     _, _, headers = await _ask(rig, "PUT", PROFILES, BODY, **parties)
     assert {name: value for name, value in headers.items() if name.startswith(("x-", "ocpi-"))} == {
@@ -294,7 +298,7 @@ async def test_ids_come_back_and_the_parties_are_turned_round(rig: OcpiRig) -> N
 
 
 async def test_a_request_without_ids_is_served_and_noted(rig: OcpiRig) -> None:
-    """A break of the rules is a finding with its document, and refuses nothing."""
+    """transport, Unique message IDs: a break of the rules is a finding with its document, and refuses nothing."""
     token = rig.cpo.platform.registry.platforms[0].token_in
     status, _, _ = await rig.transport.request("GET", ROOT, {"authorization": encode_token(token)}, b"", 10)
     assert status == 200
@@ -302,13 +306,13 @@ async def test_a_request_without_ids_is_served_and_noted(rig: OcpiRig) -> None:
 
 
 async def test_another_receiver_is_not_served(rig: OcpiRig) -> None:
-    """The To headers name a party that is not here."""
+    """transport, Open Routing Request: the To headers name a party that is not here."""
     _, envelope, _ = await _ask(rig, "PUT", PROFILES, BODY, ocpi_to_country_code="NL", ocpi_to_party_id="ELS")
     assert (envelope["status_code"], envelope["status_message"]) == (2000, "NL-ELS is not served here, but NL-BEN")
 
 
 async def test_charging_preferences_are_not_offered(rig: OcpiRig) -> None:
-    """HTTP 404 with 2001: the EVSE lacks the capability."""
+    """mod_sessions, ChargingPreferencesResponse: HTTP 404 with 2001 where the EVSE lacks the capability."""
     status, envelope, _ = await _ask(rig, "PUT", f"{ROOT}/sessions/S-1/charging_preferences", {"profile_type": "GREEN"})
     assert (status, envelope["status_code"]) == (404, 2001)
 

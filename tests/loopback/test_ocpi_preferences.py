@@ -20,8 +20,10 @@ WANTED = {"profile_type": "GREEN", "departure_time": "2026-01-15T08:00:00Z", "en
 
 
 @asynccontextmanager
-async def _open(version: str = VERSIONS[0], **preferences: Any) -> AsyncIterator[Emsp]:
-    settings = rig_settings().model_dump(by_alias=True) | {"ocpi": {"preferences": preferences}}
+async def _open(version: str = VERSIONS[0], tariffs: tuple[str | None, ...] = (), **preferences: Any) -> AsyncIterator[Emsp]:
+    flat = [{"price_components": [{"type": "FLAT", "price": 1}]}]
+    tariff = [{"id": f"T-{number}", "type": kind, "elements": flat} for number, kind in enumerate(tariffs)]
+    settings = rig_settings().model_dump(by_alias=True) | {"ocpi": {"preferences": preferences, "tariff": tariff}}
     async with (
         open_ocpi_rig(version=version, settings=RigSettings.model_validate(settings)) as rig,
         open_emsp(rig, version) as emsp,
@@ -70,6 +72,19 @@ async def test_preferences_that_cannot_be_met_are_answered_so(changes: dict[str,
         await emsp.session()
         (seen,) = emsp.rig.scsp.sessions.values()
         assert ("charging_preferences" in seen) == (due == "ACCEPTED")
+
+
+@pytest.mark.parametrize(
+    ("tariffs", "supported"),
+    [(("REGULAR", "PROFILE_GREEN"), ["GREEN", "REGULAR"]), (("AD_HOC_PAYMENT", None), ["CHEAP", "FAST", "GREEN", "REGULAR"])],
+    ids=["by type", "one for all"],
+)
+async def test_a_profile_type_without_a_tariff_is_not_supported(tariffs: tuple[str | None, ...], supported: list[str]) -> None:
+    """mod_sessions, ChargingPreferences object, profile_type: for each that is supported there must be a Tariff."""
+    async with _open(tariffs=tariffs) as emsp:
+        answers = {kind: (await _put(emsp, {"profile_type": kind}))[2] for kind in ("CHEAP", "FAST", "GREEN", "REGULAR")}
+        assert [kind for kind, answer in answers.items() if answer == "ACCEPTED"] == supported
+        assert {answer for kind, answer in answers.items() if kind not in supported} <= {"PROFILE_TYPE_NOT_SUPPORTED"}
 
 
 async def test_nothing_is_required_unless_the_rig_says_so() -> None:

@@ -1,4 +1,4 @@
-"""What the CPO answers to orders on charging profiles, at once and afterwards."""
+"""What the CPO answers to orders on charging profiles, at once and afterwards (mod_charging_profiles)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_an_unknown_session_is_named_so(rig: OcpiRig) -> None:
 
 
 async def test_a_session_is_found_whatever_the_case_of_its_id(rig: OcpiRig) -> None:
-    """Session ids are CiStrings."""
+    """types, CiString: session ids are CiStrings."""
     session_id = await rig.session()
     assert await _result(rig, session_id.upper()) == ("ACCEPTED", "ACCEPTED")
 

@@ -1,4 +1,4 @@
-"""Reservations by command: numbers of their own, and a session that goes from RESERVATION to ACTIVE or COMPLETED."""
+"""Reservations by command (mod_commands): own numbers, and a session from RESERVATION to ACTIVE or COMPLETED (mod_sessions)."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ async def test_a_reservation_in_the_past_is_rejected(emsp: Emsp) -> None:
 
 
 async def test_a_reservation_is_not_steered(emsp: Emsp) -> None:
-    """Profiles act on ACTIVE sessions alone."""
+    """mod_charging_profiles, ChargingProfileResponseType: profiles act on ACTIVE sessions alone."""
     await _reserved(emsp)
     session = await emsp.session()
     url = f"/chargingprofiles/{session['id']}?response_url=http://emsp.bench/callbacks/1"

@@ -1,4 +1,4 @@
-"""A restart of the CSO loses no promise: between the synchronous ACCEPTED and the result it is killed and opened again."""
+"""A restart of the CSO loses no promise (mod_charging_profiles, mod_commands): between ACCEPTED and the result it is killed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_registrations_and_sessions_survive(lives: _Lives) -> None:
 
 
 async def test_a_used_up_token_invites_nobody_after_a_restart(lives: _Lives) -> None:
-    """Also where the rig file names it: TOKEN_A serves once."""
+    """credentials, Registration: also where the rig file names it: TOKEN_A serves once."""
     ocpi = {"token_a": "a-token-of-the-rig-file"}
     lives.settings = RigSettings.model_validate({**lives.settings.model_dump(by_alias=True), "ocpi": ocpi})
     async with lives.life() as cpo:

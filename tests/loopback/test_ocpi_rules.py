@@ -272,7 +272,7 @@ async def test_a_plug_has_a_name_of_the_version(standard: str, in_2_2_1: str, ve
 
 @pytest.mark.parametrize("module", ["sessions", "cdrs", "tariffs", "locations"])
 async def test_a_list_speaks_the_version_of_its_url(module: str, version: str) -> None:
-    """versions: an endpoint is one of its version, whoever asks; the registered one rules what is pushed."""
+    """Version information: an endpoint is one of its version, whoever asks; the registered one rules what is pushed."""
     tariff: dict[str, Any] = {"id": "DAY", "elements": [{"price_components": [{"type": "ENERGY", "price": 1, "vat": 20}]}]}
     tariff |= {"max_price": {"before_taxes": 50}}
     ocpi = {"tariff": [tariff], "location": {"help_phone": "112"}}
@@ -336,7 +336,7 @@ async def test_a_platform_of_an_unknown_role_is_registered_and_told_nothing(vers
 
 @pytest.mark.parametrize(("hosts", "code"), [((), 2001), (("Results.bench",), 1000)], ids=["own", "allowed"])
 async def test_results_of_commands_go_where_those_of_profiles_go(hosts: tuple[str, ...], code: int, version: str) -> None:
-    """The CPO's token for the peer is sent to its own hosts and to those of the rig file, and nowhere else."""
+    """mod_commands: the CPO's token for the peer is sent to its own hosts and to those of the rig file, and nowhere else."""
     station = {"id": STATION, "evse": [{"id": 1, "max_current_a": 16}]}
     ocpi = {"allow_hosts": hosts}
     settings = RigSettings.model_validate({"schema": 1, "name": "test", "station": [station], "ocpi": ocpi})

@@ -60,7 +60,8 @@ async def test_no_token_is_told_whatever_goes_wrong(
     breaks: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Wrong tokens, refused credentials, addresses with passwords and queries, a defect of the bench: as it is and in Base64."""
+    """transport, Authorization header: wrong tokens, refused credentials, addresses with passwords and queries, a defect of
+    the bench: as it is and in Base64."""
     caplog.set_level(logging.DEBUG)
     clock, ocpi = LoopClock(EPOCH), OcpiSettings.model_validate({"token_a": TOKEN_A})
     settings = rig_settings().model_copy(update={"ocpi": ocpi})

@@ -1,4 +1,4 @@
-"""Transactions of stations become OCPI sessions, and the SCSP hears of them."""
+"""Transactions of stations become OCPI sessions, and the SCSP hears of them (mod_sessions)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_energy_is_told_now_and_then_as_a_charging_period(rig: OcpiRig) ->
 
 
 async def test_each_receiver_hears_at_the_cadence(rig: OcpiRig) -> None:
-    """SCSP and eMSP get the same messages, each all of them, also where something is meant for one alone in between."""
+    """mod_sessions: SCSP and eMSP get the same messages, also where something is meant for one alone in between."""
     async with open_recorder(rig.cpo.platform.registry, rig.addresses) as emsp:
         session_id = await rig.session()
         record = rig.cpo.platform.sessions.find(session_id)
@@ -153,7 +153,7 @@ async def test_a_party_sees_no_sessions_of_others(rig: OcpiRig) -> None:
 
 
 async def test_an_unregistered_party_hears_no_more(rig: OcpiRig) -> None:
-    """All automated communication ends with the registration."""
+    """credentials, DELETE: all automated communication ends with the registration."""
     await rig.session()
     await rig.scsp.unregister()
     rig.stations.transaction("Ended")

@@ -1,4 +1,4 @@
-"""Locations, tariffs, measured periods and CDRs of the CPO, in both versions."""
+"""Locations, tariffs, measured periods and CDRs of the CPO, in both versions (mod_locations, mod_tariffs, mod_cdrs)."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ async def test_a_session_tells_what_was_measured(both: tuple[OcpiRig, Recorder])
 
 
 async def test_meter_values_outside_of_events_count_too(both: tuple[OcpiRig, Recorder]) -> None:
-    """A station may send MeterValues for the EVSE in place of transaction events."""
+    """mod_sessions, Session object: a station may send MeterValues for the EVSE in place of transaction events."""
     rig, emsp = both
     rig.stations.transaction("Started", wh=0, charging_state="Charging")
     await asyncio.sleep(300)
@@ -231,8 +231,8 @@ async def test_the_vehicle_that_asks_for_no_power_is_parking(both: tuple[OcpiRig
     rig.stations.transaction("Ended", charging_state="Idle", wh=1000)
     await asyncio.sleep(1)
     periods = [one for _, _, body in emsp.of("sessions") for one in body.get("charging_periods", [])]
-    kinds = [[one["type"] for one in period["dimensions"] if one["type"].endswith("TIME")] for period in periods]
-    assert kinds == [["TIME"], ["PARKING_TIME"]]
+    times = [(one["type"], one["volume"]) for period in periods for one in period["dimensions"] if one["type"].endswith("TIME")]
+    assert times == [("TIME", 0.0333), ("PARKING_TIME", 0.0333)]
 
 
 async def _charged(rig: OcpiRig) -> None:

@@ -43,7 +43,7 @@ async def test_a_token_is_given_back_as_it_was_put(emsp: Emsp) -> None:
 
 
 async def test_uids_are_found_whatever_their_case(emsp: Emsp) -> None:
-    """Token.uid is a CiString, which keeps its case."""
+    """types, CiString: Token.uid is a CiString, which keeps its case."""
     await emsp.tell(token())
     assert (await emsp.ask("GET", PATH.lower()))[1]["data"]["uid"] == UID
 
@@ -203,7 +203,7 @@ async def test_an_answer_for_another_token_counts_for_nothing(emsp: Emsp, other:
 
 
 async def test_the_session_names_the_token_and_how_it_was_authorized(emsp: Emsp) -> None:
-    """Session.cdr_token, auth_method AUTH_REQUEST and the eMSP's authorization_reference."""
+    """mod_sessions, Session object: Session.cdr_token, auth_method AUTH_REQUEST and the eMSP's authorization_reference."""
     await emsp.tell(token())
     emsp.authorization = _allowed(token(), authorization_reference="ref-1")
     await emsp.rig.stations.present(UID)
@@ -216,7 +216,8 @@ async def test_the_session_names_the_token_and_how_it_was_authorized(emsp: Emsp)
 
 
 async def test_the_emsp_of_the_token_steers_the_session(emsp: Emsp) -> None:
-    """The owner of a Token sees its sessions and may set their profiles; the owner of another sees nothing."""
+    """mod_charging_profiles, ChargingProfileResponseType: the owner of a Token sees its sessions and may set their profiles;
+    the owner of another sees nothing."""
     await emsp.tell(token(whitelist="ALWAYS"))
     await emsp.rig.stations.present(UID)
     emsp.rig.stations.transaction("Started", id_token=UID)
@@ -230,7 +231,7 @@ async def test_the_emsp_of_the_token_steers_the_session(emsp: Emsp) -> None:
 
 
 async def test_a_refused_token_has_no_session(emsp: Emsp) -> None:
-    """PENDING, and told to nobody, until somebody charges whose token is accepted."""
+    """mod_sessions, Session object: PENDING, and told to nobody, until somebody charges whose token is accepted."""
     emsp.rig.stations.transaction("Started", id_token=UID, id_status="Blocked")
     await asyncio.sleep(1)
     assert (emsp.sessions, emsp.rig.scsp.sessions) == ({}, {})
@@ -249,7 +250,7 @@ async def test_a_token_is_asked_for_once_in_one_use(emsp: Emsp) -> None:
 
 
 async def test_tokens_of_a_party_that_left_do_not_count(emsp: Emsp) -> None:
-    """With the registration ends what it told."""
+    """credentials, DELETE: with the registration ends what it told."""
     await emsp.tell(token())
     emsp.rig.cpo.platform.registry.remove(emsp.platform)
     assert await emsp.rig.stations.present(UID) == {"status": "Accepted"}

@@ -1,4 +1,4 @@
-"""A schedule longer than the station can hold: it goes out in windows, and a failed renewal never raises power."""
+"""A schedule longer than the station can hold: it goes out in windows, no failed renewal raises power (mod_charging_profiles)."""
 
 from __future__ import annotations
 

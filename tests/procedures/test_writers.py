@@ -85,6 +85,8 @@ def test_a_platform_that_merges_wrongly_is_convicted(
         ("one_writer", [{"by": "DSO", "at_s": 60}], ["14 A of the SCSP"], 1),
         ("one_writer", [{"by": "DSO", "at_s": 10}, {"by": "DSO", "at_s": 60, "periods": []}], ["10 A of the DSO"], 0),
         ("bems_owns", [{"by": "BEMS", "at_s": 60, "periods": [[0, 15]]}], ["14 A of the SCSP", "15 A of the BEMS"], 0),
+        ("bems_owns", [{"by": "BEMS", "at_s": 60, "periods": [[0, 15]], "duration_s": 30}],
+         ["14 A of the SCSP", "15 A of the BEMS", "14 A of the SCSP"], 0),
         ("scsp_owns", [{"by": "BEMS", "at_s": 60}], ["14 A of the SCSP"], 1),
         ("scsp_owns", [{"by": "BEMS", "at_s": 60, "emergency": True}], ["14 A of the SCSP", "10 A of the BEMS"], 0),
         ("minimum", [{"by": "DSO", "at_s": 0}, {"by": "DSO", "at_s": 60, "periods": [[0, 4]], "duration_s": 30}],
@@ -116,13 +118,16 @@ def test_the_policies_of_the_oracle() -> None:
     """By hand, in the words of the manual."""
     scsp, bems, dso = (Wish(by, ((0.0, 10.0),), 1e9, False) for by in (SCSP, "BEMS", "DSO"))
     urgent = Wish("BEMS", ((0.0, 10.0),), 1e9, True)
-    assert counting("minimum", [scsp, bems, dso]) == [scsp, bems, dso]
-    assert counting("one_writer", [dso, scsp]) == [dso]
-    assert counting("bems_owns", [scsp, bems, dso]) == [bems, dso]
-    assert counting("bems_owns", [scsp, dso]) == [scsp, dso]
-    assert counting("scsp_owns", [bems, scsp, dso]) == [scsp, dso]
-    assert counting("scsp_owns", [urgent, scsp]) == [urgent, scsp]
-    assert counting("scsp_owns", [bems, dso]) == [bems, dso]
+    assert counting("minimum", [scsp, bems, dso], 1.0) == [scsp, bems, dso]
+    assert counting("one_writer", [dso, scsp], 1.0) == [dso]
+    assert counting("bems_owns", [scsp, bems, dso], 1.0) == [bems, dso]
+    assert counting("bems_owns", [scsp, dso], 1.0) == [scsp, dso]
+    assert counting("scsp_owns", [bems, scsp, dso], 1.0) == [scsp, dso]
+    assert counting("scsp_owns", [urgent, scsp], 1.0) == [urgent, scsp]
+    assert counting("scsp_owns", [bems, dso], 1.0) == [bems, dso]
+    over = Wish("BEMS", ((0.0, 10.0),), 30.0, False)
+    assert counting("bems_owns", [scsp, over], 29.0) == [over]
+    assert counting("bems_owns", [scsp, over], 30.0) == [scsp, over]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cso.arbitration import Claim, Policy, refusal, standing
+from bench.cso.arbitration import Claim, Policy, counting_of, refusal, standing
 from bench.wire.ocpi.limits import common_unit, merge
 from bench.wire.ocpi.mapping import EvseSupply
 from bench.wire.ocpi.profiles import ChargingProfile
@@ -51,17 +51,17 @@ def _amperes(raw: dict[str, Any], second: int) -> Fraction | None:
     return limit if raw["charging_rate_unit"] == "A" else limit / (3 * VOLTS)
 
 
-def _rules(policy: str, roles: list[tuple[str, bool]], index: int) -> bool:
-    """Say by the policy's words whether the writer of this index counts."""
-    role, emergency = roles[index]
-    by_ocpi = [number for number, (one, _) in enumerate(roles) if one in ("SCSP", "EMSP")]
+def _rules(policy: str, who: list[tuple[str, bool, bool]], index: int) -> bool:
+    """Say by the policy's words whether the writer of this index counts: of each its role, its emergency, and if it asks now."""
+    role, emergency, _ = who[index]
+    by_ocpi = [number for number, (one, _, _) in enumerate(who) if one in ("SCSP", "EMSP")]
     if policy == "one_writer":
         return index == 0
     if policy == "minimum":
         return True
     if role in ("SCSP", "EMSP"):
-        return index == by_ocpi[0] and not (policy == "bems_owns" and any(one == "BEMS" for one, _ in roles))
-    return not (policy == "scsp_owns" and role == "BEMS" and not emergency and bool(by_ocpi))
+        return index == by_ocpi[0] and not (policy == "bems_owns" and any(one == "BEMS" and asks for one, _, asks in who))
+    return not (policy == "scsp_owns" and role == "BEMS" and not emergency and bool(by_ocpi) and who[by_ocpi[0]][2])
 
 
 def _claims(drawn: list[tuple[str, bool, dict[str, Any]]]) -> list[Claim]:
@@ -74,13 +74,16 @@ def _claims(drawn: list[tuple[str, bool, dict[str, Any]]]) -> list[Claim]:
 @given(claims(), st.sampled_from(get_args(Policy)))
 def test_the_merged_limit_is_the_lowest_that_counts(drawn: list[tuple[str, bool, dict[str, Any]]], policy: Policy) -> None:
     """At each second: never above any of them in its own unit, and below the lowest by less than a tenth of an ampere."""
-    counted = standing(policy, _claims(drawn))
-    due = [raw for index, (_, _, raw) in enumerate(drawn) if _rules(policy, [one[:2] for one in drawn], index)]
-    wishes = [one.profile for one in counted if one.profile is not None]
+    made = _claims(drawn)
+    named = standing(policy, made, made)
+    wishes = [one.profile for one in named if one.profile is not None]
     unit = common_unit(wishes, EvseSupply())
-    spans, scale = merge(wishes, unit, EvseSupply(), None), Fraction(1) if unit == "A" else Fraction(1, 3 * VOLTS)
+    spans = merge(wishes, unit, EvseSupply(), None, counting_of(policy, named))
+    scale = Fraction(1) if unit == "A" else Fraction(1, 3 * VOLTS)
     for second in range(LENGTH):
-        said = [limit for raw in due if (limit := _amperes(raw, second)) is not None]
+        limits = [_amperes(raw, second) for _, _, raw in drawn]
+        who = [(*one[:2], limit is not None) for one, limit in zip(drawn, limits, strict=True)]
+        said = [limit for index, limit in enumerate(limits) if limit is not None and _rules(policy, who, index)]
         given_limits = [Fraction(str(one.limit)) * scale for one in spans if one.start <= T0 + second < one.end]
         assert len(given_limits) == bool(said)
         assert all(min(said) - Fraction(1, 10) < limit <= min(said) for limit in given_limits)
@@ -98,8 +101,9 @@ def test_what_the_order_of_the_list_is_does_not_matter(
 def test_a_refusal_names_who_rules() -> None:
     """The loser is told in words whom it met."""
     building = Claim("building", "BEMS", 1, SIX)
-    assert refusal("bems_owns", [building], Claim("NL-SCP", "SCSP", 2)) == "building steers this session (policy bems_owns)"
-    assert refusal("minimum", [building], Claim("NL-SCP", "SCSP", 2)) == ""
+    party = Claim("NL-SCP", "SCSP", 2)
+    assert refusal("bems_owns", [building], party) == "building steers this session (policy bems_owns)"
+    assert refusal("minimum", [building, party], party) == ""
 
 
 @pytest.mark.parametrize("profile", [None, SIX])

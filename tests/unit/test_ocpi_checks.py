@@ -40,6 +40,8 @@ def test_a_faultless_peer_is_left_alone() -> None:
     assert checks.check_result({"result": "ACCEPTED", "profile": ACTIVE}) == []
     assert checks.check_request_headers(IDS | FROM | TO, functional=True) == []
     assert checks.check_request_headers(IDS, functional=False) == []
+    assert checks.check_request_headers(IDS, functional=True, routed=False) == []
+    assert checks.check_response_headers(IDS | FROM | TO, IDS, functional=True, routed=False) == []
     assert checks.check_response_headers(IDS | FROM | TO, IDS | {**_turned()}, functional=True) == []
 
 
@@ -54,8 +56,11 @@ def _turned() -> dict[str, str]:
     [
         ({"charging_rate_unit": "kW"}, "profile_unit"),
         ({"duration": 1.5}, "profile_duration"),
+        ({"min_charging_rate": "6"}, "profile_limit"),
+        ({"min_charging_rate": 6.05}, "profile_decimals"),
         ({"charging_profile_period": {"start_period": 0, "limit": 1}}, "profile_periods"),
         ({"charging_profile_period": []}, "profile_periods"),
+        ({"charging_profile_period": [{"start_period": one, "limit": 1} for one in range(1025)]}, "profile_periods"),
         ({"charging_profile_period": [{"start_period": 60, "limit": 1}]}, "profile_starts"),
         ({"charging_profile_period": [{"start_period": "0", "limit": 1}]}, "profile_starts"),
         ({"charging_profile_period": [{"start_period": 0, "limit": -1}]}, "profile_limit"),
@@ -83,14 +88,21 @@ def test_a_break_in_a_profile_is_found(changes: dict[str, Any], code: str) -> No
     ],
 )
 def test_a_broken_envelope_is_found(raw: Any, data: checks.Data, code: str) -> None:
-    """`data` wrapped in a list, or beside an error, and the like."""
+    """transport, Response format: `data` wrapped in a list, or beside an error, and the like."""
     assert _codes(checks.check_envelope(raw, data)) == [code]
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "word", 1])
+def test_whatever_stands_in_data_is_right_where_the_text_says_nothing(data: object) -> None:
+    """transport, Response format: a PUT of a Session, for one, may be answered with any data and without."""
+    assert checks.check_envelope(ENVELOPE | {"data": data}) == []
 
 
 def test_headers_that_are_missing_or_out_of_place_are_found() -> None:
     """Ids everywhere; routing on functional modules and nowhere else; both come back."""
     assert _codes(checks.check_request_headers({}, functional=True)) == ["id_missing", "id_missing", "routing_headers"]
     assert _codes(checks.check_request_headers(IDS | TO, functional=False)) == ["routing_headers"]
+    assert _codes(checks.check_request_headers(IDS | TO, functional=True, routed=False)) == ["routing_headers"]
     assert _codes(checks.check_response_headers(IDS, {"x-request-id": "r-2"}, functional=False)) == ["id_not_echoed"] * 2
     assert _codes(checks.check_response_headers(IDS | FROM | TO, IDS | FROM | TO, functional=True)) == ["routing_not_swapped"] * 2
 
@@ -99,7 +111,7 @@ def test_headers_that_are_missing_or_out_of_place_are_found() -> None:
 def test_no_check_fails_on_anything(raw: Any) -> None:
     """Whatever JSON comes: findings, and never an exception."""
     for check in (
-        checks.check_active_profile, checks.check_charging_profile, checks.check_credentials, checks.check_envelope,
+        checks.check_active_profile, checks.check_charging_profile, checks.check_envelope,
         checks.check_profile_response, checks.check_result,
     ):  # fmt: skip
         assert check(raw)

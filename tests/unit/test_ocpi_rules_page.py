@@ -17,9 +17,14 @@ from bench.domain.tariff_cost import Amount
 from bench.wire.ocpi.tariffs import price
 from bench.wire.ocpi.transport import VERSIONS
 
+CHAPTERS = (
+    "transport", "status codes", "types", "version information", "credentials", "mod_cdrs", "mod_charging_profiles",
+    "mod_commands", "mod_hub_client_info", "mod_locations", "mod_sessions", "mod_tariffs", "mod_tokens",
+)  # fmt: skip
+"""Of OCPI, as the page and the tests write them."""
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/ocpi-rules.md").read_text()
-FILES = {path.stem: path for path in (ROOT / "tests").glob("*/test_ocpi_*.py")}
+FILES = {path.stem: path for name in ("test_ocpi_*.py", "test_tariff_cost.py") for path in (ROOT / "tests").glob(f"*/{name}")}
 
 
 def _tests_of(stem: str) -> set[str]:
@@ -42,12 +47,33 @@ def test_each_rule_and_each_pitfall_is_held() -> None:
 
 def test_each_test_of_rules_and_pitfalls_is_on_the_page() -> None:
     """What was written for a rule is found from it."""
-    written = _tests_of("test_ocpi_pitfalls") | _tests_of("test_ocpi_rules") | _tests_of("test_ocpi_clients")
+    stems = ["test_ocpi_pitfalls", "test_ocpi_rules", "test_ocpi_clients", "test_ocpi_credentials", "test_ocpi_paging"]
+    written = {one for stem in [*stems, *(one for one in FILES if one.endswith("_clauses"))] for one in _tests_of(stem)}
     assert [one for one in sorted(written) if f"`{one}`" not in PAGE] == []
 
 
+def _documents_of(stem: str) -> dict[str, str]:
+    """Return what each test of a file, and the file itself, say of themselves."""
+    tree = ast.parse(FILES[stem].read_text())
+    tests = [one for one in tree.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {f"{stem}::{one.name}": f"{ast.get_docstring(tree)} {ast.get_docstring(one)}".casefold() for one in tests}
+
+
+def test_each_test_names_the_clause_of_its_rule() -> None:
+    """The chapter in the row, of OCPI or else a requirement of OCPP, stands in the test or at the head of its file."""
+    said = {name: text for stem in FILES for name, text in _documents_of(stem).items()}
+    due: dict[str, list[str]] = {}
+    for row in re.findall(r"^\| [^|\d].*", PAGE[PAGE.index("## Charging profiles") :], re.MULTILINE):
+        clause, tests = re.split(r" (?<!\\)\| ", row)[-2:]
+        chapters = [one for one in CHAPTERS if clause.startswith(one)] and [one for one in CHAPTERS if one in clause]
+        for name in re.findall(r"`(test_\w+::test_\w+)`", tests):
+            due.setdefault(name, []).extend(chapters or [clause.partition(",")[0].removesuffix(" \\*")])
+    assert len(due) > 250
+    assert [name for name, clauses in due.items() if not any(one.casefold() in said[name] for one in clauses)] == []
+
+
 def test_findings_share_no_model_with_the_code_under_test() -> None:
-    """What is found wrong comes from raw JSON: neither the checks nor the mock peers import a model."""
+    """types: what is found wrong comes from raw JSON: neither the checks nor the mock peers import a model."""
     shared = []
     for path in (*(ROOT / "bench/wire/ocpi").glob("checks*.py"), *(ROOT / "bench/peers").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wire.ocpi.url import hide_secrets, not_to_be_called, plain_host, web_host
+from bench.wire.ocpi.url import hide_secrets, hide_token_uid, not_to_be_called, plain_host, web_host
 
 
 def test_scheme_and_host_of_a_web_address_are_known() -> None:
@@ -82,3 +82,17 @@ def test_secrets_in_a_query_are_hidden(name: str) -> None:
     text = f'{{"url": "http://peer/v?id=7&{name}=hush%20hush&page=2#x"}}'
     assert hide_secrets(text) == f'{{"url": "http://peer/v?id=7&{name}=(hidden)&page=2#x"}}'
     assert hide_secrets("http://peer/v?token_type=RFID&type=APP_USER") == "http://peer/v?token_type=RFID&type=APP_USER"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PUT /ocpi/2.3.0/tokens/NL/EVL/CARD-1: x-request-id is missing",
+        "answer to POST http://peer/tokens/CARD-1/authorize?type=RFID: x-request-id is missing",
+    ],
+)
+def test_a_uid_is_hidden_within_a_text(text: str) -> None:
+    """What follows the address is kept."""
+    hidden = hide_token_uid(text)
+    assert "CARD" not in hidden
+    assert hidden.endswith(" is missing")

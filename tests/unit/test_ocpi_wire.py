@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bench.cso.ocpi.calls import Answer
 from bench.wire.ocpi.credentials import Credentials
 from bench.wire.ocpi.profiles import ChargingProfile, SetChargingProfile
 from bench.wire.ocpi.transport import (
@@ -34,7 +35,7 @@ def _profile(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_token_is_sent_in_base64_without_a_newline() -> None:
-    """The specification's own examples hold a newline; ours do not."""
+    """transport, Authorization header: the specification's own examples hold a newline; ours do not."""
     assert encode_token("example-token") == "Token ZXhhbXBsZS10b2tlbg=="
     assert decode_token("Token ZXhhbXBsZS10b2tlbg==") == "example-token"
     assert decode_token("token ZXhhbXBsZS10b2tlbgo=") == "example-token\n"
@@ -42,7 +43,7 @@ def test_a_token_is_sent_in_base64_without_a_newline() -> None:
 
 @pytest.mark.parametrize("header", [None, "", "Token", "Bearer ZXhhbXBsZS10b2tlbg==", "Token example-token", "Token /w=="])
 def test_what_is_no_token_is_none(header: str | None) -> None:
-    """Raw tokens, other schemes and what is not UTF-8."""
+    """transport, Authorization header: raw tokens, other schemes and what is not UTF-8."""
     assert decode_token(header) is None
 
 
@@ -55,16 +56,34 @@ def test_what_is_no_token_is_none(header: str | None) -> None:
     ],
 )
 def test_times_are_utc_and_fit_into_25_characters(moment: datetime, text: str) -> None:
-    """Z, and milliseconds where there are any."""
+    """types, DateTime: Z, and milliseconds where there are any."""
     assert utc_text(moment) == text
     assert len(text) <= 25
 
 
 @pytest.mark.parametrize("text", ["2026-01-02T03:04:05", "2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"])
 def test_a_time_without_an_offset_is_utc(text: str) -> None:
-    """Lenient in: whatever can be understood."""
+    """types, DateTime: lenient in: whatever can be understood."""
     profile = ChargingProfile.model_validate(_profile(start_date_time=text))
     assert profile.start_date_time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", ".2", ".123"])
+@pytest.mark.parametrize("zone", ["Z", ""])
+def test_each_form_of_a_time_is_read(text: str, zone: str) -> None:
+    """types, DateTime: with and without a fraction, with Z and without."""
+    profile = ChargingProfile.model_validate(_profile(start_date_time=f"2018-01-01T01:08:01{text}{zone}"))
+    assert profile.start_date_time == datetime(2018, 1, 1, 1, 8, 1, int(float(f"0{text}" if text else "0") * 1e6), tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "ok"),
+    [(200, 1000, True), (201, 1000, True), (200, 1900, True), (200, 2000, False), (200, 2999, False), (200, 3001, False),
+     (200, 4003, False), (404, 1000, False), (500, 3000, False)],
+)  # fmt: skip
+def test_a_range_of_codes_says_whether_it_worked(status: int, code: int, ok: bool) -> None:
+    """status codes: 1xxx is success, 19xx too; 2xxx, 3xxx and a hub's 4xxx are not, and neither is an HTTP error."""
+    assert Answer(status, code, None).ok is ok
 
 
 @pytest.mark.parametrize(
@@ -104,14 +123,14 @@ def test_unknown_fields_are_kept() -> None:
 
 @pytest.mark.parametrize("token", ["", "with blank", "new\nline", "é", "x" * 65])
 def test_a_token_has_64_printable_characters_at_most(token: str) -> None:
-    """U+0021 to U+007E."""
+    """credentials, Credentials object: U+0021 to U+007E."""
     role = {"role": "SCSP", "business_details": {"name": "n"}, "party_id": "SCP", "country_code": "NL"}
     with pytest.raises(ValidationError):
         Credentials.model_validate({"token": token, "url": "http://peer/versions", "roles": [role]})
 
 
 def test_an_envelope_without_data_has_no_data() -> None:
-    """Absent, not null."""
+    """transport, Response format: absent, not null."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert envelope(now) == {"status_code": 1000, "timestamp": "2026-01-01T00:00:00Z"}
     assert envelope(now, [], 2001, "no") == {
@@ -123,6 +142,12 @@ def test_an_envelope_without_data_has_no_data() -> None:
 def test_an_url_is_joined_with_one_slash(endpoint: str) -> None:
     """The specification writes both forms."""
     assert join(endpoint, "S-1") == "http://cpo/ep/S-1"
+
+
+@pytest.mark.parametrize("endpoint", ["http://cpo/cdrs", "http://cpo/cdrs/"])
+def test_an_endpoint_alone_is_called_as_it_was_told(endpoint: str) -> None:
+    """Version information, Endpoint: POST of a CDR; a peer that tells a slash at the end need not serve the other form."""
+    assert join(endpoint) == endpoint
 
 
 def test_a_response_echoes_ids_and_turns_the_parties_round() -> None:

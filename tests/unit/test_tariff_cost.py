@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -130,6 +130,40 @@ def test_what_was_not_measured_matches_no_restriction() -> None:
     seen = Period(_at("8:00"), _at("9:00"), D(1), current_a=D(48))
     assert cost_of([seen], tariff).total.before_taxes == 9
     assert cost_of([_period("8:00", "9:00", "1")], tariff).total.before_taxes == 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "first", "last"),
+    [
+        ({"min_kwh": D(2), "max_kwh": D(4)}, ("kwh", D(2)), ("kwh", D(4))),
+        ({"min_current": D(2), "max_current": D(4)}, ("current_a", D(2)), ("current_a", D(4))),
+        ({"min_power": D(2), "max_power": D(4)}, ("power_kw", D(2)), ("power_kw", D(4))),
+        ({"min_duration": 2, "max_duration": 4}, ("elapsed_s", 2), ("elapsed_s", 4)),
+        ({"start_time": time(8), "end_time": time(17)}, ("at", _at("8:00")), ("at", _at("17:00"))),
+        ({"start_date": date(2026, 1, 15), "end_date": date(2026, 1, 16)}, ("at", _at("0:00")), ("at", _at("24:00"))),
+        ({"day_of_week": ("THURSDAY",)}, ("at", _at("23:59")), ("at", _at("24:00"))),
+        ({"start_time": time(8), "end_time": time(0)}, ("at", _at("23:59")), ("at", _at("24:00"))),
+    ],
+    ids=["energy", "current", "power", "duration", "time of day", "date", "day of week", "to the end of the day"],
+)
+def test_a_restriction_holds_from_its_minimum_up_to_its_maximum(
+    rules: dict[str, Any], first: tuple[str, Any], last: tuple[str, Any]
+) -> None:
+    """mod_tariffs, TariffRestrictions: minima include their value, maxima do not; end_time 00:00 is the end of the day."""
+    known: dict[str, Any] = {"at": _at("12:00"), "kwh": D(3), "elapsed_s": 3, "current_a": D(3), "power_kw": D(3)}
+    for (name, value), holds in ((first, True), (last, False)):
+        given = known | {name: value}
+        period = Period(_at("8:00"), _at("9:00"), D(1), current_a=given.pop("current_a"), power_kw=given.pop("power_kw"))
+        assert Restrictions(**rules).match(**given, period=period) is holds
+
+
+def test_all_restrictions_of_an_element_must_hold() -> None:
+    """mod_tariffs, TariffRestrictions: several are an AND."""
+    period = Period(_at("8:00"), _at("9:00"), D(1))
+    rules = Restrictions(min_kwh=D(2), start_time=time(8))
+    assert [rules.match(_at(clock), D(kwh), 0, period) for clock, kwh in (("8:00", 2), ("7:59", 2), ("8:00", 1))] == [
+        True, False, False,
+    ]  # fmt: skip
 
 
 def test_a_day_wraps_over_midnight() -> None:

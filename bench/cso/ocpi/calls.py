@@ -21,12 +21,12 @@ REQUEST_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A peer's response that has an envelope."""
+    """A peer's response: one with an envelope, or an HTTP error of its own (4xx) without."""
 
     status: int
     """HTTP."""
     code: int
-    """OCPI: 1000 is success."""
+    """OCPI: 1000 is success; 0: there was no envelope."""
     data: Any
     message: str = ""
     location: str = ""
@@ -68,7 +68,7 @@ class Calls:
         """Send one request, once; `to` absent: a configuration module, without routing headers.
 
         Args: data: what the response must carry.
-        Raises: PeerError where the address must not be called, no response came, or none with an OCPI envelope.
+        Raises: PeerError where the address must not be called, no response came, or none that can be read.
         """
         if reason := self.refusal(platform, url):
             raise PeerError(f"{method} to {platform.parties[0].id}: {reason}")
@@ -83,23 +83,31 @@ class Calls:
             content = dump(body)
             headers["content-type"] = "application/json"
         status, given, text = await self._transport.request(method, url, headers, content, timeout_s)
-        answer = _answer(method, url, status, given, text)
-        found = checks.check_response_headers(headers, given, functional=to is not None)
-        self._findings.add([*found, *checks.check_envelope(load(text), data)], f"answer to {method} {url}")
+        raw = _read(text)
+        answer = _answer(method, url, status, given, raw)
+        found = checks.check_response_headers(headers, given, functional=to is not None, routed=platform.routed)
+        self._findings.add([*found, *checks.check_envelope(raw, data)], f"answer to {method} {url}")
         return answer
 
 
-def _answer(method: str, url: str, status: int, headers: Mapping[str, str], text: bytes) -> Answer:
+def _read(text: bytes) -> Any:
     try:
-        raw = load(text)
+        return load(text)
     except orjson.JSONDecodeError:
-        raise PeerError(f"{method} {url}: HTTP {status} without a JSON body") from None
+        return None
+
+
+def _answer(method: str, url: str, status: int, headers: Mapping[str, str], raw: Any) -> Answer:
     code = raw.get("status_code") if isinstance(raw, dict) else None
-    if not isinstance(code, int):
-        raise PeerError(f"{method} {url}: HTTP {status} without an OCPI status_code")
-    return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""), headers.get("location", ""))
+    if isinstance(code, int):
+        return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""), headers.get("location", ""))
+    if 400 <= status < 500:
+        return Answer(status, 0, None)
+    raise PeerError(f"{method} {url}: HTTP {status} without an OCPI status_code")
 
 
 def why(answer: Answer) -> str:
     """Return how a peer refused, in words."""
+    if not answer.code:
+        return f"HTTP {answer.status} without an OCPI status_code"
     return f"HTTP {answer.status}, status_code {answer.code} {answer.message}".rstrip()

@@ -22,7 +22,9 @@ _FROM_SESSION: Final = (
     "country_code", "party_id", "start_date_time", "end_date_time", "cdr_token", "auth_method", "authorization_reference",
     "currency", "last_updated",
 )  # fmt: skip
-_SITE: Final = ("name", "address", "city", "postal_code", "country", "coordinates")
+_ADDRESS: Final = 45
+"""Characters of an address in a CdrLocation; a Location may have more."""
+_SITE: Final = ("name", "city", "postal_code", "country", "coordinates")
 
 
 class Cdrs:
@@ -50,7 +52,8 @@ class Cdrs:
 
     def listed(self, platform: Platform, page: Page, version: str) -> list[dict[str, Any]]:
         """Return the CDRs that a platform may see and a page covers, oldest first, in the words of a version."""
-        return [one.cdr[version] for one in self._sessions.seen_by(platform, page) if one.cdr]
+        found = [one for one in self._sessions.seen_by(platform, page) if one.cdr]
+        return [one.cdr[version] for one in sorted(found, key=lambda one: one.last_updated)]
 
     def _cdr(self, record: SessionRecord, version: str) -> dict[str, Any]:
         """Return the CDR; each period lies within one set of prices, so that who receives it can calculate the cost again."""
@@ -85,6 +88,7 @@ class Cdrs:
         found: dict[str, Any] = {name: site[name] for name in _SITE if name in site}
         return found | {
             "id": site["id"],
+            "address": site["address"][:_ADDRESS],
             "evse_uid": session["evse_uid"],
             "evse_id": NOT_AVAILABLE,
             "connector_id": session["connector_id"],

@@ -113,7 +113,7 @@ class Commands:
     def decide(self, platform: Platform, party: PartyId, command: Command) -> CommandDecision:
         """Return what the eMSP is told at once. Raises OcpiError: 2001 for a response_url, 2003 for a location or EVSE."""
         self._promises.check_address(platform, command.response_url)
-        asking = platform.party(party)
+        asking = platform.party(party, "EMSP")
         try:
             if asking is None or asking.role != "EMSP":
                 raise _RefusedError(f"{party} is no eMSP of the caller")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bench.domain.documents import Kind
 from bench.ports import Journal
 from bench.wire.ocpi.checks import Finding
-from bench.wire.ocpi.url import hide_secrets
+from bench.wire.ocpi.url import hide_secrets, hide_token_uid
 
 
 class Findings:
@@ -23,5 +23,5 @@ class Findings:
 
     def tell(self, code: str, text: str, *refs: int) -> None:
         """Journal one finding; refs are numbers of documents."""
-        safe = hide_secrets(text).encode(errors="backslashreplace").decode()  # a peer's text may hold halves of surrogate pairs
+        safe = hide_token_uid(hide_secrets(text)).encode(errors="backslashreplace").decode()  # may hold halves of surrogate pairs
         self._journal.write(Kind.FINDING, {"source": "ocpi", "code": code, "text": safe, "refs": list(refs)})

@@ -53,7 +53,8 @@ class Gate:
         if caller.platform is not None and self._limit.passed(caller.platform):
             await self._too_many(scope["path"])(scope, receive, answering)
             return
-        found = checks.check_request_headers(headers, functional=functional)
+        routed = caller.platform is None or caller.platform.routed
+        found = checks.check_request_headers(headers, functional=functional, routed=routed)
         self._findings.add(found, f"{scope['method']} {scope['path']}", *_refs(scope))
         receiver = receiver_of(headers)
         if functional and receiver not in (None, self._own):

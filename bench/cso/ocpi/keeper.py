@@ -78,7 +78,7 @@ class Keeper:
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
         self._tokens.restore(Token.model_validate(one) for one in document["tokens"])
         over = {name: self._record(one) for name, one in self._store.load_ended().items()}
-        for record in sorted(over.values(), key=lambda one: one.last_updated):
+        for record in sorted(over.values(), key=lambda one: one.started):
             self._sessions.restore(record)
         running = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
         for raw, record in running:

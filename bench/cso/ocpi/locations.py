@@ -72,7 +72,7 @@ class Locations:
 
     @property
     def last_updated(self) -> datetime:
-        """Return when the Location or one of its EVSEs last changed."""
+        """Return when the Location, one of its EVSEs or one of their Connectors last changed."""
         return max([self._created, *(self._changed(one) for one in self._places.values())])
 
     def on_event(self, event: Mapping[str, Any]) -> None:
@@ -136,9 +136,10 @@ class Locations:
         place = self._places.get((station, evse_id))
         return None if place is None else self._connector(place, 1, version)
 
-    def _capabilities(self) -> list[str]:
+    def _capabilities(self, place: _Place) -> list[str]:
         preferences = ["CHARGING_PREFERENCES_CAPABLE"] if self._rig.ocpi.preferences is not None else []
-        return [*self._rig.ocpi.location.capabilities, *preferences]
+        lacking = () if place.station.features.smart_charging else ("CHARGING_PROFILE_CAPABLE",)
+        return [one for one in (*self._rig.ocpi.location.capabilities, *preferences) if one not in lacking]
 
     def _changed(self, place: _Place) -> datetime:
         """Return when an EVSE or one of its Connectors last changed."""
@@ -174,7 +175,7 @@ class Locations:
         return {
             "uid": place.uid,
             "status": place.status,
-            "capabilities": self._capabilities(),
+            "capabilities": self._capabilities(place),
             "connectors": [self._connector(place, number + 1, version) for number in range(place.evse.connectors)],
             "last_updated": utc_text(self._changed(place)),
         }

@@ -104,7 +104,7 @@ class CpoPlatform:
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
             capabilities=rig.ocpi.location.capabilities,
         )  # fmt: skip
-        self.preferences = Preferences(clock, own, self.sessions, relay, rig.ocpi.preferences, self._save)
+        self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
         self._to_save = False
         self._restore()
         registry.changed, self.tokens.changed, outbox.changed = self._registered, self._save, self._save_soon
@@ -142,7 +142,7 @@ class CpoPlatform:
             self.commands.on_status(event)
         elif kind == "reservation":
             self.commands.on_reservation(event)
-        elif kind == "charging_limit":
+        elif kind in ("charging_limit", "boot"):
             for record in self.sessions.at(station, event.get("evse")):
                 self._pushes.want(record)
         if kind == "transaction":
@@ -154,6 +154,7 @@ class CpoPlatform:
         self._dismiss_who_left()
         for record in self.sessions.at(station, None):
             self.arbiter.resume(record, windows=True)
+            self._pushes.want(record)  # what limits it may be something else by now
 
     def _ended(self, record: SessionRecord) -> None:
         """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it."""

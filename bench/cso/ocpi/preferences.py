@@ -8,6 +8,7 @@ from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Platform
 from bench.cso.ocpi.sessions import Sessions
+from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.relay import Relay
 from bench.ports import Clock
 from bench.settings.ocpi import PreferenceSettings
@@ -19,11 +20,11 @@ class Preferences:
     """Decides on preferences by what the EVSE can do; absent settings: no EVSE is CHARGING_PREFERENCES_CAPABLE."""
 
     def __init__(
-        self, clock: Clock, own: PartyId, sessions: Sessions, relay: Relay, settings: PreferenceSettings | None,
-        save: Callable[[], None],
+        self, clock: Clock, own: PartyId, sessions: Sessions, tariffs: Tariffs, relay: Relay,
+        settings: PreferenceSettings | None, save: Callable[[], None],
     ) -> None:  # fmt: skip
         self._clock, self._own, self._sessions, self._relay, self._settings = clock, own, sessions, relay, settings
-        self._save = save
+        self._tariffs, self._save = tariffs, save
 
     def set(self, platform: Platform, session_id: str, wanted: ChargingPreferences) -> str:
         """Return the ChargingPreferencesResponse.
@@ -48,7 +49,8 @@ class Preferences:
         return answer
 
     def _answer(self, record: SessionRecord, wanted: ChargingPreferences, settings: PreferenceSettings) -> str:
-        if wanted.profile_type not in settings.profile_types:
+        known = wanted.profile_type in settings.profile_types
+        if not known or not self._tariffs.has_for(wanted.profile_type, self._clock.now()):
             return "PROFILE_TYPE_NOT_SUPPORTED"
         if settings.needs_departure and wanted.departure_time is None:
             return "DEPARTURE_REQUIRED"

@@ -63,6 +63,8 @@ class SessionRecord:
     """Empty until the station has told who charges: until then nobody is told of the session."""
     grant: Grant | None = None
     """Why it may charge, where an eMSP answers for it; else it is the bench's own token."""
+    regranted: bool = False
+    """How it was authorized has changed since it was last told."""
     reserved: bool = False
     """A reservation that no transaction has come of yet."""
     preferences: ChargingPreferences | None = None

@@ -13,6 +13,8 @@ from bench.wire.ocpi.transport import PartyId, decode_token
 
 HUB: Final = "HUB"
 """A role of 2.2.1 alone."""
+_RIGHTS: Final = ("SCSP", "EMSP")
+"""Roles that may steer sessions, the one that may more first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +53,25 @@ class Platform:
         """Say whether it registered as a hub alone, as 2.2.1 has it: who is behind it comes by hubclientinfo."""
         return self.version == "2.2.1" and any(one.role == HUB for one in self.parties)
 
+    @property
+    def routed(self) -> bool:
+        """Say whether its messages owe routing headers: not where it has one party, as the bench itself, and is no hub."""
+        return len(self.parties) > 1 or self.is_hub
+
     def receiver(self, meant: Callable[[Party], bool]) -> PartyId | None:
         """Return the first of its parties that is meant and can be reached, or None; the hub itself is never meant."""
         absent = self.unreachable
         reachable = (one for one in self.parties if one.id not in absent and one.role != HUB)
         return next((one.id for one in reachable if meant(one)), None)
 
-    def party(self, party_id: PartyId | None) -> Party | None:
-        """Return the named party of this platform; its only one where none is named."""
-        if party_id is None:
-            return self.parties[0] if len(self.parties) == 1 else None
-        return next((party for party in self.parties if party.id == party_id), None)
+    def party(self, party_id: PartyId | None, role: str = "") -> Party | None:
+        """Return the named party of this platform, or its only one where none is named: in this role, else in the one that may
+        most, for a party may have several."""
+        named = [party for party in self.parties if party_id in (None, party.id)]
+        if len({party.id for party in named}) != 1:
+            return None
+        wanted = (role,) if role else _RIGHTS
+        return next((party for one in wanted for party in named if party.role == one), named[0])
 
 
 @dataclass(frozen=True, slots=True)

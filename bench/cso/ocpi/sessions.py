@@ -66,17 +66,16 @@ class Sessions:
         return self._by_transaction.get((station, transaction_id))
 
     def listed(self, platform: Platform, page: Page, version: str) -> list[dict[str, Any]]:
-        """Return what a platform may see of the sessions that a page covers, oldest first, in the words of a version."""
+        """Return what a platform may see of the sessions that a page covers, in the words of a version."""
         return [one.as_session(self._own, self._location_id, version) for one in self.seen_by(platform, page)]
 
     def seen_by(self, platform: Platform, page: Page) -> list[SessionRecord]:
-        """Return the sessions, with a token that is known, that a platform may see and a page covers, oldest first."""
-        records = [
+        """Return the sessions with a known token that a platform may see and a page covers, in the order of creation."""
+        return [
             one
             for one in self._records.values()
             if one.id_token and page.covers(one.last_updated) and self._may_see(platform, one)
         ]
-        return sorted(records, key=lambda one: one.last_updated)
 
     def on_transaction(self, event: Mapping[str, Any]) -> None:
         """Take a transaction event of the CSMS; what it tells happened at its own time, also where it comes late."""
@@ -171,8 +170,10 @@ class Sessions:
             record.started = record.started if event["phase"] == "Started" else at
             if not record.periods.closed:
                 record.periods.begin = record.started
-        if record.id_token == event.get("id_token"):
-            record.grant = self._grants.of(event) or record.grant
+        if record.id_token == event.get("id_token") and (grant := self._grants.of(event)) is not None:
+            before = record.grant or grant
+            record.grant = replace(grant, reference=grant.reference or before.reference)  # the last one that was given
+            record.regranted |= (grant.method, record.grant.reference) != (before.method, before.reference)
 
     def reserve(self, station: str, evse_id: int, grant: Grant, record: SessionRecord | None = None) -> SessionRecord:
         """Open the session of a reservation, at an EVSE or (0) at the whole station, or change the one given; tell it."""
@@ -289,10 +290,12 @@ class Sessions:
         """Return a message to whoever may see the session; with `role` to parties of that role alone."""
         path = (self._own.country_code, self._own.party_id, record.session_id)
         whole = {version: record.as_session(self._own, self._location_id, version) for version in VERSIONS}
+        told = ("total_cost", *(("auth_method", "authorization_reference") if record.regranted else ()))
+        record.regranted = record.regranted and bool(role)
 
         def body(version: str) -> dict[str, Any]:
-            cost = {name: value for name, value in whole[version].items() if name == "total_cost"}
-            return whole[version] if method == "PUT" else changes | cost
+            more = {name: value for name, value in whole[version].items() if name in told}
+            return whole[version] if method == "PUT" else changes | more
 
         def meant(party: Party) -> bool:
             return record.may_be_steered_by(party, self._own) and role in ("", party.role)

@@ -39,14 +39,14 @@ class Tariffs:
 
     def put(self, tariff: TariffSettings) -> None:
         """Add a tariff or replace the one of the same id, and tell of it, and then of the Connectors that come to name it."""
-        before = self._now_named()
+        before = self.ids(self._clock.now())
         self._known[tariff.id] = KnownTariff(tariff, self._clock.now())
         self._outbox.tell(*self.due(tariff.id))
         self._rename(before)
 
     def remove(self, tariff_id: str) -> None:
         """Take a tariff away, and tell of it, once no Connector names it any more."""
-        before = self._now_named()
+        before = self.ids(self._clock.now())
         if self._known.pop(tariff_id, None) is not None:
             self._rename(before)
             self._outbox.tell(*self.due(tariff_id))
@@ -59,9 +59,8 @@ class Tariffs:
         return Push("tariffs", tariff_id, "PUT", path, partial(self._object, known)), everyone
 
     def listed(self, page: Page, version: str) -> list[dict[str, Any]]:
-        """Return the tariffs that a page covers, oldest first."""
-        found = [one for one in self._known.values() if page.covers(one.last_updated)]
-        return [self._object(one, version) for one in sorted(found, key=lambda one: one.last_updated)]
+        """Return the tariffs that a page covers, in the order in which they were added."""
+        return [self._object(one, version) for one in self._known.values() if page.covers(one.last_updated)]
 
     def ids(self, at: datetime) -> list[str]:
         """Return the ids of the tariffs that are valid at a moment, one per type at most: that is what a Connector names."""
@@ -77,16 +76,15 @@ class Tariffs:
         bounds = [moment for one in known for moment in (one.start_date_time, one.end_date_time) if moment is not None]
         return max([self._named, *(one for one in bounds if one <= at)])
 
-    def _now_named(self) -> list[str]:
-        now = self._clock.now()
-        self._named = self.named_since(now)  # what is replaced or removed next may be why
-        return self.ids(now)
-
     def _rename(self, before: list[str]) -> None:
-        now = self._clock.now()
-        if self.ids(now) != before:
-            self._named = now
+        self._named = self._clock.now()
+        if self.ids(self._named) != before:
             self.renamed()
+
+    def has_for(self, profile_type: str, at: datetime) -> bool:
+        """Say whether a ProfileType has a tariff at a moment, as each that is supported must; without any, it needs none."""
+        types = {one.settings.type for one in self._known.values() if _valid(one.settings, at)}
+        return not types or None in types or (profile_type if profile_type == "REGULAR" else f"PROFILE_{profile_type}") in types
 
     def of_session(self, started: datetime, profile_type: str = "") -> TariffSettings | None:
         """Return the tariff of a session that starts now: a driver pays by what was valid when it began.

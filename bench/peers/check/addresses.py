@@ -99,11 +99,11 @@ async def _troubled(probe: Probe, habit: str) -> Saw:
     if (saw := no_result(probe, order, ends=False)) is not None:
         return saw
     begun = probe.clock.monotonic()
-    other = await probe.send("GET", probe.versions_url, functional=False, timeout_s=SLOW_S)
+    other = await probe.send("GET", probe.versions_url, functional=False, apart=True, timeout_s=SLOW_S)
     took = probe.clock.monotonic() - begun
     if not other.status or took > _SOON_S:
         for _ in range(_PATIENCE):
-            if (await probe.send("GET", probe.versions_url, functional=False, timeout_s=SLOW_S)).status:
+            if (await probe.send("GET", probe.versions_url, functional=False, apart=True, timeout_s=SLOW_S)).status:
                 break
         return failed(f"GET versions meanwhile: {other}, after {took:.1f} s", order=order)
     await probe.peer.wait_until(lambda: probe.count(order) > 1, SLOW_S + _AFTER_S)
@@ -137,6 +137,8 @@ async def _odd(probe: Probe, profile: dict[str, Any]) -> Saw:
         return failed(f"{order.reply}: no HTTP error is due for the content of a request")
     if order.word in _REFUSED or (order.accepted and order.outcome == "REJECTED"):
         word = order.word if order.word in _REFUSED else "the result REJECTED"
+        if not any(one.method == "PUT" and one.outcome == "ACCEPTED" for one in probe.orders):
+            return not_shown(f"refused by {word}, as every other profile was", order=order)
         return passed(f"refused by {word}; 2001 would say why", order=order)
     if order.accepted and order.outcome == "ACCEPTED":
         probe.sent = {}

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 
 from bench.peers.check.case import Case, Saw, case, failed, judged, not_applicable, not_shown, passed
 from bench.peers.check.probe import Probe, Reply
-from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_page, next_page
+from bench.wire.ocpi.checks_fields import credentials_token as check_token
 from bench.wire.ocpi.checks_objects import check_object
+from bench.wire.ocpi.transport import NO_MATCHING_ENDPOINT, UNSUPPORTED_VERSION, UNUSABLE_API
 from bench.wire.ocpi.types import utc_text
 
 _LISTS: Final = {"sessions": "session", "locations": "location", "tariffs": "tariff", "cdrs": "cdr"}
@@ -42,7 +43,8 @@ def register(token: str) -> Case:
         already, since = probe.peer.registered, len(probe.desk.received)
         reply = await probe.give_credentials("PUT" if already else "POST", token)
         if not probe.peer.registered or not reply.ok:
-            return failed(f"{'PUT' if already else 'POST'} credentials: {reply}")
+            called = len(probe.desk.received) > since
+            return failed(f"{'PUT' if already else 'POST'} credentials: {reply}", _advice(probe, reply, called=called))
         fetched = [one.path for one in probe.desk.received[since:] if one.method == "GET"]
         missing = [name for name in ("versions", probe.version) if not any(one.rstrip("/").endswith(name) for one in fetched)]
         if missing:
@@ -55,6 +57,19 @@ def register(token: str) -> Case:
     )(run)  # fmt: skip
 
 
+def _advice(probe: Probe, reply: Reply, *, called: bool) -> str:
+    """Return what whoever runs the check can do about a registration that was not taken."""
+    if reply.status == 405:
+        return f"it knows the owner of this token already: end the former registration of {probe.peer.party} on its side"
+    if reply.status in (401, 403):
+        return "it takes this token for versions only: it may be spent, for a registration token serves once"
+    if reply.ok:
+        return "its Credentials object lacks the token, or a role with party_id and country_code: nobody can go on with it"
+    if reply.code in (UNUSABLE_API, UNSUPPORTED_VERSION, NO_MATCHING_ENDPOINT):
+        return "it called us: see the exchange" if called else f"it never called us: can it reach {probe.base_url}?"
+    return "our Credentials object has what its table requires, and no optional field: look for one that the CSO demands"
+
+
 @case(
     "credentials-token", "The token given is one that can be sent",
     "credentials, Credentials object: url, roles, and a token of 1 to 64 printable ASCII characters without blanks",
@@ -63,8 +78,9 @@ async def credentials_token(probe: Probe) -> Saw:
     """Look at the CSO's Credentials object."""
     reply = await probe.send("GET", probe.details["credentials", "SENDER"], functional=False)
     given = reply.thing if reply.ok else {}
-    found = checks.check_credentials(given) if given else []
-    found += checks.check_credentials({"token": probe.token, "url": "-", "roles": "-"})
+    found = check_object("credentials", given, probe.peer.version) if given else []
+    if wrong := check_token(probe.token):
+        found.append(Finding("credentials_value", f"token {wrong}"))
     return judged(found, "the token has only characters that it may have")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,6 +14,9 @@ from bench.wire.ocpi.checks import Finding
 Needs = Literal["", "registered", "session", "results"]
 """Where it stands in the course: before the registration, after it, with an ACTIVE session, with results that come at all."""
 MOST_SAID: Final = 12
+_MOST_PLACES: Final = 3
+_PLACE: Final = re.compile(r"((?:answer to )?[A-Z]+ /\S*): (.+)", re.DOTALL)
+"""Where something was seen, and what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,24 @@ def not_applicable(*said: str) -> Saw:
 
 def judged(found: Iterable[Finding], shown: str, *, looked_at: bool = True, nothing: str = "") -> Saw:
     """Return FAIL with what was found, PASS where all that was looked at is right, INCONCLUSIVE where there was nothing."""
-    texts = list(dict.fromkeys(one.text for one in found))
+    texts = _grouped(one.text for one in found)
     if texts:
         more = [f"and {len(texts) - MOST_SAID} more"] if len(texts) > MOST_SAID else []
         return failed(*texts[:MOST_SAID], *more)
     return passed(shown) if looked_at else not_shown(nothing)
+
+
+def _grouped(texts: Iterable[str]) -> list[str]:
+    """Return each thing that is wrong once, with the places where it was seen behind it."""
+    places: dict[str, list[str]] = {}
+    for text in texts:
+        match = _PLACE.fullmatch(text)
+        seen = places.setdefault(match.group(2) if match else text, [])
+        if match and match.group(1) not in seen:
+            seen.append(match.group(1))
+    return [f"{what}: {_listed(seen)}" if seen else what for what, seen in places.items()]
+
+
+def _listed(places: list[str]) -> str:
+    more = len(places) - _MOST_PLACES
+    return ", ".join(places[:_MOST_PLACES]) + (f" and {more} more" if more > 0 else "")

@@ -15,10 +15,12 @@ from bench.peers.check import addresses, begin, orders, whole
 from bench.peers.check.case import Case, Saw, not_applicable, not_shown
 from bench.peers.check.probe import Probe
 from bench.peers.msp import MockMsp
-from bench.wire.ocpi.transport import join
+from bench.wire.ocpi.transport import PartyId, join
 from bench.wire.ocpi.types import utc_text
 from bench.wire.ocpi.url import hide_secrets
 
+_NOT_REGISTERED: Final = "not registered"
+_HANDSHAKE: Final = ("register", "credentials-token", "register-twice", "renew")
 _BACK_S: Final = 20.0
 """How long each step of the way back may take."""
 REGISTERED: Final[tuple[Case, ...]] = (
@@ -39,6 +41,7 @@ NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STE
 _EARLIER: Final = {
     "replace": ("active-first", "set"), "set": ("active-first",), "active": ("active-first", "set"),
     "clear": ("active-first", "set"), "clear-twice": ("active-first", "set", "clear"), "push": ("active-first", "set"),
+    **dict.fromkeys(("periods-empty", "periods-start", "periods-unsorted"), ("active-first", "set")),
     "result-in-time": ("active-first",), "result-once": ("active-first",), "answer": ("active-first",),
 }  # fmt: skip
 """Which cases make what others look at: they run where `--only` names one of those, and are not told."""
@@ -66,6 +69,15 @@ class Wishes:
     only: tuple[str, ...] = ()
     keep: bool = False
     """Stay registered."""
+    by_hand: tuple[PartyId, str] | None = None
+    """The CSO's party and the token that it sends to us, where both sides agreed upon tokens without a handshake."""
+    push_within_s: float = 0.0
+    """How long a push is waited for after the user has changed a limit by hand; 0: none is changed."""
+
+    @property
+    def stays(self) -> bool:
+        """Say whether the registration outlives the check: where that is wished, and where the check did not make it."""
+        return self.keep or self.by_hand is not None
 
     def __post_init__(self) -> None:
         unknown = [one for one in self.only if one not in NAMES]
@@ -88,6 +100,7 @@ class Course:
         self._probe, self._wishes, self._tell, self._results, self._last = probe, wishes, tell, results, last
         self._started = False
         self._gone, self._whole = False, False
+        probe.push_within_s, probe.tell = wishes.push_within_s, tell
 
     async def run(self) -> None:
         """Run all, and undo what was done, also when cancelled. Raises PeerError where the CSO cannot be reached at all."""
@@ -104,8 +117,12 @@ class Course:
         elif not (first := await probe.send("GET", probe.versions_url, token=token, functional=False)).status:
             raise PeerError(f"the CSO cannot be reached: {first.trouble}")
         await self._case(begin.versions(token))
+        if self._wishes.by_hand is not None and probe.details:
+            probe.assume(token, *self._wishes.by_hand)
         if probe.details.get(("credentials", "SENDER")):
             await self._case(begin.register(token))
+        if not probe.peer.registered:
+            self._tell("not registered: the cases that need it are INCONCLUSIVE (tokens agreed upon by hand: --registered)")
         await self._cases(REGISTERED)
         if probe.peer.registered and self._wanted(STEERING, WHOLE):
             await self._find_session()
@@ -113,8 +130,8 @@ class Course:
         await self._withdraw()
         await self._cases(WHOLE)
         if self._asked("unregister"):
-            if self._wishes.keep or not self._last:
-                why = "the registration is kept" if self._wishes.keep else "the next version takes the registration over"
+            if self._wishes.stays or not self._last:
+                why = "the registration is kept" if self._wishes.stays else "the next version takes the registration over"
                 self._put(begin.unregister, not_applicable(why))
             else:
                 await self._stop_session()
@@ -138,6 +155,9 @@ class Course:
                 await self._case(one)
 
     async def _case(self, one: Case) -> None:
+        if self._wishes.by_hand is not None and one.name in _HANDSHAKE:
+            self._put(one, not_applicable("the tokens were agreed upon by hand"))
+            return
         lacking = self._lacking(one)
         if lacking:
             self._put(one, not_shown(lacking))
@@ -150,7 +170,7 @@ class Course:
 
     def _lacking(self, one: Case) -> str:
         if one.needs and not self._probe.peer.registered:
-            return "not registered"
+            return _NOT_REGISTERED
         if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
             return self._probe.session_note or "no session"
         if one.needs == "results" and not any(order.came for order in self._probe.orders):
@@ -160,10 +180,11 @@ class Course:
     def _put(self, one: Case, saw: Saw) -> None:
         if not self._asked(one.name):
             return
-        said = tuple(hide_secrets(text) for text in saw.said)
+        said = tuple(hide_secrets(self._probe.hide(text)) for text in saw.said)
         result = CaseResult(one.name, one.title, one.clause, self._probe.version, saw.verdict, said, saw.refs)
         self._results.append(result)
-        self._tell(f"{saw.verdict:<14} {one.name:<20} {said[0] if said else ''}".rstrip())
+        if said != (_NOT_REGISTERED,):  # told once, not for each case
+            self._tell(f"{saw.verdict:<14} {one.name:<20} {said[0] if said else ''}".rstrip())
 
     async def _find_session(self) -> None:
         """Wait for an ACTIVE session; one that is running already is listed."""
@@ -216,8 +237,8 @@ class Course:
         """Take our profile back, where the CSO may still hold one."""
         if self._probe.may_hold and self._probe.session and self._probe.peer.registered:
             order = await self._probe.order("DELETE")
-            said = order.outcome or "no result"
-            self._tell(f"our profile was withdrawn: {order.word or order.reply}, {said}")
+            said = "was withdrawn" if order.outcome in ("ACCEPTED", "UNKNOWN") else "may still hold"
+            self._tell(f"our profile {said}: DELETE: {order.word or order.reply}, {order.outcome or 'no result'}")
 
     async def _stop_session(self) -> None:
         probe = self._probe
@@ -233,7 +254,7 @@ class Course:
 
     async def _back(self) -> None:
         """Withdraw, stop what we started, unregister: each as far as it goes."""
-        unregister = not (self._wishes.keep or self._gone) and (self._last or not self._whole)
+        unregister = not (self._wishes.stays or self._gone) and (self._last or not self._whole)
         for step in (self._withdraw, self._stop_session, *((self._unregister,) if unregister else ())):
             with suppress(PeerError, TimeoutError):
                 async with asyncio.timeout(_BACK_S):

@@ -111,7 +111,7 @@ class Desk:
         right = decode_token(noted.headers.get("authorization")) == peer.token_b
         if not right:
             peer.find("wrong_token", f"{where}: not the token that we gave")
-        peer.found(checks.check_request_headers(noted.headers, functional=True), where)
+        peer.found(checks.check_request_headers(noted.headers, functional=True, routed=peer.routed), where)
         peer.found(check_content_type(noted.headers, content), where)
         peer.found(check_parties(noted.headers, peer.party, parties), where)
         peer.check_ids(noted.headers, where)

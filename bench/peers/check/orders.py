@@ -47,7 +47,8 @@ def no_result(probe: Probe, order: Order, *, ends: bool = True) -> Saw | None:
     if probe.strays(order):
         return not_shown(f"{what}: a result came, but not to the response_url; see response-url")
     promised = probe.promised_s(order)
-    seen = sorted({f"{one.method} {one.path}" for one in probe.desk.received[order.since :]})
+    earlier = {probe.path(one): f"the late result of an earlier {one.method}" for one in probe.orders if one is not order}
+    seen = sorted({earlier.get(one.path, f"{one.method} {one.path}") for one in probe.desk.received[order.since :]})
     text = f"{what}: ACCEPTED, a result promised within {promised:g} s, and nothing followed in {promised + LATE_S:g} s"
     text += f"; seen meanwhile: {', '.join(seen)}" if seen else "; the CSO sent nothing at all"
     return failed(text) if ends else not_shown(text)
@@ -266,7 +267,7 @@ async def clear_twice(probe: Probe) -> Saw:
     "session",
 )
 async def push(probe: Probe) -> Saw:
-    """Look at what was pushed since the first PUT."""
+    """Look at what was pushed since the first PUT, and after a change by hand where the user makes one."""
     right = f"/ocpi/{probe.version}/chargingprofiles/{probe.session_id}".casefold()
 
     def pushes() -> list[Any]:
@@ -276,6 +277,10 @@ async def push(probe: Probe) -> Saw:
         ]  # fmt: skip
 
     await probe.peer.wait_until(lambda: bool(pushes()), _PUSH_S)
+    before, within = len(pushes()), probe.push_within_s
+    if within:
+        probe.tell(f"now change what limits the station, past this check; a push is waited for up to {within:g} s")
+        await probe.peer.wait_until(lambda: len(pushes()) > before, within)
     came = pushes()
     wrong = [f"{one.method} {one.path}" for one in came if one.method != "PUT" or one.path.rstrip("/").casefold() != right]
     if wrong:
@@ -285,5 +290,7 @@ async def push(probe: Probe) -> Saw:
         return not_shown("no push came; the station need not have reported any change")
     found = [one for push in came for one in checks.check_active_profile(push.body)]
     found += [one for one in probe.peer.findings if one.code == "push_unasked"]
+    if within and len(came) == before and not found:
+        return not_shown(f"no push in the {within:g} s for a change by hand; one is due where the station has reported it")
     count = len(came)
-    return judged(found, f"{count} {'push' if count == 1 else 'pushes'}")
+    return judged(found, f"{count} {'push' if count == 1 else 'pushes'}" + ", one after a change by hand" * bool(within))

@@ -13,7 +13,7 @@ import orjson
 from bench.errors import PeerError
 from bench.peers.books import Registration, SentOrder
 from bench.peers.check.desk import RESULTS, Desk, Received
-from bench.peers.peer import Peer, rows_of
+from bench.peers.peer import Peer, endpoints_of, rows_of
 from bench.ports import Clock, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
@@ -26,6 +26,8 @@ LATE_S: Final = 15.0
 """How long beyond the promised time a result is still waited for."""
 MOST_WAIT_S: Final = 180.0
 """Nobody is waited for longer, whatever was promised."""
+_REASONS: Final = ("status_message", "detail", "message", "error")
+"""Where a reason may stand: OCPI's own field, and what web frameworks use without it."""
 _AGAIN_S: Final = 15.0
 _TRIES: Final = 6
 """TOO_OFTEN is no fault: the order is sent again, so often."""
@@ -70,7 +72,16 @@ class Reply:
         if not isinstance(self.raw, dict):
             return f"HTTP {self.status} without a JSON object"
         word = self.thing.get("result")
-        return f"HTTP {self.status}, status_code {checks.short(self.code)}" + (f", {word}" if isinstance(word, str) else "")
+        code = f"status_code {checks.short(self.code)}" if "status_code" in self.raw else "no status_code"
+        return f"HTTP {self.status}, {code}" + (f", {word}" if isinstance(word, str) else "") + self._reason()
+
+    def _reason(self) -> str:
+        """Return why, in the CSO's own words, where its answer is no success; values that it repeats are left out."""
+        said = next((self.raw[name] for name in _REASONS if self.raw.get(name)), None)
+        if isinstance(said, list):
+            rows = [one for one in said if isinstance(one, dict) and isinstance(one.get("loc"), list)]
+            said = "; ".join(f"{'.'.join(str(step) for step in one['loc'])}: {one.get('msg', '')}" for one in rows)
+        return f" ({checks.short(said)})" if said and isinstance(said, str) and not self.ok else ""
 
 
 @dataclass(slots=True)
@@ -125,10 +136,13 @@ class Probe:
 
     def __init__(
         self, desk: Desk, peer: Peer, transport: OcpiTransport, clock: Clock, versions_url: str, base_url: str,
-        learn: Callable[[str], None] = lambda token: None,
+        learn: Callable[[str], None] = lambda token: None, others: OcpiTransport | None = None,
     ) -> None:  # fmt: skip
         self._learn = learn
         """Told each token, to keep it out of the journal."""
+        self._tokens: set[str] = set()
+        self._others = others or transport
+        """Has connections of its own: where one is held up, another client's request need not be."""
         self.desk, self.peer, self.clock = desk, peer, clock
         self.versions_url, self.base_url, self.version = versions_url, base_url, peer.version
         self._transport = transport
@@ -148,6 +162,12 @@ class Probe:
         """The lowest limit that held before we began; None: not known."""
         self.sent: dict[str, Any] = {}
         """The profile that holds, as far as we know."""
+        self.push_within_s = 0.0
+        """How long a push is waited for after a change by hand; 0: the user makes none."""
+        self.tell: Callable[[str], None] = lambda line: None
+        """Told what the user is to do."""
+        self.unrouted = False
+        """Whether a response of a functional module came without routing headers."""
         self.may_hold = False
         """Whether the CSO may hold a profile of ours."""
         self.details: dict[tuple[str, str], str] = {}
@@ -168,15 +188,18 @@ class Probe:
 
     async def send(
         self, method: str, url: str, body: Any = None, *, token: str | None = None, content: bytes | None = None,
-        functional: bool = True, counted: bool = True, timeout_s: float = 30,
+        functional: bool = True, counted: bool = True, apart: bool = False, timeout_s: float = 30,
     ) -> Reply:  # fmt: skip
         """Send one request and return whatever came.
 
         Args:
             content: instead of `body`, bytes as they are.
             counted: whether a wrong form counts against the CSO; not where the request itself is odd.
+            apart: over a connection of its own, as another client would.
         """
         given = token if token is not None else self.token
+        self._tokens.add(given)
+        transport = self._others if apart else self._transport
         ids = self.peer.ids
         headers = {"authorization": encode_token(given), REQUEST_ID: ids.token(16), CORRELATION_ID: ids.token(16)}
         headers |= routing(self.peer.party, self.peer.cso().party) if functional else {}
@@ -185,16 +208,25 @@ class Probe:
             headers["content-type"] = "application/json"
         where = f"answer to {method} {urlsplit(url).path}"
         try:
-            status, answered, text = await self._transport.request(method, url, headers, sent, timeout_s)
+            status, answered, text = await transport.request(method, url, headers, sent, timeout_s)
         except PeerError as error:
             return Reply(0, {}, None, str(error))
         raw = _decoded(text)
         self.asked += 1
-        self.echo += _placed(checks.check_response_headers(headers, answered, functional=functional), where)
+        known = functional and token is None  # whom the CSO does not know it owes no routing headers
+        found = checks.check_response_headers(headers, answered, functional=known, routed=self.peer.routed)
+        self.echo += _placed(found, where)
+        self.unrouted |= known and not any(name.startswith("ocpi-") for name in answered)
         if counted:
             found = [*check_status(status, raw), *check_content_type(answered, text), *checks.check_envelope(raw)]
             self.form += _placed([one for one in found if one.code != "envelope_data"], where)
         return Reply(status, answered, raw)
+
+    def hide(self, text: str) -> str:
+        """Return a text without the tokens that were sent: a CSO may repeat one in its reason."""
+        for token in filter(None, (*self._tokens, self.peer.token_b)):
+            text = text.replace(token, "(token)")
+        return text
 
     async def discover(self, token: str) -> str:
         """Fetch versions and details; return what is wrong, empty where everything needed is there."""
@@ -205,14 +237,10 @@ class Probe:
             offered = ", ".join(row["version"] for row in rows) or "none"
             return f"GET versions: {listed}; offered: {offered}, not {self.version}"
         details = await self.send("GET", url, token=token, functional=False)
-        endpoints = rows_of(details.thing.get("endpoints"), "identifier", "role", "url")
-        self.details = {(row["identifier"], row["role"]): row["url"] for row in endpoints}
-        needed = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"))
-        missing = [f"{name} ({role})" for name, role in needed if (name, role) not in self.details]
-        for row in endpoints:
-            if row["identifier"] == "credentials":  # its role is told wrongly by some: go on with the rest
-                self.details.setdefault(("credentials", "SENDER"), row["url"])
-        return f"GET version details: {details}; no endpoint {', '.join(missing)}" if missing else ""
+        self.details = endpoints_of(details.thing)
+        needed = {"credentials": ("credentials", "SENDER"), "chargingprofiles as RECEIVER": ("chargingprofiles", "RECEIVER")}
+        missing = [name for name, key in needed.items() if key not in self.details]
+        return f"GET version details: {details}; no endpoint {' and no '.join(missing)}" if missing else ""
 
     async def give_credentials(self, method: str, token: str) -> Reply:
         """POST or PUT our credentials; on success what the CSO gave is used from then on."""
@@ -226,6 +254,12 @@ class Probe:
             self._learn(given["token"])
             self.peer.registration = Registration(given["token"], parties[0], parties, dict(self.details))
         return reply
+
+    def assume(self, token: str, party: PartyId, own_token: str) -> None:
+        """Take a registration that was made by hand: `token` is what we send, `own_token` what the CSO sends."""
+        self._learn(own_token)
+        self.peer.token_b = own_token
+        self.peer.registration = Registration(token, party, (party,), dict(self.details))
 
     async def order(
         self, method: str, *, session_id: str | None = None, profile: Mapping[str, Any] | None = None, query: str = "",
@@ -300,6 +334,11 @@ class Probe:
         """Return how often something came to an order's response_url, up to now."""
         path = self.path(order)
         return sum(one.path == path for one in self.desk.received)
+
+    def first(self, order: Order) -> Received | None:
+        """Return the first that came to an order's response_url, however late."""
+        path = self.path(order)
+        return next((one for one in self.desk.received if one.path == path), None)
 
     def strays(self, order: Order) -> list[Received]:
         """Return results that came since an order to addresses that nobody gave out."""

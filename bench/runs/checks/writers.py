@@ -112,12 +112,15 @@ def _on_the_spot(scene: Scene, evse: EvseFacts) -> Iterator[Wanted]:
     )  # fmt: skip
 
 
-def counting(policy: str, wishes: Sequence[Wish]) -> list[Wish]:
-    """Return whose limits count, by the policy's words, of wishes in the order in which their writers came."""
+def counting(policy: str, wishes: Sequence[Wish], at: float) -> list[Wish]:
+    """Return whose limits count at a moment, by the policy's words, of wishes in the order in which their writers came.
+
+    Who wants nothing at that moment leaves nobody out; only with one_writer the first one keeps its place all the same.
+    """
     if policy == "one_writer":
         return list(wishes[:1])
     owns = {"bems_owns": "BEMS", "scsp_owns": SCSP}.get(policy)
-    if not any(one.by == owns for one in wishes):
+    if not any(one.by == owns and one.at(at) is not None for one in wishes):
         return list(wishes)
     loser = SCSP if owns == "BEMS" else "BEMS"
     return [one for one in wishes if one.by != loser or one.emergency]
@@ -138,13 +141,13 @@ def _rulings(scene: Scene, evse: EvseFacts, wants: Sequence[Wanted]) -> tuple[li
                 wish = _wish(evse, span, want)
                 wishes[wish.by] = wish
                 accepted = not _refused(scene, evse, want, mine[index + 1].seq if index + 1 < len(mine) else ends)
-                if wish not in counting(_policy(scene), list(wishes.values())) or not accepted:
+                if wish not in counting(_policy(scene), list(wishes.values()), want.at) or not accepted:
                     refused.append(f"{wish.by} at {clock_text(want.at)}")
                     wishes = before
             since = max(want.at, span.begun)
             edges = {since, *(at for one in wishes.values() for at in (*(start for start, _ in one.limits), one.end))}
             for at in sorted(one for one in edges if since <= one < until):
-                counted = [(limit, one.by) for one in counting(_policy(scene), list(wishes.values()))
+                counted = [(limit, one.by) for one in counting(_policy(scene), list(wishes.values()), at)
                            if (limit := one.at(at)) is not None]  # fmt: skip
                 limit, by = min(counted, default=(None, ""))
                 if not rulings or (rulings[-1].limit_a, rulings[-1].by, rulings[-1].transaction) != (limit, by, span):

@@ -13,13 +13,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeGuard
 
-from bench.wire.ocpi.profiles import MOST_PERIODS
 from bench.wire.ocpi.transport import CORRELATION_ID, FROM_COUNTRY, FROM_PARTY, REQUEST_ID, TO_COUNTRY, TO_PARTY
 
 RESPONSE_RESULTS: Final = ("ACCEPTED", "NOT_SUPPORTED", "REJECTED", "TOO_OFTEN", "UNKNOWN_SESSION")
 RESULTS: Final = ("ACCEPTED", "REJECTED", "UNKNOWN")
 DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
 _ROUTING: Final = (TO_COUNTRY, TO_PARTY, FROM_COUNTRY, FROM_PARTY)
+_MOST_PERIODS: Final = 1024
+"""OCPP 2.0.1 carries no more in one schedule."""
 _LONGEST: Final = 200
 """Characters of a peer's value in a finding."""
 
@@ -34,28 +35,33 @@ class Finding:
     text: str
 
 
-def check_request_headers(headers: Mapping[str, str], *, functional: bool) -> list[Finding]:
-    """Check the headers of a request, names in lower case; functional modules carry routing headers, others must not."""
+def check_request_headers(headers: Mapping[str, str], *, functional: bool, routed: bool = True) -> list[Finding]:
+    """Check the headers of a request, names in lower case; functional modules carry routing headers, others must not.
+
+    Args: routed: false between two platforms that have one party each: all four may be left out then.
+    """
     found = list(_ids(headers))
     present = [name for name in _ROUTING if name in headers]
     if not functional and present:
         found.append(Finding("routing_headers", f"{', '.join(present)} must not stand on a configuration module"))
-    elif functional:
+    elif functional and (routed or present):
         missing = [name for name in (FROM_COUNTRY, FROM_PARTY) if name not in headers]
         if missing:
             found.append(Finding("routing_headers", f"{', '.join(missing)} missing"))
     return found
 
 
-def check_response_headers(asked: Mapping[str, str], given: Mapping[str, str], *, functional: bool) -> list[Finding]:
-    """Check that a response echoes both ids and turns the routing headers round."""
+def check_response_headers(
+    asked: Mapping[str, str], given: Mapping[str, str], *, functional: bool, routed: bool = True
+) -> list[Finding]:
+    """Check that a response echoes both ids and turns the routing headers round; `routed` as for a request."""
     found = []
     for name in (REQUEST_ID, CORRELATION_ID):
         if name not in given:
             found.append(Finding("id_not_echoed", f"{name} is missing in the response"))
         elif name in asked and given[name] != asked[name]:
             found.append(Finding("id_not_echoed", f"{name} is {short(given[name])}, not {short(asked[name])}"))
-    if functional:
+    if functional and (routed or any(name in given for name in _ROUTING)):
         for name, source in zip(_ROUTING, (FROM_COUNTRY, FROM_PARTY, TO_COUNTRY, TO_PARTY), strict=True):
             if source in asked and given.get(name, "").upper() != asked[source].upper():
                 found.append(Finding("routing_not_swapped", f"{name} is {short(given.get(name))}, not {short(asked[source])}"))
@@ -112,21 +118,12 @@ def check_charging_profile(raw: Any) -> list[Finding]:
         found.append(Finding("profile_unit", f"charging_rate_unit is {short(raw.get('charging_rate_unit'))}, neither A nor W"))
     if raw.get("duration") is not None and not (is_int(raw["duration"]) and raw["duration"] > 0):
         found.append(Finding("profile_duration", f"duration is {short(raw['duration'])}, not a number of seconds"))
+    if raw.get("min_charging_rate") is not None:
+        found += _rate("min_charging_rate", raw["min_charging_rate"])
     periods = raw.get("charging_profile_period")
     if not isinstance(periods, list) or not all(isinstance(one, dict) for one in periods):
         return [*found, Finding("profile_periods", f"charging_profile_period is {kind_of(periods)}, not a list of objects")]
     return found + list(_periods(periods))
-
-
-def check_credentials(raw: Any) -> list[Finding]:
-    """Check a Credentials object."""
-    if not isinstance(raw, dict):
-        return [Finding("credentials", f"Credentials are an object, not {kind_of(raw)}")]
-    found = [Finding("credentials", f"{name} is missing") for name in ("token", "url", "roles") if not raw.get(name)]
-    token = raw.get("token")
-    if isinstance(token, str) and not re.fullmatch(r"[!-~]{1,64}", token):
-        found.append(Finding("credentials_token", "the token must be 1 to 64 printable ASCII characters without blanks"))
-    return found
 
 
 def _ids(headers: Mapping[str, str]) -> Iterator[Finding]:
@@ -136,19 +133,22 @@ def _ids(headers: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _periods(periods: list[dict[str, Any]]) -> Iterator[Finding]:
-    if not 1 <= len(periods) <= MOST_PERIODS:
+    if not 1 <= len(periods) <= _MOST_PERIODS:
         yield Finding("profile_periods", f"{len(periods)} periods")
     starts: list[Any] = [one.get("start_period") for one in periods]
     if not all(is_int(start) for start in starts):
         yield Finding("profile_starts", f"a start_period is no integer: {short(starts)}")
     elif starts and (starts[0] != 0 or any(later <= earlier for earlier, later in pairwise(starts))):
         yield Finding("profile_starts", f"start_period must ascend from 0: {short(starts)}")
-    limits: list[Any] = [one.get("limit") for one in periods]
-    for limit in limits:
-        if not is_number(limit) or not 0 <= limit < float("inf"):
-            yield Finding("profile_limit", f"limit {short(limit)} is not a number of at least 0")
-        elif limit != round(limit, 1):
-            yield Finding("profile_decimals", f"limit {short(limit)} has more than one decimal")
+    for one in periods:
+        yield from _rate("limit", one.get("limit"))
+
+
+def _rate(name: str, rate: Any) -> Iterator[Finding]:
+    if not is_number(rate) or not 0 <= rate < float("inf"):
+        yield Finding("profile_limit", f"{name} {short(rate)} is not a number of at least 0")
+    elif rate != round(rate, 1):
+        yield Finding("profile_decimals", f"{name} {short(rate)} has more than one decimal")
 
 
 def _result(raw: Any, known: tuple[str, ...]) -> Iterator[Finding]:

@@ -120,6 +120,12 @@ def url(value: Any) -> str:
     return text(255)(value) or ("" if web_host(value) else f"is {short(value)}, no web address")
 
 
+def credentials_token(value: Any) -> str:
+    """Check a credentials token; what is wrong does not repeat it."""
+    right = isinstance(value, str) and re.fullmatch(r"[!-~]{1,64}", value)
+    return "" if right else "is no text of 1 to 64 printable ASCII characters without blanks"
+
+
 def check_fields(raw: Any, table: Table, code: str, *, patch: bool = False) -> list[Finding]:
     """Check an object against a table: `CODE_field` for a missing field, `CODE_value` for a wrong value.
 

@@ -1,4 +1,4 @@
-"""What a peer got wrong in Locations, Sessions, CDRs, Tariffs, Tokens, commands and ClientInfo, from the raw JSON alone.
+"""What a peer got wrong in Locations, Sessions, CDRs, Tariffs, Tokens, commands, Credentials and ClientInfo, from raw JSON alone.
 
 Unknown fields are never wrong. An unknown value is wrong where the version does not call the enum open.
 Source: OCPI 2.2.1 and 2.3.0, the tables of each module.
@@ -7,9 +7,9 @@ Source: OCPI 2.2.1 and 2.3.0, the tables of each module.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
-from bench.wire.ocpi.checks import Finding, is_number, short
+from bench.wire.ocpi.checks import Finding, short
 from bench.wire.ocpi.checks_fields import (
     Kind,
     Table,
@@ -17,6 +17,7 @@ from bench.wire.ocpi.checks_fields import (
     check_fields,
     ci_text,
     count,
+    credentials_token,
     exact_text,
     flag,
     moment,
@@ -27,6 +28,7 @@ from bench.wire.ocpi.checks_fields import (
     url,
     whole,
 )  # fmt: skip
+from bench.wire.ocpi.checks_rules import RULES
 
 NEWEST: Final = "2.3.0"
 OWNED: Final = ("location", "session", "tariff", "cdr", "token")
@@ -35,28 +37,15 @@ _NAME: Final = ci_text(255)
 """An open enum: any name is right."""
 _COUNTRY: Final = exact_text("[A-Za-z]{2}", "a country code of two letters")
 _PARTY: Final = exact_text("[A-Za-z0-9]{3}", "a party id of three characters")
+_HUB: Final = exact_text("[A-Za-z]{2}[A-Za-z0-9]{3}", "a country code and a party id in one")
 _CURRENCY: Final = exact_text("[A-Z]{3}", "a currency of three letters")
 _CLOCK: Final = exact_text(r"([01]\d|2[0-3]):[0-5]\d", "a time of day such as 17:30")
 _OWNER: Final[Table] = (("country_code", "1", _COUNTRY), ("party_id", "1", _PARTY))
 _DISPLAY: Final[Table] = (("language", "1", exact_text("[A-Za-z]{2}", "a language of two letters")), ("text", "1", text(512)))
-_IMAGE: Final[Table] = (
-    ("url", "1", url), ("thumbnail", "?", url), ("category", "1", _NAME), ("type", "1", ci_text(4)), ("width", "?", whole),
-    ("height", "?", whole),
-)  # fmt: skip
-_BUSINESS: Final[Table] = (("name", "1", text(100)), ("website", "?", url), ("logo", "?", _IMAGE))
 _PLACE: Final[Table] = (
     ("latitude", "1", exact_text(r"-?\d{1,2}\.\d{5,7}", "a latitude with 5 to 7 decimals")),
     ("longitude", "1", exact_text(r"-?\d{1,3}\.\d{5,7}", "a longitude with 5 to 7 decimals")),
 )
-_MIX: Final[Table] = (
-    ("is_green_energy", "1", flag),
-    ("energy_sources", "*", (
-        ("source", "1", one_of("NUCLEAR", "GENERAL_FOSSIL", "COAL", "GAS", "GENERAL_GREEN", "SOLAR", "WIND", "WATER")),
-        ("percentage", "1", percent),
-    )),
-    ("environ_impact", "*", (("category", "1", _NAME), ("amount", "1", number))),
-    ("supplier_name", "?", text(64)), ("energy_product_name", "?", text(64)),
-)  # fmt: skip
 _STATUS: Final = one_of(
     "AVAILABLE", "BLOCKED", "CHARGING", "INOPERATIVE", "OUTOFORDER", "PLANNED", "REMOVED", "RESERVED", "UNKNOWN"
 )
@@ -79,6 +68,14 @@ _STANDARDS: Final = (
     "IEC_62196_T2_COMBO", "IEC_62196_T3A", "IEC_62196_T3C", "NEMA_5_20", "NEMA_6_30", "NEMA_6_50", "NEMA_10_30", "NEMA_10_50",
     "NEMA_14_30", "NEMA_14_50", "PANTOGRAPH_BOTTOM_UP", "PANTOGRAPH_TOP_DOWN", "TESLA_R", "TESLA_S",
 )  # fmt: skip
+_ROLES: Final = ("CPO", "EMSP", "NAP", "NSP", "OTHER", "SCSP")
+_PICTURES: Final = ("CHARGER", "ENTRANCE", "LOCATION", "NETWORK", "OPERATOR", "OTHER", "OWNER")
+_PARKING_TYPES: Final = ("ALONG_MOTORWAY", "ON_DRIVEWAY", "ON_STREET", "PARKING_GARAGE", "PARKING_LOT", "UNDERGROUND_GARAGE")
+_FACILITIES: Final = (
+    "AIRPORT", "BIKE_SHARING", "BUS_STOP", "CAFE", "CARPOOL_PARKING", "FUEL_STATION", "HOTEL", "MALL", "METRO_STATION", "MUSEUM",
+    "NATURE", "PARKING_LOT", "RECREATION_AREA", "RESTAURANT", "SPORT", "SUPERMARKET", "TAXI_STAND", "TRAIN_STATION", "TRAM_STOP",
+    "WIFI",
+)  # fmt: skip
 _ANSWER: Final[Table] = (
     ("result", "1", one_of("ACCEPTED", "NOT_SUPPORTED", "REJECTED", "UNKNOWN_SESSION")), ("timeout", "1", count),
     ("message", "*", _DISPLAY),
@@ -91,10 +88,6 @@ _RESULT: Final[Table] = (
     ("message", "*", _DISPLAY),
 )  # fmt: skip
 _REFERENCES: Final[Table] = (("location_id", "1", ci_text(36)), ("evse_uids", "*", ci_text(36)))
-_CLIENT: Final[Table] = (
-    *_OWNER, ("role", "1", one_of("CPO", "EMSP", "HUB", "NAP", "NSP", "OTHER", "SCSP")),
-    ("status", "1", one_of("CONNECTED", "OFFLINE", "PLANNED", "SUSPENDED")), ("last_updated", "1", moment),
-)  # fmt: skip
 _PREFERENCES: Final[Table] = (
     ("profile_type", "1", _PROFILE), ("departure_time", "?", moment), ("energy_need", "?", number),
     ("discharge_allowed", "?", flag),
@@ -121,8 +114,8 @@ def check_object(
     found = check_fields(raw, tables(version)[name], name, patch=patch)
     if isinstance(raw, dict):
         found += _by_url(name, raw, url_ids)
-        if not patch and name in _RULES:
-            found += _RULES[name](raw)
+        if not patch and name in RULES:
+            found += RULES[name](raw)
     return found
 
 
@@ -135,60 +128,6 @@ def _by_url(name: str, raw: Mapping[str, Any], ids: tuple[str, ...]) -> list[Fin
         for key, part in pairs
         if not isinstance(raw[key], str) or raw[key].casefold() != part.casefold()
     ]
-
-
-def _cdr_rules(raw: Mapping[str, Any]) -> list[Finding]:
-    found = []
-    total = raw.get("total_energy")
-    if raw.get("credit") is True and raw.get("credit_reference_id") is None:
-        found.append(Finding("cdr_credit", "a credit CDR without credit_reference_id"))
-    if raw.get("credit") is not True and _sane(total):
-        energy = _volumes(raw.get("charging_periods"), "ENERGY")
-        if energy is not None and abs(energy - total) > 0.001 * max(1, len(raw["charging_periods"])):
-            found.append(Finding("cdr_energy", f"total_energy is {total:g}, the periods add up to {energy:g} kWh"))
-    begin, end = raw.get("start_date_time"), raw.get("end_date_time")
-    if not moment(begin) and not moment(end) and str(end)[:19] < str(begin)[:19]:
-        found.append(Finding("cdr_times", f"ends at {end}, before its begin at {begin}"))
-    return found
-
-
-def _session_rules(raw: Mapping[str, Any]) -> list[Finding]:
-    if raw.get("status") == "COMPLETED" and raw.get("end_date_time") is None:
-        return [Finding("session_end", "COMPLETED without end_date_time")]
-    return []
-
-
-def _location_rules(raw: Mapping[str, Any]) -> list[Finding]:
-    evses = raw.get("evses")
-    named = [one.get("uid") for one in evses if isinstance(one, dict)] if isinstance(evses, list) else []
-    uids = [one.casefold() for one in named if isinstance(one, str)]
-    found = [Finding("location_evses", f"two EVSEs have the uid {short(one)}") for one in sorted({*uids}) if uids.count(one) > 1]
-    if raw.get("publish_allowed_to") and raw.get("publish") is not False:
-        found.append(Finding("location_publish", "publish_allowed_to stands where publish is not false"))
-    return found
-
-
-def _start_rules(raw: Mapping[str, Any]) -> list[Finding]:
-    if raw.get("connector_id") is not None and raw.get("evse_uid") is None:
-        return [Finding("start_session_field", "evse_uid is missing beside connector_id")]
-    return []
-
-
-def _volumes(periods: Any, kind: str) -> float | None:
-    """Return the sum of one dimension of all periods; None where no period has it or one cannot be read."""
-    found = []
-    for period in periods if isinstance(periods, list) else ():
-        rows = period.get("dimensions") if isinstance(period, dict) else None
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, dict) and row.get("type") == kind:
-                found.append(row.get("volume"))
-    numbers = [one for one in found if _sane(one)]
-    return sum(numbers) if found and len(numbers) == len(found) else None
-
-
-def _sane(value: object) -> TypeGuard[int | float]:
-    """Say whether it is a number that can be reckoned with."""
-    return is_number(value) and abs(value) < 1e12
 
 
 def _periods(*dimensions: str) -> Table:
@@ -205,7 +144,21 @@ def _build(version: str) -> dict[str, Table]:
     def opened(*words: str) -> Kind:
         return _NAME if newest else one_of(*words)
 
-    token_type = opened("AD_HOC_USER", "APP_USER", "OTHER", "RFID")
+    token_type, role = opened("AD_HOC_USER", "APP_USER", "OTHER", "RFID"), one_of(*_ROLES, *(() if newest else ("HUB",)))
+    image: Table = (
+        ("url", "1", url), ("thumbnail", "?", url), ("category", "1", opened(*_PICTURES)), ("type", "1", ci_text(4)),
+        ("width", "?", whole), ("height", "?", whole),
+    )  # fmt: skip
+    business: Table = (("name", "1", text(100)), ("website", "?", url), ("logo", "?", image))
+    impact: Table = (("category", "1", opened("NUCLEAR_WASTE", "CARBON_DIOXIDE")), ("amount", "1", number))
+    mix: Table = (
+        ("is_green_energy", "1", flag),
+        ("energy_sources", "*", (
+            ("source", "1", one_of("NUCLEAR", "GENERAL_FOSSIL", "COAL", "GAS", "GENERAL_GREEN", "SOLAR", "WIND", "WATER")),
+            ("percentage", "1", percent),
+        )),
+        ("environ_impact", "*", impact), ("supplier_name", "?", text(64)), ("energy_product_name", "?", text(64)),
+    )  # fmt: skip
     tax: Table = (
         ("name", "1", text(255)), ("account_number", "?", text(255)), ("percentage", "?", number), ("amount", "1", number),
     )  # fmt: skip
@@ -224,7 +177,7 @@ def _build(version: str) -> dict[str, Table]:
         ("capabilities", "*", opened(*_CAPABILITIES)), ("connectors", "+", connector), ("floor_level", "?", text(4)),
         ("coordinates", "?", _PLACE), ("physical_reference", "?", text(16)), ("directions", "*", _DISPLAY),
         ("parking_restrictions", "*", opened("EV_ONLY", "PLUGGED", "DISABLED", "CUSTOMERS", "MOTORCYCLES")),
-        ("images", "*", _IMAGE), *((("parking", "*", _PARKED), ("accepted_service_providers", "*", text(50))) if newest else ()),
+        ("images", "*", image), *((("parking", "*", _PARKED), ("accepted_service_providers", "*", text(50))) if newest else ()),
         ("last_updated", "1", moment),
     )  # fmt: skip
     tariff: Table = (
@@ -233,7 +186,7 @@ def _build(version: str) -> dict[str, Table]:
         ("tariff_alt_text", "*", _DISPLAY), ("tariff_alt_url", "?", url), ("min_price", "?", bound), ("max_price", "?", bound),
         ("elements", "+", (("price_components", "+", _COMPONENT), ("restrictions", "?", _RESTRICTIONS))),
         *((("tax_included", "1", one_of("YES", "NO", "N/A")),) if newest else ()),
-        ("start_date_time", "?", moment), ("end_date_time", "?", moment), ("energy_mix", "?", _MIX),
+        ("start_date_time", "?", moment), ("end_date_time", "?", moment), ("energy_mix", "?", mix),
         ("last_updated", "1", moment),
     )  # fmt: skip
     cdr_token: Table = (*_OWNER, ("uid", "1", ci_text(36)), ("type", "1", token_type), ("contract_id", "1", ci_text(36)))
@@ -252,11 +205,11 @@ def _build(version: str) -> dict[str, Table]:
             ("name", "?", text(255)), ("address", "1", text(255)), ("city", "1", text(45)), ("postal_code", "?", text(10)),
             ("state", "?", text(45)), ("country", "1", exact_text("[A-Z]{3}", "a country of three letters")),
             ("coordinates", "1", _PLACE), ("related_locations", "*", (*_PLACE, ("name", "?", _DISPLAY))),
-            ("parking_type", "?", _NAME), ("evses", "*", evse),
-            *((("parking_places", "*", _PARKING), ("help_phone", "?", ci_text(25))) if newest else ()),
-            ("directions", "*", _DISPLAY), *((one, "?", _BUSINESS) for one in ("operator", "suboperator", "owner")),
-            ("facilities", "*", _NAME), ("time_zone", "1", text(255)), ("opening_times", "?", _HOURS),
-            ("charging_when_closed", "?", flag), ("images", "*", _IMAGE), ("energy_mix", "?", _MIX),
+            ("parking_type", "?", opened(*_PARKING_TYPES)), ("evses", "*", evse),
+            *((("parking_places", "*", _parking(image)), ("help_phone", "?", ci_text(25))) if newest else ()),
+            ("directions", "*", _DISPLAY), *((one, "?", business) for one in ("operator", "suboperator", "owner")),
+            ("facilities", "*", opened(*_FACILITIES)), ("time_zone", "1", text(255)), ("opening_times", "?", _HOURS),
+            ("charging_when_closed", "?", flag), ("images", "*", image), ("energy_mix", "?", mix),
             ("last_updated", "1", moment),
         ),
         "evse": evse, "connector": connector, "tariff": tariff, "token": token,
@@ -274,7 +227,8 @@ def _build(version: str) -> dict[str, Table]:
                 ("id", "1", ci_text(36)), ("name", "?", text(255)), ("address", "1", text(45)), ("city", "1", text(45)),
                 ("postal_code", "?", text(10)), ("state", "?", text(20)), ("country", "1", text(3)), ("coordinates", "1", _PLACE),
                 ("evse_uid", "1", ci_text(36)), ("evse_id", "1", ci_text(48)), ("connector_id", "1", ci_text(36)),
-                ("connector_standard", "1", _NAME), ("connector_format", "1", _FORMAT), ("connector_power_type", "1", _POWER),
+                ("connector_standard", "1", opened(*_STANDARDS)), ("connector_format", "1", _FORMAT),
+                ("connector_power_type", "1", _POWER),
             )),
             ("tariffs", "*", tariff), ("charging_periods", "+", _periods(*_CDR_TOO)), ("signed_data", "?", _SIGNED),
             ("total_cost", "1", price), ("total_energy", "1", number), ("total_time", "1", number),
@@ -287,7 +241,15 @@ def _build(version: str) -> dict[str, Table]:
             ("allowed", "1", one_of("ALLOWED", "BLOCKED", "EXPIRED", "NO_CREDIT", "NOT_ALLOWED")), ("token", "1", token),
             ("location", "?", _REFERENCES), ("authorization_reference", "?", ci_text(36)), ("info", "?", _DISPLAY),
         ),
-        "location_references": _REFERENCES, "client_info": _CLIENT, "preferences": _PREFERENCES,
+        "credentials": (
+            ("token", "1", credentials_token), ("url", "1", url), *((("hub_party_id", "?", _HUB),) if newest else ()),
+            ("roles", "+", (*_OWNER, ("role", "1", role), ("business_details", "1", business))),
+        ),
+        "client_info": (
+            *_OWNER, ("role", "1", role), ("status", "1", one_of("CONNECTED", "OFFLINE", "PLANNED", "SUSPENDED")),
+            ("last_updated", "1", moment),
+        ),
+        "location_references": _REFERENCES, "preferences": _PREFERENCES,
         "command_response": _ANSWER, "command_result": _RESULT,
         "start_session": (
             ("response_url", "1", url), ("token", "1", token), ("location_id", "1", ci_text(36)), ("evse_uid", "?", ci_text(36)),
@@ -313,6 +275,17 @@ def _published(token_type: Kind) -> Table:
     )  # fmt: skip
 
 
+def _parking(image: Table) -> Table:
+    return (
+        ("id", "1", ci_text(36)), ("physical_reference", "?", text(12)), ("vehicle_types", "+", _NAME),
+        ("direction", "?", one_of("PARALLEL", "PERPENDICULAR", "ANGLE")), ("restricted_to_type", "1", flag),
+        ("reservation_required", "1", flag), ("time_limit", "?", number), ("images", "*", image), ("standards", "*", ci_text(36)),
+        *((f"max_vehicle_{one}", "?", number) for one in ("weight", "height", "length", "width")),
+        *((f"parking_space_{one}", "?", number) for one in ("length", "width")), ("apds_reference", "?", _NAME),
+        *((one, "?", flag) for one in ("dangerous_goods_allowed", "drive_through", "roofed", "lighting", "refrigeration_outlet")),
+    )  # fmt: skip
+
+
 _EXCEPTION: Final[Table] = (("period_begin", "1", moment), ("period_end", "1", moment))
 _HOURS: Final[Table] = (
     ("twentyfourseven", "1", flag),
@@ -325,7 +298,7 @@ _COMPONENT: Final[Table] = (
 )  # fmt: skip
 _DAY: Final = exact_text(r"\d{4}-\d\d-\d\d", "a day such as 2026-01-15")
 _RESTRICTIONS: Final[Table] = (
-    ("start_time", "?", _CLOCK), ("end_time", "?", exact_text(r"([01]\d|2[0-3]):[0-5]\d|24:00", "a time of day")),
+    ("start_time", "?", _CLOCK), ("end_time", "?", _CLOCK),
     ("start_date", "?", _DAY), ("end_date", "?", _DAY),
     *((f"{bound}_{what}", "?", number) for what in ("kwh", "current", "power") for bound in ("min", "max")),
     ("min_duration", "?", whole), ("max_duration", "?", whole),
@@ -333,19 +306,10 @@ _RESTRICTIONS: Final[Table] = (
     ("reservation", "?", one_of("RESERVATION", "RESERVATION_EXPIRES")),
 )  # fmt: skip
 _PARKED: Final[Table] = (("parking_id", "1", ci_text(36)), ("evse_position", "?", one_of("LEFT", "RIGHT", "CENTER")))
-_PARKING: Final[Table] = (
-    ("id", "1", ci_text(36)), ("physical_reference", "?", text(12)), ("vehicle_types", "+", _NAME),
-    ("direction", "?", one_of("PARALLEL", "PERPENDICULAR", "ANGLE")), ("restricted_to_type", "1", flag),
-    ("reservation_required", "1", flag), ("time_limit", "?", number), ("images", "*", _IMAGE), ("standards", "*", ci_text(36)),
-    *((f"max_vehicle_{one}", "?", number) for one in ("weight", "height", "length", "width")),
-    *((f"parking_space_{one}", "?", number) for one in ("length", "width")),
-    *((one, "?", flag) for one in ("dangerous_goods_allowed", "drive_through", "roofed", "lighting", "refrigeration_outlet")),
-)  # fmt: skip
 _SIGNED: Final[Table] = (
     ("encoding_method", "1", ci_text(36)), ("encoding_method_version", "?", whole), ("public_key", "?", text(512)),
     ("signed_values", "+", (("nature", "1", ci_text(32)), ("plain_data", "1", text(5000)), ("signed_data", "1", text(5000)))),
     ("url", "?", text(512)),
 )  # fmt: skip
 _ID: Final = {"token": "uid", "evse": "uid"}
-_RULES: Final = {"session": _session_rules, "cdr": _cdr_rules, "location": _location_rules, "start_session": _start_rules}
 _TABLES: Final = {version: _build(version) for version in ("2.2.1", NEWEST)}

@@ -7,7 +7,7 @@ comes after a window is held at the lowest limit that is still to come.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -56,14 +56,26 @@ def spans_of(profile: ChargingProfile, anchor: datetime | None) -> list[Span]:
     return joined([Span(begin, min(until, end), limit) for begin, until, limit in found if begin < min(until, end)])
 
 
+def asks(profile: ChargingProfile, at: float, anchor: datetime | None) -> bool:
+    """Say whether a profile asks for anything at a moment; a relative one whose begin is not known does."""
+    start = profile.start_date_time or anchor
+    since = at if start is None else start.timestamp()
+    return since <= at < (inf if profile.duration is None else since + profile.duration)
+
+
 def common_unit(profiles: Sequence[ChargingProfile], supply: EvseSupply) -> str:
     """Return the unit to merge in: their own where all agree, else A where the station has it, for A bounds each phase."""
     units = {one.charging_rate_unit for one in profiles}
     return str(units.pop()) if len(units) == 1 else "A" if "A" in supply.rate_units else "W"
 
 
-def merge(profiles: Sequence[ChargingProfile], unit: str, supply: EvseSupply, anchor: datetime | None) -> list[Span]:
+def merge(
+    profiles: Sequence[ChargingProfile], unit: str, supply: EvseSupply, anchor: datetime | None,
+    counting: Callable[[set[int]], Collection[int]] = lambda there: there,
+) -> list[Span]:  # fmt: skip
     """Return the lowest of all limits at each moment; nothing where no profile asks for anything.
+
+    Args: counting: given the indexes of the profiles that ask for something at a moment, returns those that count then.
 
     Edges lie on whole seconds, as OCPP needs them: within a second that two limits share, the lower one counts.
     Raises: NotConvertibleError.
@@ -75,9 +87,9 @@ def merge(profiles: Sequence[ChargingProfile], unit: str, supply: EvseSupply, an
     starts = [[one.start for one in line] for line in lines]
     found = []
     for begin, end in pairwise(edges):
-        limits = [limit for line, at in zip(lines, starts, strict=True) for limit in _touching(line, at, begin, end)]
-        if limits:
-            found.append(Span(begin, end, min(limits)))
+        there = {index: limits for index, line in enumerate(lines) if (limits := _touching(line, starts[index], begin, end))}
+        if there:
+            found.append(Span(begin, end, min(limit for index in counting(set(there)) for limit in there[index])))
     return joined(found)
 
 

@@ -7,7 +7,7 @@ OCPI names no mapping; this one gives each OCPI profile one stable OCPP id and l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from itertools import pairwise
@@ -40,6 +40,8 @@ class EvseSupply:
     """Most periods in one schedule (SmartChargingCtrlr.PeriodsPerSchedule)."""
     stack_levels: int = 9
     """Highest stack level (SmartChargingCtrlr.ProfileStackLevel)."""
+    smart_charging: bool = True
+    """SmartChargingCtrlr.Available and Enabled."""
 
 
 def round_down(limit: float | Decimal) -> float:
@@ -135,8 +137,8 @@ def to_ocpi(composite: Mapping[str, Any], unit: str, supply: EvseSupply) -> Acti
 
 
 def capacity(now: datetime, duration_s: int, unit: str, supply: EvseSupply) -> ActiveChargingProfile:
-    """Return the EVSE's maximum as an active profile: what is due where nothing limits any more."""
-    limit = convert(supply.max_current_a, "A", unit, supply)
+    """Return the EVSE's maximum as an active profile: what is due where nothing limits any more; on DC at the nominal voltage."""
+    limit = convert(supply.max_current_a, "A", unit, supply if supply.phases else replace(supply, phases=1))
     return _active(utc_text(now), duration_s, unit, [{"start_period": 0, "limit": limit}])
 
 

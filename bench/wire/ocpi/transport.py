@@ -137,5 +137,5 @@ def envelope(now: datetime, data: Any = None, code: int = SUCCESS, message: str 
 
 
 def join(endpoint: str, *parts: str) -> str:
-    """Return the URL of an object below an endpoint, with exactly one slash between any two parts."""
-    return "/".join([endpoint.rstrip("/"), *parts])
+    """Return the URL of an object below an endpoint, with exactly one slash between any two parts; an endpoint alone as it is."""
+    return "/".join([endpoint.rstrip("/"), *parts]) if parts else endpoint

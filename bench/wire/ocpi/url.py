@@ -19,8 +19,8 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _METADATA: Final = ("metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
 """Where clouds keep a machine's secrets, beside 169.254.169.254."""
 
-_UID: Final = re.compile(r"(/tokens/[^/?]+/[^/?]+/)[^/?]+|/[^/?]+(?=/authorize(?:\?|$))")
-"""The uid of a Token, in the URL that it is told at and in that of its authorization."""
+_UID: Final = re.compile(r"(/tokens/[^/?\s]+/[^/?\s]+/)[^/?\s]+?(?=[/?]|:?\s|$)|/[^/?\s]+(?=/authorize(?:\?|:?\s|$))")
+"""The uid of a Token, in the URL that it is told at and in that of its authorization, also within a text."""
 
 
 def web_host(url: str) -> tuple[str, str] | None:
@@ -87,6 +87,6 @@ def hide_secrets(text: str) -> str:
     return _QUERY.sub(r"\1(hidden)", _USERINFO.sub(r"\1(hidden)@", text))
 
 
-def hide_token_uid(url: str) -> str:
-    """Return a URL that does not say whose Token it is about."""
-    return _UID.sub(lambda match: f"{match[1] or '/'}(hidden)", url)
+def hide_token_uid(text: str) -> str:
+    """Return a URL, or a text that names one, without whose Token it is about."""
+    return _UID.sub(lambda match: f"{match[1] or '/'}(hidden)", text)
