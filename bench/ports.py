@@ -115,7 +115,7 @@ class Stations(StationCaller, Protocol):
 
 
 class Store(Protocol):
-    """Keeps one document over a restart."""
+    """Keeps a document, and beside it the sessions that are over, over a restart."""
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last; None where nothing was."""
@@ -123,6 +123,18 @@ class Store(Protocol):
 
     def save(self, document: dict[str, Any]) -> None:
         """Keep a document; it is durable when this returns."""
+        ...
+
+    def load_ended(self) -> dict[str, dict[str, Any]]:
+        """Return the sessions that are over, by id."""
+        ...
+
+    def keep_ended(self, session_id: str, document: dict[str, Any]) -> None:
+        """Keep a session that is over; it is durable when this returns."""
+        ...
+
+    def drop_ended(self, session_id: str) -> None:
+        """Forget a session that is over."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ class Recorder:
     received: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     """Added to each answer."""
+    down: bool = False
+    """A proxy in front of it answers in its place: that is no answer of OCPI's."""
+    held: asyncio.Event | None = None
+    """No answer comes before this is set."""
 
     def of(self, module: str) -> list[tuple[str, str, Any]]:
         """Return what came of one module."""
@@ -52,6 +57,10 @@ async def open_recorder(
         path = request.url.path.removeprefix(f"/ocpi/{version}/")
         recorder.received.append((request.method, path, orjson.loads(content) if content else None))
         names = ("x-request-id", "x-correlation-id")
+        if recorder.held is not None:
+            await recorder.held.wait()
+        if recorder.down:
+            return Response("bad gateway", 502)
         echoed = {name: request.headers[name] for name in names}
         body = {"status_code": 1000, "timestamp": "2026-01-15T00:00:00Z"}
         return JSONResponse(body, headers=echoed | recorder.headers)

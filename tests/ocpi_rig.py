@@ -103,6 +103,11 @@ def rig_settings(**features: Any) -> RigSettings:
     return RigSettings.model_validate({"schema": 1, "name": "test", "station": [station]})
 
 
+def with_location(**location: Any) -> RigSettings:
+    """Return that rig, with what is told of its Location."""
+    return RigSettings.model_validate({**rig_settings().model_dump(by_alias=True), "ocpi": {"location": location}})
+
+
 @dataclass(slots=True)
 class OcpiRig:
     """Both ends, and what stands between."""

@@ -107,11 +107,22 @@ class Arbiter:
             claim = record.steering.claims[writer] = self._claim(writer, role)
             self._relay.reserve(record.target, self._slot(claim))
 
-    def forget(self, record: SessionRecord, registered: set[str]) -> None:
-        """Forget the claims of parties that have left; what they set stays until the next ruling."""
-        for one in list(record.steering.claims.values()):
-            if one.role not in LOCAL and one.writer not in registered:
-                del record.steering.claims[one.writer]
+    def dismiss(self, registered: set[str]) -> None:
+        """Take back the claims of parties that have left; what others want goes on."""
+        for record in self._sessions.running():
+            for one in record.steering.claims.values():
+                if one.role not in LOCAL and one.writer not in registered:
+                    self._background.start(self._dismiss(record, one))
+
+    async def _dismiss(self, record: SessionRecord, claim: Claim) -> None:
+        async with record.steering.turn:
+            if record.ended is not None or record.steering.claims.get(claim.writer) is not claim:
+                return
+            outcome = await self.clear(record, claim.writer)
+        if outcome.word == "REJECTED":  # it is tried again when the station is back
+            text = f"session {record.session_id}: the profile of {claim.writer}, which has left: {outcome.reason}"
+            self._findings.tell("not_withdrawn", text)
+        self._want_push(record)
 
     async def set(
         self, record: SessionRecord, writer: str, role: str, profile: ChargingProfile, *,

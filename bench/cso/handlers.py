@@ -131,6 +131,7 @@ class Handlers:
             "reservation_id": payload.get("reservationId"),
             "stopped_reason": transaction.stopped_reason,
             "timestamp": payload["timestamp"],
+            "offline": payload.get("offline", False),
             "meter_value": payload.get("meterValue", []),
         }
 

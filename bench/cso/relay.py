@@ -83,6 +83,7 @@ class Relay:
         self._caller, self._supplies, self._faults = caller, supplies, faults
         self.intents: dict[tuple[str, str, str], Intent] = {}
         """By station, session and writer."""
+        self._last_id = FIRST_PROFILE_ID - 1
 
     def supply(self, target: Target) -> EvseSupply | None:
         """Return what is known of a session's EVSE; None where the rig does not have it."""
@@ -162,6 +163,12 @@ class Relay:
     def restore(self, intent: Intent) -> None:
         """Take back what was known of a profile before a restart."""
         self.intents[intent.target.station, intent.target.session_id, intent.writer] = intent
+        self._last_id = max(self._last_id, intent.profile_id)
+
+    def forget(self, target: Target) -> None:
+        """Forget what was asked for at a session that is over; its numbers are not given again."""
+        for key in [key for key in self.intents if key[:2] == (target.station, target.session_id)]:
+            del self.intents[key]
 
     def as_sent(self, target: Target, writer: str, profile: ChargingProfile) -> dict[str, Any]:
         """Return the OCPP profile that goes out for a writer's. Raises: NotConvertibleError."""
@@ -196,8 +203,8 @@ class Relay:
                 other.profile, other.state = None, "withdrawn"
                 return self.intents[key]
         if key not in self.intents:
-            last = max((one.profile_id for one in self.intents.values()), default=FIRST_PROFILE_ID - 1)
-            self.intents[key] = Intent(target, writer, last + 1)
+            self._last_id += 1
+            self.intents[key] = Intent(target, writer, self._last_id)
         return self.intents[key]
 
     async def _call(self, target: Target, action: str, payload: dict[str, Any]) -> dict[str, Any] | Outcome:

@@ -31,7 +31,8 @@ class RelaySettings(Settings):
     max_body_bytes: int = Field(default=1_000_000, ge=1024)
     """A longer request is refused unread, with HTTP 413."""
     store: Path | None = None
-    """A file in which `bench serve` keeps registrations, sessions, profiles and promises over a restart. It holds tokens and is
+    """A file in which `bench serve` keeps registrations, sessions, profiles and promises over a restart; the path is seen from
+    the rig file's folder. What is over is kept beside it: `ocpi.json` has a folder `ocpi.sessions`. It holds tokens and is
     readable by its owner alone. Absent: nothing is kept."""
     public_url: str | None = Field(default=None, pattern=r"^https?://[^/@]+:\d+$")
     """What peers are told, where they reach `bench serve` by another name than its address, such as https://cso.lab.example:9001."""

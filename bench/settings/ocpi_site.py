@@ -40,10 +40,13 @@ class LocationSettings(Settings):
     publish: bool = False
     """May be shown to drivers: a bench is none of their business."""
     standard: ConnectorStandard | None = None
-    """Of all connectors; absent: Type 2, or CCS 2 where the station gives DC."""
+    """Of all connectors; absent: Type 2, or CCS 2 where the station gives DC. To 2.2.1, which has no word for them, MCS is told
+    as IEC_62196_T2_COMBO and SAE_J3400 as TESLA_S."""
     format: Literal["SOCKET", "CABLE"] = "SOCKET"
-    capabilities: tuple[Capability, ...] = ("CHARGING_PROFILE_CAPABLE", "REMOTE_START_STOP_CAPABLE", "RFID_READER")
-    """What parties may ask of each EVSE; without CHARGING_PROFILE_CAPABLE, charging profiles are NOT_SUPPORTED."""
+    capabilities: tuple[Capability, ...] = (
+        "CHARGING_PROFILE_CAPABLE", "REMOTE_START_STOP_CAPABLE", "RFID_READER", "UNLOCK_CAPABLE",
+    )  # fmt: skip
+    """What parties may ask of each EVSE; charging profiles and commands whose capability is not among them are NOT_SUPPORTED."""
     help_phone: str = Field(default="", max_length=25)
 
     @field_validator("time_zone")

@@ -12,7 +12,7 @@ import pytest
 from bench.cso.ocpi.registry import Party
 from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token, routing
 from tests.ocpi_emsp import CPO, Emsp, open_emsp, token
-from tests.ocpi_rig import open_ocpi_rig
+from tests.ocpi_rig import open_ocpi_rig, with_location
 
 pytestmark = pytest.mark.virtual
 
@@ -43,7 +43,8 @@ NOT_THERE = {
 @pytest.fixture
 async def emsp() -> AsyncIterator[Emsp]:
     """Return an eMSP that is registered with a CPO whose station does what it is told."""
-    async with open_ocpi_rig(version=VERSION) as rig, open_emsp(rig, VERSION) as opened:
+    settings = with_location(capabilities=["REMOTE_START_STOP_CAPABLE", "RESERVABLE", "UNLOCK_CAPABLE"])
+    async with open_ocpi_rig(version=VERSION, settings=settings) as rig, open_emsp(rig, VERSION) as opened:
         for action in ("RequestStartTransaction", "ReserveNow", "CancelReservation"):
             rig.stations.answers[action] = {"status": "Accepted"}
         yield opened

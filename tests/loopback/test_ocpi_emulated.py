@@ -92,12 +92,11 @@ async def test_an_emsp_starts_and_stops(whole: Whole) -> None:
     for name, fields in (
         ("START_SESSION", {"token": token(), **where}), ("START_SESSION", {"token": token(), **where}),
         ("UNLOCK_CONNECTOR", {**where, "connector_id": "1"}),
-        ("RESERVE_NOW", {"token": token(), "expiry_date": "2026-02-01T00:00:00Z", "reservation_id": "r", **where}),
     ):  # fmt: skip
         await whole.emsp.command(name, **fields)
         results.append((await whole.emsp.result(name))["result"])
         await whole.transaction()
-    assert results == ["ACCEPTED", "EVSE_OCCUPIED", "REJECTED", "NOT_SUPPORTED"]
+    assert results == ["ACCEPTED", "EVSE_OCCUPIED", "REJECTED"]
     session = await whole.emsp.session()
     assert (session["status"], session["auth_method"]) == ("ACTIVE", "COMMAND")
     await whole.emsp.command("STOP_SESSION", session_id=session["id"])

@@ -166,15 +166,18 @@ async def test_a_second_party_cannot_take_a_session_over(rig: OcpiRig) -> None:
 
 
 async def test_a_party_that_left_steers_no_more(rig: OcpiRig) -> None:
-    """Its sessions are free for the next party, whose profile takes over the number of the one that is there (K01.FR.39)."""
+    """What it set is cleared at once, and its sessions are free for the next party."""
     session_id, _ = await rig.placed()
     await rig.scsp.unregister()
+    await asyncio.sleep(1)
+    (placed,) = rig.stations.sent("SetChargingProfile")
+    assert rig.stations.sent("ClearChargingProfile") == [{"chargingProfileId": placed["chargingProfile"]["id"]}]
     other_party, host = PartyId("NL", "OTH"), "http://other.bench"
     async with open_scsp(LoopClock(EPOCH), SeededIds(2, "other"), rig.addresses, base_url=host, party=other_party) as other:
         await other.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())
         order = await other.send_plan(session_id, PROFILE)
         assert await other.wait_result(order.response_id, 60) == {"result": "ACCEPTED"}
-    assert len({one["chargingProfile"]["id"] for one in rig.stations.sent("SetChargingProfile")}) == 1
+    assert len(rig.stations.sent("ClearChargingProfile")) == 1
 
 
 async def test_a_silent_station_does_not_outlive_the_platform() -> None:

@@ -11,7 +11,7 @@ import pytest
 from bench.errors import CallRejectedError
 from bench.wire.ocpi.transport import VERSIONS
 from tests.ocpi_emsp import Emsp, open_emsp, token
-from tests.ocpi_rig import open_ocpi_rig
+from tests.ocpi_rig import open_ocpi_rig, with_location
 
 pytestmark = pytest.mark.virtual
 
@@ -25,7 +25,8 @@ RESERVE: dict[str, Any] = {
 @pytest.fixture(params=VERSIONS)
 async def emsp(request: pytest.FixtureRequest) -> AsyncIterator[Emsp]:
     """Return an eMSP that is registered with a CPO whose station takes reservations."""
-    async with open_ocpi_rig(version=request.param) as rig, open_emsp(rig, request.param) as opened:
+    settings = with_location(capabilities=["RESERVABLE"])
+    async with open_ocpi_rig(version=request.param, settings=settings) as rig, open_emsp(rig, request.param) as opened:
         rig.stations.answers |= {"ReserveNow": {"status": "Accepted"}, "CancelReservation": {"status": "Accepted"}}
         yield opened
 

@@ -237,7 +237,7 @@ async def test_a_promise_that_cannot_be_kept_is_not_given(lives: _Lives) -> None
         await asyncio.sleep(60)
     assert (order.answer.get("result"), order.result) == (None, None)
     assert lives.stations.calls == []
-    assert len(lives.found("not_saved")) == 1
+    assert lives.found("not_saved")
 
 
 async def test_a_file_that_is_no_store_is_named(lives: _Lives) -> None:
@@ -305,4 +305,6 @@ async def test_what_a_driver_prefers_and_who_is_absent_survives(lives: _Lives) -
         cpo.platform.clients.put(platform, PartyId("NL", "ABC"), ClientInfo.model_validate(told))
     async with lives.life() as cpo:
         assert cpo.platform.sessions.running()[0].preferences == wanted
-        assert cpo.platform.registry.platforms[0].unreachable == {PartyId("NL", "ABC")}
+        (platform,) = cpo.platform.registry.platforms
+        assert platform.unreachable == {PartyId("NL", "ABC")}
+        assert cpo.platform.clients.get(platform, PartyId("NL", "ABC")).plain() == told

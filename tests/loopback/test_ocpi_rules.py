@@ -19,7 +19,7 @@ from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token, routing
 from tests.ocpi_emsp import CPO, Emsp, open_emsp, token
 from tests.ocpi_recorder import open_recorder
-from tests.ocpi_rig import PROFILE, STATION, OcpiRig, open_ocpi_rig
+from tests.ocpi_rig import PROFILE, STATION, OcpiRig, open_ocpi_rig, with_location
 from tests.support import MemoryJournal
 
 pytestmark = pytest.mark.virtual
@@ -113,6 +113,26 @@ async def test_a_hub_of_2_3_0_names_itself_beside_its_roles() -> None:
         assert (status, given["ocpi-to-party-id"], given["ocpi-from-party-id"]) == (201, "HUB", "BEN")
 
 
+async def test_a_hub_of_2_2_1_registers_and_brings_its_clients() -> None:
+    """credentials and Role HUB, 2.2.1: the handshake with that one role, then hubclientinfo, then pushes by way of the hub."""
+    async with open_ocpi_rig(version="2.2.1") as rig, _peer(rig, "2.2.1") as body:
+        body |= {"roles": [{"business_details": {"name": "hub"}, "country_code": "NL", "role": "HUB", "party_id": "HUB"}]}
+        token_a = rig.cpo.platform.registry.invite()
+        own = (await _credentials(rig, "POST", "2.2.1", token_a, body))["data"]["token"]
+        headers = {"authorization": encode_token(own), "x-request-id": "r", "x-correlation-id": "c"}
+        info = {"party_id": "BEN", "country_code": "NL", "role": "EMSP", "status": "CONNECTED"}
+        content = json.dumps(info | {"last_updated": "2026-01-15T00:00:00Z"}).encode()
+        url = "http://cso.bench/ocpi/2.2.1/hubclientinfo/NL/BEN"
+        status, given, _ = await rig.transport.request("PUT", url, headers, content, 10)
+        assert (status, [name for name in given if name.startswith("ocpi-")]) == (201, [])
+        rig.stations.transaction("Started", wh=0)
+        await asyncio.sleep(1)
+        (told,) = _requests(rig, "http://odd.bench/2.2.1/sessions/")
+        assert told["headers"]["ocpi-to-party-id"] == "BEN"
+        assert (await _credentials(rig, "PUT", "2.2.1", own, body))["status_code"] == 1000
+        assert [str(one.id) for one in rig.cpo.platform.registry.platforms[1].parties] == ["NL-HUB", "NL-BEN"]
+
+
 async def test_each_request_has_ids_of_its_own(version: str) -> None:
     """Transport, Unique message IDs: also the POST of a result, which belongs to no request of the sender's any more."""
     async with open_ocpi_rig(version=version) as rig:
@@ -201,14 +221,77 @@ async def test_an_evse_is_never_removed_by_a_request(version: str) -> None:
 )
 async def test_only_an_evse_that_is_said_to_be_capable_takes_profiles(capabilities: list[str], result: str, version: str) -> None:
     """mod_locations, Capability; mod_charging_profiles, NOT_SUPPORTED: what the list says is what is done."""
-    station = {"id": STATION, "evse": [{"id": 1, "max_current_a": 16}]}
-    ocpi = {"location": {"capabilities": capabilities}}
-    settings = RigSettings.model_validate({"schema": 1, "name": "test", "station": [station], "ocpi": ocpi})
-    async with open_ocpi_rig(version=version, settings=settings) as rig:
+    async with open_ocpi_rig(version=version, settings=with_location(capabilities=capabilities)) as rig:
         (location,) = await rig.scsp.pull("locations")
         assert location["evses"][0]["capabilities"] == capabilities
         order = await rig.scsp.send_plan(await rig.session(), PROFILE)
         assert order.answer["result"] == result
+
+
+@pytest.mark.parametrize(
+    ("capability", "name", "fields"),
+    [
+        ("REMOTE_START_STOP_CAPABLE", "START_SESSION", {"token": token(), "location_id": "test", "evse_uid": "CS-1-1"}),
+        ("REMOTE_START_STOP_CAPABLE", "STOP_SESSION", {"session_id": "S-1"}),
+        ("UNLOCK_CAPABLE", "UNLOCK_CONNECTOR", {"location_id": "test", "evse_uid": "CS-1-1", "connector_id": "1"}),
+        ("RESERVABLE", "RESERVE_NOW", {
+            "token": token(), "expiry_date": "2026-02-01T00:00:00Z", "reservation_id": "R", "location_id": "test",
+        }),
+        ("RESERVABLE", "CANCEL_RESERVATION", {"reservation_id": "R"}),
+    ],
+)  # fmt: skip
+async def test_a_command_is_served_where_it_is_listed(capability: str, name: str, fields: dict[str, Any], version: str) -> None:
+    """mod_locations, Capability; mod_commands, NOT_SUPPORTED: what the list says is what is done."""
+    for listed in ([capability], ["RFID_READER"]):
+        settings = with_location(capabilities=listed)
+        async with open_ocpi_rig(version=version, settings=settings) as rig, open_emsp(rig, version) as emsp:
+            actions = ("RequestStartTransaction", "ReserveNow", "UnlockConnector")
+            rig.stations.answers |= {one: {"status": "Rejected"} for one in actions}
+            answer = await emsp.command(name, **fields)
+            assert (answer["data"]["result"] == "NOT_SUPPORTED") == (listed == ["RFID_READER"])
+
+
+@pytest.mark.parametrize(
+    ("standard", "in_2_2_1"), [("MCS", "IEC_62196_T2_COMBO"), ("SAE_J3400", "TESLA_S"), ("CHADEMO", "CHADEMO")]
+)
+async def test_a_plug_has_a_name_of_the_version(standard: str, in_2_2_1: str, version: str) -> None:
+    """mod_locations, ConnectorType: a closed list in 2.2.1, where the nearest one stands; also in CDRs (connector_standard)."""
+    settings = with_location(standard=standard)
+    async with (
+        open_ocpi_rig(version=version, settings=settings) as rig,
+        open_recorder(rig.cpo.platform.registry, rig.addresses, version) as emsp,
+    ):
+        rig.stations.transaction("Ended", wh=0)
+        await asyncio.sleep(1)
+        (location,) = await rig.scsp.pull("locations")
+        ((_, _, cdr),) = emsp.of("cdrs")
+        told = location["evses"][0]["connectors"][0]["standard"], cdr["cdr_location"]["connector_standard"]
+        assert told == ((in_2_2_1 if version == "2.2.1" else standard),) * 2
+        assert rig.scsp.findings == []
+
+
+@pytest.mark.parametrize("module", ["sessions", "cdrs", "tariffs", "locations"])
+async def test_a_list_speaks_the_version_of_its_url(module: str, version: str) -> None:
+    """Version information: an endpoint is one of its version, whoever asks; the registered one rules what is pushed."""
+    tariff: dict[str, Any] = {"id": "DAY", "elements": [{"price_components": [{"type": "ENERGY", "price": 1, "vat": 20}]}]}
+    tariff |= {"max_price": {"before_taxes": 50}}
+    ocpi = {"tariff": [tariff], "location": {"help_phone": "112"}}
+    settings = RigSettings.model_validate({**with_location().model_dump(by_alias=True), "ocpi": ocpi})
+    async with (
+        open_ocpi_rig(settings=settings) as rig,
+        open_recorder(rig.cpo.platform.registry, rig.addresses, version) as emsp,
+    ):
+        rig.stations.transaction("Ended", wh=0)
+        await asyncio.sleep(1)
+        pushed = {"sessions": emsp.of("sessions"), "cdrs": emsp.of("cdrs")}.get(module)
+        assert pushed is None or ("excl_vat" in str(pushed)) == (version == "2.2.1")
+        for asked in VERSIONS:
+            url = f"http://cso.bench/ocpi/{asked}/{module}?date_from=2026-01-01T00:00:00Z"
+            headers = {"authorization": encode_token(emsp.platform.token_in)}
+            _, _, text = await rig.transport.request("GET", url, headers, b"", 10)
+            (found,) = json.loads(text)["data"]
+            newer = "help_phone" in found if module == "locations" else "before_taxes" in str(found)
+            assert newer == (asked == "2.3.0")
 
 
 async def test_an_emaid_is_told_in_the_words_of_the_version(version: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.adapters.http_server import HttpServer
 from tests.ocpi_emsp import URL, Emsp, open_emsp, token
-from tests.ocpi_rig import open_ocpi_rig
+from tests.ocpi_rig import open_ocpi_rig, with_location
 
 pytestmark = pytest.mark.virtual
 
@@ -23,7 +23,8 @@ SINCE = "date_from=2026-01-15T00:00:00Z"
 @pytest.fixture
 async def emsp() -> AsyncIterator[Emsp]:
     """Return an eMSP that is registered with a CPO whose station takes reservations."""
-    async with open_ocpi_rig(version=VERSION) as rig, open_emsp(rig, VERSION) as opened:
+    settings = with_location(capabilities=["RESERVABLE"])
+    async with open_ocpi_rig(version=VERSION, settings=settings) as rig, open_emsp(rig, VERSION) as opened:
         rig.stations.answers["ReserveNow"] = {"status": "Accepted"}
         yield opened
 

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bench.cso.ocpi.registry import Party, Platform
+from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token
+from tests.ocpi_recorder import open_recorder
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 
 pytestmark = pytest.mark.virtual
@@ -56,6 +58,23 @@ async def test_energy_is_told_now_and_then_as_a_charging_period(rig: OcpiRig) ->
     assert _puts(rig, "PATCH") == 2
     assert session["kwh"] == 3.0
     assert [one["dimensions"][0]["volume"] for one in session["charging_periods"]] == [1.5, 1.5]
+
+
+async def test_each_receiver_hears_at_the_cadence(rig: OcpiRig) -> None:
+    """mod_sessions: SCSP and eMSP get the same messages, also where something is meant for one alone in between."""
+    async with open_recorder(rig.cpo.platform.registry, rig.addresses) as emsp:
+        session_id = await rig.session()
+        record = rig.cpo.platform.sessions.find(session_id)
+        assert record is not None
+        for step in range(1, 7):
+            await asyncio.sleep(300)
+            record.preferences = ChargingPreferences(profile_type="GREEN")
+            rig.cpo.platform.sessions.tell_preferences(record)  # for SCSPs
+            rig.stations.transaction("Updated", wh=1000 + step * 500)
+        await asyncio.sleep(1)
+        told = [(method, len(body["charging_periods"])) for method, _, body in emsp.of("sessions")]
+        assert told == [("PUT", 0), ("PATCH", 1), ("PATCH", 1)]
+        assert len(rig.scsp.sessions[session_id]["charging_periods"]) == 2
 
 
 async def test_energy_never_runs_backwards(rig: OcpiRig) -> None:

@@ -62,7 +62,7 @@ def _meter(wh: float, **more: float) -> list[dict[str, Any]]:
     """Return one MeterValue: the energy register, and other measurands by name."""
     samples: list[dict[str, Any]] = [{"value": wh}]
     samples += [{"value": value, "measurand": name.replace("_", ".")} for name, value in more.items()]
-    return [{"timestamp": "2026-01-15T00:00:00Z", "sampledValue": samples}]
+    return [{"sampledValue": samples}]
 
 
 async def test_the_location_tells_its_evses(both: tuple[OcpiRig, Recorder]) -> None:
@@ -141,6 +141,55 @@ async def test_a_new_tariff_and_its_end_are_pushed(both: tuple[OcpiRig, Recorder
     (put, delete) = emsp.of("tariffs")
     assert (put[0], put[1], put[2]["id"]) == ("PUT", "tariffs/NL/BEN/NIGHT", "NIGHT")
     assert delete == ("DELETE", "tariffs/NL/BEN/NIGHT", None)
+
+
+async def test_connectors_name_the_tariffs_of_now(both: tuple[OcpiRig, Recorder]) -> None:
+    """A tariff is told before the Connectors that name it, and withdrawn after them; they are as new as that (mod_locations)."""
+    rig, emsp = both
+    await asyncio.sleep(60)
+    rig.cpo.platform.tariffs.put(TariffSettings.model_validate({**DAY, "id": "NIGHT", "type": None}))
+    rig.cpo.platform.tariffs.put(TariffSettings.model_validate({**DAY, "id": "NIGHT", "type": None, "currency": "SEK"}))
+    (location,) = (await _get(rig, emsp, "locations?date_from=2026-01-15T00:01:00Z"))[1]["data"]
+    evse = location["evses"][0]
+    assert evse["connectors"][0]["tariff_ids"] == ["DAY", "NIGHT"]
+    assert {one["last_updated"] for one in (location, evse, *evse["connectors"])} == {"2026-01-15T00:01:00Z"}
+    await asyncio.sleep(60)
+    rig.cpo.platform.tariffs.remove("NIGHT")
+    await asyncio.sleep(1)
+    told = [(method, path.split("/")[-1], (body or {}).get("connectors")) for method, path, body in emsp.received]
+    named = [(method, name, connectors and connectors[0]["tariff_ids"]) for method, name, connectors in told]
+    assert named == [
+        ("PUT", "NIGHT", None), ("PATCH", "CS-1-1", ["DAY", "NIGHT"]), ("PATCH", "CS-1-2", ["DAY", "NIGHT"]),
+        ("PUT", "NIGHT", None), ("PATCH", "CS-1-1", ["DAY"]), ("PATCH", "CS-1-2", ["DAY"]), ("DELETE", "NIGHT", None),
+    ]  # fmt: skip
+
+
+async def test_a_tariff_whose_time_has_come_makes_the_connectors_newer(version: str) -> None:
+    """A list by date has them, though nobody has touched anything (transport, pagination)."""
+    later = {**DAY, "id": "LATER", "type": None, "start_date_time": "2026-01-15T01:00:00Z"}
+    async with (
+        open_ocpi_rig(version=version, settings=_rig(tariff=[DAY, later])) as rig,
+        open_recorder(rig.cpo.platform.registry, rig.addresses, version) as emsp,
+    ):
+        for ids, count in ((["DAY"], 0), (["DAY", "LATER"], 1)):
+            (location,) = (await _get(rig, emsp, "locations"))[1]["data"]
+            assert location["evses"][0]["connectors"][0]["tariff_ids"] == ids
+            assert len((await _get(rig, emsp, "locations?date_from=2026-01-15T00:30:00Z"))[1]["data"]) == count
+            await asyncio.sleep(3600)
+
+
+async def test_a_session_is_as_new_as_what_it_says(both: tuple[OcpiRig, Recorder]) -> None:
+    """Energy that nobody was told of yet stands in the list, so last_updated does too (mod_sessions, date_from)."""
+    rig, emsp = both
+    rig.stations.transaction("Started", wh=1000)
+    await asyncio.sleep(60)
+    rig.stations.transaction("Updated", wh=1500)
+    (session,) = (await _get(rig, emsp, "sessions?date_from=2026-01-15T00:01:00Z"))[1]["data"]
+    assert (session["kwh"], session["last_updated"]) == (0.5, "2026-01-15T00:01:00Z")
+    await asyncio.sleep(60)
+    rig.stations.transaction("Updated", wh=1500)
+    assert (await _get(rig, emsp, "sessions?date_from=2026-01-15T00:01:01Z"))[1]["data"] == []
+    assert [method for method, _, _ in emsp.of("sessions")] == ["PUT"]
 
 
 async def test_a_session_tells_what_was_measured(both: tuple[OcpiRig, Recorder]) -> None:

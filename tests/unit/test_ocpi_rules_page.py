@@ -97,8 +97,8 @@ def test_no_number_has_more_than_four_decimals() -> None:
     start = datetime(2026, 1, 15, tzinfo=UTC)
     periods = Periods(start, charging=True)
     samples = [("Energy.Active.Import.Register", 0.0), ("Power.Active.Import", 7333.33333), ("Current.Import", 31.987654321)]
-    periods.meter([{"sampledValue": [{"value": value, "measurand": name} for name, value in samples]}])
-    periods.meter([{"sampledValue": [{"value": 1234.56789}]}])
+    periods.meter({"sampledValue": [{"value": value, "measurand": name} for name, value in samples]}, start)
+    periods.meter({"sampledValue": [{"value": 1234.56789}]}, start)
     told = [periods.close(start + timedelta(seconds=777)), *(price(Amount(Decimal("1.23456789")), one) for one in VERSIONS)]
     numbers = _numbers(told)
     assert len(numbers) > 6

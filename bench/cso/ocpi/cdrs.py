@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from bench.cso.ocpi.locations import Locations
-from bench.cso.ocpi.outbox import Outbox, Push
+from bench.cso.ocpi.outbox import Meant, Outbox, Push
 from bench.cso.ocpi.paging import Page
 from bench.cso.ocpi.periods import charging_period
 from bench.cso.ocpi.record import NOT_AVAILABLE, SessionRecord
 from bench.cso.ocpi.registry import Platform
+from bench.cso.ocpi.sessions import Sessions
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.domain.tariff_cost import Amount, Cost, Period, split
 from bench.wire.ocpi.tariffs import number, price
@@ -30,25 +30,32 @@ _SITE: Final = ("name", "city", "postal_code", "country", "coordinates")
 class Cdrs:
     """One CDR for each session that ended; never changed afterwards (mod_cdrs)."""
 
-    def __init__(self, own: PartyId, locations: Locations, tariffs: Tariffs, outbox: Outbox) -> None:
-        self._own, self._locations, self._tariffs, self._outbox = own, locations, tariffs, outbox
-        self._records: list[tuple[SessionRecord, datetime, dict[str, dict[str, Any]]]] = []
-        """Session, end, and the CDR by version."""
+    def __init__(self, own: PartyId, sessions: Sessions, locations: Locations, tariffs: Tariffs, outbox: Outbox) -> None:
+        self._own, self._sessions, self._locations, self._tariffs, self._outbox = own, sessions, locations, tariffs, outbox
 
     def on_end(self, record: SessionRecord) -> None:
-        """Make the CDR of a session that has ended, and tell of it."""
-        assert record.ended is not None
-        made = {version: self.cdr(record, version) for version in VERSIONS}
-        self._records.append((record, record.ended, made))
-        push = Push("cdrs", "POST", (), made.__getitem__, located=True)
-        self._outbox.tell(push, lambda platform: self._may_see(platform, record))
+        """Make the CDR of a session that has ended."""
+        record.cdr = {version: self._cdr(record, version) for version in VERSIONS}
 
-    def listed(self, platform: Platform, page: Page) -> list[dict[str, Any]]:
-        """Return the CDRs that a platform may see and a page covers, oldest first."""
-        found = [made for one, ended, made in self._records if page.covers(ended) and self._may_see(platform, one)]
-        return [made[platform.version] for made in found]
+    def tell(self, record: SessionRecord) -> None:
+        """Tell of a session's CDR."""
+        if (due := self.due(record.session_id)) is not None:
+            self._outbox.tell(*due)
 
-    def cdr(self, record: SessionRecord, version: str) -> dict[str, Any]:
+    def due(self, session_id: str) -> tuple[Push, Meant] | None:
+        """Return the message of a session's CDR, and to whom it may be addressed; None where there is none to tell."""
+        record = self._sessions.find(session_id)
+        if record is None or not record.cdr or not record.id_token:
+            return None
+        push = Push("cdrs", session_id, "POST", (), record.cdr.__getitem__)
+        return push, lambda party: record.may_be_steered_by(party, self._own)
+
+    def listed(self, platform: Platform, page: Page, version: str) -> list[dict[str, Any]]:
+        """Return the CDRs that a platform may see and a page covers, oldest first, in the words of a version."""
+        found = [one for one in self._sessions.seen_by(platform, page) if one.cdr]
+        return [one.cdr[version] for one in sorted(found, key=lambda one: one.last_updated)]
+
+    def _cdr(self, record: SessionRecord, version: str) -> dict[str, Any]:
         """Return the CDR; each period lies within one set of prices, so that who receives it can calculate the cost again."""
         session = record.as_session(self._own, self._locations.location_id, version)
         periods, cost = record.periods.closed, Cost()
@@ -89,9 +96,6 @@ class Cdrs:
             "connector_format": connector.get("format", "SOCKET"),
             "connector_power_type": connector.get("power_type", "AC_3_PHASE"),
         }
-
-    def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
-        return bool(record.id_token) and any(record.may_be_steered_by(party, self._own) for party in platform.parties)
 
 
 def _seconds(periods: list[Period], *, charging: bool | None) -> Decimal:

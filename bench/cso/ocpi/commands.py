@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +41,11 @@ MARGIN_S: Final = 15
 """What the promised timeout adds to the deadline of an OCPP call."""
 _POST_S: Final = 5
 """What of the margin is left for the POST of the result."""
+_NEEDED: Final[Mapping[type[Command], str]] = {
+    StartSession: "REMOTE_START_STOP_CAPABLE", StopSession: "REMOTE_START_STOP_CAPABLE",
+    ReserveNow: "RESERVABLE", CancelReservation: "RESERVABLE", UnlockConnector: "UNLOCK_CAPABLE",
+}  # fmt: skip
+"""Capability of the EVSE that a command is about."""
 _NOT_THERE: Final = ("NotImplemented", "NotSupported")
 _BROKEN: Final = ("Faulted", "Unavailable")
 
@@ -84,13 +89,16 @@ class Commands:
     Args:
         evses: EVSE ids by station, of the rig file: they make up the one location.
         offline: stations that are known not to be connected; kept by the owner.
+        capabilities: what the EVSEs are listed with; no other command is served.
     """
 
     def __init__(
         self, clock: Clock, ids: IdSource, own: PartyId, sessions: Sessions, reservations: Reservations, grants: Grants,
         stations: StationCaller, promises: Promises, background: Background, findings: Findings, *, location_id: str,
         evses: Mapping[str, tuple[int, ...]], offline: Mapping[str, None], call_timeout_s: float,
+        capabilities: Sequence[str],
     ) -> None:  # fmt: skip
+        self._capabilities = capabilities
         self._clock, self._ids, self._own, self._sessions = clock, ids, own, sessions
         self._reservations, self._grants, self._stations = reservations, grants, stations
         self._promises, self._background, self._findings = promises, background, findings
@@ -109,6 +117,8 @@ class Commands:
         try:
             if asking is None or asking.role != "EMSP":
                 raise _RefusedError(f"{party} is no eMSP of the caller")
+            if (needed := _NEEDED.get(type(command))) is not None and needed not in self._capabilities:
+                raise _RefusedError(f"the EVSEs are not {needed}", "NOT_SUPPORTED")
             work = self._work(platform, asking, command)
         except _RefusedError as refused:
             return CommandDecision(refused.result, message=refused.message)

@@ -1,18 +1,21 @@
-"""What of the platform survives a restart, as one document: registrations, tokens, running sessions, claims, promises.
+"""What of the platform survives a restart: registrations, tokens, running sessions, claims, promises and what is owed to peers,
+as one document; and beside it each session that is over, with its CDR.
 
-A reservation is not: the station ends it by itself.
+A reservation does not: the station ends it by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from bench.cso.arbiter import Arbiter
 from bench.cso.arbitration import Claim
 from bench.cso.ocpi.grants import Grant
+from bench.cso.ocpi.outbox import Key, Outbox
 from bench.cso.ocpi.periods import Periods
 from bench.cso.ocpi.promises import Promise, Promises
 from bench.cso.ocpi.record import SessionRecord
@@ -21,12 +24,25 @@ from bench.cso.ocpi.sessions import Sessions
 from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Intent, Relay, Target
 from bench.ports import Store
+from bench.settings.ocpi_site import TariffSettings
+from bench.wire.ocpi.clients import ClientInfo
 from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.tokens import Token
 from bench.wire.ocpi.transport import PartyId
 
-_MOMENTS: Final = ("started", "last_updated", "began", "told_at")
+_MOMENTS: Final = ("started", "last_updated", "began", "heard", "told_at", "ended")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What has to go on after a restart."""
+
+    running: list[SessionRecord]
+    untold: list[SessionRecord]
+    """Sessions whose end was kept, and the process ended before anybody was told."""
+    owed: list[tuple[Platform, Key]]
+    """Objects of which a platform still had to be told something."""
 
 
 class Keeper:
@@ -34,9 +50,9 @@ class Keeper:
 
     def __init__(
         self, store: Store | None, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, promises: Promises,
-        tokens: Tokens,
+        tokens: Tokens, outbox: Outbox,
     ) -> None:  # fmt: skip
-        self._store, self._registry, self._sessions = store, registry, sessions
+        self._store, self._registry, self._sessions, self._outbox = store, registry, sessions, outbox
         self._relay, self._arbiter, self._promises, self._tokens = relay, arbiter, promises, tokens
 
     def save(self) -> None:
@@ -44,15 +60,28 @@ class Keeper:
         if self._store is not None:
             self._store.save(self._document())
 
-    def restore(self) -> list[SessionRecord]:
-        """Take back what was saved; return the sessions that ran then. Raises UsageError."""
+    def keep_ended(self, record: SessionRecord) -> None:
+        """Bring a session that is over to the disk before this returns. Raises RigError."""
+        if self._store is not None:
+            self._store.keep_ended(record.session_id, self._plain_record(record))
+
+    def drop_ended(self, record: SessionRecord) -> None:
+        """Forget a session that is over. Raises RigError."""
+        if self._store is not None:
+            self._store.drop_ended(record.session_id)
+
+    def restore(self) -> Restored:
+        """Take back what was saved. Raises UsageError."""
         document = None if self._store is None else self._store.load()
-        if document is None:
-            return []
+        if self._store is None or document is None:
+            return Restored([], [], [])
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
         self._tokens.restore(Token.model_validate(one) for one in document["tokens"])
-        records = [self._record(one) for one in document["sessions"]]
-        for raw, record in zip(document["sessions"], records, strict=True):
+        over = {name: self._record(one) for name, one in self._store.load_ended().items()}
+        for record in sorted(over.values(), key=lambda one: one.started):
+            self._sessions.restore(record)
+        running = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
+        for raw, record in running:
             self._sessions.restore(record)
             self._arbiter.restore(record, [_claim(one) for one in raw["claims"]])
             for intent in raw["intents"]:
@@ -60,11 +89,17 @@ class Keeper:
         for station, evse_id, claims in document.get("limits", ()):
             self._arbiter.restore_at((station, evse_id), [_claim(one) for one in claims])
         self._promises.open = [Promise.model_validate(one) for one in document["promises"]]
-        return records
+        untold = [over[one["target"][0]] for one in document["sessions"] if one["target"][0] in over]
+        owed = [
+            (platform, (module, key))
+            for platform, raw in zip(self._registry.platforms, document["platforms"], strict=True)
+            for module, key in raw.get("owed", ())
+        ]
+        return Restored([record for _, record in running], untold, owed)
 
     def _document(self) -> dict[str, Any]:
         return {
-            "platforms": [_plain_platform(one) for one in self._registry.platforms],
+            "platforms": [_plain_platform(one) | {"owed": self._outbox.owed(one)} for one in self._registry.platforms],
             "invitations": self._registry.invitations,
             "spent": self._registry.spent,
             "sessions": [self._plain_record(one) for one in self._sessions.running() if not one.reserved],
@@ -82,6 +117,8 @@ class Keeper:
             "target": [target.session_id, target.station, target.evse_id, target.transaction_id],
             **{name: None if at is None else at.isoformat() for name, at in moments.items()},
             "id_token": record.id_token,
+            "tariff": None if record.tariff is None else record.tariff.model_dump(mode="json", exclude_none=True),
+            "cdr": record.cdr,
             "periods": record.periods.saved(),
             "grant": None if record.grant is None else _plain_grant(record.grant),
             "preferences": None if record.preferences is None else record.preferences.plain(),
@@ -92,13 +129,16 @@ class Keeper:
         }
 
     def _record(self, raw: Mapping[str, Any]) -> SessionRecord:
-        moments = {name: None if raw[name] is None else datetime.fromisoformat(raw[name]) for name in _MOMENTS}
+        moments = {name: None if (at := raw.get(name)) is None else datetime.fromisoformat(at) for name in _MOMENTS}
         over, periods = asyncio.get_running_loop().create_future(), Periods.restored(raw["periods"])
+        if moments["ended"] is not None:
+            over.set_result(None)
         target = Target(*raw["target"])
         record = SessionRecord(target=target, over=over, periods=periods, id_token=raw["id_token"], **moments)  # type: ignore[arg-type]
         record.grant = None if raw["grant"] is None else _grant(raw["grant"])
         if (preferences := raw.get("preferences")) is not None:
             record.preferences = ChargingPreferences.model_validate(preferences)
+        record.tariff, record.cdr = _tariff(raw.get("tariff")), raw.get("cdr", {})
         record.steering.unit = raw["unit"]
         for country_code, party_id in raw["watchers"]:
             party = PartyId(country_code, party_id)
@@ -108,20 +148,24 @@ class Keeper:
         return record
 
 
+def _tariff(raw: Mapping[str, Any] | None) -> TariffSettings | None:
+    return None if raw is None else TariffSettings.model_validate(raw)
+
+
 def _plain_platform(one: Platform) -> dict[str, Any]:
     return {
         "token_in": one.token_in, "token_out": one.token_out, "versions_url": one.versions_url, "version": one.version,
         "parties": [[party.id.country_code, party.id.party_id, party.role] for party in one.parties],
         "endpoints": [[identifier, role, url] for (identifier, role), url in one.endpoints.items()],
-        "unreachable": sorted([party.country_code, party.party_id] for party in one.unreachable),
+        "clients": [info.plain() for info in one.clients.values()],
     }  # fmt: skip
 
 
 def _platform(raw: Mapping[str, Any]) -> Platform:
     parties = tuple(Party(PartyId(country, party), role) for country, party, role in raw["parties"])
     endpoints = {(identifier, role): url for identifier, role, url in raw["endpoints"]}
-    unreachable = {PartyId(country, party) for country, party in raw.get("unreachable", ())}
-    return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints, unreachable)
+    clients = {info.party: info for info in map(ClientInfo.model_validate, raw.get("clients", ()))}
+    return Platform(raw["token_in"], raw["token_out"], raw["versions_url"], raw["version"], parties, endpoints, clients)
 
 
 def _plain_grant(one: Grant) -> dict[str, Any]:

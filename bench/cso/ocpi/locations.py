@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from bench.cso.ocpi.outbox import Outbox, Push
+from bench.cso.ocpi.outbox import Body, Meant, Outbox, Push, everyone
 from bench.cso.ocpi.record import evse_uid
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.ports import Clock
@@ -22,6 +23,9 @@ _BY_CONNECTOR: Final = {
 """ConnectorStatusEnumType to Status; CHARGING is OCPI's word for "in use"."""
 _WORST: Final = ("OUTOFORDER", "INOPERATIVE", "CHARGING", "RESERVED", "AVAILABLE")
 """Of several connectors: an EVSE charges on one at a time, so that one counts."""
+
+_NEAREST_IN_2_2_1: Final = {"MCS": "IEC_62196_T2_COMBO", "SAE_J3400": "TESLA_S"}
+"""ConnectorType is a closed list there, and lacks these: the other big DC plug, and the plug of the same shape."""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,7 @@ class Locations:
         self._created = clock.now()
         places = [_Place(station, evse, self._created) for station in rig.station for evse in station.evse]
         self._places = {(one.station.id, one.evse.id): one for one in places}
+        tariffs.renamed = self._renamed
 
     @property
     def location_id(self) -> str:
@@ -136,18 +141,35 @@ class Locations:
         lacking = () if place.station.features.smart_charging else ("CHARGING_PROFILE_CAPABLE",)
         return [one for one in (*self._rig.ocpi.location.capabilities, *preferences) if one not in lacking]
 
+    def _changed(self, place: _Place) -> datetime:
+        """Return when an EVSE or one of its Connectors last changed."""
+        return max(place.changed, self._tariffs.named_since(self._clock.now()))
+
+    def _renamed(self) -> None:
+        """Tell the Connectors of each EVSE, which name other tariffs now."""
+        for place in self._places.values():
+            self._outbox.tell(self._push(place, "PATCH", partial(self._connectors, place)))
+
+    def _connectors(self, place: _Place, version: str) -> dict[str, Any]:
+        evse = self._evse(place, version)
+        return {name: evse[name] for name in ("connectors", "last_updated")}
+
     def _told(self, place: _Place) -> None:
         status = place.seen()
         if status == place.status:
             return
         place.status, place.changed = status, self._clock.now()
-        path = (self._own.country_code, self._own.party_id, self.location_id, place.uid)
         change = {"status": status, "last_updated": utc_text(place.changed)}
-        push = Push("locations", "PATCH", path, lambda version: change, lambda version: self._evse(place, version))
-        self._outbox.tell(push, lambda platform: True)
+        self._outbox.tell(self._push(place, "PATCH", lambda version: change))
 
-    def _changed(self, place: _Place) -> datetime:
-        return max(place.changed, self._tariffs.ids_since(self._clock.now()))
+    def due(self, uid: str) -> tuple[Push, Meant] | None:
+        """Return the message that tells an EVSE as it is, and to whom it may be addressed; None where there is no such EVSE."""
+        place = next((one for one in self._places.values() if one.uid == uid), None)
+        return None if place is None else (self._push(place, "PUT", lambda version: self._evse(place, version)), everyone)
+
+    def _push(self, place: _Place, method: str, body: Body) -> Push:
+        path = (self._own.country_code, self._own.party_id, self.location_id, place.uid)
+        return Push("locations", place.uid, method, path, body, lambda version: self._evse(place, version))
 
     def _evse(self, place: _Place, version: str) -> dict[str, Any]:
         return {
@@ -165,7 +187,7 @@ class Locations:
         voltage, amperes = features.nominal_voltage_v, place.evse.max_current_a
         found: dict[str, Any] = {
             "id": str(number),
-            "standard": site.standard or ("IEC_62196_T2_COMBO" if direct else "IEC_62196_T2"),
+            "standard": _standard(site.standard or ("IEC_62196_T2_COMBO" if direct else "IEC_62196_T2"), version),
             "format": "CABLE" if direct else site.format,
             "power_type": "DC" if direct else {1: "AC_1_PHASE", 2: "AC_2_PHASE"}.get(phases, "AC_3_PHASE"),
             "max_voltage": round(voltage),
@@ -176,3 +198,7 @@ class Locations:
         if tariffs := self._tariffs.ids(self._clock.now()):
             found["tariff_ids"] = tariffs
         return found
+
+
+def _standard(standard: str, version: str) -> str:
+    return _NEAREST_IN_2_2_1.get(standard, standard) if version == "2.2.1" else standard

@@ -18,7 +18,7 @@ from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.promises import POST_S, Action, Promises
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
-from bench.cso.ocpi.registry import Party, Platform, Registry
+from bench.cso.ocpi.registry import Party, Platform
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
 from bench.ports import Clock
@@ -64,11 +64,11 @@ class Orders:
     """
 
     def __init__(
-        self, clock: Clock, own: PartyId, registry: Registry, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
+        self, clock: Clock, own: PartyId, sessions: Sessions, relay: Relay, arbiter: Arbiter, pushes: Pushes,
         promises: Promises, background: Background, findings: Findings, *, offline: dict[str, None], call_timeout_s: float,
         capable: bool, shortest_s: dict[str, float], faults: OwnFaults,
     ) -> None:  # fmt: skip
-        self._clock, self._own, self._registry, self._sessions = clock, own, registry, sessions
+        self._clock, self._own, self._sessions = clock, own, sessions
         self._relay, self._arbiter, self._pushes, self._faults = relay, arbiter, pushes, faults
         self._promises, self._background, self._findings = promises, background, findings
         self._offline, self._call_timeout_s, self._shortest_s, self._capable = offline, call_timeout_s, shortest_s, capable
@@ -116,7 +116,6 @@ class Orders:
         self._background.start(self._get(record, requester, duration_s, answered))
 
     def _refusal(self, action: Action, party: Party, record: SessionRecord) -> str:
-        self._arbiter.forget(record, {str(party.id) for one in self._registry.platforms for party in one.parties})
         if not record.may_be_steered_by(party, self._own):
             return f"{party.id} ({party.role}) has no contract for this session"
         if record.status != "ACTIVE":

@@ -5,7 +5,7 @@ Source: mod_cdrs (ChargingPeriod, CdrDimensionType). A period ends where the nex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -43,7 +43,9 @@ class Periods:
     """Of the period that runs."""
     charging: bool = False
     first_wh: float | None = None
+    first_at: datetime | None = None
     energy_wh: float | None = None
+    energy_at: datetime | None = None
     told_kwh: float = 0.0
     """Energy in the periods that are closed."""
     closed: list[Period] = field(default_factory=list)
@@ -61,16 +63,18 @@ class Periods:
             return 0.0
         return max(self.told_kwh, round((self.energy_wh - self.first_wh) / 1000, 4))
 
-    def meter(self, values: Iterable[Mapping[str, Any]]) -> None:
-        """Take `meterValue`s."""
-        for value in values:
-            found = readings(value)
-            for one in found:
-                if one.measurand == ENERGY and not one.phase:
-                    self.first_wh = one.value if self.first_wh is None else self.first_wh
-                    self.energy_wh = one.value
-                elif one.measurand == SOC:
-                    self.soc = one.value
+    def meter(self, value: Mapping[str, Any], at: datetime) -> None:
+        """Take a `meterValue` of that moment; one that comes after its period was closed has no say but on the first register."""
+        found = readings(value)
+        for one in found:
+            if one.measurand == ENERGY and not one.phase:
+                if self.first_at is None or at < self.first_at:
+                    self.first_wh, self.first_at = one.value, at
+                if self.energy_at is None or at >= self.energy_at:
+                    self.energy_wh, self.energy_at = one.value, at
+            elif one.measurand == SOC and at >= self.begin:
+                self.soc = one.value
+        if at >= self.begin:
             self._take(found, POWER, self.powers_w)
             self._take(found, CURRENT, self.currents_a)
 
@@ -111,6 +115,7 @@ class Periods:
         """Return what a restart must not lose; the samples of the period that runs are not part of it."""
         return {
             "begin": self.begin.isoformat(), "charging": self.charging, "first_wh": self.first_wh, "energy_wh": self.energy_wh,
+            "first_at": _iso(self.first_at), "energy_at": _iso(self.energy_at),
             "told_kwh": self.told_kwh, "soc": self.soc, "told": self.told,
             "closed": [
                 [
@@ -131,7 +136,8 @@ class Periods:
             )
             for start, end, kwh, charging, power, current in raw["closed"]
         ]  # fmt: skip
-        return cls(**{**raw, "begin": datetime.fromisoformat(raw["begin"]), "closed": closed})
+        moments = {name: datetime.fromisoformat(at) for name in ("begin", "first_at", "energy_at") if (at := raw.get(name))}
+        return cls(**{**raw, **moments, "closed": closed})
 
     @staticmethod
     def _take(found: list[Reading], measurand: str, into: list[float]) -> None:
@@ -145,6 +151,10 @@ class Periods:
             into.append(total[-1])
         elif phases:
             into.append(sum(phases.values()))
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _text(value: Decimal | None) -> str | None:

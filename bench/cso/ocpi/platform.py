@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bench.cso.arbiter import Arbiter
@@ -21,14 +23,15 @@ from bench.cso.ocpi.handshake import Handshake
 from bench.cso.ocpi.keeper import Keeper
 from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.orders import Orders
-from bench.cso.ocpi.outbox import Outbox
+from bench.cso.ocpi.outbox import Meant, Outbox, Push
 from bench.cso.ocpi.preferences import Preferences
 from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.pushes import Pushes
+from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.request_limit import RequestLimit
 from bench.cso.ocpi.reservations import Reservations
-from bench.cso.ocpi.sessions import Sessions
+from bench.cso.ocpi.sessions import MOST_ENDED, Sessions
 from bench.cso.ocpi.tariffs import Tariffs
 from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Relay
@@ -69,23 +72,24 @@ class CpoPlatform:
         calls = Calls(transport, ids, own, self.findings, allow_hosts)
         shared = (self._background, self.findings)
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
-        outbox = Outbox(registry, calls, *shared)
+        outbox = self._outbox = Outbox(registry, calls, *shared)
         grants, evses = Grants(), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
         self.tariffs = Tariffs(clock, own, rig.ocpi.location.time_zone, outbox, rig.ocpi.tariff)
         self.locations = Locations(clock, own, rig, self.tariffs, outbox)
-        self.cdrs = Cdrs(own, self.locations, self.tariffs, outbox)
         self.sessions = Sessions(
             clock, ids, own, self.locations.location_id, outbox, self.findings, grants, self.tariffs, rig.ocpi.session_update_s
         )
+        self.cdrs = Cdrs(own, self.sessions, self.locations, self.tariffs, outbox)
+        self.sessions.ended = self._ended
         self._pushes = Pushes(clock, relay, registry, calls, *shared)
         self.arbiter = Arbiter(policy, clock, relay, self.sessions, *shared, self._pushes.want, self._save)
         self._promises = Promises(
             clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
         )
         self.tokens, self.clients = Tokens(registry, registry.learn), Clients(registry)
-        self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens)
+        self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens, outbox)
         self.orders = Orders(
-            clock, own, registry, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
+            clock, own, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,
             offline=self._offline, call_timeout_s=call_timeout_s, shortest_s=dict(shortest_s or {}),
             capable="CHARGING_PROFILE_CAPABLE" in rig.ocpi.location.capabilities,
             faults=faults or OwnFaults(),
@@ -98,10 +102,12 @@ class CpoPlatform:
         self.commands = Commands(
             clock, ids, own, self.sessions, reservations, grants, stations, self._promises, *shared,
             location_id=self.locations.location_id, evses=evses, offline=self._offline, call_timeout_s=call_timeout_s,
+            capabilities=rig.ocpi.location.capabilities,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
+        self._to_save = False
         self._restore()
-        registry.changed = self.tokens.changed = self._save
+        registry.changed, self.tokens.changed, outbox.changed = self._registered, self._save, self._save_soon
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -126,10 +132,9 @@ class CpoPlatform:
         elif kind == "meter_values":
             self.sessions.on_meter_values(event)
         elif kind == "transaction":
-            if (ended := self.sessions.on_transaction(event)) is not None:
-                self.cdrs.on_end(ended)
+            self.sessions.on_transaction(event)
             record = self.sessions.of(station, event["transaction_id"])
-            if record is not None:
+            if record is not None and not event.get("offline"):
                 self.arbiter.opened(record)
             if record is not None and event.get("trigger") == "ChargingRateChanged":
                 self._pushes.want(record)
@@ -146,14 +151,53 @@ class CpoPlatform:
     def _connected(self, station: str) -> None:
         self._offline.pop(station, None)
         self._promises.connected(station)
+        self._dismiss_who_left()
         for record in self.sessions.at(station, None):
             self.arbiter.resume(record, windows=True)
             self._pushes.want(record)  # what limits it may be something else by now
 
+    def _ended(self, record: SessionRecord) -> None:
+        """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it."""
+        if not record.reserved:
+            self.cdrs.on_end(record)
+        self.relay.forget(record.target)
+        self._or_told(partial(self._keeper.keep_ended, record))
+        self.cdrs.tell(record)
+        for old in self.sessions.forget_oldest():
+            self._or_told(partial(self._keeper.drop_ended, old))
+            self.findings.tell("session_forgotten", f"session {old.session_id} and its CDR: the newest {MOST_ENDED} are kept")
+
+    def _registered(self) -> None:
+        self._outbox.forget_who_left()
+        self._dismiss_who_left()
+        self._save()
+
+    def _dismiss_who_left(self) -> None:
+        parties = {party.id for one in self.registry.platforms for party in one.parties}
+        self.arbiter.dismiss({str(one) for one in parties})
+        for record in self.sessions.running():
+            watchers = record.steering.watchers
+            record.steering.watchers = {party: platform for party, platform in watchers.items() if party in parties}
+
     def _save(self) -> None:
-        """Save what has changed; where that fails it is told, for what goes on at the stations must go on."""
+        """Save what has changed."""
+        self._to_save = False
+        self._or_told(self._keeper.save)
+
+    def _save_soon(self) -> None:
+        """Save once for all that changes in this turn of the event loop."""
+        if not self._to_save:
+            self._to_save = True
+            asyncio.get_running_loop().call_soon(self._save_now)
+
+    def _save_now(self) -> None:
+        if self._to_save:
+            self._save()
+
+    def _or_told(self, save: Callable[[], None]) -> None:
+        """Bring something to the disk; where that fails it is told, for what goes on at the stations must go on."""
         try:
-            self._keeper.save()
+            save()
         except RigError as error:
             self.findings.tell("not_saved", str(error))
 
@@ -167,12 +211,24 @@ class CpoPlatform:
 
     def _restore(self) -> None:
         """Go on where a former life ended: its stations are taken for offline until they are seen."""
-        for one in self._keeper.restore():
+        restored = self._keeper.restore()
+        for one in restored.running:
             one.steering.opened = True
             self._offline[one.target.station] = None
+        modules: dict[str, Callable[[str], tuple[Push, Meant] | None]] = {
+            "locations": self.locations.due, "tariffs": self.tariffs.due, "sessions": self.sessions.due, "cdrs": self.cdrs.due,
+        }  # fmt: skip
+        for platform, (module, key) in restored.owed:
+            if (due := modules[module](key)) is not None:
+                self._outbox.tell_one(platform, *due)
+        for one in restored.untold:
+            for module in ("sessions", "cdrs"):
+                if (due := modules[module](one.session_id)) is not None:
+                    self._outbox.tell(*due)
         for promise in list(self._promises.open):
             self._background.start(self._promises.keep(promise))
 
     async def close(self) -> None:
         """End what goes on beside requests. Raises what failed there."""
+        self._save_now()
         await self._background.close()

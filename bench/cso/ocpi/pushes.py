@@ -61,7 +61,8 @@ class Pushes:
             return
         steering.told = profile
         for party, platform in list(steering.watchers.items()):
-            if platform in self._registry.platforms and party not in platform.unreachable:
+            known = platform in self._registry.platforms and platform.party(party) is not None
+            if known and party not in platform.unreachable:
                 await self._tell(record, party, platform, profile.plain())
 
     async def _tell(self, record: SessionRecord, party: PartyId, platform: Platform, body: dict[str, object]) -> None:

@@ -69,11 +69,15 @@ class SessionRecord:
     """A reservation that no transaction has come of yet."""
     preferences: ChargingPreferences | None = None
     ended: datetime | None = None
+    heard: datetime | None = None
+    """The time of the last thing that the station has told of it."""
     told_at: datetime | None = None
-    """When the last update went out; None before the first PUT."""
+    """Up to when it was told; None before the first PUT."""
     tariff: TariffSettings | None = None
     """Of the whole session: the one that was valid when it began."""
     total_cost: Amount | None = None
+    cdr: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By version, once it has ended; empty for a mere reservation."""
     steering: Steering = field(default_factory=Steering)
 
     @property
@@ -89,6 +93,11 @@ class SessionRecord:
         if self.reserved:
             return "RESERVATION"
         return "ACTIVE" if self.id_token else "PENDING"
+
+    @property
+    def told(self) -> tuple[object, ...]:
+        """Return what can change of the Session between two messages; last_updated changes with it."""
+        return self.periods.kwh, len(self.periods.told), self.status, self.grant
 
     def may_be_steered_by(self, party: Party, own: PartyId) -> bool:
         """Say whether a party may see and steer it: an SCSP by its contract with the bench, an eMSP if the token is its own."""

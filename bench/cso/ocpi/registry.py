@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.ports import IdSource
+from bench.wire.ocpi.clients import UNREACHABLE, ClientInfo
 from bench.wire.ocpi.transport import PartyId, decode_token
 
 HUB: Final = "HUB"
@@ -35,12 +36,17 @@ class Platform:
     """What we send to it (TOKEN_B)."""
     versions_url: str
     version: str
-    """Of OCPI, in which it registered: what we send to it has the shape of that version."""
+    """Of OCPI, in which it registered: what we send to it has the shape of that version. What it asks for has that of the URL."""
     parties: tuple[Party, ...]
     endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
     """URL by identifier and role."""
-    unreachable: set[PartyId] = field(default_factory=set)
-    """Parties of this hub's that it said are not connected: no requests may be sent to them."""
+    clients: dict[PartyId, ClientInfo] = field(default_factory=dict)
+    """What this hub has told of parties."""
+
+    @property
+    def unreachable(self) -> set[PartyId]:
+        """Return the parties of this hub's that it said are not connected: no requests may be sent to them."""
+        return {party for party, info in self.clients.items() if info.status in UNREACHABLE}
 
     @property
     def is_hub(self) -> bool:
@@ -54,7 +60,8 @@ class Platform:
 
     def receiver(self, meant: Callable[[Party], bool]) -> PartyId | None:
         """Return the first of its parties that is meant and can be reached, or None; the hub itself is never meant."""
-        reachable = (one for one in self.parties if one.id not in self.unreachable and one.role != HUB)
+        absent = self.unreachable
+        reachable = (one for one in self.parties if one.id not in absent and one.role != HUB)
         return next((one.id for one in reachable if meant(one)), None)
 
     def party(self, party_id: PartyId | None, role: str = "") -> Party | None:

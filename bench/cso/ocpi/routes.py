@@ -81,7 +81,7 @@ def session_routes(platform: CpoPlatform, version: str) -> APIRouter:
     @router.get("/sessions", response_model=Envelope)
     async def sessions(request: Request, page: PageSince) -> Response:
         """List the caller's sessions that were updated in an interval, page by page."""
-        found = platform.sessions.listed(platform_of(request), page)
+        found = platform.sessions.listed(platform_of(request), page, version)
         return page.answer(answers, f"{platform.root(version)}/sessions", found)
 
     @router.put("/sessions/{session_id}/charging_preferences", response_model=Envelope)

@@ -44,6 +44,6 @@ def site_routes(platform: CpoPlatform, version: str) -> APIRouter:
     @router.get("/cdrs", response_model=Envelope)
     async def cdrs(request: Request, page: AnyPage) -> Response:
         """List the caller's CDRs."""
-        return page.answer(answers, f"{root}/cdrs", platform.cdrs.listed(platform_of(request), page))
+        return page.answer(answers, f"{root}/cdrs", platform.cdrs.listed(platform_of(request), page, version))
 
     return router

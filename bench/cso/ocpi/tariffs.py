@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bench.cso.ocpi.outbox import Outbox, Push
+from bench.cso.ocpi.outbox import Meant, Outbox, Push, everyone
 from bench.cso.ocpi.paging import Page
 from bench.domain.tariff_cost import Component, Cost, Element, Period, PriceLimit, Restrictions, Tariff, cost_of
 from bench.ports import Clock
@@ -32,21 +32,31 @@ class Tariffs:
 
     def __init__(self, clock: Clock, own: PartyId, time_zone: str, outbox: Outbox, tariffs: Iterable[TariffSettings]) -> None:
         self._clock, self._own, self._zone, self._outbox = clock, own, ZoneInfo(time_zone), outbox
-        self._created = self._changed = clock.now()
+        self._created = self._named = clock.now()
+        self.renamed: Callable[[], None] = lambda: None
+        """Called when Connectors come to name other tariffs than before."""
         self._known = {one.id: KnownTariff(one, self._created) for one in tariffs}
 
     def put(self, tariff: TariffSettings) -> None:
-        """Add a tariff or replace the one of the same id, and tell of it."""
-        self._changed = self._clock.now()
-        self._known[tariff.id] = KnownTariff(tariff, self._changed)
-        push = Push("tariffs", "PUT", self._path(tariff.id), partial(self._object, self._known[tariff.id]))
-        self._outbox.tell(push, lambda platform: True)
+        """Add a tariff or replace the one of the same id, and tell of it, and then of the Connectors that come to name it."""
+        before = self.ids(self._clock.now())
+        self._known[tariff.id] = KnownTariff(tariff, self._clock.now())
+        self._outbox.tell(*self.due(tariff.id))
+        self._rename(before)
 
     def remove(self, tariff_id: str) -> None:
-        """Take a tariff away, and tell of it."""
+        """Take a tariff away, and tell of it, once no Connector names it any more."""
+        before = self.ids(self._clock.now())
         if self._known.pop(tariff_id, None) is not None:
-            self._changed = self._clock.now()
-            self._outbox.tell(Push("tariffs", "DELETE", self._path(tariff_id), None), lambda platform: True)
+            self._rename(before)
+            self._outbox.tell(*self.due(tariff_id))
+
+    def due(self, tariff_id: str) -> tuple[Push, Meant]:
+        """Return the message that tells a tariff as it is, or that it is gone, and to whom it may be addressed."""
+        known, path = self._known.get(tariff_id), (self._own.country_code, self._own.party_id, tariff_id)
+        if known is None:
+            return Push("tariffs", tariff_id, "DELETE", path, None), everyone
+        return Push("tariffs", tariff_id, "PUT", path, partial(self._object, known)), everyone
 
     def listed(self, page: Page, version: str) -> list[dict[str, Any]]:
         """Return the tariffs that a page covers, in the order in which they were added."""
@@ -60,10 +70,16 @@ class Tariffs:
                 found.setdefault(one.settings.type, one.settings.id)
         return list(found.values())
 
-    def ids_since(self, at: datetime) -> datetime:
-        """Return since when `ids` has been what it is at a moment: that is an update of each Connector."""
-        bounds = (bound for one in self._known.values() for bound in (one.settings.start_date_time, one.settings.end_date_time))
-        return max([self._changed, *(bound for bound in bounds if bound is not None and bound <= at)])
+    def named_since(self, at: datetime) -> datetime:
+        """Return since when Connectors name what they name at a moment: a tariff was put or removed, or its time came or went."""
+        known = [one.settings for one in self._known.values()]
+        bounds = [moment for one in known for moment in (one.start_date_time, one.end_date_time) if moment is not None]
+        return max([self._named, *(one for one in bounds if one <= at)])
+
+    def _rename(self, before: list[str]) -> None:
+        self._named = self._clock.now()
+        if self.ids(self._named) != before:
+            self.renamed()
 
     def has_for(self, profile_type: str, at: datetime) -> bool:
         """Say whether a ProfileType has a tariff at a moment, as each that is supported must; without any, it needs none."""
@@ -99,9 +115,6 @@ class Tariffs:
         known = self._known.get(tariff.id)
         changed = known.last_updated if known is not None and known.settings == tariff else self._created
         return self._object(KnownTariff(tariff, changed), version)
-
-    def _path(self, tariff_id: str) -> tuple[str, ...]:
-        return self._own.country_code, self._own.party_id, tariff_id
 
     def _object(self, known: KnownTariff, version: str) -> dict[str, Any]:
         body = _plain(known.settings)
