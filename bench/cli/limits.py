@@ -9,10 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from bench.adapters.clock import wall_now
 from bench.cli.serve import asked
 from bench.errors import UsageError
-from bench.wire.ocpi.limits import CLOCK_S
 
 ROLES: Final = ("BEMS", "DSO", "OPERATOR")
 _RUN: Final = "folder of the run (default: the server started last here)"
@@ -54,6 +52,9 @@ def limit(arguments: argparse.Namespace) -> int:
 
 def _profile(text: str, seconds: int | None) -> dict[str, Any]:
     """Return a file's profile, or a flat one that began a while ago: by a clock that is behind, too, it counts from now on."""
+    from bench.adapters.clock import wall_now
+    from bench.wire.ocpi.limits import CLOCK_S
+
     if seconds is not None and seconds < 1:
         raise UsageError(f"--for {seconds}: must be at least 1 s")
     flat = re.fullmatch(r"(\d+(?:\.\d+)?)([AW])", text)
