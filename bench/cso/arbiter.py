@@ -241,7 +241,7 @@ class Arbiter:
             self.resume(record)
 
     def resume(self, record: SessionRecord, *, windows: bool = False) -> None:
-        """Bring to the station, as soon as its turn comes, what counts at a session; `windows`: only what comes in such."""
+        """Bring to the station, in its turn, what counts at a session; `windows`: such, and what is not known to be there."""
         counting = self._counting(record)
         if not counting:
             return
@@ -250,7 +250,8 @@ class Arbiter:
                 ruling = self._ruling(record, counting)
             except NotConvertibleError:
                 return
-            if ruling is None or ruling.whole is not None:
+            slot, whole = self._slot(counting[0]), ruling and ruling.whole
+            if ruling is None or (whole is not None and self._relay.is_installed(record.target, slot, whole)):
                 return
         self._renew_at(record, self._clock.now().timestamp(), again=True)
 

@@ -21,6 +21,7 @@ from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.clients import ClientInfo
+from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.transport import VERSIONS, PartyId
 from tests.ocpi_rig import PROFILE, STATION, ScriptedStations, rig_settings
@@ -213,6 +214,25 @@ async def test_windows_go_on_after_a_restart(lives: _Lives) -> None:
         await asyncio.sleep(1)
         schedule = lives.stations.sent("SetChargingProfile")[-1]["chargingProfile"]["chargingSchedule"][0]
         assert [one["limit"] for one in schedule["chargingSchedulePeriod"]] == [15.0, 13.0]
+
+
+async def test_a_limit_on_its_way_arrives_after_a_restart(lives: _Lives) -> None:
+    """A DSO limits an EVSE where a session then begins; killed before the station answers, the bench brings it again, once."""
+    profile = {"charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": 6.0}]}
+    async with lives.life() as cpo:
+        await cpo.platform.arbiter.limit((STATION, 1), "DSO", "DSO", ChargingProfile.model_validate(profile))
+        lives.lose_the_answers("SetChargingProfile")
+        lives.stations.transaction("Started", wh=1000)
+        await asyncio.sleep(1)
+    lives.find_the_answers()
+    lives.stations.calls.clear()
+    async with lives.life():
+        for _ in range(2):
+            lives.stations.tell("disconnected")
+            lives.stations.tell("connected")
+            await asyncio.sleep(1)
+        (sent,) = lives.stations.sent("SetChargingProfile")
+    assert sent["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 6.0}]
 
 
 async def test_the_file_is_its_owners_alone_and_there_before_the_answer(lives: _Lives) -> None:
