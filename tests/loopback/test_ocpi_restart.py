@@ -249,12 +249,13 @@ async def test_the_file_is_its_owners_alone_and_there_before_the_answer(lives: _
 
 
 async def test_a_promise_that_cannot_be_kept_is_not_given(lives: _Lives) -> None:
-    """The disk is gone: no ACCEPTED (3000), no result, and the station is left alone."""
+    """The disk is gone: no ACCEPTED (3000), no result, no place held; the station is left alone."""
     async with lives.life() as cpo:
         session_id = await lives.begin(cpo)
         (lives.path.parent / "store.json.tmp").mkdir()
         order = await lives.scsp.send_plan(session_id, PROFILE)
         await asyncio.sleep(60)
+        assert cpo.platform.sessions.running()[0].steering.claims == {}
     assert (order.answer.get("result"), order.result) == (None, None)
     assert lives.stations.calls == []
     assert lives.found("not_saved")
