@@ -120,13 +120,28 @@ def _demand(put: HttpExchange) -> str:
 
 
 def _releases(facts: RunFacts) -> Iterator[tuple[HttpExchange, Call | None]]:
-    """Yield each DELETE of a ChargingProfile that the CSO accepted, with the first ClearChargingProfile of one id after it."""
+    """Yield each DELETE of a ChargingProfile that the CSO accepted, with the call after it that clears what its session had.
+
+    A call answers for one DELETE.
+    """
     clearings = [one for one in facts.calls if one.action == "ClearChargingProfile" and "chargingProfileId" in one.request]
     for one in facts.http:
         data = one.answer.get("data") if isinstance(one.answer, dict) else None
         accepted = isinstance(data, dict) and data.get("result") == "ACCEPTED"
         if one.method == "DELETE" and "response_url=" in one.url and accepted:
-            yield one, next((call for call in clearings if call.asked_seq > one.asked_seq), None)
+            ids = _sent_to(facts, target_of(facts, one))
+            mine = (call for call in clearings if call.asked_seq > one.asked_seq)
+            clearing = next((call for call in mine if (call.station, call.request["chargingProfileId"]) in ids), None)
+            if clearing is not None:
+                clearings.remove(clearing)
+            yield one, clearing
+
+
+def _sent_to(facts: RunFacts, target: str) -> set[tuple[str, Any]]:
+    """Return station and id of each TxProfile that was sent to a target."""
+    sent = (one for one in facts.calls if one.action == "SetChargingProfile" and _goes_to(one, target))
+    profiles = ((one.station, one.request["chargingProfile"]) for one in sent)
+    return {(station, one["id"]) for station, one in profiles if one["chargingProfilePurpose"] == "TxProfile"}
 
 
 def target_of(facts: RunFacts, put: HttpExchange) -> str:
