@@ -149,6 +149,14 @@ def test_a_renewal_between_a_put_and_its_profile_answers_for_neither(
     assert _judge_run([_put(OCPI, T0), _put(after, T0 + 1799.9, seq=20)], calls).verdict is verdict
 
 
+@pytest.mark.parametrize(("last", "verdict"), [(8.0, Verdict.PASS), (9.0, Verdict.FAIL)])
+def test_a_later_window_is_judged_as_the_first_one_is(last: float, verdict: Verdict) -> None:
+    """It was asked for once, and goes out in parts: none of them may give more."""
+    later = _sent([(0, 10.0), (900, 12.0), (1800, last)], "2026-01-01T00:15:00Z", T0 + 1800, seq=30, duration=3600)
+    result = _judge_run([_put(OCPI, T0)], [_sent(WINDOW, "2026-01-01T00:00:00Z", T0 + 1), later])
+    assert (result.verdict, "sent again" in result.headline) == (verdict, verdict is Verdict.FAIL)
+
+
 def test_a_profile_of_before_in_place_of_the_one_that_was_put_blames_the_relay() -> None:
     """The former schedule once more is no answer to a new one."""
     shorter = OCPI | {"charging_profile_period": OCPI["charging_profile_period"][:2]}
