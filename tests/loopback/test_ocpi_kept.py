@@ -154,6 +154,19 @@ async def test_a_session_whose_file_cannot_be_written_is_kept_all_the_same(lives
     assert len([*folder.iterdir()]) == 1
 
 
+async def test_cdrs_wait_behind_one_that_was_not_answered(lives: _Lives) -> None:
+    """A peer that is away is tried with one of them, not with each; once it is back all come, each once."""
+    async with lives.life():
+        lives.emsp.down = True
+        for number in range(3):
+            await lives.charge(f"tx-{number}", minutes=0)
+        assert len(lives.emsp.of("cdrs")) == 1
+        lives.emsp.down = False
+        await asyncio.sleep(600)
+    sent = [cdr["id"] for _, _, cdr in lives.emsp.of("cdrs")[1:]]
+    assert (len(sent), len({*sent})) == (3, 3)
+
+
 async def test_a_cdr_that_nobody_took_is_sent_after_a_restart(lives: _Lives) -> None:
     """Once: a third life knows that it was taken."""
     async with lives.life():
