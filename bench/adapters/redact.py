@@ -14,9 +14,11 @@ _KEYS: Final = rb"idToken|token|password|(?i:BasicAuthPassword)|apnPassword|idTa
 _PASSWORD_SET: Final = b"basicauthpassword"
 """In any case: names of OCPP variables are case-insensitive."""
 _NETWORK: Final = b"SetNetworkProfile"
-_CDR_TOKEN: Final = b"cdr_token"
+_CONTRACT: Final = b"contract_id"
+_OF_TOKENS: Final = (b"cdr_token", _CONTRACT, b"/tokens/")
+"""One of them stands in each document with a Token of OCPI, or with a part of one: a field of it, or its URL."""
 _BESIDE: Final = rb"attributeValue|uid|contract_id"
-"""Secret where a password is set or OCPI's copy of an idToken stands in the document."""
+"""Secret where a password is set or a Token of OCPI, whose uid is an idToken, stands in the document."""
 _PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
 _SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
 _IN_STRINGS: Final = re.compile(rb"[\w+/=-]*[bcdg-kmo-qv-zA-DF-Z_/=][\w+/=-]*", re.ASCII)
@@ -94,7 +96,8 @@ class Redactor:
     def _without_keyed(self, body: bytes) -> bytes:
         if _NETWORK in body:
             body = _PIN.sub(lambda pin: pin[1] + b"0", body)
-        opening = _EXTENDED if _CDR_TOKEN in body or _PASSWORD_SET in body.lower() else _PLAIN
+        of_tokens = any(one in body for one in _OF_TOKENS)
+        opening = _EXTENDED if of_tokens or _PASSWORD_SET in body.lower() else _PLAIN
         opening = _VPN if _NETWORK in body else opening
         parts: list[bytes] = []
         at = 0
@@ -124,6 +127,7 @@ def _may_have_keys(body: bytes) -> bool:
         or b"dTag" in body
         or b"simPin" in body
         or _NETWORK in body
+        or _CONTRACT in body
         or (b"attributeValue" in body and _PASSWORD_SET in body.lower())
     )
 

@@ -101,11 +101,13 @@ class Arbiter:
         cut = None if ruling is None else ruling.window(self._clock.now().timestamp())
         return OVER if cut is None else self._relay.not_supported(record.target, cut.profile)
 
-    def hold(self, record: SessionRecord, writer: str, role: str) -> None:
-        """Keep a party's place from the moment its PUT was accepted."""
-        if writer not in record.steering.claims:
+    def hold(self, record: SessionRecord, writer: str, role: str) -> bool:
+        """Keep a party's place from the moment its PUT was accepted; say whether it had none."""
+        new = writer not in record.steering.claims
+        if new:
             claim = record.steering.claims[writer] = self._claim(writer, role)
             self._relay.reserve(record.target, self._slot(claim))
+        return new
 
     def dismiss(self, registered: set[str]) -> None:
         """Take back the claims of parties that have left; what others want goes on."""
@@ -201,11 +203,9 @@ class Arbiter:
             return Outcome("UNKNOWN", f"no session {where} runs")
         for record in records:
             known = claims.get(writer)
-            order = self._order + 1 if known is None else known.order
-            candidate = Claim(writer, role, order, profile, emergency)
+            candidate = Claim(writer, role, known.order if known else self._order + 1, profile, emergency)
             claims_then = [*(one for one in self.claims(record) if one is not known), candidate]
-            reason = refusal(self.policy, self.counting(claims_then, record.began), candidate)
-            if reason:
+            if reason := refusal(self.policy, self.counting(claims_then, record.began), candidate):
                 return Outcome("REJECTED", reason)
         for record in records:
             async with record.steering.turn:
@@ -241,7 +241,7 @@ class Arbiter:
             self.resume(record)
 
     def resume(self, record: SessionRecord, *, windows: bool = False) -> None:
-        """Bring to the station, as soon as its turn comes, what counts at a session; `windows`: only what comes in such."""
+        """Bring to the station, in its turn, what counts at a session; `windows`: such, and what is not known to be there."""
         counting = self._counting(record)
         if not counting:
             return
@@ -250,7 +250,8 @@ class Arbiter:
                 ruling = self._ruling(record, counting)
             except NotConvertibleError:
                 return
-            if ruling is None or ruling.whole is not None:
+            slot, whole = self._slot(counting[0]), None if ruling is None else ruling.whole
+            if ruling is None or (whole is not None and self._relay.is_installed(record.target, slot, whole)):
                 return
         self._renew_at(record, self._clock.now().timestamp(), again=True)
 

@@ -182,6 +182,11 @@ class Relay:
         intent = self._intent(target, writer)
         intent.profile, intent.state = profile, "withdrawn" if profile is None else "installed"
 
+    def is_installed(self, target: Target, writer: str, profile: ChargingProfile) -> bool:
+        """Say whether the station is known to hold a writer's profile."""
+        intent = self.intents.get((target.station, target.session_id, writer))
+        return intent is not None and intent.state == "installed" and intent.profile == profile
+
     def ids(self, target: Target) -> list[int]:
         """Return the ids that the profiles of a session have had."""
         return [one.profile_id for one in self.intents.values() if one.target == target]

@@ -56,3 +56,12 @@ def test_a_session_is_dropped_once(tmp_path: Path) -> None:
     for _ in range(2):
         store.drop_ended("S-1")
     assert store.load_ended() == {}
+
+
+def test_a_file_left_by_a_crash_gives_its_mode_to_none(tmp_path: Path) -> None:
+    """A part that anybody may read is there from before: what is written now is its owner's alone."""
+    left = tmp_path / "ocpi.json.tmp"
+    left.write_text("{")
+    left.chmod(0o644)
+    JsonStore(tmp_path / "ocpi.json").save({"platforms": []})
+    assert (tmp_path / "ocpi.json").stat().st_mode & 0o777 == 0o600

@@ -16,10 +16,12 @@ import pytest
 from bench.adapters.clock import LoopClock
 from bench.adapters.ids import SeededIds
 from bench.cso.arbitration import Policy
+from bench.cso.relay import Target
+from bench.errors import CallTimeoutError
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.transport import PartyId
-from tests.ocpi_rig import OcpiRig, open_ocpi_rig
+from tests.ocpi_rig import STATION, OcpiRig, open_ocpi_rig
 from tests.support import EPOCH
 
 pytestmark = pytest.mark.virtual
@@ -238,3 +240,16 @@ async def test_what_cannot_be_merged_is_not_supported() -> None:
         await rig.cpo.platform.arbiter.limit(session["id"], "building", "BEMS", BEMS_LIMIT)
         relative = {key: value for key, value in WISHES["SCSP"].items() if key != "start_date_time"}
         assert (await rig.scsp.send_plan(session["id"], relative)).answer["result"] == "NOT_SUPPORTED"
+
+
+@pytest.mark.parametrize("answer", [{"status": "Accepted"}, CallTimeoutError("no answer")], ids=["installed", "unknown"])
+async def test_who_follows_another_takes_over_the_number_of_what_may_be_installed(answer: Any) -> None:
+    """K01.FR.39: a second number beside a profile that the station may hold would be a second TxProfile of one level."""
+    async with open_ocpi_rig() as rig:
+        target = Target(await rig.session(), STATION, 1, "tx-1")
+        profile = ChargingProfile.model_validate(_raw((0, 10)))
+        rig.stations.answers["SetChargingProfile"] = answer
+        for writer in ("NL-ONE", "NL-TWO"):
+            await rig.cpo.platform.relay.set_profile(target, writer, profile)
+        first, second = (one["chargingProfile"]["id"] for one in rig.stations.sent("SetChargingProfile"))
+        assert first == second

@@ -56,6 +56,13 @@ async def test_it_carries_no_routing_headers(emsp: Emsp) -> None:
     assert [name for name in answer["headers"] if name.startswith("ocpi-")] == []
 
 
+async def test_who_is_no_hub_brings_nobody(emsp: Emsp) -> None:
+    """Only a hub has clients: an eMSP that tells of another party would act for it from then on."""
+    before = emsp.platform.parties
+    assert (await emsp.ask("PUT", "/hubclientinfo/NL/ABC", _info("CONNECTED", party_id="ABC", role="SCSP")))[0] == 201
+    assert emsp.platform.parties == before
+
+
 @pytest.mark.parametrize("status", ["OFFLINE", "PLANNED", "SUSPENDED"])
 async def test_nothing_is_pushed_to_an_absent_party_nor_kept_for_it(emsp: Emsp, status: str) -> None:
     """Another Party goes OFFLINE: do not queue Push messages; once it is back it hears of what happens from then on."""

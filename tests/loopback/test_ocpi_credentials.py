@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -12,11 +13,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bench.adapters.clock import LoopClock
 from bench.adapters.http_server import open_http_server
+from bench.adapters.ids import SeededIds
 from bench.cso.ocpi.registry import Party
+from bench.peers.scsp import open_scsp
 from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_emsp import Emsp, open_emsp, token
 from tests.ocpi_rig import PROFILE, OcpiRig, open_ocpi_rig
+from tests.support import EPOCH
 
 pytestmark = pytest.mark.virtual
 
@@ -32,6 +37,19 @@ async def emsp() -> AsyncIterator[Emsp]:
         yield opened
 
 
+async def test_one_of_two_registrations_at_once_has_the_party() -> None:
+    """credentials, Roles: a party is registered by one platform, also where another one's endpoints are fetched meanwhile."""
+    async with (
+        open_ocpi_rig(register=False) as rig,
+        open_scsp(LoopClock(EPOCH), SeededIds(2, "scsp"), rig.addresses, base_url="http://other.bench") as other,
+    ):
+        registry = rig.cpo.platform.registry
+        both = (one.register(rig.cpo.versions_url, registry.invite()) for one in (rig.scsp, other))
+        failed = [one for one in await asyncio.gather(*both, return_exceptions=True) if one is not None]
+        assert "SCSP NL-SCP is registered already" in str(failed)
+        assert (len(failed), len(registry.platforms)) == (1, 1)
+
+
 class _Odd:
     """A platform that shows whatever endpoints a test wants."""
 
@@ -39,10 +57,12 @@ class _Odd:
         self.rig = rig
         self.modules: list[tuple[str, str]] = [("sessions", "RECEIVER"), ("chargingprofiles", "SENDER")]
         self.fetched: list[str] = []
+        self.on_fetch: Callable[[], None] = lambda: None
 
     async def serve(self, request: Request) -> Response:
         """Answer GET of versions and details."""
         self.fetched.append(request.url.path)
+        self.on_fetch()
         rows = [{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}]
         ends = [{"identifier": name, "role": role, "url": f"http://odd.bench/2.2.1/{name}"} for name, role in self.modules]
         data = rows if request.url.path == "/versions" else {"version": "2.2.1", "endpoints": ends}
@@ -106,6 +126,15 @@ async def test_a_renewal_fetches_the_endpoints_again(odd: _Odd) -> None:
     assert odd.fetched == ["/versions", "/2.2.1"] * 2
     assert registry.platforms[-1].endpoints["locations", "RECEIVER"] == "http://odd.bench/2.2.1/locations"
     assert ("nlodd-coffee", "SENDER") in registry.platforms[-1].endpoints, "a custom module is nobody's mistake"
+
+
+async def test_who_leaves_while_its_credentials_are_renewed_has_left(odd: _Odd) -> None:
+    """credentials, PUT: 405 where the registration ended meanwhile, and no token that opens nothing."""
+    registry = odd.rig.cpo.platform.registry
+    own = (await odd.credentials("POST", registry.invite(), ("SCSP", "ODD")))["data"]["token"]
+    odd.on_fetch = lambda: registry.remove(registry.platforms[-1])
+    answer = await odd.credentials("PUT", own, ("SCSP", "ODD"))
+    assert (answer["status_code"], answer.get("data")) == (2000, None)
 
 
 async def test_the_role_of_anothers_credentials_endpoint_means_nothing(odd: _Odd) -> None:

@@ -132,6 +132,41 @@ async def test_a_cdr_is_sent_until_the_peer_answers(lives: _Lives) -> None:
     assert len(lives.found("cdrs_not_delivered")) == 1
 
 
+async def test_a_session_whose_file_cannot_be_written_is_kept_all_the_same(lives: _Lives) -> None:
+    """It waits in the document until its file can be written, over restarts too: its CDR is sent and listed."""
+    folder = lives.path.with_name("store.sessions")
+    folder.write_text("in the way")
+    async with lives.life():
+        lives.stations.transaction("Started", wh=1000)
+        await asyncio.sleep(1)
+        lives.emsp.down = True
+        lives.stations.transaction("Ended", wh=3000)
+        await asyncio.sleep(1)
+    assert lives.found("not_saved")
+    lives.emsp.down = False
+    async with lives.life():
+        await asyncio.sleep(1)
+        assert lives.emsp.of("cdrs")[1:] == lives.emsp.of("cdrs")[:1]
+        folder.unlink()
+        lives.stations.transaction("Started", "tx-2", wh=3000)
+    async with lives.life():
+        assert len(await lives.listed("cdrs")) == 1
+    assert len([*folder.iterdir()]) == 1
+
+
+async def test_cdrs_wait_behind_one_that_was_not_answered(lives: _Lives) -> None:
+    """A peer that is away is tried with one of them, not with each; once it is back all come, each once."""
+    async with lives.life():
+        lives.emsp.down = True
+        for number in range(3):
+            await lives.charge(f"tx-{number}", minutes=0)
+        assert len(lives.emsp.of("cdrs")) == 1
+        lives.emsp.down = False
+        await asyncio.sleep(600)
+    sent = [cdr["id"] for _, _, cdr in lives.emsp.of("cdrs")[1:]]
+    assert (len(sent), len({*sent})) == (3, 3)
+
+
 async def test_a_cdr_that_nobody_took_is_sent_after_a_restart(lives: _Lives) -> None:
     """Once: a third life knows that it was taken."""
     async with lives.life():

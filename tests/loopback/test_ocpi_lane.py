@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench.cso.ocpi import profile_routes
-from bench.cso.ocpi.gate import Receive, Scope, Send
+from bench.cso.ocpi.app import ocpi_app
+from bench.cso.ocpi.gate import Message, Receive, Scope, Send
 from bench.cso.ocpi.reading import JsonRoute
 from bench.wire.ocpi.transport import encode_token, routing
 from tests.ocpi_rig import PROFILE, open_ocpi_rig
@@ -59,6 +60,27 @@ async def test_both_ways_answer_alike(
     quick = await answered(session, body, headers)
     monkeypatch.setattr(profile_routes, "_LANE", re.compile("(?!)"))
     assert await answered(session, body, headers) == quick
+
+
+async def test_a_body_that_goes_on_is_read_to_its_end() -> None:
+    """Its first part alone would be a sound PUT; the whole is no JSON, and nothing of it is done."""
+    async with open_ocpi_rig() as rig:
+        session_id = await rig.session()
+        (platform,) = rig.cpo.platform.registry.platforms
+        parts, answer = [SOUND.encode(), b"}"], list[Message]()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+        async def send(message: Message) -> None:
+            answer.append(message)
+
+        authorization = (b"authorization", encode_token(platform.token_in).encode())
+        path = f"/ocpi/{platform.version}/chargingprofiles/{session_id}"
+        scope = {"type": "http", "method": "PUT", "path": path, "query_string": b"", "headers": [authorization]}
+        await ocpi_app(rig.cpo.platform)(scope, receive, send)
+        await asyncio.sleep(30)
+        assert (answer[0]["status"], rig.stations.sent("SetChargingProfile")) == (400, [])
 
 
 async def test_a_sound_put_goes_past_the_routing(monkeypatch: pytest.MonkeyPatch) -> None:

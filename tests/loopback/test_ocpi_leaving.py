@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
+from bench.cso.ocpi.app import ocpi_app
+from bench.cso.ocpi.gate import Message
 from bench.errors import StationOfflineError
 from bench.wire.ocpi.profiles import ChargingProfile
-from bench.wire.ocpi.transport import VERSIONS, PartyId
+from bench.wire.ocpi.transport import VERSIONS, PartyId, encode_token
 from tests.ocpi_rig import PROFILE, OcpiRig, open_ocpi_rig
 
 pytestmark = pytest.mark.virtual
@@ -61,6 +64,31 @@ async def test_a_session_that_is_over_leaves_nothing_at_the_relay(rig: OcpiRig) 
         await asyncio.sleep(60)
     assert rig.cpo.platform.relay.intents == {}
     assert len({one["chargingProfile"]["id"] for one in rig.stations.sent("SetChargingProfile")}) == 3
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["past-routing", "through-routing"])
+async def test_a_put_that_is_read_while_its_sender_leaves_is_refused(rig: OcpiRig, whole: bool) -> None:
+    """Its token was good when the request began: nobody would take the limit back later."""
+    session_id = await rig.session()
+    (platform,) = rig.cpo.platform.registry.platforms
+    body = json.dumps({"charging_profile": PROFILE, "response_url": "http://scsp.bench/ocpi/callbacks/1"}).encode()
+    parts, answer = [body] if whole else [body[:9], body[9:]], list[Message]()
+
+    async def receive() -> Message:
+        rig.cpo.platform.registry.remove(platform)
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    scope = {
+        "type": "http", "method": "PUT", "path": f"/ocpi/{platform.version}/chargingprofiles/{session_id}", "query_string": b"",
+        "headers": [(b"authorization", encode_token(platform.token_in).encode()), (b"content-type", b"application/json")],
+    }  # fmt: skip
+    await ocpi_app(rig.cpo.platform)(scope, receive, send)
+    await asyncio.sleep(60)
+    assert answer[0]["status"] == 401
+    assert rig.stations.sent("SetChargingProfile") == []
 
 
 async def test_a_put_of_who_leaves_meanwhile_is_taken_back(rig: OcpiRig) -> None:

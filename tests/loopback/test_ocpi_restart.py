@@ -21,6 +21,7 @@ from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.clients import ClientInfo
+from bench.wire.ocpi.profiles import ChargingProfile
 from bench.wire.ocpi.sessions import ChargingPreferences
 from bench.wire.ocpi.transport import VERSIONS, PartyId
 from tests.ocpi_rig import PROFILE, STATION, ScriptedStations, rig_settings
@@ -215,6 +216,25 @@ async def test_windows_go_on_after_a_restart(lives: _Lives) -> None:
         assert [one["limit"] for one in schedule["chargingSchedulePeriod"]] == [15.0, 13.0]
 
 
+async def test_a_limit_on_its_way_arrives_after_a_restart(lives: _Lives) -> None:
+    """A DSO limits an EVSE where a session then begins; killed before the station answers, the bench brings it again, once."""
+    profile = {"charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": 6.0}]}
+    async with lives.life() as cpo:
+        await cpo.platform.arbiter.limit((STATION, 1), "DSO", "DSO", ChargingProfile.model_validate(profile))
+        lives.lose_the_answers("SetChargingProfile")
+        lives.stations.transaction("Started", wh=1000)
+        await asyncio.sleep(1)
+    lives.find_the_answers()
+    lives.stations.calls.clear()
+    async with lives.life():
+        for _ in range(2):
+            lives.stations.tell("disconnected")
+            lives.stations.tell("connected")
+            await asyncio.sleep(1)
+        (sent,) = lives.stations.sent("SetChargingProfile")
+    assert sent["chargingProfile"]["chargingSchedule"][0]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 6.0}]
+
+
 async def test_the_file_is_its_owners_alone_and_there_before_the_answer(lives: _Lives) -> None:
     """It holds tokens; and at the moment of the synchronous ACCEPTED the promise stands in it."""
     async with lives.life() as cpo:
@@ -229,12 +249,13 @@ async def test_the_file_is_its_owners_alone_and_there_before_the_answer(lives: _
 
 
 async def test_a_promise_that_cannot_be_kept_is_not_given(lives: _Lives) -> None:
-    """The disk is gone: no ACCEPTED (3000), no result, and the station is left alone."""
+    """The disk is gone: no ACCEPTED (3000), no result, no place held; the station is left alone."""
     async with lives.life() as cpo:
         session_id = await lives.begin(cpo)
         (lives.path.parent / "store.json.tmp").mkdir()
         order = await lives.scsp.send_plan(session_id, PROFILE)
         await asyncio.sleep(60)
+        assert cpo.platform.sessions.running()[0].steering.claims == {}
     assert (order.answer.get("result"), order.result) == (None, None)
     assert lives.stations.calls == []
     assert lives.found("not_saved")

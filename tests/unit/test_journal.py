@@ -228,6 +228,22 @@ def test_ocpis_copy_of_an_id_token_hashes_alike() -> None:
     assert json.loads(data["raw"])["idToken"] == json.loads(data["body"])["cdr_token"]["uid"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"url": "http://cso/ocpi/2.3.0/tokens/NL/EMS/(hidden)", "body": '{"uid": "DEADBEEF", "valid": true}'},
+        {"url": "http://cso/ocpi/2.3.0/commands/X", "body": '{"token": {"uid": "DEADBEEF", "contract_id": "DEADBEEF"}}'},
+        {"status": 200, "body": '{"data": [{"contract_id": "DEADBEEF", "uid": "DEADBEEF", "type": "RFID"}]}'},
+    ],
+    ids=["told", "commanded", "listed"],
+)
+def test_the_uid_of_a_token_is_replaced_before_anybody_knows_it(data: dict[str, Any]) -> None:
+    """A Token of OCPI is journalled before it is read: its uid is the idToken of OCPP, and hashes alike."""
+    body = redacted(data)["body"]
+    assert "DEADBEEF" not in body
+    assert redacted({"idToken": "DEADBEEF"})["idToken"] in body
+
+
 def test_other_variables_and_uids_stay() -> None:
     """An ordinary attributeValue and an EVSE's uid are evidence, not secrets."""
     data = {"raw": '{"attributeValue":"30","uid":"BE-1"}'}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -34,10 +35,12 @@ def _judge(
 
 
 def _judge_run(puts: list[HttpExchange], calls: list[Call], most: int = 3) -> Any:
-    evse = EvseFacts("CS", 1, "m", (1, 2, 3), Supply(), 0.0, Accuracy(0, 0), Accuracy(0, 0), (0, 0))
-    evse.transactions.append(TransactionSpan(Transaction("tx-1", T0), T0))
+    accuracy = Accuracy(0, 0)
+    evses = [EvseFacts("CS", number, "m", (1, 2, 3), Supply(), 0.0, accuracy, accuracy, (0, 0)) for number in (1, 2)]
+    for evse in evses:
+        evse.transactions.append(TransactionSpan(Transaction("tx-1", T0), T0))
     rig = {"station": [{"id": "CS", "features": {"rate_units": ["A", "W"], "periods_per_schedule": most}}]}
-    return judge_relay(RunFacts({}, rig, 1, T0, T0 + 3600, RunState.COMPLETED, "", calls, puts, [evse]))
+    return judge_relay(RunFacts({}, rig, 1, T0, T0 + 3600, RunState.COMPLETED, "", calls, puts, evses))
 
 
 def _put(profile: dict[str, Any], at: float, seq: int = 5) -> HttpExchange:
@@ -146,9 +149,39 @@ def test_a_renewal_between_a_put_and_its_profile_answers_for_neither(
     assert _judge_run([_put(OCPI, T0), _put(after, T0 + 1799.9, seq=20)], calls).verdict is verdict
 
 
+@pytest.mark.parametrize(("last", "verdict"), [(8.0, Verdict.PASS), (9.0, Verdict.FAIL)])
+def test_a_later_window_is_judged_as_the_first_one_is(last: float, verdict: Verdict) -> None:
+    """It was asked for once, and goes out in parts: none of them may give more."""
+    later = _sent([(0, 10.0), (900, 12.0), (1800, last)], "2026-01-01T00:15:00Z", T0 + 1800, seq=30, duration=3600)
+    result = _judge_run([_put(OCPI, T0)], [_sent(WINDOW, "2026-01-01T00:00:00Z", T0 + 1), later])
+    assert (result.verdict, "sent again" in result.headline) == (verdict, verdict is Verdict.FAIL)
+
+
 def test_a_profile_of_before_in_place_of_the_one_that_was_put_blames_the_relay() -> None:
     """The former schedule once more is no answer to a new one."""
     shorter = OCPI | {"charging_profile_period": OCPI["charging_profile_period"][:2]}
     calls = [_sent(WINDOW, "2026-01-01T00:00:00Z", T0 + at, seq=seq) for at, seq in ((1, 10), (3, 30))]
     result = _judge_run([_put(OCPI, T0), _put(shorter, T0 + 2, seq=20)], calls)
     assert (result.verdict, "second 1800" in result.headline) == (Verdict.FAIL, True)
+
+
+@pytest.mark.parametrize(("cleared", "verdict"), [((5, 6), Verdict.PASS), ((6,), Verdict.FAIL), ((99, 6), Verdict.FAIL)])
+def test_each_delete_has_a_clearing_of_its_own(cleared: tuple[int, ...], verdict: Verdict) -> None:
+    """Of two sessions that are released one may not answer for the other, nor a clearing of anybody's profile for both."""
+    puts, calls = [], []
+    for number in (1, 2):
+        session = {"id": str(number), "evse_uid": f"CS-{number}"}
+        told = HttpExchange("cso", "scsp", "PUT", "http://scsp.bench/s", session, T0, number, 200)
+        put = dataclasses.replace(_put(OCPI, T0 + number, seq=10 * number), url=f"http://cso.bench/p/{number}")
+        url, answer = f"http://cso.bench/p/{number}?response_url=x", {"data": {"result": "ACCEPTED"}}
+        gone = HttpExchange("scsp", "cso", "DELETE", url, None, T0 + 100, 100 + number, 200, answer, T0 + 101, 103)
+        puts += [told, put, gone]
+        call = _sent(WINDOW, "2026-01-01T00:00:00Z", T0 + number, seq=10 * number + 2)
+        call.request["evseId"] = number
+        call.request["chargingProfile"]["id"] = 4 + number
+        calls.append(call)
+    for index, one in enumerate(cleared):
+        request, at = {"chargingProfileId": one}, T0 + 110
+        calls.append(Call("CS", False, "ClearChargingProfile", request, at, 110 + index, {"status": "Accepted"}, "", at + 1, 120))
+    result = _judge_run(puts, calls)
+    assert (result.verdict, "never left as ClearChargingProfile" in result.headline) == (verdict, verdict is Verdict.FAIL)

@@ -56,10 +56,10 @@ class Handshake:
 
     async def renew(self, caller: Caller, given: Credentials, version: str) -> dict[str, Any]:
         """PUT: take new credentials, fetch the endpoints again, and give out a new token; the old one ends."""
-        if caller.platform is None or caller.platform not in self._registry.platforms:
-            raise OcpiError(CLIENT_ERROR, "not registered: use POST", _NOT_ALLOWED)
-        self._registry.update(caller.platform, await self._platform(given, version, caller.platform))
-        return self.own_credentials(caller.platform.token_in)
+        present = self._registered(caller)
+        new = await self._platform(given, version, present)
+        self._registry.update(self._registered(caller), new)
+        return self.own_credentials(present.token_in)
 
     def unregister(self, caller: Caller) -> None:
         """DELETE: the token ends."""
@@ -67,20 +67,31 @@ class Handshake:
             raise OcpiError(CLIENT_ERROR, "not registered", _NOT_ALLOWED)
         self._registry.remove(caller.platform)
 
+    def _registered(self, caller: Caller) -> Platform:
+        """Return the platform of a caller. Raises OcpiError (405) where it has none, or has left meanwhile."""
+        if caller.platform is None or caller.platform not in self._registry.platforms:
+            raise OcpiError(CLIENT_ERROR, "not registered: use POST", _NOT_ALLOWED)
+        return caller.platform
+
     async def _platform(self, given: Credentials, version: str, present: Platform | None) -> Platform:
         self._registry.learn(given.token)
         parties = tuple(Party(PartyId.of(one.country_code, one.party_id), one.role) for one in given.roles)
-        taken = self._registry.taken(parties, present)
-        if taken is not None:
-            raise OcpiError(INVALID, f"{taken.role} {taken.id} is registered already")
+        self._check_free(parties, present)
         platform = Platform("", given.token, given.url, version, parties)
         platform.endpoints = await self._endpoints(platform)
         for role in dict.fromkeys(party.role for party in parties):
             for identifier, side in NEEDED.get(role, ()):
                 if (identifier, side) not in platform.endpoints:
                     raise OcpiError(NO_MATCHING_ENDPOINT, f"a platform with role {role} needs {identifier} as {side}")
+        self._check_free(parties, present)  # another may have registered them meanwhile
         platform.token_in = self._registry.new_token()
         return platform
+
+    def _check_free(self, parties: tuple[Party, ...], present: Platform | None) -> None:
+        """Raise OcpiError (2001) for parties of another platform."""
+        taken = self._registry.taken(parties, present)
+        if taken is not None:
+            raise OcpiError(INVALID, f"{taken.role} {taken.id} is registered already")
 
     async def _endpoints(self, platform: Platform) -> dict[tuple[str, str], str]:
         rows = _read(VersionRow, await self._fetch(platform, platform.versions_url, "versions"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +24,7 @@ from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.ocpi.tokens import Tokens
 from bench.cso.relay import Intent, Relay, Target
+from bench.errors import RigError
 from bench.ports import Store
 from bench.settings.ocpi_site import TariffSettings
 from bench.wire.ocpi.clients import ClientInfo
@@ -54,19 +56,30 @@ class Keeper:
     ) -> None:  # fmt: skip
         self._store, self._registry, self._sessions, self._outbox = store, registry, sessions, outbox
         self._relay, self._arbiter, self._promises, self._tokens = relay, arbiter, promises, tokens
+        self._unkept: list[SessionRecord] = []
+        """Sessions that are over and have no file yet."""
 
     def save(self) -> None:
         """Bring the state to the disk before this returns. Raises RigError."""
         if self._store is not None:
+            with suppress(RigError):  # told when it ended; until it is kept it stands in the document
+                self._keep(self._store)
             self._store.save(self._document())
 
     def keep_ended(self, record: SessionRecord) -> None:
-        """Bring a session that is over to the disk before this returns. Raises RigError."""
+        """Bring a session that is over to the disk before this returns. Raises RigError: then each `save` tries it again."""
         if self._store is not None:
-            self._store.keep_ended(record.session_id, self._plain_record(record))
+            self._unkept.append(record)
+            self._keep(self._store)
+
+    def _keep(self, store: Store) -> None:
+        while self._unkept:
+            store.keep_ended(self._unkept[0].session_id, self._plain_record(self._unkept[0]))
+            del self._unkept[0]
 
     def drop_ended(self, record: SessionRecord) -> None:
         """Forget a session that is over. Raises RigError."""
+        self._unkept = [one for one in self._unkept if one is not record]
         if self._store is not None:
             self._store.drop_ended(record.session_id)
 
@@ -80,7 +93,11 @@ class Keeper:
         over = {name: self._record(one) for name, one in self._store.load_ended().items()}
         for record in sorted(over.values(), key=lambda one: one.started):
             self._sessions.restore(record)
-        running = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
+        told = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
+        self._unkept = [record for _, record in told if record.ended is not None]
+        running = [(raw, record) for raw, record in told if record.ended is None]
+        for record in self._unkept:
+            self._sessions.restore(record)
         for raw, record in running:
             self._sessions.restore(record)
             self._arbiter.restore(record, [_claim(one) for one in raw["claims"]])
@@ -102,7 +119,7 @@ class Keeper:
             "platforms": [_plain_platform(one) | {"owed": self._outbox.owed(one)} for one in self._registry.platforms],
             "invitations": self._registry.invitations,
             "spent": self._registry.spent,
-            "sessions": [self._plain_record(one) for one in self._sessions.running() if not one.reserved],
+            "sessions": [self._plain_record(one) for one in (*self._unkept, *self._sessions.running())],
             "limits": [
                 [station, evse_id, [_plain_claim(one) for one in claims.values()]]
                 for (station, evse_id), claims in self._arbiter.at_evse.items()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bench.cso.arbiter import Arbiter
 from bench.cso.faults import OwnFaults
+from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.promises import POST_S, Action, Promises
@@ -94,10 +95,14 @@ class Orders:
             return Decision("NOT_SUPPORTED", message=reason)
         if self._too_often(action, record, requester.party.id):
             return Decision("TOO_OFTEN", message=f"one {action} in {self._shortest_s[action]:g} s by one party on one session")
-        if action == "PUT":
-            self._arbiter.hold(record, writer, role)
+        new = action == "PUT" and self._arbiter.hold(record, writer, role)
         timeout_s = math.ceil(self._call_timeout_s) + MARGIN_S
-        self._promises.give(action, record.session_id, requester.party.id, requester.response_url, timeout_s, profile)
+        try:
+            self._promises.give(action, record.session_id, requester.party.id, requester.response_url, timeout_s, profile)
+        except OcpiError:
+            if new:
+                del record.steering.claims[writer]
+            raise
         return Decision("ACCEPTED", timeout_s, record=record)
 
     def start_set(

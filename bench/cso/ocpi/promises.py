@@ -23,7 +23,7 @@ from bench.cso.relay import Relay
 from bench.errors import PeerError, StationError
 from bench.ports import Clock
 from bench.wire.ocpi.profiles import ChargingProfile
-from bench.wire.ocpi.transport import INVALID, PartyId
+from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, PartyId
 from bench.wire.ocpi.types import OcpiDateTime, OcpiModel
 
 POST_S: Final = 5
@@ -66,7 +66,10 @@ class Promises:
         self._connected: dict[str, asyncio.Event] = {}
 
     def check_address(self, platform: Platform, response_url: str) -> None:
-        """Raise OcpiError (2001) for a response_url that a result must not be posted to."""
+        """Raise OcpiError for a response_url that a result must not be posted to (2001), and for a platform that has left while
+        its request was read (401)."""
+        if platform not in self._registry.platforms:
+            raise OcpiError(CLIENT_ERROR, "not registered any more", 401)
         if reason := self._calls.refusal(platform, response_url):
             self._findings.tell("address_refused", f"response_url of {platform.parties[0].id}: {reason}")
             raise OcpiError(INVALID, f"response_url: {reason}")

@@ -24,7 +24,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
 
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
     longer than the station can hold may leave as a window: the last period holds the lowest limit that is still to come, and the
-    first one may hold the lowest of what is asked up to a minute after it was sent.
+    first one may hold the lowest of what is asked up to a minute after it was sent. So may each later window.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
     accepted = [one for one in facts.http if is_accepted_put(one)]
@@ -73,6 +73,11 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         refs += [*put.refs, *relayed.refs]
         delay, shown = round(relayed.asked - put.asked, 6), (put.asked_seq, relayed.asked_seq)
         measurements.append(Measurement("relay_delay", delay, "s", "from the OCPI request to the OCPP frame", shown))
+    for put, call, difference in _sent_again(facts, accepted, waiting):
+        faults.append(_class_of(difference))
+        demanded.append(_demand(put))
+        convicting += [*put.refs, *call.refs]
+        reasons.append(f"sent again at {clock_text(call.asked)} with a difference: {difference}")
     for order, relayed in _releases(facts):
         if relayed is None:
             faults.append(FaultClass.UNDER_DELIVERY)
@@ -93,6 +98,26 @@ def judge_relay(facts: RunFacts) -> CheckResult:
 def _answers(facts: RunFacts, call: Call, put: HttpExchange, earlier: list[HttpExchange]) -> bool:
     """Say whether a call that came after a request is its own, and not what was still due of an earlier one."""
     return not _difference(facts, put, call) or all(_difference(facts, one, call) for one in earlier)
+
+
+def _sent_again(
+    facts: RunFacts, accepted: list[HttpExchange], waiting: list[Call]
+) -> Iterator[tuple[HttpExchange, Call, str]]:
+    """Yield each call that answers for no request of its own, such as a later window, and says what no request before it does.
+
+    With it comes the last request for its EVSE, and the difference to that one. Profiles of steps have ids of their own.
+    """
+    used = {_profile_of(one) for one in facts.calls if one.action == "SetChargingProfile" and one not in waiting}
+    for call in waiting:
+        before = [one for one in accepted if one.asked_seq < call.asked_seq and _goes_to(call, target_of(facts, one))]
+        if before and _profile_of(call) in used:
+            differences = [_difference(facts, one, call) for one in before]
+            if all(differences):
+                yield before[-1], call, differences[-1]
+
+
+def _profile_of(call: Call) -> tuple[str, Any]:
+    return call.station, call.request.get("chargingProfile", {}).get("id")
 
 
 def _difference(facts: RunFacts, put: HttpExchange, relayed: Call) -> str:
@@ -120,13 +145,27 @@ def _demand(put: HttpExchange) -> str:
 
 
 def _releases(facts: RunFacts) -> Iterator[tuple[HttpExchange, Call | None]]:
-    """Yield each DELETE of a ChargingProfile that the CSO accepted, with the first ClearChargingProfile of one id after it."""
+    """Yield each DELETE of a ChargingProfile that the CSO accepted, with the call after it that clears what its session had.
+
+    A call answers for one DELETE.
+    """
     clearings = [one for one in facts.calls if one.action == "ClearChargingProfile" and "chargingProfileId" in one.request]
     for one in facts.http:
         data = one.answer.get("data") if isinstance(one.answer, dict) else None
         accepted = isinstance(data, dict) and data.get("result") == "ACCEPTED"
         if one.method == "DELETE" and "response_url=" in one.url and accepted:
-            yield one, next((call for call in clearings if call.asked_seq > one.asked_seq), None)
+            ids = _sent_to(facts, target_of(facts, one))
+            mine = (call for call in clearings if call.asked_seq > one.asked_seq)
+            clearing = next((call for call in mine if (call.station, call.request["chargingProfileId"]) in ids), None)
+            if clearing is not None:
+                clearings.remove(clearing)
+            yield one, clearing
+
+
+def _sent_to(facts: RunFacts, target: str) -> set[tuple[str, Any]]:
+    """Return station and id of each profile that was sent to a target."""
+    sent = (one for one in facts.calls if one.action == "SetChargingProfile" and _goes_to(one, target))
+    return {_profile_of(one) for one in sent}
 
 
 def target_of(facts: RunFacts, put: HttpExchange) -> str:

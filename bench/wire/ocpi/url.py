@@ -20,7 +20,7 @@ _NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _METADATA: Final = ("metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
 """Where clouds keep a machine's secrets, beside 169.254.169.254."""
 
-_UID: Final = re.compile(r"(/tokens/[^/?\s]+/[^/?\s]+/)[^/?\s]+?(?=[/?]|:?\s|$)|/[^/?\s]+(?=/authorize(?:\?|:?\s|$))")
+_UID: Final = re.compile(r"(/tokens/+[^/?\s]+/+[^/?\s]+/+)[^/?\s]+?(?=[/?]|:?\s|$)|/[^/?\s]+(?=/authorize(?:\?|:?\s|$))")
 """The uid of a Token, in the URL that it is told at and in that of its authorization, also within a text."""
 
 
