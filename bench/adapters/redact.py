@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,9 @@ _PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
 _SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
 _IN_STRINGS: Final = re.compile(rb"[\w+/=-]*[bcdg-kmo-qv-zA-DF-Z_/=][\w+/=-]*", re.ASCII)
 """What no number, no `true`, `false` and `null`, and no sign of JSON has a part of."""
+_TAIL: Final = 8
+_MANY: Final = 100
+"""Of so many known texts each is looked for by itself; of more, by their ends."""
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
 
 
@@ -46,52 +50,41 @@ class Redactor:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._known: list[tuple[str, str]] = []
-        self._marks: dict[bytes, bytes] = {}
-        """What stands in a document for each known text, the longest first, and what takes its place."""
+        self._known: dict[bytes, tuple[str, str]] = {}
+        """By what stands in a document for it: a known text, and what takes its place."""
+        self._by_tail: dict[int, dict[bytes, list[bytes]]] = {}
+        """The same marks by their last bytes, and by how many these are: of thousands of tokens few need a look."""
 
     def learn(self, value: str) -> None:
         """Replace this text from now on wherever it stands in a document's data, also escaped or in base64."""
-        forms = dict.fromkeys(_forms(value)) if value else {}
         replacement = self._hash(value.encode())
-        self._known = sorted({**dict(self._known), **dict.fromkeys(forms, replacement)}.items(), key=lambda one: -len(one[0]))
-        self._marks = {orjson.dumps(form)[1:-1]: put.encode() for form, put in self._known}
+        for form in _forms(value) if value else ():
+            mark = orjson.dumps(form)[1:-1]
+            if mark not in self._known:
+                tail = mark[-_TAIL:]
+                self._by_tail.setdefault(len(tail), {}).setdefault(tail, []).append(mark)
+            self._known[mark] = (form, replacement)
 
     def __call__(self, body: bytes) -> bytes:
         """Return the encoded document without secrets; what stands in `data` is searched, the envelope has none."""
-        if any(mark in body for mark in self._marks):
-            body = self._without_marks(body) or self._reread(body)
+        if found := self._found(body):
+            body = _without_marks(body, found) or _reread(body, list(found.values()))
         if _may_have_keys(body):
             body = self._without_keyed(body)
         return body
 
-    def _without_marks(self, body: bytes) -> bytes | None:
-        """Return the document without known texts, unread; None where one may stand elsewhere than within a string, as itself."""
-        envelope, data_key, data = body.partition(b'"data":')
-        for mark, put in self._marks.items():
-            at = data.find(mark)
-            if at >= 0 and _IN_STRINGS.fullmatch(mark) is None:
-                return None
-            while at >= 0:
-                if b"\\" in data[max(0, at - 5) : at] and not data.endswith(b'"', 0, at):  # it may begin within an escape
-                    return None
-                at = data.find(mark, at + 1)
-            data = data.replace(mark, put)
-        return envelope + data_key + data
-
-    def _reread(self, body: bytes) -> bytes:
-        document = orjson.loads(body)
-        document["data"] = self._without_known(document["data"])
-        return orjson.dumps(document)
-
-    def _without_known(self, value: Any) -> Any:
-        if isinstance(value, str):
-            for form, replacement in self._known:
-                value = value.replace(form, replacement)
-            return value
-        if isinstance(value, dict):
-            return {self._without_known(key): self._without_known(item) for key, item in value.items()}
-        return [self._without_known(item) for item in value] if isinstance(value, list) else value
+    def _found(self, body: bytes) -> dict[bytes, tuple[str, str]]:
+        """Return what of the known stands in a document, the longest first."""
+        marks: Iterable[bytes] = self._known
+        if len(self._known) > _MANY:
+            marks = [
+                mark
+                for size, by_tail in self._by_tail.items()
+                for tail in by_tail.keys() & {body[at : at + size] for at in range(len(body) - size + 1)}
+                for mark in by_tail[tail]
+            ]
+        found = sorted((mark for mark in marks if mark in body), key=lambda mark: (-len(mark), mark))
+        return {mark: self._known[mark] for mark in found}
 
     def _without_keyed(self, body: bytes) -> bytes:
         if _NETWORK in body:
@@ -113,6 +106,37 @@ class Redactor:
 
     def _hash(self, value: bytes) -> str:
         return f"hmac:{hmac.digest(self._key, value, 'sha256').hex()[:16]}"
+
+
+def _without_marks(body: bytes, found: Mapping[bytes, tuple[str, str]]) -> bytes | None:
+    """Return the document without known texts, unread; None where one may stand elsewhere than within a string, as itself."""
+    envelope, data_key, data = body.partition(b'"data":')
+    for mark, (_, put) in found.items():
+        at = data.find(mark)
+        if at >= 0 and _IN_STRINGS.fullmatch(mark) is None:
+            return None
+        while at >= 0:
+            if b"\\" in data[max(0, at - 5) : at] and not data.endswith(b'"', 0, at):  # it may begin within an escape
+                return None
+            at = data.find(mark, at + 1)
+        data = data.replace(mark, put.encode())
+    return envelope + data_key + data
+
+
+def _reread(body: bytes, known: Sequence[tuple[str, str]]) -> bytes:
+    document = orjson.loads(body)
+    document["data"] = _without_known(document["data"], known)
+    return orjson.dumps(document)
+
+
+def _without_known(value: Any, known: Sequence[tuple[str, str]]) -> Any:
+    if isinstance(value, str):
+        for form, replacement in known:
+            value = value.replace(form, replacement)
+        return value
+    if isinstance(value, dict):
+        return {_without_known(key, known): _without_known(item, known) for key, item in value.items()}
+    return [_without_known(item, known) for item in value] if isinstance(value, list) else value
 
 
 def _may_have_keys(body: bytes) -> bool:
