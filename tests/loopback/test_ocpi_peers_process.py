@@ -51,6 +51,21 @@ async def test_nothing_is_sent_after_the_end_of_a_session() -> None:
         await follower.aclose()
 
 
+@pytest.mark.virtual
+async def test_a_refused_profile_is_tried_again() -> None:
+    """At each `replace_every_s`, until the CSO takes one; the time until the withdrawal counts from then on."""
+    async with open_ocpi_rig() as rig:
+        follower = Follower(rig.scsp, FLAT, LoopClock(EPOCH), replace_every_s=60, withdraw_after_s=100)
+        rig.stations.answers["SetChargingProfile"] = {"status": "Rejected"}
+        await rig.session()
+        await asyncio.sleep(90)
+        rig.stations.answers["SetChargingProfile"] = {"status": "Accepted"}
+        await asyncio.sleep(150)
+        told = [f"{one.method} {(one.result or {})['result']}" for one in rig.scsp.orders.values()]
+        assert told == ["PUT REJECTED"] * 2 + ["PUT ACCEPTED"] * 2 + ["DELETE ACCEPTED"]
+        await follower.aclose()
+
+
 async def _start(module: str, cpo: Cpo, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{free_port()}", *arguments,
