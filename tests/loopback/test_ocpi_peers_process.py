@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from bench.adapters.clock import LoopClock
+from bench.adapters.http_server import Receive, Scope, Send, open_http_server
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
 from bench.peers.command import msp_main, scsp_main
@@ -140,12 +143,78 @@ async def test_the_msp_starts_a_session_by_command() -> None:
         [], ["--token", "t", "--listen", "9002"], ["--token", "t", "--listen", "0.0.0.0:9002"],
         ["--token", "t", "--party", "SCP"], ["--token", "t", "--misbehave", "rude"], ["--token", "t", "--schedule", "moon:full"],
         ["--token", "t", "--public-url", "peer.example"], ["--token", "t", "--ca-file", "nowhere.pem"],
+        ["--token", "t", "--cso", "nohost"], ["--token", "t", "--party", "NL-W1"],
     ],
 )  # fmt: skip
 def test_bad_usage_ends_with_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is opened."""
     monkeypatch.delenv("BENCH_OCPI_TOKEN", raising=False)
     assert scsp_main(["--cso", "http://127.0.0.1:9/", *arguments]) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--replace-every", "-1"], ["--withdraw-after", "-3"], ["--levels", "0"], ["--levels", "4200,"], ["--energy-kwh", "-3"],
+        ["--hours", "0"], ["--slow-s", "-1"], ["--slow-s", "nan"], ["--stop-after", "-1"], ["--preferences", "BLUE"],
+        ["--rfid", ""], ["--rfid", "04A1,"], ["--start", "", "LOC-1", ""], ["--start", "04A1", "", ""],
+    ],
+)  # fmt: skip
+def test_values_without_sense_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The option is named, and nobody is called."""
+    with pytest.raises(SystemExit) as ended:
+        msp_main(["--cso", "http://127.0.0.1:9/", "--token", "t", *arguments])
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("broken", "code", "told"), [(True, 1, "1 finding\n"), (False, 4, "0 findings\n")])
+async def test_a_cso_that_does_not_let_go(broken: bool, code: int, told: str) -> None:
+    """The peer says so and still counts its findings: an answer without OCPI's form is one, a CSO that has gone is none."""
+    port, stations = free_port(), ScriptedStations()
+    settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
+    async with AsyncExitStack() as stack:
+        cpo = await stack.enter_async_context(open_cpo(
+            settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+            base_url=f"http://127.0.0.1:{port}",
+        ))  # fmt: skip
+        process = await _start("bench.peers.scsp", cpo, "--no-pull")
+        try:
+            await _read_until(process, "registered with NL-BEN")
+            await stack.aclose()
+            if broken:
+                await stack.enter_async_context(open_http_server(_broken, port=port))
+            process.send_signal(signal.SIGINT)
+            text = (await process.communicate())[0].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert (process.returncode, text.endswith(told), "error: DELETE http" in text) == (code, True, True), text
+
+
+async def _broken(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 500, "headers": []})
+    await send({"type": "http.response.body", "body": b"broken"})
+
+
+@pytest.mark.parametrize("module", ["bench.peers.scsp", "bench.peers.msp", "firmware_sim"])
+def test_a_stop_before_the_begin_is_quiet(module: str, tmp_path: Path) -> None:
+    """Ctrl-C while Python still loads ends a program at once, by the signal (130 in a shell) and without a traceback."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'uvicorn':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=root, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"},
+        capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_cso_that_is_not_there_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:
