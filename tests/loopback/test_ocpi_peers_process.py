@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.adapters.clock import LoopClock
+from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.http_server import Receive, Scope, Send, open_http_server
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
@@ -21,7 +21,7 @@ from bench.peers.follower import Follower
 from bench.peers.schedule import Need, schedule
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.ocpi import OcpiSettings
-from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings
+from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings, with_location
 from tests.support import EPOCH, MemoryJournal
 from tests.support_ports import free_port
 
@@ -135,6 +135,42 @@ async def test_the_msp_starts_a_session_by_command() -> None:
         finally:
             process.kill()
             await process.wait()
+
+
+async def test_the_example_in_python_runs(tmp_path: Path) -> None:
+    """The MSP of docs/how-to/use-the-mock-peers.md, with the addresses of this test: each command has its result."""
+    port, stations = free_port(), ScriptedStations()
+    stations.answers |= {
+        "ReserveNow": {"status": "Accepted"}, "CancelReservation": {"status": "Accepted"},
+        "UnlockConnector": {"status": "Unlocked"},
+    }  # fmt: skip
+    settings = with_location(capabilities=["RESERVABLE", "UNLOCK_CAPABLE"])
+    settings = settings.model_copy(update={"ocpi": settings.ocpi.model_copy(update={"port": port})})
+    opened = open_cpo(
+        settings, LoopClock(wall_now()), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+        base_url=f"http://127.0.0.1:{port}",
+    )  # fmt: skip
+    root = Path(__file__).parents[2]
+    page = (root / "docs/how-to/use-the-mock-peers.md").read_text(encoding="utf-8")
+    text = page.partition("```python\n")[2].partition("```")[0]
+    async with opened as cpo:
+        own = {"http://127.0.0.1:9080/ocpi/versions": cpo.versions_url, "first-peer": cpo.token_a, "9003": str(free_port())}
+        for old, new in {**own, '"ocpi"': '"test"', "CS-EMU-1-1": "CS-1-1"}.items():
+            assert old in text
+            text = text.replace(old, new)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", text, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)},
+        )  # fmt: skip
+        try:
+            said = (await process.communicate())[0].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert said.endswith("unregistered\n0 findings\n"), said
+    results = [line.split()[2] for line in said.splitlines() if line.startswith("result of") and line.endswith(": ACCEPTED")]
+    assert results == ["RESERVE_NOW", "CANCEL_RESERVATION", "UNLOCK_CONNECTOR"], said
 
 
 @pytest.mark.parametrize(
