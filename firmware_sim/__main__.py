@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":  # the imports take a second, in which Ctrl-C is not to end in a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import asyncio
 import logging
-import signal
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +23,7 @@ DEFAULT_MAP: Final = Path(__file__).parent.parent / "config" / "meters" / "sdm63
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM. Returns 0, or 2 on a wrong argument, file or port."""
+    """Run until SIGINT or SIGTERM. Returns 0, or 2 on a wrong argument or file, 4 where a port is taken."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     for noisy in ("websockets", "uvicorn", "pymodbus", "httpx"):
@@ -29,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         asyncio.run(_run(options))
     except (ValueError, OSError) as error:
         print(f"firmware_sim: {error}", file=sys.stderr)
-        return 2
+        return 4 if isinstance(error, OSError) and error.filename is None else 2  # no file: a port or an address
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -44,6 +44,8 @@ class ScriptedCso:
             "PUT sessions": (200, {"status_code": 1000, "data": "ACCEPTED"}), "DELETE credentials": (200, {"status_code": 1000}),
         }  # fmt: skip
         self.lists: dict[str, list[dict[str, Any]]] = {}
+        self.modules = list(MODULES)
+        """What the version details list: identifier and role."""
         self.echoes, self.counts = True, True
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         """Method, path with query, headers and body of each request of the peer."""
@@ -95,7 +97,8 @@ class ScriptedCso:
         if module == "versions":
             return 200, {"status_code": 1000, "data": [{"version": self.version, "url": f"{BASE}/ocpi/{self.version}"}]}
         if module == self.version:
-            rows = [{"identifier": name, "role": role, "url": f"{BASE}/ocpi/{self.version}/{name}"} for name, role in MODULES]
+            root = f"{BASE}/ocpi/{self.version}"
+            rows = [{"identifier": name, "role": role, "url": f"{root}/{name}"} for name, role in self.modules]
             return 200, {"status_code": 1000, "data": {"version": self.version, "endpoints": rows}}
         if module == "credentials" and method in ("POST", "PUT"):
             role = body["roles"][0]

@@ -58,7 +58,7 @@ async def open_http_server(
         _check_certificate(certificate, private_key)
     sock = _listen(host, port)
     config = uvicorn.Config(
-        _BodyLimit(app, max_body_bytes, too_long or _refuse),
+        _to_the_close(_BodyLimit(app, max_body_bytes, too_long or _refuse)),
         http=_Impatient, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S, ssl_certfile=certificate, ssl_keyfile=private_key,
     )  # fmt: skip
@@ -185,9 +185,25 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    text = b"the body is too large"
+    await _say(send, 413, b"the body is too large")
+
+
+def _to_the_close(app: AsgiApp) -> AsgiApp:
+    """Return an application whose requests get 500 where the close of the server cuts them off: that is no error to log."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            with contextlib.suppress(RuntimeError):  # the response has begun
+                await _say(send, 500, b"the server closes")
+
+    return served
+
+
+async def _say(send: Send, status: int, text: bytes) -> None:
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
 
 

@@ -40,6 +40,8 @@ class SentOrder:
     due: datetime | None = None
     """Until when the CSO promised the result."""
     missed: bool = False
+    settled: bool = False
+    """Whether the answer is in, or will not come: a result is told after it."""
 
     @property
     def is_command(self) -> bool:
@@ -218,7 +220,7 @@ class Books:
         if checks.is_number(kwh) and checks.is_number(total) and abs(kwh - total) > _ENERGY_KWH:
             self.find("cdr_session", f"CDR {cdr_id} bills {total:g} kWh, its session has {kwh:g} kWh")
         self.objects["cdrs"][cdr_id] = raw
-        self.on_note(f"POST cdr {cdr_id}: {total} kWh, {raw.get('total_cost')} {raw.get('currency')}")
+        self.on_note(f"POST cdr {cdr_id}: {total} kWh, {_cost(raw.get('total_cost'), raw.get('currency'))}")
         self.changed()
         return cdr_id
 
@@ -258,17 +260,29 @@ class Books:
         late = order.due is not None and order.result_at > order.due + timedelta(seconds=GRACE_S)
         if late and not self.habits.forgives_lateness:
             self.find("result_late", f"{what}: the result came after the {order.answer.get('timeout')} s that were promised")
-        self.on_note(f"result of {what}: {order.result.get('result')} {_limits(order.result.get('profile'))}".rstrip())
+        if order.settled:
+            self.settle(order)
         self.changed()
         return True
 
-    def answered(self, order: SentOrder, answer: Any) -> None:
-        """Take the synchronous answer to an order; from now on its result is waited for."""
+    def settle(self, order: SentOrder) -> None:
+        """Tell the result of an order, once its answer is in: the one may overtake the other."""
+        order.settled = True
+        if order.result is not None:
+            said = f"{order.result.get('result')} {_limits(order.result.get('profile'))}".rstrip()
+            self.on_note(f"result of {order.method} on {order.session_id}: {said}")
+
+    def answered(self, order: SentOrder, answer: Any, why: Any = None) -> None:
+        """Take the synchronous answer to an order; from now on its result is waited for.
+
+        Args: why: the envelope's status_message, told with a refusal.
+        """
         order.answer = answer if isinstance(answer, dict) else {}
         said, timeout = order.answer.get("result"), order.answer.get("timeout")
         what = f"{order.method} on {order.session_id}"
         if said is not None:
-            self.on_note(f"{what}: {said}, result within {timeout} s" if said == ACCEPTED else f"{what}: {said}")
+            reason = f" ({why})" if why else ""
+            self.on_note(f"{what}: {said}, result within {timeout} s" if said == ACCEPTED else f"{what}: {said}{reason}")
         if order.result is not None and said != ACCEPTED:
             self.find("result_unasked", f"{what}: a result after the answer {said!r}")
         if said == ACCEPTED and checks.is_int(timeout) and 0 <= timeout < 10**8:
@@ -337,6 +351,17 @@ def _state(raw: Any) -> str:
         return ""
     shown = {name: raw[name] for name in ("status", "kwh", "evse_uid") if name in raw}
     return " ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def _cost(price: Any, currency: Any) -> str:
+    """Return the Price of a CDR in few words, of 2.2.1 (excl_vat, incl_vat) or of 2.3.0 (before_taxes, taxes)."""
+    if not isinstance(price, dict):
+        return f"{price} {currency}"
+    net, gross, taxes = price.get("before_taxes", price.get("excl_vat")), price.get("incl_vat"), price.get("taxes")
+    amounts: list[Any] = [one.get("amount") for one in taxes if isinstance(one, dict)] if isinstance(taxes, list) else []
+    if amounts and all(checks.is_number(one) for one in (net, *amounts)):
+        gross = round(sum([net, *amounts]), 4)
+    return f"{net} {currency} without taxes" + (f", {gross} with" if gross is not None else "")
 
 
 def _limits(raw: Any) -> str:

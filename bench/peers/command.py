@@ -18,7 +18,18 @@ from bench.errors import BenchError, UsageError
 from bench.peers.follower import Follower
 from bench.peers.misbehave import NAMES, misbehaviour
 from bench.peers.msp import MockMsp
-from bench.peers.options import TOKEN_VARIABLE, listen_address, named_party, registration_token, told_url
+from bench.peers.options import (
+    TOKEN_VARIABLE,
+    http_url,
+    levels,
+    listen_address,
+    named_party,
+    not_negative,
+    positive,
+    registration_token,
+    token_uids,
+    told_url,
+)
 from bench.peers.peer import Peer, open_peer
 from bench.peers.schedule import FORMS, Need, Schedule, schedule
 from bench.peers.scsp import MockScsp
@@ -39,15 +50,20 @@ def scsp_main(arguments: Sequence[str] | None = None) -> int:
 def msp_main(arguments: Sequence[str] | None = None) -> int:
     """Run a mock MSP until Ctrl-C; return the exit code."""
     parser = _parser("python -m bench.peers.msp", "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs.", 9003)
-    parser.add_argument("--rfid", default="", metavar="UID[,UID]", help="tokens that it owns and pushes")
+    parser.add_argument("--rfid", type=token_uids, default=[], metavar="UID[,UID]", help="tokens that it owns and pushes")
     parser.add_argument(
         "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
         help="tell a token and start a session with it, such as --start 04A1B2C3 LOC-1 CS-1-1; '' as EVSE: any",
     )  # fmt: skip
-    parser.add_argument("--stop-after", type=float, default=0, metavar="S", help="send STOP_SESSION so long after its begin")
-    parser.add_argument("--preferences", metavar="TYPE", help="set them for each session: CHEAP, FAST, GREEN or REGULAR")
+    parser.add_argument(
+        "--stop-after", type=not_negative, default=0, metavar="S", help="send STOP_SESSION so long after its begin"
+    )
+    parser.add_argument("--preferences", choices=("CHEAP", "FAST", "GREEN", "REGULAR"), help="set them for each session")
     parser.add_argument("--behind", action="store_true", help="let an SCSP register behind it (SCSP, MSP, CSO)")
-    return _main(parser.parse_args(arguments), MockMsp, _act_as_msp)
+    options = parser.parse_args(arguments)
+    if options.start and not all(options.start[:2]):
+        parser.error("argument --start: TOKEN_UID and LOCATION must not be empty")
+    return _main(options, MockMsp, _act_as_msp)
 
 
 def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
@@ -60,14 +76,21 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
     parser.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
     parser.add_argument("--party", metavar="CC-PID", help="country code and party id, such as NL-SCP")
     parser.add_argument("--schedule", metavar="KIND:VALUE", help=f"a profile for each new session: {FORMS}")
-    parser.add_argument("--energy-kwh", type=float, default=10, metavar="KWH", help="what a plan by prices has to reach")
-    parser.add_argument("--hours", type=float, default=12, metavar="H", help="in how many hours")
-    parser.add_argument("--levels", default="11000", metavar="W[,W]", help="with which limits")
-    parser.add_argument("--replace-every", type=float, default=0, metavar="S", help="plan and send again so often")
-    parser.add_argument("--withdraw-after", type=float, default=0, metavar="S", help="take the profile back so long afterwards")
+    parser.add_argument("--energy-kwh", type=positive, default=10, metavar="KWH", help="what a plan by prices has to reach")
+    parser.add_argument(
+        "--hours", type=positive, default=12, metavar="H",
+        help="in how many hours; only whole price intervals within them count, the running one does not",
+    )  # fmt: skip
+    parser.add_argument("--levels", type=levels, default=(11_000.0,), metavar="W[,W]", help="with which limits (11000)")
+    parser.add_argument(
+        "--replace-every", type=not_negative, default=0, metavar="S", help="plan and send again so often, also after a refusal"
+    )
+    parser.add_argument(
+        "--withdraw-after", type=not_negative, default=0, metavar="S", help="take the profile back so long afterwards"
+    )
     parser.add_argument("--no-pull", action="store_true", help="do not fetch and check all lists once it is registered")
     parser.add_argument("--misbehave", default="", metavar="NAME[,NAME]", help=f"bad habits: {', '.join(NAMES)}")
-    parser.add_argument("--slow-s", type=float, default=10, metavar="S", help="how slow the habit 'slow' is")
+    parser.add_argument("--slow-s", type=positive, default=10, metavar="S", help="how slow the habit 'slow' is")
     return parser
 
 
@@ -88,12 +111,12 @@ async def _run(
     options: argparse.Namespace, kind: type[P], act: Callable[[P, argparse.Namespace, LoopClock], Awaitable[None]]
 ) -> int:
     """Register, act until a signal comes, unregister."""
-    token = registration_token(options.token)
+    token, versions_url = registration_token(options.token), http_url(options.cso, "--cso")
     (host, port), plan = listen_address(options.listen), _schedule(options)
     base_url = told_url(options.public_url, host, port)
     party = named_party(options.party) if options.party else None
     habits = misbehaviour([one for one in options.misbehave.split(",") if one], options.slow_s)
-    clock, over = LoopClock(wall_now()), asyncio.Event()
+    clock, over, refused = LoopClock(wall_now()), asyncio.Event(), False
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     opened = open_peer(
@@ -104,7 +127,7 @@ async def _run(
         peer = await stack.enter_async_context(opened)
         peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", flush=True)
         peer.on_note(f"{peer.ROLE} {peer.party} serves {peer.versions_url}")
-        if not await _unless(over, peer.register(options.cso, token)):
+        if not await _unless(over, peer.register(versions_url, token)):
             return 0
         if plan is not None:
             times = {"replace_every_s": options.replace_every, "withdraw_after_s": options.withdraw_after}
@@ -113,11 +136,15 @@ async def _run(
         await over.wait()
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
-        if peer.registered:
-            await peer.unregister()
+        try:
+            if peer.registered:
+                await peer.unregister()
+        except BenchError as error:
+            print(f"error: {hide_secrets(str(error))}", file=sys.stderr)
+            refused = True
     count = len(peer.findings)
     print(f"{count} finding{'' if count == 1 else 's'}", flush=True)
-    return 1 if count else 0
+    return 1 if count else 4 if refused else 0
 
 
 async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -155,7 +182,7 @@ async def _act_as_msp(peer: MockMsp, options: argparse.Namespace, clock: LoopClo
         token = peer.proxy.open_door()
         peer.on_note(f"an SCSP may register at {peer.proxy.versions_url} with the token {token}")
     started = options.start[:1] if options.start else []
-    for uid in dict.fromkeys(one for one in (*options.rfid.split(","), *started) if one):
+    for uid in dict.fromkeys((*options.rfid, *started)):
         peer.add_token(uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
             answer = await peer.push_token(uid)
@@ -197,8 +224,4 @@ async def _with_session(peer: MockMsp, session_id: str, options: argparse.Namesp
 def _schedule(options: argparse.Namespace) -> Schedule | None:
     if not options.schedule:
         return None
-    try:
-        levels = tuple(float(one) for one in options.levels.split(","))
-    except ValueError:
-        raise UsageError(f"--levels {options.levels}: must be numbers with commas between") from None
-    return schedule(options.schedule, Need(options.energy_kwh * 1000, options.hours, levels))
+    return schedule(options.schedule, Need(options.energy_kwh * 1000, options.hours, options.levels))

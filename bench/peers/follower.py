@@ -19,8 +19,8 @@ class Follower:
     """Sends a profile for each session that becomes ACTIVE, until it is over.
 
     Args:
-        replace_every_s: plan and send again so often; 0: never.
-        withdraw_after_s: take the profile back so long after it was set; 0: never.
+        replace_every_s: plan and send again so often, also where the CSO refused; 0: never.
+        withdraw_after_s: take the profile back so long after it was first set; 0: never.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Follower:
         try:
             set_once = await self._set(session_id)
             passed_s, withdraw_s = 0.0, self._withdraw_after_s or float("inf")
-            while set_once and self._replace_every_s and passed_s + self._replace_every_s < withdraw_s:
+            while self._replace_every_s and (not set_once or passed_s + self._replace_every_s < withdraw_s):
                 await self._clock.sleep(self._replace_every_s)
-                passed_s += self._replace_every_s
-                await self._set(session_id)
+                passed_s += self._replace_every_s if set_once else 0.0
+                set_once = await self._set(session_id) or set_once
             if set_once and self._withdraw_after_s:
                 await self._clock.sleep(self._withdraw_after_s - passed_s)
                 await self._result(await self._peer.delete(session_id))

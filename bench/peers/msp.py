@@ -5,7 +5,12 @@ What it finds wrong with the CSO is computed from raw JSON and headers, and deci
 
 from __future__ import annotations
 
+import signal
 import sys
+
+if __name__ == "__main__":  # the imports take a second, in which Ctrl-C is not to end in a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Final

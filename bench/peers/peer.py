@@ -241,15 +241,18 @@ class Peer(Books):
         order = SentOrder(response_id, method, subject, {})
         self.orders[response_id if response_id not in self.orders else f"{response_id} {len(self.orders)}"] = order
         verb = "POST" if order.is_command else method
-        raw = (await self.call(verb, url, body, data="object")).raw
-        data, code = raw.get("data"), raw.get("status_code")
-        if code == SUCCESS:
-            command = order.is_command
-            check = check_object("command_response", data, self.version) if command else checks.check_profile_response(data)
-            self.found(check, f"answer to {method} on {subject}")
-        else:
-            self.on_note(f"{method} on {subject}: status_code {code} {raw.get('status_message', '')}".rstrip())
-        self.answered(order, data)
+        try:
+            raw = (await self.call(verb, url, body, data="object")).raw
+            data, code, why = raw.get("data"), raw.get("status_code"), raw.get("status_message")
+            if code == SUCCESS:
+                command = order.is_command
+                check = check_object("command_response", data, self.version) if command else checks.check_profile_response(data)
+                self.found(check, f"answer to {method} on {subject}")
+            else:
+                self.on_note(f"{method} on {subject}: status_code {code} {why or ''}".rstrip())
+            self.answered(order, data, why if code == SUCCESS else None)
+        finally:
+            self.settle(order)
         return order
 
     async def call(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -192,6 +193,16 @@ def test_wrong_arguments_end_with_2(arguments: list[str], reason: str, capsys: p
     """One line says what is wrong; no traceback."""
     assert main([*arguments, "--control", "0"]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of the bench and the peers; one line names it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["--csms", "ws://127.0.0.1:1", "--control", str(port)]) == 4
+        assert main(["--csms", "ws://127.0.0.1:1", "--control", "0", "--meter-port", str(port)]) == 4
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("firmware_sim: ")]
+    assert [str(port) in line for line in errors] == [True, True]
 
 
 @pytest.mark.virtual

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from bench.adapters.clock import LoopClock
+from bench.adapters.clock import LoopClock, wall_now
+from bench.adapters.http_server import Receive, Scope, Send, open_http_server
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
 from bench.peers.command import msp_main, scsp_main
@@ -18,7 +21,7 @@ from bench.peers.follower import Follower
 from bench.peers.schedule import Need, schedule
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.ocpi import OcpiSettings
-from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings
+from tests.ocpi_rig import ScriptedStations, open_ocpi_rig, rig_settings, with_location
 from tests.support import EPOCH, MemoryJournal
 from tests.support_ports import free_port
 
@@ -48,6 +51,21 @@ async def test_nothing_is_sent_after_the_end_of_a_session() -> None:
         await rig.scsp.wait_until(lambda: rig.scsp.sessions[session_id]["status"] == "COMPLETED", 10)
         await asyncio.sleep(300)
         assert len(rig.scsp.orders) == 1
+        await follower.aclose()
+
+
+@pytest.mark.virtual
+async def test_a_refused_profile_is_tried_again() -> None:
+    """At each `replace_every_s`, until the CSO takes one; the time until the withdrawal counts from then on."""
+    async with open_ocpi_rig() as rig:
+        follower = Follower(rig.scsp, FLAT, LoopClock(EPOCH), replace_every_s=60, withdraw_after_s=100)
+        rig.stations.answers["SetChargingProfile"] = {"status": "Rejected"}
+        await rig.session()
+        await asyncio.sleep(90)
+        rig.stations.answers["SetChargingProfile"] = {"status": "Accepted"}
+        await asyncio.sleep(150)
+        told = [f"{one.method} {(one.result or {})['result']}" for one in rig.scsp.orders.values()]
+        assert told == ["PUT REJECTED"] * 2 + ["PUT ACCEPTED"] * 2 + ["DELETE ACCEPTED"]
         await follower.aclose()
 
 
@@ -119,18 +137,120 @@ async def test_the_msp_starts_a_session_by_command() -> None:
             await process.wait()
 
 
+async def test_the_example_in_python_runs(tmp_path: Path) -> None:
+    """The MSP of docs/how-to/use-the-mock-peers.md, with the addresses of this test: each command has its result."""
+    port, stations = free_port(), ScriptedStations()
+    stations.answers |= {
+        "ReserveNow": {"status": "Accepted"}, "CancelReservation": {"status": "Accepted"},
+        "UnlockConnector": {"status": "Unlocked"},
+    }  # fmt: skip
+    settings = with_location(capabilities=["RESERVABLE", "UNLOCK_CAPABLE"])
+    settings = settings.model_copy(update={"ocpi": settings.ocpi.model_copy(update={"port": port})})
+    opened = open_cpo(
+        settings, LoopClock(wall_now()), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+        base_url=f"http://127.0.0.1:{port}",
+    )  # fmt: skip
+    root = Path(__file__).parents[2]
+    page = (root / "docs/how-to/use-the-mock-peers.md").read_text(encoding="utf-8")
+    text = page.partition("```python\n")[2].partition("```")[0]
+    async with opened as cpo:
+        own = {"http://127.0.0.1:9080/ocpi/versions": cpo.versions_url, "first-peer": cpo.token_a, "9003": str(free_port())}
+        for old, new in {**own, '"ocpi"': '"test"', "CS-EMU-1-1": "CS-1-1"}.items():
+            assert old in text
+            text = text.replace(old, new)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", text, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)},
+        )  # fmt: skip
+        try:
+            said = (await process.communicate())[0].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert said.endswith("unregistered\n0 findings\n"), said
+    results = [line.split()[2] for line in said.splitlines() if line.startswith("result of") and line.endswith(": ACCEPTED")]
+    assert results == ["RESERVE_NOW", "CANCEL_RESERVATION", "UNLOCK_CONNECTOR"], said
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         [], ["--token", "t", "--listen", "9002"], ["--token", "t", "--listen", "0.0.0.0:9002"],
         ["--token", "t", "--party", "SCP"], ["--token", "t", "--misbehave", "rude"], ["--token", "t", "--schedule", "moon:full"],
         ["--token", "t", "--public-url", "peer.example"], ["--token", "t", "--ca-file", "nowhere.pem"],
+        ["--token", "t", "--cso", "nohost"], ["--token", "t", "--party", "NL-W1"],
     ],
 )  # fmt: skip
 def test_bad_usage_ends_with_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is opened."""
     monkeypatch.delenv("BENCH_OCPI_TOKEN", raising=False)
     assert scsp_main(["--cso", "http://127.0.0.1:9/", *arguments]) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--replace-every", "-1"], ["--withdraw-after", "-3"], ["--levels", "0"], ["--levels", "4200,"], ["--energy-kwh", "-3"],
+        ["--hours", "0"], ["--slow-s", "-1"], ["--slow-s", "nan"], ["--stop-after", "-1"], ["--preferences", "BLUE"],
+        ["--rfid", ""], ["--rfid", "04A1,"], ["--start", "", "LOC-1", ""], ["--start", "04A1", "", ""],
+    ],
+)  # fmt: skip
+def test_values_without_sense_end_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The option is named, and nobody is called."""
+    with pytest.raises(SystemExit) as ended:
+        msp_main(["--cso", "http://127.0.0.1:9/", "--token", "t", *arguments])
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("broken", "code", "told"), [(True, 1, "1 finding\n"), (False, 4, "0 findings\n")])
+async def test_a_cso_that_does_not_let_go(broken: bool, code: int, told: str) -> None:
+    """The peer says so and still counts its findings: an answer without OCPI's form is one, a CSO that has gone is none."""
+    port, stations = free_port(), ScriptedStations()
+    settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
+    async with AsyncExitStack() as stack:
+        cpo = await stack.enter_async_context(open_cpo(
+            settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+            base_url=f"http://127.0.0.1:{port}",
+        ))  # fmt: skip
+        process = await _start("bench.peers.scsp", cpo, "--no-pull")
+        try:
+            await _read_until(process, "registered with NL-BEN")
+            await stack.aclose()
+            if broken:
+                await stack.enter_async_context(open_http_server(_broken, port=port))
+            process.send_signal(signal.SIGINT)
+            text = (await process.communicate())[0].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert (process.returncode, text.endswith(told), "error: DELETE http" in text) == (code, True, True), text
+
+
+async def _broken(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 500, "headers": []})
+    await send({"type": "http.response.body", "body": b"broken"})
+
+
+@pytest.mark.parametrize("module", ["bench.peers.scsp", "bench.peers.msp", "firmware_sim"])
+def test_a_stop_before_the_begin_is_quiet(module: str, tmp_path: Path) -> None:
+    """Ctrl-C while Python still loads ends a program at once, by the signal (130 in a shell) and without a traceback."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'uvicorn':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=root, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"},
+        capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_cso_that_is_not_there_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:
