@@ -123,6 +123,12 @@ async def test_a_refused_registration_is_told_with_the_reason_of_the_cso() -> No
     assert found["set"].said == ("not registered",)
 
 
+async def test_a_refused_registration_is_told_whatever_case_is_asked_for() -> None:
+    """--only: the case that is asked for is not shown, and `register` says why."""
+    found, _ = await check(VERSIONS[0], "wants_website", only=("set",))
+    assert (list(found), failures(found)) == (["register", "set"], {"register"})
+
+
 async def test_a_token_that_the_cso_repeats_is_not_told() -> None:
     """A reason may hold the token that was sent."""
     found, _ = await check(VERSIONS[0], "repeats_token")

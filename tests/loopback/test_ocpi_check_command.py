@@ -94,6 +94,16 @@ async def test_a_wrong_token_is_a_case_that_fails(tmp_path: Path) -> None:
     assert "not-the-token" not in out + "".join(one.read_text() for one in (tmp_path / "run").iterdir())
 
 
+async def test_a_wrong_token_fails_also_where_another_case_is_asked_for(tmp_path: Path) -> None:
+    """--only: exit code 1, and the CSO's own reason, for without a registration nothing can be shown."""
+    async with _cpo() as (cpo, _):
+        process = await _start(cpo, tmp_path / "run", "--token", "not-the-token", "--only", "set")
+        out, err = (one.decode() for one in await asyncio.wait_for(process.communicate(), 25))
+    assert (process.returncode, err) == (1, "")
+    line = next(one for one in out.splitlines() if one.startswith("FAIL"))
+    assert line == "FAIL           versions             GET versions: HTTP 401, status_code 2000 ('the token is not known')"
+
+
 async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> None:
     """Exit code 5, a report that says so, and nothing of ours at the CSO."""
     async with _cpo() as (cpo, stations):

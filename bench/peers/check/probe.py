@@ -235,7 +235,7 @@ class Probe:
         url = next((row["url"] for row in rows if row["version"] == self.version), None)
         if url is None:
             offered = ", ".join(row["version"] for row in rows) or "none"
-            return f"GET versions: {listed}; offered: {offered}, not {self.version}"
+            return f"GET versions: {listed}" + (f"; offered: {offered}, not {self.version}" if listed.ok else "")
         details = await self.send("GET", url, token=token, functional=False)
         self.details = endpoints_of(details.thing)
         needed = {"credentials": ("credentials", "SENDER"), "chargingprofiles as RECEIVER": ("chargingprofiles", "RECEIVER")}
