@@ -119,6 +119,8 @@ class BadCso:
             return 422, {"detail": rows}
         if method == "POST" and "repeats_token" in self.bugs:
             return 200, {"status_code": 2001, "status_message": f"{body['token']} is no token that we like"}
+        if method == "POST" and self.tokens and "silent" in self.bugs:
+            await asyncio.sleep(60)
         if method == "DELETE":
             self.tokens = [] if "token_survives" not in self.bugs else self.tokens
             return 200, {"status_code": 1000}

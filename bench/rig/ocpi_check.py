@@ -162,8 +162,9 @@ async def run_check(
     tap.name_of = lambda token: "CSO"
     tap.learn(order.wishes.token)
     async with AsyncExitStack() as stack:
+        documents: dict[str, int] = {}
         transport, others = [
-            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file))) for _ in range(2)
+            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file)), documents) for _ in range(2)
         ]
         server = await stack.enter_async_context(open_http_server(tap.server(desk), order.host, order.port))
         stack.callback(desk.over.set)
@@ -181,7 +182,7 @@ async def run_check(
             stack.push_async_callback(peer.aclose)
             desk.serve(peer, peer_app(peer, peer.extra_routes()))
             desk.received.clear()
-            probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn, others)
+            probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn, others, documents)
             tell(f"OCPI {version}, {order.role} {peer.party} at {peer.versions_url}")
             await Course(probe, order.wishes, tell, results, last=version == versions[-1]).run()
             former = peer

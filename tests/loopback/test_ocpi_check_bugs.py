@@ -20,7 +20,8 @@ pytestmark = pytest.mark.virtual
 
 
 async def check(
-    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0, lines: list[str] | None = None
+    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0, lines: list[str] | None = None,
+    journal: MemoryJournal | None = None,
 ) -> tuple[dict[str, CaseResult], BadCso]:
     """Check a CSO with these bugs; whoever is asked to change a limit does so, unless `nobody` is among them."""
     addresses, results = AddressBook(), list[CaseResult]()
@@ -33,7 +34,8 @@ async def check(
             if line.startswith("now change") and "nobody" not in bugs:
                 cso.change()
 
-        await run_check(order, LoopClock(EPOCH), SeededIds(7, "check"), addresses, MemoryJournal(), tell, results)
+        ids, written = SeededIds(7, "check"), journal or MemoryJournal()
+        await run_check(order, LoopClock(EPOCH), ids, addresses, written, tell, results)
     return {one.name: one for one in results}, cso
 
 
@@ -95,6 +97,23 @@ async def test_a_bug_is_found_by_its_case(bug: str, cases: set[str]) -> None:
     """The named cases fail, all others are PASS or say what was not shown."""
     found, _ = await check(VERSIONS[0], bug)
     assert failures(found) == cases, {name: one.said for name, one in found.items() if one.verdict is not Verdict.PASS}
+
+
+async def test_no_response_at_all_convicts_nobody() -> None:
+    """The second registration is not answered: not shown, with what went wrong."""
+    found, _ = await check(VERSIONS[0], "silent", only=("register-twice",))
+    assert found["register-twice"].verdict is Verdict.INCONCLUSIVE
+    assert found["register-twice"].said[0].endswith("/credentials: no answer within 30 s")
+
+
+@pytest.mark.parametrize(("bug", "name"), [("nothing", "set"), ("unknown_is_2000", "unknown-session"), ("late", "result-in-time")])
+async def test_a_fail_names_the_documents_of_its_exchange(bug: str, name: str) -> None:
+    """The first is the request that was answered so."""
+    journal = MemoryJournal()
+    found, _ = await check(VERSIONS[0], bug, journal=journal)
+    request = journal.documents[found[name].refs[0]]
+    assert (request.kind, "/chargingprofiles/" in request.data["url"]) == ("ocpi.request", True)
+    assert found["set"].refs
 
 
 @pytest.mark.parametrize("habit", ["credentials_receiver", "no_routing", "holds_connection"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bench.domain.verdicts import Verdict
-from bench.peers.check.probe import Order, Probe
+from bench.peers.check.probe import Order, Probe, Reply
 from bench.wire.ocpi.checks import Finding
 
 Needs = Literal["", "registered", "session", "results"]
@@ -59,6 +59,11 @@ def failed(*said: str, order: Order | None = None) -> Saw:
 def not_shown(*said: str, order: Order | None = None) -> Saw:
     """Say that it could not be shown."""
     return Saw(Verdict.INCONCLUSIVE, said, order.refs if order else ())
+
+
+def missed(what: str, reply: Reply, due: str) -> Saw:
+    """Say that another answer than the one that is due came; where none came at all, it was not shown."""
+    return failed(f"{what}: {reply}, not {due}") if reply.status else not_shown(f"{what}: {reply}")
 
 
 def not_applicable(*said: str) -> Saw:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -166,11 +166,13 @@ class Course:
         if lacking:
             self._put(one, not_shown(lacking))
             return
+        since = len(self._probe.sent_documents)
         try:
             saw = await one.run(self._probe)
         except PeerError as error:
             saw = not_shown(str(error))
-        self._put(one, saw)
+        refs = dict.fromkeys((*saw.refs, *self._probe.sent_documents[since:]))
+        self._put(one, replace(saw, refs=tuple(refs)))
 
     def _lacking(self, one: Case) -> str:
         if one.needs and not self._probe.peer.registered:

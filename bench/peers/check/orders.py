@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bench.domain.verdicts import Verdict
-from bench.peers.check.case import Saw, case, failed, judged, not_shown, passed
+from bench.peers.check.case import Saw, case, failed, judged, missed, not_shown, passed
 from bench.peers.check.probe import LATE_S, Order, Probe
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding, is_number
@@ -170,7 +170,7 @@ async def unknown_session(probe: Probe) -> Saw:
     probe.may_hold = held
     if order.reply.ok and order.word == "UNKNOWN_SESSION":
         return passed("1000 with UNKNOWN_SESSION")
-    return failed(f"PUT on a session that does not exist: {order.reply}, not 1000 with UNKNOWN_SESSION")
+    return missed("PUT on a session that does not exist", order.reply, "1000 with UNKNOWN_SESSION")
 
 
 @case(
@@ -181,7 +181,7 @@ async def body_not_json(probe: Probe) -> Saw:
     """PUT half an object."""
     url = probe.profiles_url(probe.session_id or _UNKNOWN)
     reply = await probe.send("PUT", url, content=b'{"charging_profile": ', counted=False)
-    return passed("HTTP 400") if reply.status == 400 else failed(f"PUT with a body that is no JSON: {reply}, not HTTP 400")
+    return passed("HTTP 400") if reply.status == 400 else missed("PUT with a body that is no JSON", reply, "HTTP 400")
 
 
 @case(

@@ -43,6 +43,8 @@ class Reply:
     raw: Any
     """Decoded JSON, or None."""
     trouble: str = ""
+    document: int | None = None
+    """The request's number in the journal."""
 
     @property
     def code(self) -> Any:
@@ -68,7 +70,7 @@ class Reply:
 
     def __str__(self) -> str:
         if not self.status:
-            return self.trouble
+            return f"no response: {self.trouble}"
         if not isinstance(self.raw, dict):
             return f"HTTP {self.status} without a JSON object"
         word = self.thing.get("result")
@@ -127,8 +129,9 @@ class Order:
 
     @property
     def refs(self) -> tuple[int, ...]:
-        """Return the documents of what came."""
-        return tuple(one.document for one in self.came if one.document is not None)
+        """Return the documents of the request and of what came."""
+        came = [one.document for one in self.came]
+        return tuple(one for one in (self.reply.document, *came) if one is not None)
 
 
 class Probe:
@@ -137,12 +140,17 @@ class Probe:
     def __init__(
         self, desk: Desk, peer: Peer, transport: OcpiTransport, clock: Clock, versions_url: str, base_url: str,
         learn: Callable[[str], None] = lambda token: None, others: OcpiTransport | None = None,
+        documents: Mapping[str, int] | None = None,
     ) -> None:  # fmt: skip
         self._learn = learn
         """Told each token, to keep it out of the journal."""
         self._tokens: set[str] = set()
         self._others = others or transport
         """Has connections of its own: where one is held up, another client's request need not be."""
+        self._documents = {} if documents is None else documents
+        """The number in the journal of each request, by its X-Request-ID."""
+        self.sent_documents: list[int] = []
+        """The numbers of our requests, in their order."""
         self.desk, self.peer, self.clock = desk, peer, clock
         self.versions_url, self.base_url, self.version = versions_url, base_url, peer.version
         self._transport = transport
@@ -210,7 +218,7 @@ class Probe:
         try:
             status, answered, text = await transport.request(method, url, headers, sent, timeout_s)
         except PeerError as error:
-            return Reply(0, {}, None, str(error))
+            return Reply(0, {}, None, str(error), self._document(headers))
         raw = _decoded(text)
         self.asked += 1
         known = functional and token is None  # whom the CSO does not know it owes no routing headers
@@ -220,7 +228,13 @@ class Probe:
         if counted:
             found = [*check_status(status, raw), *check_content_type(answered, text), *checks.check_envelope(raw)]
             self.form += _placed([one for one in found if one.code != "envelope_data"], where)
-        return Reply(status, answered, raw)
+        return Reply(status, answered, raw, document=self._document(headers))
+
+    def _document(self, headers: Mapping[str, str]) -> int | None:
+        number = self._documents.get(headers[REQUEST_ID])
+        if number is not None:
+            self.sent_documents.append(number)
+        return number
 
     def hide(self, text: str) -> str:
         """Return a text without the tokens that were sent: a CSO may repeat one in its reason."""
