@@ -106,7 +106,9 @@ async def test_no_response_at_all_convicts_nobody() -> None:
     assert found["register-twice"].said[0].endswith("/credentials: no answer within 30 s")
 
 
-@pytest.mark.parametrize(("bug", "name"), [("nothing", "set"), ("unknown_is_2000", "unknown-session"), ("late", "result-in-time")])
+@pytest.mark.parametrize(
+    ("bug", "name"), [("nothing", "set"), ("unknown_is_2000", "unknown-session"), ("late", "result-in-time")]
+)
 async def test_a_fail_names_the_documents_of_its_exchange(bug: str, name: str) -> None:
     """The first is the request that was answered so."""
     journal = MemoryJournal()

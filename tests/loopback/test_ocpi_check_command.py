@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -117,6 +117,23 @@ async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> Non
         assert len(stations.sent("ClearChargingProfile")) == 1
         assert not cpo.platform.registry.platforms
     assert json.loads((tmp_path / "run/result.json").read_text())["state"] == "aborted"
+    assert "stopped by the operator" in (tmp_path / "run/report.html").read_text()
+
+
+async def test_more_signals_change_nothing_of_the_end(tmp_path: Path) -> None:
+    """Ctrl-C again and again until the process is gone: the same exit code, and its report."""
+    async with _cpo() as (cpo, _):
+        process = await _start(cpo, tmp_path / "run", "--only", "response-url-slow", "--only", "set")
+        assert process.stdout is not None
+        while b"PASS           set" not in (line := await asyncio.wait_for(process.stdout.readline(), 25)):
+            assert line, "it ended"
+        ended = asyncio.create_task(process.wait())
+        while not ended.done():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            await asyncio.wait([ended], timeout=0.005)
+        out = (await process.stdout.read()).decode()
+    assert (process.returncode, "ABORTED: " in out) == (5, True), out
     assert "stopped by the operator" in (tmp_path / "run/report.html").read_text()
 
 
