@@ -169,6 +169,8 @@ class BadCso:
             if "unknown_is_2000" in self.bugs:
                 return 200, {"status_code": 2000, "data": {"result": "REJECTED", "timeout": 0}}
             return 200, {"status_code": 1000, "data": {"result": "UNKNOWN_SESSION", "timeout": 0}}
+        if method == "PUT" and "rejects_puts" in self.bugs:
+            return 200, {"status_code": 1000, "data": {"result": "REJECTED", "timeout": 0}}
         self._start(self._carry_out(method, str(response_url), told))
         data: Any = {"result": "ACCEPTED", "timeout": TIMEOUT_S}
         if "no_timeout" in self.bugs:

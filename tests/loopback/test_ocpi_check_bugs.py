@@ -194,6 +194,14 @@ async def test_the_user_is_told_whether_the_profile_is_gone(bug: str, said: str)
     assert [line for line in lines if line.startswith(f"our profile {said}")]
 
 
+@pytest.mark.parametrize("bug", ["no_put_works", "rejects_puts"])
+async def test_a_profile_that_was_refused_is_not_withdrawn(bug: str) -> None:
+    """By the station, or by the CSO at once: no word of a profile that nobody holds."""
+    lines = list[str]()
+    await check(VERSIONS[0], bug, only=("set", "invalid-object", "periods-empty"), lines=lines)
+    assert [line for line in lines if line.startswith("our profile")] == []
+
+
 async def test_who_refuses_every_profile_has_not_shown_that_bad_ones_are_refused() -> None:
     """A station that rejects whatever comes: nothing about profiles is PASS."""
     found, _ = await check(VERSIONS[0], "no_put_works", "takes_all", only=("set", "periods-empty", "periods-start"))

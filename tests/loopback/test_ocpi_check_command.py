@@ -69,8 +69,18 @@ async def test_a_check_as_a_process(tmp_path: Path) -> None:
     assert read_journal(tmp_path / "run/journal.jsonl").broken_at is None
     page = (tmp_path / "run/report.html").read_text()
     assert "A second profile takes the place of the first" in page
+    assert page.count('<td class="refs"><a href="#d') == 3
     for file in (tmp_path / "run").iterdir():
         assert token not in file.read_text(), file
+
+
+def test_its_report_is_not_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`bench report` judges runs; it says where the report of a check is."""
+    url, listen = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    out = str(tmp_path / "run")
+    assert main(["ocpi", "check", f"http://{url}/ocpi/versions", "--token", "token-a", "--listen", listen, "--out", out]) == 4
+    assert main(["report", out]) == 2
+    assert "of 'bench ocpi check', whose report.html stands beside it" in capsys.readouterr().err
 
 
 async def test_a_fail_is_exit_code_1(tmp_path: Path) -> None:

@@ -198,8 +198,10 @@ async def invalid_object(probe: Probe) -> Saw:
         ("without response_url", "PUT", "", {"charging_profile": profile_of(probe, 1)}),
         ("without duration", "GET", f"?response_url={where}", None),
     ):
+        held = probe.may_hold
         probe.may_hold |= method == "PUT" and bool(probe.session_id)
         reply = await probe.send(method, url + query, body, counted=False)
+        probe.may_hold = held if reply.code == INVALID else probe.may_hold
         if reply.ok and reply.thing.get("result") == "UNKNOWN_SESSION" and not probe.session_id:
             hidden.append(name)
         elif not 200 <= reply.status < 300 or reply.code != INVALID:

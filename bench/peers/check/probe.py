@@ -18,7 +18,7 @@ from bench.ports import Clock, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_content_type, check_status
-from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
+from bench.wire.ocpi.transport import CORRELATION_ID, INVALID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
 
 GRACE_S: Final = 1.0
 """A result may take so long on its way without being called late."""
@@ -126,6 +126,12 @@ class Order:
     def outcome(self) -> str:
         """Return the result's word."""
         return str(self.result.get("result", ""))
+
+    @property
+    def refused(self) -> bool:
+        """Say whether the CSO told that nothing was set."""
+        said_no = self.reply.ok and self.word not in ("", "ACCEPTED")
+        return said_no or self.reply.code == INVALID or self.outcome == "REJECTED"
 
     @property
     def refs(self) -> tuple[int, ...]:
@@ -286,6 +292,7 @@ class Probe:
             habit: how the result's POST is answered.
             slash: whether the session's URL ends with one.
         """
+        held = self.may_hold
         for again in range(_TRIES):
             if again:
                 await self.clock.sleep(_AGAIN_S)
@@ -320,6 +327,8 @@ class Probe:
         if wait and order.accepted:
             await self._wait(order, path)
         sent.result = order.result or None
+        if method == "PUT" and order.refused:
+            self.may_hold = held
         if method == "DELETE" and order.outcome in ("ACCEPTED", "UNKNOWN"):
             self.may_hold = False
         return order
