@@ -140,6 +140,7 @@ async def test_a_refused_registration_is_told_with_the_reason_of_the_cso() -> No
     found, _ = await check(VERSIONS[0], "wants_website")
     assert "body.roles.0.website: Field required" in found["register"].said[0]
     assert "optional field" in found["register"].said[1]
+    assert "a former registration of NL-SCP" in found["register"].said[1]
     assert failures(found) == {"register", "envelope"}
     assert found["set"].said == ("not registered",)
 

@@ -67,7 +67,8 @@ def _advice(probe: Probe, reply: Reply, *, called: bool) -> str:
         return "its Credentials object lacks the token, or a role with party_id and country_code: nobody can go on with it"
     if not reply.status or reply.code in (UNUSABLE_API, UNSUPPORTED_VERSION, NO_MATCHING_ENDPOINT):
         return "it called us: see the exchange" if called else f"it never called us: can it reach {probe.base_url}?"
-    return "our Credentials object has what its table requires, and no optional field: look for one that the CSO demands"
+    ours = "our Credentials object has what its table requires, and no optional field: look for one that the CSO demands"
+    return f"{ours}, or for a former registration of {probe.peer.party} on its side"
 
 
 @case(
