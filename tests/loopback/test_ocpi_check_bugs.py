@@ -107,15 +107,16 @@ async def test_no_response_at_all_convicts_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bug", "name"), [("nothing", "set"), ("unknown_is_2000", "unknown-session"), ("late", "result-in-time")]
-)
+    ("bug", "name"),
+    [("nothing", "set"), ("unknown_is_2000", "unknown-session"), ("late", "result-in-time"), ("twice", "result-once"),
+     ("no_timeout", "answer"), ("no_timestamp", "envelope"), ("no_echo", "response-headers"), ("wrong_push", "push")],
+)  # fmt: skip
 async def test_a_fail_names_the_documents_of_its_exchange(bug: str, name: str) -> None:
     """The first is the request that was answered so."""
     journal = MemoryJournal()
     found, _ = await check(VERSIONS[0], bug, journal=journal)
     request = journal.documents[found[name].refs[0]]
-    assert (request.kind, "/chargingprofiles/" in request.data["url"]) == ("ocpi.request", True)
-    assert found["set"].refs
+    assert (request.kind, found[name].verdict, found["set"].refs != ()) == ("ocpi.request", Verdict.FAIL, True)
 
 
 @pytest.mark.parametrize("habit", ["credentials_receiver", "no_routing", "holds_connection"])

@@ -284,10 +284,11 @@ async def push(probe: Probe) -> Saw:
         probe.tell(f"now change what limits the station, past this check; a push is waited for up to {within:g} s")
         await probe.peer.wait_until(lambda: len(pushes()) > before, within)
     came = pushes()
-    wrong = [f"{one.method} {one.path}" for one in came if one.method != "PUT" or one.path.rstrip("/").casefold() != right]
+    wrong = {f"{one.method} {one.path}": one for one in came if one.method != "PUT" or one.path.rstrip("/").casefold() != right}
     if wrong:
         ours = f"PUT to our chargingprofiles endpoint with /{probe.session_id}"
-        return failed(f"an ActiveChargingProfile came by {', '.join(sorted(set(wrong)))}; due is a {ours}")
+        refs = tuple(one.document for one in wrong.values() if one.document is not None)
+        return Saw(Verdict.FAIL, (f"an ActiveChargingProfile came by {', '.join(sorted(wrong))}; due is a {ours}",), refs)
     if not came:
         return not_shown("no push came; the station need not have reported any change")
     found = [one for push in came for one in checks.check_active_profile(push.body)]

@@ -86,6 +86,13 @@ class Reply:
         return f" ({checks.short(said)})" if said and isinstance(said, str) and not self.ok else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen(Finding):
+    """A finding with the number of the request whose exchange shows it."""
+
+    document: int | None
+
+
 @dataclass(slots=True)
 class Order:
     """A request on a charging profile, and what came of it."""
@@ -229,12 +236,13 @@ class Probe:
         self.asked += 1
         known = functional and token is None  # whom the CSO does not know it owes no routing headers
         found = checks.check_response_headers(headers, answered, functional=known, routed=self.peer.routed)
-        self.echo += _placed(found, where)
+        document = self._document(headers)
+        self.echo += _placed(found, where, document)
         self.unrouted |= known and not any(name.startswith("ocpi-") for name in answered)
         if counted:
             found = [*check_status(status, raw), *check_content_type(answered, text), *checks.check_envelope(raw)]
-            self.form += _placed([one for one in found if one.code != "envelope_data"], where)
-        return Reply(status, answered, raw, document=self._document(headers))
+            self.form += _placed([one for one in found if one.code != "envelope_data"], where, document)
+        return Reply(status, answered, raw, document=document)
 
     def _document(self, headers: Mapping[str, str]) -> int | None:
         number = self._documents.get(headers[REQUEST_ID])
@@ -323,7 +331,7 @@ class Probe:
             if isinstance(data, list):
                 found.append(Finding("wrapped", "data is a list, not an object"))
             found += checks.check_profile_response(order.reply.thing)
-            self.answer += _placed(found, f"answer to {method}")
+            self.answer += _placed(found, f"answer to {method}", order.reply.document)
         if wait and order.accepted:
             await self._wait(order, path)
         sent.result = order.result or None
@@ -376,8 +384,8 @@ def _cpo_first(row: Mapping[str, str]) -> bool:
     return row["role"] != "CPO"
 
 
-def _placed(found: list[Finding], where: str) -> list[Finding]:
-    return [Finding(one.code, f"{where}: {one.text}") for one in found]
+def _placed(found: list[Finding], where: str, document: int | None) -> list[Finding]:
+    return [Seen(one.code, f"{where}: {one.text}", document) for one in found]
 
 
 def _decoded(text: bytes) -> Any:

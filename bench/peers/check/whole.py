@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from urllib.parse import unquote
 
 from bench.peers.check.case import Saw, case, failed, judged, not_shown, passed
-from bench.peers.check.probe import GRACE_S, Order, Probe
-from bench.wire.ocpi.checks import Finding
+from bench.peers.check.probe import GRACE_S, Probe, Seen
 
 _REQUEST: Final = (
     "id_missing", "id_repeated", "routing_headers", "wrong_receiver", "wrong_sender", "content_type", "not_json",
@@ -20,11 +17,6 @@ _ELSEWHERE: Final = ("push_", "result", "no_result", "active_profile", "profile"
 """Findings that other cases hold, by how their codes begin."""
 
 
-def _of(orders: Iterable[Order], saw: Saw) -> Saw:
-    """Return what was seen with the documents of the orders that it was seen at."""
-    return replace(saw, refs=tuple(ref for one in orders for ref in one.refs))
-
-
 @case(
     "answer", "Answers to orders are ChargingProfileResponses",
     "mod_charging_profiles, ChargingProfileResponse: one object with a known result and a timeout in whole seconds", "session",
@@ -32,8 +24,7 @@ def _of(orders: Iterable[Order], saw: Saw) -> Saw:
 async def answer(probe: Probe) -> Saw:
     """Judge all synchronous answers."""
     count = sum(one.reply.ok for one in probe.orders)
-    saw = judged(probe.answer, f"{count} answers", looked_at=count > 0, nothing="no order was answered with success")
-    return _of(probe.orders, saw)
+    return judged(probe.answer, f"{count} answers", looked_at=count > 0, nothing="no order was answered with success")
 
 
 @case(
@@ -43,13 +34,12 @@ async def answer(probe: Probe) -> Saw:
 async def result_in_time(probe: Probe) -> Saw:
     """Compare each first result with its promise."""
     came = [(one, first, one.due) for one in probe.orders if one.due is not None and (first := probe.first(one)) is not None]
-    late = {
-        f"{one.method}: the result came {(first.at - due).total_seconds():.1f} s after the {probe.promised_s(one):g} s that "
-        "were promised": one for one, first, due in came if first.at > due + timedelta(seconds=GRACE_S)
-    }  # fmt: skip
-    if late:
-        return _of(late.values(), failed(*late))
-    return passed(f"{len(came)} results in time") if came else not_shown("no result came")
+    late = [
+        Seen("late", f"{one.method}: the result came {(first.at - due).total_seconds():.1f} s after the "
+             f"{probe.promised_s(one):g} s that were promised", one.reply.document)
+        for one, first, due in came if first.at > due + timedelta(seconds=GRACE_S)
+    ]  # fmt: skip
+    return judged(late, f"{len(came)} results in time", looked_at=bool(came), nothing="no result came")
 
 
 @case(
@@ -58,19 +48,17 @@ async def result_in_time(probe: Probe) -> Saw:
 )
 async def result_once(probe: Probe) -> Saw:
     """Count what came to each response_url; those that were answered with trouble are judged by their own cases."""
-    wrong, bad, looked_at = list[Finding](), list[Order](), 0
+    wrong, looked_at = [], 0
     for order in probe.orders:
         if probe.desk.habits.get(probe.path(order)):
             continue
-        count, known = probe.count(order), len(wrong)
+        count = probe.count(order)
         looked_at += count > 0
         if count > 1:
-            wrong.append(Finding("result_twice", f"{order.method}: {count} results to one response_url"))
+            wrong.append(Seen("result_twice", f"{order.method}: {count} results to one response_url", order.reply.document))
         if count and not order.accepted:
-            wrong.append(Finding("result_unasked", f"{order.method}: a result after {order.reply}"))
-        if len(wrong) > known:
-            bad.append(order)
-    return _of(bad, judged(wrong, f"{looked_at} results, each once", looked_at=looked_at > 0, nothing="no result came"))
+            wrong.append(Seen("result_unasked", f"{order.method}: a result after {order.reply}", order.reply.document))
+    return judged(wrong, f"{looked_at} results, each once", looked_at=looked_at > 0, nothing="no result came")
 
 
 @case(
