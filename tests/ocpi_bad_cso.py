@@ -119,6 +119,8 @@ class BadCso:
             return 422, {"detail": rows}
         if method == "POST" and "repeats_token" in self.bugs:
             return 200, {"status_code": 2001, "status_message": f"{body['token']} is no token that we like"}
+        if method == "POST" and self.tokens and "silent" in self.bugs:
+            await asyncio.sleep(60)
         if method == "DELETE":
             self.tokens = [] if "token_survives" not in self.bugs else self.tokens
             return 200, {"status_code": 1000}
@@ -167,6 +169,8 @@ class BadCso:
             if "unknown_is_2000" in self.bugs:
                 return 200, {"status_code": 2000, "data": {"result": "REJECTED", "timeout": 0}}
             return 200, {"status_code": 1000, "data": {"result": "UNKNOWN_SESSION", "timeout": 0}}
+        if method == "PUT" and "rejects_puts" in self.bugs:
+            return 200, {"status_code": 1000, "data": {"result": "REJECTED", "timeout": 0}}
         self._start(self._carry_out(method, str(response_url), told))
         data: Any = {"result": "ACCEPTED", "timeout": TIMEOUT_S}
         if "no_timeout" in self.bugs:

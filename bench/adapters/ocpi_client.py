@@ -85,7 +85,7 @@ class HttpTransport:
         except TimeoutError:
             raise PeerError(f"{method} {url}: no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError, OverflowError, ExceptionGroup) as error:
-            raise PeerError(f"{method} {url}: {_distrusted(url, error) or error or type(error).__name__}") from None
+            raise PeerError(f"{method} {url}: {_distrusted(url, error) or str(error) or type(error).__name__}") from None
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
 
     async def _client(self, scheme: str) -> httpx.AsyncClient:

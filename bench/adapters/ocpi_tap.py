@@ -52,9 +52,12 @@ class OcpiTap:
 
         return tapped
 
-    def client(self, transport: OcpiTransport) -> OcpiTransport:
-        """Return a transport that journals each request and response."""
-        return _TappedTransport(self, transport)
+    def client(self, transport: OcpiTransport, documents: dict[str, int] | None = None) -> OcpiTransport:
+        """Return a transport that journals each request and response.
+
+        Args: documents: filled with the number of each request's document, by its X-Request-ID.
+        """
+        return _TappedTransport(self, transport, documents)
 
     def request(self, incoming: bool, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, int]:
         """Journal a request; return the exchange's number and the document's."""
@@ -126,15 +129,17 @@ class OcpiTap:
 class _TappedTransport:
     """A transport whose exchanges are journalled."""
 
-    def __init__(self, tap: OcpiTap, inner: OcpiTransport) -> None:
-        self._tap, self._inner = tap, inner
+    def __init__(self, tap: OcpiTap, inner: OcpiTransport, documents: dict[str, int] | None) -> None:
+        self._tap, self._inner, self._documents = tap, inner, documents
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request; see `bench.ports.OcpiTransport`."""
         lower = {name.lower(): value for name, value in headers.items()}
-        exchange, _ = self._tap.request(False, method, url, lower, body)
+        exchange, document = self._tap.request(False, method, url, lower, body)
+        if self._documents is not None:
+            self._documents[lower.get("x-request-id", "")] = document
         try:
             status, given, content = await self._inner.request(method, url, headers, body, timeout_s)
         except PeerError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from bench import __version__
@@ -110,13 +112,18 @@ async def _check(order: CheckOrder, folder: Path, tell: Callable[[str], None]) -
         work = asyncio.create_task(run_check(order, clock, SystemIds(), AddressBook(), journal, tell, checked.results))
 
         def stop() -> None:
-            if not checked.aborted:
+            if not (checked.aborted or work.done()):
                 checked.aborted, checked.reason = True, "stopped by the operator"
                 tell("stopping: our profile is withdrawn first")
                 work.cancel()
 
+        def asked(number: int, frame: FrameType | None) -> None:
+            """Stay in place to the end of the command: a second signal must not cost the report."""
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(stop)
+
         for number in SIGNALS:
-            loop.add_signal_handler(number, stop)
+            signal.signal(number, asked)
         try:
             await work
         except asyncio.CancelledError:
@@ -124,8 +131,6 @@ async def _check(order: CheckOrder, folder: Path, tell: Callable[[str], None]) -
         except PeerError as error:
             checked.error, checked.reason = True, hide_secrets(str(error))
         finally:
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
             _end(checked, journal)
     write_files(order, checked)
     return checked
@@ -162,8 +167,9 @@ async def run_check(
     tap.name_of = lambda token: "CSO"
     tap.learn(order.wishes.token)
     async with AsyncExitStack() as stack:
+        documents: dict[str, int] = {}
         transport, others = [
-            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file))) for _ in range(2)
+            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file)), documents) for _ in range(2)
         ]
         server = await stack.enter_async_context(open_http_server(tap.server(desk), order.host, order.port))
         stack.callback(desk.over.set)
@@ -181,7 +187,7 @@ async def run_check(
             stack.push_async_callback(peer.aclose)
             desk.serve(peer, peer_app(peer, peer.extra_routes()))
             desk.received.clear()
-            probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn, others)
+            probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn, others, documents)
             tell(f"OCPI {version}, {order.role} {peer.party} at {peer.versions_url}")
             await Course(probe, order.wishes, tell, results, last=version == versions[-1]).run()
             former = peer

@@ -41,7 +41,9 @@ def facts_of(documents: Sequence[Document]) -> RunFacts:
         raise EvidenceError("the journal does not begin with a run.start document")
     begin = documents[0]
     if not begin.data["judged"]:
-        raise EvidenceError("the journal is of a server that ran without judging")
+        raise EvidenceError(
+            "the journal is of 'bench serve', which judges nothing, or of 'bench ocpi check', whose report.html stands beside it"
+        )
     rig, scenario = begin.data["rig"], begin.data["scenario"]
     stops = (index for index, one in enumerate(documents) if one.kind == Kind.SAFE_STATE and one.data["stop"])
     until = next(stops, len(documents))

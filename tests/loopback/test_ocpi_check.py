@@ -150,7 +150,7 @@ async def test_too_often_is_waited_for() -> None:
     assert {name for name, verdict in results.items() if verdict is Verdict.FAIL} == {"active", "clear-twice"}  # as scripted
 
 
-@pytest.mark.parametrize("name", ["set", "clear-twice", "result-once", "unregister"])
+@pytest.mark.parametrize("name", ["session", "set", "clear-twice", "result-once", "id-kept", "objects", "unregister"])
 async def test_one_case_alone_has_what_it_needs(rig: OcpiRig, name: str) -> None:
     """--only: the cases before it are run without a word, and all is undone."""
     results = await check(rig.cpo, rig.addresses, only=(name,))

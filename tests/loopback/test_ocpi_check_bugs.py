@@ -20,7 +20,8 @@ pytestmark = pytest.mark.virtual
 
 
 async def check(
-    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0, lines: list[str] | None = None
+    version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0, lines: list[str] | None = None,
+    journal: MemoryJournal | None = None,
 ) -> tuple[dict[str, CaseResult], BadCso]:
     """Check a CSO with these bugs; whoever is asked to change a limit does so, unless `nobody` is among them."""
     addresses, results = AddressBook(), list[CaseResult]()
@@ -33,7 +34,8 @@ async def check(
             if line.startswith("now change") and "nobody" not in bugs:
                 cso.change()
 
-        await run_check(order, LoopClock(EPOCH), SeededIds(7, "check"), addresses, MemoryJournal(), tell, results)
+        ids, written = SeededIds(7, "check"), journal or MemoryJournal()
+        await run_check(order, LoopClock(EPOCH), ids, addresses, written, tell, results)
     return {one.name: one for one in results}, cso
 
 
@@ -97,6 +99,26 @@ async def test_a_bug_is_found_by_its_case(bug: str, cases: set[str]) -> None:
     assert failures(found) == cases, {name: one.said for name, one in found.items() if one.verdict is not Verdict.PASS}
 
 
+async def test_no_response_at_all_convicts_nobody() -> None:
+    """The second registration is not answered: not shown, with what went wrong."""
+    found, _ = await check(VERSIONS[0], "silent", only=("register-twice",))
+    assert found["register-twice"].verdict is Verdict.INCONCLUSIVE
+    assert found["register-twice"].said[0].endswith("/credentials: no answer within 30 s")
+
+
+@pytest.mark.parametrize(
+    ("bug", "name"),
+    [("nothing", "set"), ("unknown_is_2000", "unknown-session"), ("late", "result-in-time"), ("twice", "result-once"),
+     ("no_timeout", "answer"), ("no_timestamp", "envelope"), ("no_echo", "response-headers"), ("wrong_push", "push")],
+)  # fmt: skip
+async def test_a_fail_names_the_documents_of_its_exchange(bug: str, name: str) -> None:
+    """The first is the request that was answered so."""
+    journal = MemoryJournal()
+    found, _ = await check(VERSIONS[0], bug, journal=journal)
+    request = journal.documents[found[name].refs[0]]
+    assert (request.kind, found[name].verdict, found["set"].refs != ()) == ("ocpi.request", Verdict.FAIL, True)
+
+
 @pytest.mark.parametrize("habit", ["credentials_receiver", "no_routing", "holds_connection"])
 async def test_a_harmless_habit_is_no_fail(habit: str) -> None:
     """The role of credentials is disregarded (version information, Endpoint); one party on either side needs no routing
@@ -119,8 +141,15 @@ async def test_a_refused_registration_is_told_with_the_reason_of_the_cso() -> No
     found, _ = await check(VERSIONS[0], "wants_website")
     assert "body.roles.0.website: Field required" in found["register"].said[0]
     assert "optional field" in found["register"].said[1]
+    assert "a former registration of NL-SCP" in found["register"].said[1]
     assert failures(found) == {"register", "envelope"}
     assert found["set"].said == ("not registered",)
+
+
+async def test_a_refused_registration_is_told_whatever_case_is_asked_for() -> None:
+    """--only: the case that is asked for is not shown, and `register` says why."""
+    found, _ = await check(VERSIONS[0], "wants_website", only=("set",))
+    assert (list(found), failures(found)) == (["register", "set"], {"register"})
 
 
 async def test_a_token_that_the_cso_repeats_is_not_told() -> None:
@@ -165,6 +194,14 @@ async def test_the_user_is_told_whether_the_profile_is_gone(bug: str, said: str)
     lines = list[str]()
     await check(VERSIONS[0], bug, only=("set",), lines=lines)
     assert [line for line in lines if line.startswith(f"our profile {said}")]
+
+
+@pytest.mark.parametrize("bug", ["no_put_works", "rejects_puts"])
+async def test_a_profile_that_was_refused_is_not_withdrawn(bug: str) -> None:
+    """By the station, or by the CSO at once: no word of a profile that nobody holds."""
+    lines = list[str]()
+    await check(VERSIONS[0], bug, only=("set", "invalid-object", "periods-empty"), lines=lines)
+    assert [line for line in lines if line.startswith("our profile")] == []
 
 
 async def test_who_refuses_every_profile_has_not_shown_that_bad_ones_are_refused() -> None:

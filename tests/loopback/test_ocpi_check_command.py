@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -69,8 +69,18 @@ async def test_a_check_as_a_process(tmp_path: Path) -> None:
     assert read_journal(tmp_path / "run/journal.jsonl").broken_at is None
     page = (tmp_path / "run/report.html").read_text()
     assert "A second profile takes the place of the first" in page
+    assert page.count('<td class="refs"><a href="#d') == 3
     for file in (tmp_path / "run").iterdir():
         assert token not in file.read_text(), file
+
+
+def test_its_report_is_not_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`bench report` judges runs; it says where the report of a check is."""
+    url, listen = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    out = str(tmp_path / "run")
+    assert main(["ocpi", "check", f"http://{url}/ocpi/versions", "--token", "token-a", "--listen", listen, "--out", out]) == 4
+    assert main(["report", out]) == 2
+    assert "of 'bench ocpi check', whose report.html stands beside it" in capsys.readouterr().err
 
 
 async def test_a_fail_is_exit_code_1(tmp_path: Path) -> None:
@@ -94,6 +104,16 @@ async def test_a_wrong_token_is_a_case_that_fails(tmp_path: Path) -> None:
     assert "not-the-token" not in out + "".join(one.read_text() for one in (tmp_path / "run").iterdir())
 
 
+async def test_a_wrong_token_fails_also_where_another_case_is_asked_for(tmp_path: Path) -> None:
+    """--only: exit code 1, and the CSO's own reason, for without a registration nothing can be shown."""
+    async with _cpo() as (cpo, _):
+        process = await _start(cpo, tmp_path / "run", "--token", "not-the-token", "--only", "set")
+        out, err = (one.decode() for one in await asyncio.wait_for(process.communicate(), 25))
+    assert (process.returncode, err) == (1, "")
+    line = next(one for one in out.splitlines() if one.startswith("FAIL"))
+    assert line == "FAIL           versions             GET versions: HTTP 401, status_code 2000 ('the token is not known')"
+
+
 async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> None:
     """Exit code 5, a report that says so, and nothing of ours at the CSO."""
     async with _cpo() as (cpo, stations):
@@ -107,6 +127,23 @@ async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> Non
         assert len(stations.sent("ClearChargingProfile")) == 1
         assert not cpo.platform.registry.platforms
     assert json.loads((tmp_path / "run/result.json").read_text())["state"] == "aborted"
+    assert "stopped by the operator" in (tmp_path / "run/report.html").read_text()
+
+
+async def test_more_signals_change_nothing_of_the_end(tmp_path: Path) -> None:
+    """Ctrl-C again and again until the process is gone: the same exit code, and its report."""
+    async with _cpo() as (cpo, _):
+        process = await _start(cpo, tmp_path / "run", "--only", "response-url-slow", "--only", "set")
+        assert process.stdout is not None
+        while b"PASS           set" not in (line := await asyncio.wait_for(process.stdout.readline(), 25)):
+            assert line, "it ended"
+        ended = asyncio.create_task(process.wait())
+        while not ended.done():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            await asyncio.wait([ended], timeout=0.005)
+        out = (await process.stdout.read()).decode()
+    assert (process.returncode, "ABORTED: " in out) == (5, True), out
     assert "stopped by the operator" in (tmp_path / "run/report.html").read_text()
 
 

@@ -136,6 +136,20 @@ async def test_a_silent_server_is_given_up() -> None:
             await _post(f"http://127.0.0.1:{port}/", b"", timeout_s=0.05)
 
 
+async def test_a_connection_that_breaks_is_told_in_words() -> None:
+    """Its error has no text of its own."""
+    async with await asyncio.start_server(_reset, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(PeerError, match=r"/: ReadError$"):
+            await _post(f"http://127.0.0.1:{port}/", b"")
+
+
+async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()
+
+
 async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
     writer.close()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from bench.peers.check.case import Case, Saw, case, failed, judged, not_applicable, not_shown, passed
+from bench.peers.check.case import Case, Saw, case, failed, judged, missed, not_applicable, not_shown, passed
 from bench.peers.check.probe import Probe, Reply
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_page, next_page
@@ -65,9 +65,10 @@ def _advice(probe: Probe, reply: Reply, *, called: bool) -> str:
         return "it takes this token for versions only: it may be spent, for a registration token serves once"
     if reply.ok:
         return "its Credentials object lacks the token, or a role with party_id and country_code: nobody can go on with it"
-    if reply.code in (UNUSABLE_API, UNSUPPORTED_VERSION, NO_MATCHING_ENDPOINT):
+    if not reply.status or reply.code in (UNUSABLE_API, UNSUPPORTED_VERSION, NO_MATCHING_ENDPOINT):
         return "it called us: see the exchange" if called else f"it never called us: can it reach {probe.base_url}?"
-    return "our Credentials object has what its table requires, and no optional field: look for one that the CSO demands"
+    ours = "our Credentials object has what its table requires, and no optional field: look for one that the CSO demands"
+    return f"{ours}, or for a former registration of {probe.peer.party} on its side"
 
 
 @case(
@@ -90,7 +91,7 @@ async def register_twice(probe: Probe) -> Saw:
     reply = await probe.give_credentials("POST", probe.token)
     if reply.status == 405:
         return passed("HTTP 405")
-    return failed(f"the second POST: {reply}, not HTTP 405")
+    return missed("the second POST", reply, "HTTP 405")
 
 
 @case("renew", "Credentials are renewed", "credentials, PUT: the CSO fetches our endpoints again and answers with a new token")
@@ -104,7 +105,7 @@ async def renew(probe: Probe) -> Saw:
         peer.token_b = ours
     peer.findings[told:] = [one for one in peer.findings[told:] if one.code != "wrong_token"]  # both tokens are under way
     if not reply.ok:
-        return failed(f"PUT credentials: {reply}")
+        return missed("PUT credentials", reply, "the new credentials")
     if probe.token == before:
         return failed("the token in the answer is the old one")
     if not any(one.method == "GET" for one in probe.desk.received[since:]):

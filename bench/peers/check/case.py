@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bench.domain.verdicts import Verdict
-from bench.peers.check.probe import Order, Probe
+from bench.peers.check.probe import Order, Probe, Reply, Seen
 from bench.wire.ocpi.checks import Finding
 
 Needs = Literal["", "registered", "session", "results"]
@@ -61,6 +61,11 @@ def not_shown(*said: str, order: Order | None = None) -> Saw:
     return Saw(Verdict.INCONCLUSIVE, said, order.refs if order else ())
 
 
+def missed(what: str, reply: Reply, due: str) -> Saw:
+    """Say that another answer than the one that is due came; where none came at all, it was not shown."""
+    return failed(f"{what}: {reply}, not {due}") if reply.status else not_shown(f"{what}: {reply}")
+
+
 def not_applicable(*said: str) -> Saw:
     """Say that there is nothing to show."""
     return Saw(Verdict.NOT_APPLICABLE, said)
@@ -68,10 +73,12 @@ def not_applicable(*said: str) -> Saw:
 
 def judged(found: Iterable[Finding], shown: str, *, looked_at: bool = True, nothing: str = "") -> Saw:
     """Return FAIL with what was found, PASS where all that was looked at is right, INCONCLUSIVE where there was nothing."""
+    found = list(found)
     texts = _grouped(one.text for one in found)
     if texts:
         more = [f"and {len(texts) - MOST_SAID} more"] if len(texts) > MOST_SAID else []
-        return failed(*texts[:MOST_SAID], *more)
+        refs = dict.fromkeys(one.document for one in found if isinstance(one, Seen) and one.document is not None)
+        return Saw(Verdict.FAIL, (*texts[:MOST_SAID], *more), tuple(refs))
     return passed(shown) if looked_at else not_shown(nothing)
 
 

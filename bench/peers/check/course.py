@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from bench.domain.conformance import CaseResult
+from bench.domain.verdicts import Verdict
 from bench.errors import PeerError, UsageError
 from bench.peers.check import addresses, begin, orders, whole
 from bench.peers.check.case import Case, Saw, not_applicable, not_shown
@@ -43,6 +44,7 @@ _EARLIER: Final = {
     "clear": ("active-first", "set"), "clear-twice": ("active-first", "set", "clear"), "push": ("active-first", "set"),
     **dict.fromkeys(("periods-empty", "periods-start", "periods-unsorted"), ("active-first", "set")),
     "result-in-time": ("active-first",), "result-once": ("active-first",), "answer": ("active-first",),
+    "id-kept": ("active-first", "set", "push"), "objects": ("paging",),
 }  # fmt: skip
 """Which cases make what others look at: they run where `--only` names one of those, and are not told."""
 
@@ -98,6 +100,9 @@ class Course:
 
     def __init__(self, probe: Probe, wishes: Wishes, tell: Tell, results: list[CaseResult], *, last: bool = True) -> None:
         self._probe, self._wishes, self._tell, self._results, self._last = probe, wishes, tell, results, last
+        self._needed = _needed(wishes.only)
+        self._untold: list[tuple[Case, Saw]] = []
+        """Failures of cases that nobody asked for."""
         self._started = False
         self._gone, self._whole = False, False
         probe.push_within_s, probe.tell = wishes.push_within_s, tell
@@ -122,6 +127,8 @@ class Course:
         if probe.details.get(("credentials", "SENDER")):
             await self._case(begin.register(token))
         if not probe.peer.registered:
+            for one, saw in self._untold:  # whatever was asked for fails by them
+                self._add(one, saw)
             self._tell("not registered: the cases that need it are INCONCLUSIVE (tokens agreed upon by hand: --registered)")
         await self._cases(REGISTERED)
         if probe.peer.registered and self._wanted(STEERING, WHOLE):
@@ -143,15 +150,12 @@ class Course:
         return not self._wishes.only or name in self._wishes.only
 
     def _wanted(self, *groups: Collection[Case]) -> bool:
-        return any(self._asked(one.name) for group in groups for one in group if one.needs in ("session", "results"))
+        steering = [one for group in groups for one in group if one.needs in ("session", "results")]
+        return any(one.name in self._needed for one in (begin.session, *steering))
 
     async def _cases(self, cases: Collection[Case]) -> None:
-        earlier = {one for name in self._wishes.only for one in _EARLIER.get(name, ())}
-        needing = {one.name for one in (*STEERING, *WHOLE) if one.needs == "results"}
-        if needing & set(self._wishes.only):
-            earlier |= {"active-first"}
         for one in cases:
-            if self._asked(one.name) or one.name in earlier:
+            if one.name in self._needed:
                 await self._case(one)
 
     async def _case(self, one: Case) -> None:
@@ -162,11 +166,13 @@ class Course:
         if lacking:
             self._put(one, not_shown(lacking))
             return
+        since = len(self._probe.sent_documents)
         try:
             saw = await one.run(self._probe)
         except PeerError as error:
             saw = not_shown(str(error))
-        self._put(one, saw)
+        refs = dict.fromkeys((*saw.refs, *self._probe.sent_documents[since:]))
+        self._put(one, replace(saw, refs=tuple(refs)))
 
     def _lacking(self, one: Case) -> str:
         if one.needs and not self._probe.peer.registered:
@@ -178,8 +184,12 @@ class Course:
         return ""
 
     def _put(self, one: Case, saw: Saw) -> None:
-        if not self._asked(one.name):
-            return
+        if self._asked(one.name):
+            self._add(one, saw)
+        elif saw.verdict is Verdict.FAIL:
+            self._untold.append((one, saw))
+
+    def _add(self, one: Case, saw: Saw) -> None:
         said = tuple(hide_secrets(self._probe.hide(text)) for text in saw.said)
         result = CaseResult(one.name, one.title, one.clause, self._probe.version, saw.verdict, said, saw.refs)
         self._results.append(result)
@@ -264,6 +274,15 @@ class Course:
         if self._probe.peer.registered:
             await self._probe.send("DELETE", self._probe.details["credentials", "SENDER"], functional=False)
             self._probe.peer.registration = None
+
+
+def _needed(only: Collection[str]) -> set[str]:
+    """Return which cases have to run for those that are asked for; all where none is named."""
+    if not only:
+        return set(NAMES)
+    on_results = {one.name for one in (*STEERING, *WHOLE) if one.needs == "results"}
+    earlier = {one for name in only for one in _EARLIER.get(name, ())}
+    return {*only, *earlier, *(("active-first",) if on_results & set(only) else ())}
 
 
 def _is_at(session: Any, evse: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bench.domain.verdicts import Verdict
-from bench.peers.check.case import Saw, case, failed, judged, not_shown, passed
+from bench.peers.check.case import Saw, case, failed, judged, missed, not_shown, passed
 from bench.peers.check.probe import LATE_S, Order, Probe
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding, is_number
@@ -170,7 +170,7 @@ async def unknown_session(probe: Probe) -> Saw:
     probe.may_hold = held
     if order.reply.ok and order.word == "UNKNOWN_SESSION":
         return passed("1000 with UNKNOWN_SESSION")
-    return failed(f"PUT on a session that does not exist: {order.reply}, not 1000 with UNKNOWN_SESSION")
+    return missed("PUT on a session that does not exist", order.reply, "1000 with UNKNOWN_SESSION")
 
 
 @case(
@@ -181,7 +181,7 @@ async def body_not_json(probe: Probe) -> Saw:
     """PUT half an object."""
     url = probe.profiles_url(probe.session_id or _UNKNOWN)
     reply = await probe.send("PUT", url, content=b'{"charging_profile": ', counted=False)
-    return passed("HTTP 400") if reply.status == 400 else failed(f"PUT with a body that is no JSON: {reply}, not HTTP 400")
+    return passed("HTTP 400") if reply.status == 400 else missed("PUT with a body that is no JSON", reply, "HTTP 400")
 
 
 @case(
@@ -198,8 +198,10 @@ async def invalid_object(probe: Probe) -> Saw:
         ("without response_url", "PUT", "", {"charging_profile": profile_of(probe, 1)}),
         ("without duration", "GET", f"?response_url={where}", None),
     ):
+        held = probe.may_hold
         probe.may_hold |= method == "PUT" and bool(probe.session_id)
         reply = await probe.send(method, url + query, body, counted=False)
+        probe.may_hold = held if reply.code == INVALID else probe.may_hold
         if reply.ok and reply.thing.get("result") == "UNKNOWN_SESSION" and not probe.session_id:
             hidden.append(name)
         elif not 200 <= reply.status < 300 or reply.code != INVALID:
@@ -282,10 +284,11 @@ async def push(probe: Probe) -> Saw:
         probe.tell(f"now change what limits the station, past this check; a push is waited for up to {within:g} s")
         await probe.peer.wait_until(lambda: len(pushes()) > before, within)
     came = pushes()
-    wrong = [f"{one.method} {one.path}" for one in came if one.method != "PUT" or one.path.rstrip("/").casefold() != right]
+    wrong = {f"{one.method} {one.path}": one for one in came if one.method != "PUT" or one.path.rstrip("/").casefold() != right}
     if wrong:
         ours = f"PUT to our chargingprofiles endpoint with /{probe.session_id}"
-        return failed(f"an ActiveChargingProfile came by {', '.join(sorted(set(wrong)))}; due is a {ours}")
+        refs = tuple(one.document for one in wrong.values() if one.document is not None)
+        return Saw(Verdict.FAIL, (f"an ActiveChargingProfile came by {', '.join(sorted(wrong))}; due is a {ours}",), refs)
     if not came:
         return not_shown("no push came; the station need not have reported any change")
     found = [one for push in came for one in checks.check_active_profile(push.body)]

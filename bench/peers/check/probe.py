@@ -18,7 +18,7 @@ from bench.ports import Clock, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_content_type, check_status
-from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
+from bench.wire.ocpi.transport import CORRELATION_ID, INVALID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
 
 GRACE_S: Final = 1.0
 """A result may take so long on its way without being called late."""
@@ -43,6 +43,8 @@ class Reply:
     raw: Any
     """Decoded JSON, or None."""
     trouble: str = ""
+    document: int | None = None
+    """The request's number in the journal."""
 
     @property
     def code(self) -> Any:
@@ -68,7 +70,7 @@ class Reply:
 
     def __str__(self) -> str:
         if not self.status:
-            return self.trouble
+            return f"no response: {self.trouble}"
         if not isinstance(self.raw, dict):
             return f"HTTP {self.status} without a JSON object"
         word = self.thing.get("result")
@@ -82,6 +84,13 @@ class Reply:
             rows = [one for one in said if isinstance(one, dict) and isinstance(one.get("loc"), list)]
             said = "; ".join(f"{'.'.join(str(step) for step in one['loc'])}: {one.get('msg', '')}" for one in rows)
         return f" ({checks.short(said)})" if said and isinstance(said, str) and not self.ok else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Finding):
+    """A finding with the number of the request whose exchange shows it."""
+
+    document: int | None
 
 
 @dataclass(slots=True)
@@ -126,9 +135,16 @@ class Order:
         return str(self.result.get("result", ""))
 
     @property
+    def refused(self) -> bool:
+        """Say whether the CSO told that nothing was set."""
+        said_no = self.reply.ok and self.word not in ("", "ACCEPTED")
+        return said_no or self.reply.code == INVALID or self.outcome == "REJECTED"
+
+    @property
     def refs(self) -> tuple[int, ...]:
-        """Return the documents of what came."""
-        return tuple(one.document for one in self.came if one.document is not None)
+        """Return the documents of the request and of what came."""
+        came = [one.document for one in self.came]
+        return tuple(one for one in (self.reply.document, *came) if one is not None)
 
 
 class Probe:
@@ -137,12 +153,17 @@ class Probe:
     def __init__(
         self, desk: Desk, peer: Peer, transport: OcpiTransport, clock: Clock, versions_url: str, base_url: str,
         learn: Callable[[str], None] = lambda token: None, others: OcpiTransport | None = None,
+        documents: Mapping[str, int] | None = None,
     ) -> None:  # fmt: skip
         self._learn = learn
         """Told each token, to keep it out of the journal."""
         self._tokens: set[str] = set()
         self._others = others or transport
         """Has connections of its own: where one is held up, another client's request need not be."""
+        self._documents = {} if documents is None else documents
+        """The number in the journal of each request, by its X-Request-ID."""
+        self.sent_documents: list[int] = []
+        """The numbers of our requests, in their order."""
         self.desk, self.peer, self.clock = desk, peer, clock
         self.versions_url, self.base_url, self.version = versions_url, base_url, peer.version
         self._transport = transport
@@ -210,17 +231,24 @@ class Probe:
         try:
             status, answered, text = await transport.request(method, url, headers, sent, timeout_s)
         except PeerError as error:
-            return Reply(0, {}, None, str(error))
+            return Reply(0, {}, None, str(error), self._document(headers))
         raw = _decoded(text)
         self.asked += 1
         known = functional and token is None  # whom the CSO does not know it owes no routing headers
         found = checks.check_response_headers(headers, answered, functional=known, routed=self.peer.routed)
-        self.echo += _placed(found, where)
+        document = self._document(headers)
+        self.echo += _placed(found, where, document)
         self.unrouted |= known and not any(name.startswith("ocpi-") for name in answered)
         if counted:
             found = [*check_status(status, raw), *check_content_type(answered, text), *checks.check_envelope(raw)]
-            self.form += _placed([one for one in found if one.code != "envelope_data"], where)
-        return Reply(status, answered, raw)
+            self.form += _placed([one for one in found if one.code != "envelope_data"], where, document)
+        return Reply(status, answered, raw, document=document)
+
+    def _document(self, headers: Mapping[str, str]) -> int | None:
+        number = self._documents.get(headers[REQUEST_ID])
+        if number is not None:
+            self.sent_documents.append(number)
+        return number
 
     def hide(self, text: str) -> str:
         """Return a text without the tokens that were sent: a CSO may repeat one in its reason."""
@@ -235,7 +263,7 @@ class Probe:
         url = next((row["url"] for row in rows if row["version"] == self.version), None)
         if url is None:
             offered = ", ".join(row["version"] for row in rows) or "none"
-            return f"GET versions: {listed}; offered: {offered}, not {self.version}"
+            return f"GET versions: {listed}" + (f"; offered: {offered}, not {self.version}" if listed.ok else "")
         details = await self.send("GET", url, token=token, functional=False)
         self.details = endpoints_of(details.thing)
         needed = {"credentials": ("credentials", "SENDER"), "chargingprofiles as RECEIVER": ("chargingprofiles", "RECEIVER")}
@@ -272,6 +300,7 @@ class Probe:
             habit: how the result's POST is answered.
             slash: whether the session's URL ends with one.
         """
+        held = self.may_hold
         for again in range(_TRIES):
             if again:
                 await self.clock.sleep(_AGAIN_S)
@@ -302,10 +331,12 @@ class Probe:
             if isinstance(data, list):
                 found.append(Finding("wrapped", "data is a list, not an object"))
             found += checks.check_profile_response(order.reply.thing)
-            self.answer += _placed(found, f"answer to {method}")
+            self.answer += _placed(found, f"answer to {method}", order.reply.document)
         if wait and order.accepted:
             await self._wait(order, path)
         sent.result = order.result or None
+        if method == "PUT" and order.refused:
+            self.may_hold = held
         if method == "DELETE" and order.outcome in ("ACCEPTED", "UNKNOWN"):
             self.may_hold = False
         return order
@@ -353,8 +384,8 @@ def _cpo_first(row: Mapping[str, str]) -> bool:
     return row["role"] != "CPO"
 
 
-def _placed(found: list[Finding], where: str) -> list[Finding]:
-    return [Finding(one.code, f"{where}: {one.text}") for one in found]
+def _placed(found: list[Finding], where: str, document: int | None) -> list[Finding]:
+    return [Seen(one.code, f"{where}: {one.text}", document) for one in found]
 
 
 def _decoded(text: bytes) -> Any:

@@ -7,8 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from bench.peers.check.case import Saw, case, failed, judged, not_shown, passed
-from bench.peers.check.probe import GRACE_S, Probe
-from bench.wire.ocpi.checks import Finding
+from bench.peers.check.probe import GRACE_S, Probe, Seen
 
 _REQUEST: Final = (
     "id_missing", "id_repeated", "routing_headers", "wrong_receiver", "wrong_sender", "content_type", "not_json",
@@ -36,12 +35,11 @@ async def result_in_time(probe: Probe) -> Saw:
     """Compare each first result with its promise."""
     came = [(one, first, one.due) for one in probe.orders if one.due is not None and (first := probe.first(one)) is not None]
     late = [
-        f"{one.method}: the result came {(first.at - due).total_seconds():.1f} s after the {probe.promised_s(one):g} s that "
-        "were promised" for one, first, due in came if first.at > due + timedelta(seconds=GRACE_S)
+        Seen("late", f"{one.method}: the result came {(first.at - due).total_seconds():.1f} s after the "
+             f"{probe.promised_s(one):g} s that were promised", one.reply.document)
+        for one, first, due in came if first.at > due + timedelta(seconds=GRACE_S)
     ]  # fmt: skip
-    if late:
-        return failed(*late)
-    return passed(f"{len(came)} results in time") if came else not_shown("no result came")
+    return judged(late, f"{len(came)} results in time", looked_at=bool(came), nothing="no result came")
 
 
 @case(
@@ -57,9 +55,9 @@ async def result_once(probe: Probe) -> Saw:
         count = probe.count(order)
         looked_at += count > 0
         if count > 1:
-            wrong.append(Finding("result_twice", f"{order.method}: {count} results to one response_url"))
+            wrong.append(Seen("result_twice", f"{order.method}: {count} results to one response_url", order.reply.document))
         if count and not order.accepted:
-            wrong.append(Finding("result_unasked", f"{order.method}: a result after {order.reply}"))
+            wrong.append(Seen("result_unasked", f"{order.method}: a result after {order.reply}", order.reply.document))
     return judged(wrong, f"{looked_at} results, each once", looked_at=looked_at > 0, nothing="no result came")
 
 
