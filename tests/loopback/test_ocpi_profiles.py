@@ -114,6 +114,26 @@ async def test_a_pending_result_is_rejected_when_the_session_ends(rig: OcpiRig) 
     assert asyncio.get_running_loop().time() == asked
 
 
+async def test_what_waits_for_its_turn_is_not_sent_once_the_session_has_ended(rig: OcpiRig) -> None:
+    """Two orders at a station that never answers: the transaction ends, both are REJECTED, and the second one never left."""
+    rig.stations.answers["SetChargingProfile"] = asyncio.get_running_loop().create_future()
+    session_id = await rig.session()
+    orders = [await rig.scsp.send_plan(session_id, PROFILE) for _ in range(2)]
+    rig.stations.transaction("Ended")
+    for order in orders:
+        assert await rig.scsp.wait_result(order.response_id, 60) == {"result": "REJECTED"}
+    assert len(rig.stations.sent("SetChargingProfile")) == 1
+
+
+async def test_an_answer_in_the_moment_of_the_end_is_either_of_both(rig: OcpiRig) -> None:
+    """The station answers as its transaction ends: one result, and no failure of the bench."""
+    answer = rig.stations.answers["SetChargingProfile"] = asyncio.get_running_loop().create_future()
+    order = await rig.scsp.send_plan(await rig.session(), PROFILE)
+    answer.set_result({"status": "Accepted"})
+    rig.stations.transaction("Ended")
+    assert await rig.scsp.wait_result(order.response_id, 60) in ({"result": "ACCEPTED"}, {"result": "REJECTED"})
+
+
 async def test_deleting_twice_is_unknown_the_second_time(rig: OcpiRig) -> None:
     """The profile is cleared by its id, and the station's Unknown becomes OCPI's UNKNOWN."""
     session_id, _ = await rig.placed()

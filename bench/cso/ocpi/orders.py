@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -161,20 +162,30 @@ class Orders:
         await self._report("GET", record, requester, await self._within(record, asking), answered)
 
     async def _within(self, record: SessionRecord, work: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Return what the station did; REJECTED once the session has ended or the promised time is nearly over."""
-        task = asyncio.create_task(_in_turn(record.steering.turn, work))
+        """Return what the station did; REJECTED once the session has ended or the promised time is nearly over.
+
+        In the task of the order, without one of its own, which would reach the station a turn of the loop later.
+        """
+        loop, scope = asyncio.get_running_loop(), asyncio.timeout(self._call_timeout_s + MARGIN_S - POST_S)
+
+        def end(over: asyncio.Future[None]) -> None:
+            with suppress(RuntimeError):  # the work was done in the same turn of the loop
+                scope.reschedule(loop.time())
+
         try:
-            deadline_s = self._call_timeout_s + MARGIN_S - POST_S
-            either: list[asyncio.Future[Any]] = [task, record.over]
-            await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
+            if record.over.done():
+                return Outcome("REJECTED", "the session ended first")
+            async with scope:
+                record.over.add_done_callback(end)
+                async with record.steering.turn:
+                    return await work
+        except TimeoutError:
+            if not scope.expired():
+                raise
             return Outcome("REJECTED", "the session ended first" if record.over.done() else "no answer in the time promised")
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait([task])
-            work.close()  # it never began where the task was cancelled while waiting for its turn
+            record.over.remove_done_callback(end)
+            work.close()  # it never began where the order was cancelled while waiting for its turn
 
     async def _report(
         self, action: Action, record: SessionRecord, requester: Requester, outcome: Outcome, answered: asyncio.Event
@@ -189,8 +200,3 @@ class Orders:
             body["profile"] = outcome.profile.plain()
         await self._promises.post(requester.response_url, requester.platform, requester.party.id, body)
         self._promises.kept(action, record.session_id, requester.response_url)
-
-
-async def _in_turn(turn: asyncio.Lock, work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    async with turn:
-        return await work

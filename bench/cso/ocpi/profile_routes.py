@@ -30,8 +30,6 @@ from bench.wire.ocpi.types import Url
 _PATH: Final = "/chargingprofiles/{session_id}"
 _LANE: Final = re.compile(f"/ocpi/(?:{'|'.join(map(re.escape, VERSIONS))})/chargingprofiles/([^/]+)")
 _LONGEST_S: Final = 366 * 86_400
-_HEAD_START: Final = 2
-"""Turns of the event loop in which an order reaches its station: its own task, and the one that waits for the session's turn."""
 
 
 class ProfileLane:
@@ -119,8 +117,7 @@ async def _answer(
     answered = asyncio.Event()
     if decision.record is not None:
         begin(decision.record, answered)
-        for _ in range(_HEAD_START):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the turn of the loop in which the order reaches its station
 
     async def after() -> None:
         answered.set()
