@@ -15,8 +15,9 @@ from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
 from bench.cso.local_limits import LocalLimits
-from bench.cso.ocpi.record import evse_uid
+from bench.cso.ocpi.record import SessionRecord, evse_uid
 from bench.cso.relay import Outcome
+from bench.cso.station import Transaction
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.peers.books import ACCEPTED, SentOrder
@@ -172,6 +173,8 @@ async def open_served_ocpi(
     base_url = settings.public_url or f"{scheme}://{f'[{address}]' if ':' in address else address}:{settings.port}"
     store = None if settings.store is None else JsonStore(settings.store)
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url, store=store) as cpo:
+        for one in cpo.platform.sessions.running():
+            csms.recall(one.target.station, _transaction(one))
         known = settings.token_a is not None and settings.token_a.get_secret_value() == cpo.token_a
         token = "as the rig file has it" if known else cpo.token_a
         lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}")
@@ -196,6 +199,12 @@ def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
         return {"result": cpo.platform.registry.invite()}
 
     return {"limit": limit, "limits": limits, "invite": invite}
+
+
+def _transaction(record: SessionRecord) -> Transaction:
+    """Return what is known of a session's transaction after a restart: a token that the session has was accepted."""
+    target, token = record.target, record.id_token or None
+    return Transaction(target.evse_id, target.transaction_id, token, "Accepted" if token else None, started=record.began)
 
 
 def _place_of(request: Mapping[str, Any]) -> tuple[str, int, str]:

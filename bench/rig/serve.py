@@ -82,22 +82,22 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
         )
         state, reason = "error", "the bench could not be opened"
         try:
-            async with AsyncExitStack() as stack:
+            async with AsyncExitStack() as stations, AsyncExitStack() as stack:
                 csms = Csms(clock, journal, ids, order.rig)
+                controls, told = Controls(csms), ()
+                if order.open_ocpi is not None:  # before the stations: they may go on with what a former life has kept
+                    ocpi = await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
+                    controls, told = Controls(csms, ocpi.commands), ocpi.lines
                 shift = order.station_clock - clock.now() if order.station_clock is not None else timedelta(0)
                 for station in csms.stations if shift else ():
                     csms.shift_clock(station, shift)
-                server = await stack.enter_async_context(
+                server = await stations.enter_async_context(
                     open_ocpp_server(order.rig, csms.attach, csms.knock, virtual=False, folder=order.rig_path.parent)
                 )
-                stack.push_async_callback(csms.close)
+                stations.push_async_callback(csms.close)
                 if shift:
-                    await stack.enter_async_context(open_shifted_clocks(csms, clock, journal, shift))
-                lines = [f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()]
-                controls = Controls(csms)
-                if order.open_ocpi is not None:
-                    ocpi = await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
-                    lines, controls = [*lines, *ocpi.lines], Controls(csms, ocpi.commands)
+                    await stations.enter_async_context(open_shifted_clocks(csms, clock, journal, shift))
+                lines = [*(f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()), *told]
                 await stack.enter_async_context(open_control_socket(order.out, controls.answer))
                 stack.enter_context(pointer(order.out))
                 write_result(order.out / "host.json", _host_facts(order, server.port))

@@ -16,7 +16,9 @@ from bench.rig.serve import ServeOrder
 from bench.settings.ocpi import OcpiSettings
 from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_rig import ScriptedStations, rig_settings
-from tests.support import EPOCH, MemoryJournal
+from tests.stations import attached, new_csms
+from tests.support import EPOCH, FakeClock, MemoryJournal
+from tests.support_lint import schedule, tx
 
 
 def _has_ipv6() -> bool:
@@ -50,3 +52,22 @@ async def test_a_token_of_the_rig_file_is_not_printed(tmp_path: Path) -> None:
     order = ServeOrder(rig, tmp_path / "rig.toml", tmp_path, open_served_ocpi)
     async with open_served_ocpi(order, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations) as served:
         assert served.lines[1] == "OCPI registration token (TOKEN_A): as the rig file has it"
+
+
+async def test_a_restart_accuses_no_station(tmp_path: Path) -> None:
+    """A transaction that the store has is known to the CSMS before its station is back: a profile for it breaks no rule, and the
+    station's next word of it is no word of a transaction without a start."""
+    ocpi = OcpiSettings(store=tmp_path / "ocpi.json")
+    rig = rig_settings().model_copy(update={"ocpi": ocpi})
+    order, journal = ServeOrder(rig, tmp_path / "rig.toml", tmp_path, open_served_ocpi), MemoryJournal()
+    event = {"timestamp": "2026-01-15T00:00:00Z", "triggerReason": "Authorized", "transactionInfo": {"transactionId": "tx-1"}}
+    event |= {"evse": {"id": 1}, "idToken": {"idToken": "TOKEN-1", "type": "ISO14443"}}
+    for life, phase in enumerate(("Started", "Updated")):
+        csms = new_csms(FakeClock(), journal, rig)
+        async with open_served_ocpi(order, LoopClock(EPOCH), journal, SeededIds(life, "cpo"), csms):
+            if phase == "Updated":
+                request = {"evseId": 1, "chargingProfile": tx(schedule({"startPeriod": 0, "limit": 16}))}
+                assert csms.profile_findings("CS-1", "SetChargingProfile", request, "report") == []
+            async with attached(csms) as link:
+                await link.ask("TransactionEvent", event | {"eventType": phase, "seqNo": life})
+    assert [one["code"] for one in journal.of("finding") if one["source"] == "station"] == []

@@ -129,6 +129,18 @@ def test_evidence_is_never_overwritten(
     assert "choose another folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["check", "rig.toml"], ["serve", "--rig", "rig.toml"]])
+def test_a_store_in_no_folder_is_refused(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing could be kept there: who wrote it is told before anything is served, with file, key, value and reason."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rig.toml").write_text(RIG + '[ocpi]\nstore = "nodir/x.json"\n')
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert "rig.toml: ocpi.store = 'nodir/x.json': there is no folder " in told
+
+
 async def test_refused_station_is_listed_with_its_remedy(
     tmp_path: Path, clock: FakeClock, journal: MemoryJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
