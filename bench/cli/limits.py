@@ -1,4 +1,4 @@
-"""`bench limit`, `limits` and `invite`: what an operator does beside the OCPI parties of a running `bench serve`."""
+"""`bench limit`, `limits`, `invite` and `forget`: what an operator does beside the OCPI parties of a running `bench serve`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("invite", help="print another registration token (TOKEN_A) of the running bench")
     command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
     command.set_defaults(func=invite)
+    text = "forget the registration of an OCPI peer that cannot unregister, with all its parties: its limits are withdrawn"
+    command = commands.add_parser("forget", help=text)
+    command.add_argument("party", metavar="CC-PID", help="country code and party id, such as NL-SCP")
+    command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
+    command.set_defaults(func=forget)
 
 
 def limit(arguments: argparse.Namespace) -> int:
@@ -112,4 +117,10 @@ def _words(profile: dict[str, Any]) -> str:
 def invite(arguments: argparse.Namespace) -> int:
     """Print the token alone, so that a shell can take it."""
     print(asked(arguments.run, {"command": "invite"})["result"])
+    return 0
+
+
+def forget(arguments: argparse.Namespace) -> int:
+    """Forget a registration as if the peer had unregistered, and print which parties it had."""
+    print(f"forgotten: {', '.join(asked(arguments.run, {'command': 'forget', 'party': arguments.party})['result'])}")
     return 0

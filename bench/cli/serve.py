@@ -18,7 +18,8 @@ _SERVES: Final = "Run CSMS, OCPI platform and journal until Ctrl-C, without judg
 _OCPI: Final = (
     "OCPI (role CPO, 2.2.1 and 2.3.0): the table [ocpi] of the rig file says port, party, policy, TLS and store; without it a "
     "free port on this computer is taken. A peer registers with the versions URL and TOKEN_A that are printed; 'bench invite' "
-    "gives one for another peer, 'bench limit' limits an EVSE for a BEMS, a DSO or an operator, 'bench limits' shows who limits."
+    "gives one for another peer, 'bench forget' ends the registration of one that was killed, 'bench limit' limits an EVSE for a "
+    "BEMS, a DSO or an operator, 'bench limits' shows who limits."
 )
 
 

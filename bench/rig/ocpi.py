@@ -198,7 +198,16 @@ def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
     async def invite(_: dict[str, Any]) -> dict[str, Any]:
         return {"result": cpo.platform.registry.invite()}
 
-    return {"limit": limit, "limits": limits, "invite": invite}
+    async def forget(request: dict[str, Any]) -> dict[str, Any]:
+        registry, named = cpo.platform.registry, str(request.get("party")).upper()
+        platform = next((one for one in registry.platforms if named in {str(party.id) for party in one.parties}), None)
+        if platform is None:
+            there = dict.fromkeys(str(party.id) for one in registry.platforms for party in one.parties)
+            raise UsageError(f"no party {named} is registered; there: {', '.join(there) or 'none'}")
+        registry.remove(platform)
+        return {"result": [f"{party.id} ({party.role})" for party in platform.parties]}
+
+    return {"limit": limit, "limits": limits, "invite": invite, "forget": forget}
 
 
 def _transaction(record: SessionRecord) -> Transaction:

@@ -131,3 +131,19 @@ async def test_another_peer_registers_by_an_invitation(tmp_path: Path, capsys: p
             await second.register(rig.cpo.versions_url, token)
         assert isinstance(rig.journal, MemoryJournal)
         assert token not in str(rig.journal.documents)
+
+
+async def test_a_peer_that_cannot_unregister_is_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed, it has lost its token: its limit leaves the station, and it registers anew as the party that it was."""
+    async with open_ocpi_rig() as rig:
+        await rig.placed()
+        assert await ask(rig, tmp_path, "forget", "NL-NOT") == 2
+        assert "no party NL-NOT is registered; there: NL-SCP" in capsys.readouterr().err
+        assert await ask(rig, tmp_path, "forget", "nl-scp") == 0
+        assert capsys.readouterr().out == "forgotten: NL-SCP (SCSP)\n"
+        await rig.scsp.wait_until(lambda: bool(rig.stations.sent("ClearChargingProfile")), 10)
+        assert await ask(rig, tmp_path, "limits") == 0
+        assert "nobody limits it" in capsys.readouterr().out
+        opened = open_scsp(FakeClock(), SeededIds(2, "again"), rig.addresses, base_url="http://again.bench")
+        async with opened as again:
+            await again.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())
