@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,16 +102,18 @@ def _lines(row: dict[str, Any]) -> list[str]:
     for one in row["writers"]:
         named = one["writer"] if one["writer"] == one["role"] else f"{one['writer']} ({one['role']})"
         urgent = ", emergency" if one["emergency"] else ""
-        lines.append(f"  {'counts' if one['counts'] else 'overruled':<10} {named:<16} {_words(one['profile'])}{urgent}")
+        lines.append(f"  {one['state']:<10} {named:<16} {_words(one['profile'], one['state'])}{urgent}")
     return lines if row["writers"] else [*lines, "  nobody limits it"]
 
 
-def _words(profile: dict[str, Any]) -> str:
-    unit, periods = profile["charging_rate_unit"], profile["charging_profile_period"]
+def _words(profile: dict[str, Any], state: str) -> str:
+    unit, periods, lasts = profile["charging_rate_unit"], profile["charging_profile_period"], profile.get("duration")
     told = [f"{one['limit']:g} {unit}" + (f" from {one['start_period']} s" if one["start_period"] else "") for one in periods]
-    since = profile.get("start_date_time", "the session's begin")
-    lasts = f", for {profile['duration']} s" if "duration" in profile else ""
-    return f"{', '.join(told)} since {since}{lasts}"
+    words, start = ", ".join(told), profile.get("start_date_time")
+    if start is None:
+        return f"{words} since the session's begin" + ("" if lasts is None else f", for {lasts} s")
+    end = "" if lasts is None else f"{datetime.fromisoformat(start) + timedelta(seconds=lasts):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{words} {'from' if state == 'not yet' else 'since'} {start}{end and f' until {end}'}"
 
 
 def invite(arguments: argparse.Namespace) -> int:

@@ -89,7 +89,7 @@ async def open_cpo(
                 certificate=ocpi.certificate, private_key=ocpi.private_key,
             ) as server:  # fmt: skip
                 with addresses.entry(base_url, server):
-                    limits = LocalLimits(platform.arbiter, relay, platform.sessions, journal)
+                    limits = LocalLimits(clock, platform.arbiter, relay, platform.sessions, journal)
                     yield Cpo(platform.versions_url, token_a, server.port, platform, limits)
         finally:
             unsubscribe()

@@ -20,7 +20,7 @@ from bench.rig.serve import Controls
 from bench.wire.ocpi.transport import PartyId
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 from tests.stations import new_csms
-from tests.support import FakeClock, MemoryJournal
+from tests.support import EPOCH, FakeClock, MemoryJournal
 
 
 async def ask(rig: OcpiRig, folder: Path, *arguments: str) -> int:
@@ -51,7 +51,7 @@ async def test_a_limit_of_the_dso_is_merged_shown_and_released(tmp_path: Path, c
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "ACCEPTED"
     assert out[2].startswith("  counts     NL-SCP (SCSP)    16 A, 6 A from 900 s since 2026-01-15T00:00:00Z")
-    assert out[3].startswith("  counts     DSO              5 A since 20")
+    assert out[3].startswith("  not yet    DSO              5 A from 20")  # the rig's clock is behind the one here
     assert out[4:] == ["ACCEPTED", "UNKNOWN: DSO limits nothing there"]
 
 
@@ -67,6 +67,27 @@ async def test_a_limit_from_now_on_has_begun_by_a_clock_that_is_behind(tmp_path:
     end = start + timedelta(seconds=profile["duration"])
     assert start <= wall_now() - timedelta(seconds=60)
     assert called + timedelta(seconds=599) <= end <= wall_now() + timedelta(seconds=600)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "state", "words"),
+    [
+        (0, "counts", "5 A since 2026-01-15T00:00:00Z until 2026-01-15T01:00:00Z"),
+        (3600, "not yet", "5 A from 2026-01-15T01:00:00Z until 2026-01-15T02:00:00Z"),
+        (-3600, "over", "5 A since 2026-01-14T23:00:00Z until 2026-01-15T00:00:00Z"),
+    ],
+)
+async def test_a_limit_counts_while_it_asks_for_something(
+    later_s: int, state: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is over, or has not begun, holds nobody back and is not said to count."""
+    start = (EPOCH + timedelta(seconds=later_s)).isoformat()
+    periods = [{"start_period": 0, "limit": 5}]
+    profile = {"start_date_time": start, "duration": 3600, "charging_rate_unit": "A", "charging_profile_period": periods}
+    async with open_ocpi_rig(policy="minimum") as rig:
+        await rig.cpo.limits.set("CS-1", 1, "DSO", profile)
+        assert await ask(rig, tmp_path, "limits") == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"  {state:<10} DSO              {words}"
 
 
 async def test_who_is_refused_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
