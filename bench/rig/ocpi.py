@@ -178,7 +178,12 @@ async def open_served_ocpi(
         known = settings.token_a is not None and settings.token_a.get_secret_value() == cpo.token_a
         token = "as the rig file has it" if known else cpo.token_a
         lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}")
-        yield ServedOcpi(lines, commands_of(cpo))
+
+        def session_of(station: str, transaction_id: str) -> str:
+            record = cpo.platform.sessions.of(station, transaction_id)
+            return record.session_id if record is not None else ""
+
+        yield ServedOcpi(lines, commands_of(cpo), session_of)
 
 
 def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
