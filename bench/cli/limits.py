@@ -20,6 +20,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the commands."""
     text = "limit an EVSE of the running bench for a BEMS, a DSO or an operator, beside what OCPI parties set"
     command = commands.add_parser("limit", help=text, epilog="exit codes: 0 ACCEPTED, 1 REJECTED or UNKNOWN, 2 bad usage")
+    command._negative_number_matcher = re.compile(r"-\d")  # -5A is a limit, if a wrong one, and no option
     command.add_argument("station", help="id of the station")
     command.add_argument("evse", type=int, help="number of the EVSE")
     command.add_argument(
@@ -50,7 +51,12 @@ def limit(arguments: argparse.Namespace) -> int:
     profile = None if arguments.limit == "release" else _profile(arguments.limit, arguments.seconds)
     request = {"command": "limit", "station": arguments.station, "evse": arguments.evse, "by": arguments.by,
                "profile": profile, "emergency": arguments.emergency}  # fmt: skip
-    outcome = asked(arguments.run, request)["result"]
+    try:
+        outcome = asked(arguments.run, request)["result"]
+    except UsageError as error:
+        if str(error).startswith("the profile: "):  # of a file, for ours are sound
+            raise UsageError(f"{arguments.limit}: {error}") from None
+        raise
     print(f"{outcome['word']}: {outcome['reason']}" if outcome["reason"] else outcome["word"])
     return 0 if outcome["word"] == "ACCEPTED" else 1
 
@@ -62,10 +68,12 @@ def _profile(text: str, seconds: int | None) -> dict[str, Any]:
 
     if seconds is not None and seconds < 1:
         raise UsageError(f"--for {seconds}: must be at least 1 s")
-    flat = re.fullmatch(r"(\d+(?:\.\d+)?)([AW])", text)
+    flat = re.fullmatch(r"(-?\d+(?:\.\d+)?)([AW])", text)
     if flat is None:
         profile = _read(Path(text))
         return profile if seconds is None else profile | {"duration": seconds}
+    if float(flat[1]) < 0:
+        raise UsageError(f"{text}: must not be negative; 0{flat[2]} pauses")
     start = (wall_now() - timedelta(seconds=CLOCK_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
     periods = [{"start_period": 0, "limit": float(flat[1])}]
     profile = {"start_date_time": start, "charging_rate_unit": flat[2], "charging_profile_period": periods}

@@ -18,6 +18,7 @@ from bench.cso.relay import Outcome, Relay, Target
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.ports import Clock, Journal
+from bench.settings.base import described
 from bench.wire.ocpi.limits import asks
 from bench.wire.ocpi.profiles import ChargingProfile
 
@@ -42,8 +43,8 @@ class LocalLimits:
         try:
             limits = ChargingProfile.model_validate(profile)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise UsageError(f"the profile: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            key, value, reason = described(ChargingProfile, error.errors()[0])
+            raise UsageError(f"the profile: {key}{'' if value is None else f' = {value!r:.80}'}: {reason}") from None
         reason = self._relay.not_supported(Target("", station, evse_id, ""), limits)
         if reason:
             raise UsageError(reason)

@@ -177,13 +177,15 @@ async def open_served_ocpi(
             csms.recall(one.target.station, _transaction(one))
         known = settings.token_a is not None and settings.token_a.get_secret_value() == cpo.token_a
         token = "as the rig file has it" if known else cpo.token_a
-        lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}")
+        lines = [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}"]
+        if settings.token_a is not None and not known:
+            lines.append("note: token_a of the rig file is spent, a peer has registered with it; the token above is another one")
 
         def session_of(station: str, transaction_id: str) -> str:
             record = cpo.platform.sessions.of(station, transaction_id)
             return record.session_id if record is not None else ""
 
-        yield ServedOcpi(lines, commands_of(cpo), session_of)
+        yield ServedOcpi(tuple(lines), commands_of(cpo), session_of)
 
 
 def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:

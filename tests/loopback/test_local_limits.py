@@ -125,7 +125,12 @@ async def test_a_limit_waits_for_a_session(tmp_path: Path, capsys: pytest.Captur
         (["CS-1", "1", "6A", "--by", "DSO", "--for", "0"], "--for 0: must be at least 1 s"),
         (["CS-1", "1", "6 amperes", "--by", "DSO"], "a limit is such as 10A or 6900W"),
         (["CS-1", "1", "list.json", "--by", "DSO"], "list.json: a ChargingProfile is a JSON object"),
-        (["CS-1", "1", "empty.json", "--by", "DSO"], "the profile: charging_rate_unit: "),
+        (["CS-1", "1", "empty.json", "--by", "DSO"], "empty.json: the profile: charging_rate_unit: is required"),
+        (
+            ["CS-1", "1", "low.json", "--by", "DSO"],
+            "low.json: the profile: charging_profile_period[0].limit = -3: must be greater than or equal to 0",
+        ),
+        (["CS-1", "1", "-5A", "--by", "DSO"], "-5A: must not be negative; 0A pauses"),
     ],
 )
 async def test_a_wrong_limit_is_refused(
@@ -135,6 +140,8 @@ async def test_a_wrong_limit_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "empty.json").write_text("{}")
+    low = {"charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": -3}]}
+    (tmp_path / "low.json").write_text(json.dumps(low))
     async with open_ocpi_rig() as rig:
         assert await ask(rig, tmp_path, "limit", *arguments) == 2
         assert intents(rig) == []
