@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from bench.adapters.clock import wall_now
 from bench.adapters.control_socket import MAX_LINE, NAME, ask, open_control_socket
 from bench.adapters.journal_reader import read_journal
 from bench.cli import main
@@ -85,6 +86,22 @@ def test_a_station_gets_in_until_ctrl_c(
     assert [document.data["dir"] for document in documents if document.kind == Kind.OCPP_FRAME] == ["in", "out"]
     assert documents[-1].data == {"state": "completed", "reason": "stopped by the operator"}
     assert main(["stations"]) == 2
+
+
+@pytest.mark.parametrize(("more", "told"), [((), 1), (("--quiet",), 0)])
+def test_what_happens_is_told_unless_quiet(more: tuple[str, ...], told: int, tmp_path: Path) -> None:
+    """A line for the begin of a session, with its time; none by `--quiet`."""
+    event = {"eventType": "Started", "timestamp": wall_now().isoformat(), "triggerReason": "Authorized", "seqNo": 0}
+    event |= {"transactionInfo": {"transactionId": "tx-1"}, "evse": {"id": 1}}
+    with serving(tmp_path, *more) as (process, lines):
+        with station(lines["OCPP 2.0.1"]) as one:
+            one.send(orjson.dumps([2, "1", "TransactionEvent", event]).decode())
+            one.recv()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        lines_after = process.stdout.read().splitlines()
+    assert len(lines_after) == told
+    assert all("Z session S-" in line and line.endswith(" begins at CS-1 EVSE 1") for line in lines_after)
 
 
 def test_listening_to_the_outside_without_a_password_is_warned_of(tmp_path: Path) -> None:
