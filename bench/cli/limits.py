@@ -1,11 +1,11 @@
-"""`bench limit`, `limits` and `invite`: what an operator does beside the OCPI parties of a running `bench serve`."""
+"""`bench limit`, `limits`, `invite` and `forget`: what an operator does beside the OCPI parties of a running `bench serve`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the commands."""
     text = "limit an EVSE of the running bench for a BEMS, a DSO or an operator, beside what OCPI parties set"
     command = commands.add_parser("limit", help=text, epilog="exit codes: 0 ACCEPTED, 1 REJECTED or UNKNOWN, 2 bad usage")
+    command._negative_number_matcher = re.compile(r"-\d")  # -5A is a limit, if a wrong one, and no option
     command.add_argument("station", help="id of the station")
     command.add_argument("evse", type=int, help="number of the EVSE")
     command.add_argument(
@@ -38,6 +39,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("invite", help="print another registration token (TOKEN_A) of the running bench")
     command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
     command.set_defaults(func=invite)
+    text = "forget the registration of an OCPI peer that cannot unregister, with all its parties: its limits are withdrawn"
+    command = commands.add_parser("forget", help=text)
+    command.add_argument("party", metavar="CC-PID", help="country code and party id, such as NL-SCP")
+    command.add_argument("--run", type=Path, metavar="DIR", help=_RUN)
+    command.set_defaults(func=forget)
 
 
 def limit(arguments: argparse.Namespace) -> int:
@@ -45,7 +51,12 @@ def limit(arguments: argparse.Namespace) -> int:
     profile = None if arguments.limit == "release" else _profile(arguments.limit, arguments.seconds)
     request = {"command": "limit", "station": arguments.station, "evse": arguments.evse, "by": arguments.by,
                "profile": profile, "emergency": arguments.emergency}  # fmt: skip
-    outcome = asked(arguments.run, request)["result"]
+    try:
+        outcome = asked(arguments.run, request)["result"]
+    except UsageError as error:
+        if str(error).startswith("the profile: "):  # of a file, for ours are sound
+            raise UsageError(f"{arguments.limit}: {error}") from None
+        raise
     print(f"{outcome['word']}: {outcome['reason']}" if outcome["reason"] else outcome["word"])
     return 0 if outcome["word"] == "ACCEPTED" else 1
 
@@ -57,10 +68,12 @@ def _profile(text: str, seconds: int | None) -> dict[str, Any]:
 
     if seconds is not None and seconds < 1:
         raise UsageError(f"--for {seconds}: must be at least 1 s")
-    flat = re.fullmatch(r"(\d+(?:\.\d+)?)([AW])", text)
+    flat = re.fullmatch(r"(-?\d+(?:\.\d+)?)([AW])", text)
     if flat is None:
         profile = _read(Path(text))
         return profile if seconds is None else profile | {"duration": seconds}
+    if float(flat[1]) < 0:
+        raise UsageError(f"{text}: must not be negative; 0{flat[2]} pauses")
     start = (wall_now() - timedelta(seconds=CLOCK_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
     periods = [{"start_period": 0, "limit": float(flat[1])}]
     profile = {"start_date_time": start, "charging_rate_unit": flat[2], "charging_profile_period": periods}
@@ -97,19 +110,27 @@ def _lines(row: dict[str, Any]) -> list[str]:
     for one in row["writers"]:
         named = one["writer"] if one["writer"] == one["role"] else f"{one['writer']} ({one['role']})"
         urgent = ", emergency" if one["emergency"] else ""
-        lines.append(f"  {'counts' if one['counts'] else 'overruled':<10} {named:<16} {_words(one['profile'])}{urgent}")
+        lines.append(f"  {one['state']:<10} {named:<16} {_words(one['profile'], one['state'])}{urgent}")
     return lines if row["writers"] else [*lines, "  nobody limits it"]
 
 
-def _words(profile: dict[str, Any]) -> str:
-    unit, periods = profile["charging_rate_unit"], profile["charging_profile_period"]
+def _words(profile: dict[str, Any], state: str) -> str:
+    unit, periods, lasts = profile["charging_rate_unit"], profile["charging_profile_period"], profile.get("duration")
     told = [f"{one['limit']:g} {unit}" + (f" from {one['start_period']} s" if one["start_period"] else "") for one in periods]
-    since = profile.get("start_date_time", "the session's begin")
-    lasts = f", for {profile['duration']} s" if "duration" in profile else ""
-    return f"{', '.join(told)} since {since}{lasts}"
+    words, start = ", ".join(told), profile.get("start_date_time")
+    if start is None:
+        return f"{words} since the session's begin" + ("" if lasts is None else f", for {lasts} s")
+    end = "" if lasts is None else f"{datetime.fromisoformat(start) + timedelta(seconds=lasts):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{words} {'from' if state == 'not yet' else 'since'} {start}{end and f' until {end}'}"
 
 
 def invite(arguments: argparse.Namespace) -> int:
     """Print the token alone, so that a shell can take it."""
     print(asked(arguments.run, {"command": "invite"})["result"])
+    return 0
+
+
+def forget(arguments: argparse.Namespace) -> int:
+    """Forget a registration as if the peer had unregistered, and print which parties it had."""
+    print(f"forgotten: {', '.join(asked(arguments.run, {'command': 'forget', 'party': arguments.party})['result'])}")
     return 0

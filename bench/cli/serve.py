@@ -14,11 +14,15 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     from bench.settings.rig import RigSettings
 
-_SERVES: Final = "Run CSMS, OCPI platform and journal until Ctrl-C, without judging. It prints the URLs for stations and peers."
+_SERVES: Final = (
+    "Run CSMS, OCPI platform and journal until Ctrl-C, without judging. It prints the URLs for stations and peers, then "
+    "registrations, sessions, orders by OCPI with their results, refusals and findings."
+)
 _OCPI: Final = (
     "OCPI (role CPO, 2.2.1 and 2.3.0): the table [ocpi] of the rig file says port, party, policy, TLS and store; without it a "
     "free port on this computer is taken. A peer registers with the versions URL and TOKEN_A that are printed; 'bench invite' "
-    "gives one for another peer, 'bench limit' limits an EVSE for a BEMS, a DSO or an operator, 'bench limits' shows who limits."
+    "gives one for another peer, 'bench forget' ends the registration of one that was killed, 'bench limit' limits an EVSE for a "
+    "BEMS, a DSO or an operator, 'bench limits' shows who limits."
 )
 
 
@@ -31,6 +35,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--listen", metavar="ADDR[:PORT]", help="instead of the rig file's csms.host and csms.port")
     command.add_argument("--station-clock", metavar="TIME", help=STATION_CLOCK)
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/TIME-serve)")
+    command.add_argument("--quiet", action="store_true", help="print nothing after the start; the journal has it all")
     command.set_defaults(func=serve)
     command = commands.add_parser("stations", help="list everyone who knocked at the running bench, also the refused")
     command.add_argument("--run", type=Path, metavar="DIR", help="folder of the run (default: the server started last here)")
@@ -59,7 +64,8 @@ def serve(arguments: argparse.Namespace) -> int:
         rig = listening(rig, arguments.listen)
     station_clock = parse_moment(arguments.station_clock, "--station-clock")
     with leased(rig, "bench serve"):
-        serve_rig(ServeOrder(rig, rig_path, arguments.out or run_folder("serve"), open_served_ocpi, station_clock), announce)
+        out = arguments.out or run_folder("serve")
+        serve_rig(ServeOrder(rig, rig_path, out, open_served_ocpi, station_clock, arguments.quiet), announce)
     return 0
 
 

@@ -20,7 +20,7 @@ from bench.cso.knocks import MOST_OF_AN_ID, Knock, Knocks
 from bench.cso.profile_book import State, became
 from bench.cso.profile_gate import Rules, judge_before_sending, station_view
 from bench.cso.profiles import Profiles
-from bench.cso.station import Outbox, StationState, learnable_tokens
+from bench.cso.station import Outbox, StationState, Transaction, learnable_tokens
 from bench.domain.documents import Kind
 from bench.errors import CallRejectedError, CallTimeoutError, InvalidAnswerError, StationError, StationOfflineError
 from bench.ports import Authorizer, Clock, IdSource, Journal, Listener, StationLink, Unsubscribe
@@ -339,6 +339,11 @@ class Csms:
             return
         _log.error("what ran in the background failed", exc_info=error)
         self.finding(station_id, DEFECT, f"{name}: {type(error).__name__}: {error}", source="bench")
+
+    def recall(self, station_id: str, transaction: Transaction) -> None:
+        """Know a transaction of before a restart: what the station tells of it is no news."""
+        self._learn({"idToken": {"idToken": transaction.id_token}})
+        self.stations.setdefault(station_id, StationState(station_id)).transactions[transaction.transaction_id] = transaction
 
     def shift_clock(self, station_id: str, shift: timedelta) -> None:
         """From now on serve this station, in BootNotification and Heartbeat answers, a time that is ahead by `shift`."""

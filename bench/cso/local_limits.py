@@ -17,15 +17,17 @@ from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay, Target
 from bench.domain.documents import Kind
 from bench.errors import UsageError
-from bench.ports import Journal
+from bench.ports import Clock, Journal
+from bench.settings.base import described
+from bench.wire.ocpi.limits import asks
 from bench.wire.ocpi.profiles import ChargingProfile
 
 
 class LocalLimits:
     """One limit for each role at each EVSE; a new one replaces the former one."""
 
-    def __init__(self, arbiter: Arbiter, relay: Relay, sessions: Sessions, journal: Journal) -> None:
-        self._arbiter, self._relay, self._sessions, self._journal = arbiter, relay, sessions, journal
+    def __init__(self, clock: Clock, arbiter: Arbiter, relay: Relay, sessions: Sessions, journal: Journal) -> None:
+        self._clock, self._arbiter, self._relay, self._sessions, self._journal = clock, arbiter, relay, sessions, journal
 
     async def set(
         self, station: str, evse_id: int, role: str, profile: Mapping[str, Any], *, emergency: bool = False
@@ -41,8 +43,8 @@ class LocalLimits:
         try:
             limits = ChargingProfile.model_validate(profile)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise UsageError(f"the profile: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            key, value, reason = described(ChargingProfile, error.errors()[0])
+            raise UsageError(f"the profile: {key}{'' if value is None else f' = {value!r:.80}'}: {reason}") from None
         reason = self._relay.not_supported(Target("", station, evse_id, ""), limits)
         if reason:
             raise UsageError(reason)
@@ -58,7 +60,10 @@ class LocalLimits:
         return self._told(station, evse_id, role, "release", await self._arbiter.release((station, evse_id), role))
 
     def shown(self) -> list[dict[str, Any]]:
-        """Return who limits: for each session that runs, and each EVSE without one, its claims and whether each counts."""
+        """Return who limits: for each session that runs, and each EVSE without one, its claims and the state of each.
+
+        `state`: counts, overruled, or, where it asks for nothing now, over or not yet.
+        """
         running = self._sessions.running()
         rows = [
             self._row(one.target.station, one.target.evse_id, one.session_id, self._arbiter.claims(one), one.began)
@@ -71,14 +76,20 @@ class LocalLimits:
     def _row(
         self, station: str, evse_id: int, session_id: str, claims: list[Claim], began: datetime | None
     ) -> dict[str, Any]:
-        wishes = [one for one in claims if one.profile is not None]
         counting = self._arbiter.counting(claims, began)
         told = [
-            {"writer": one.writer, "role": one.role, "counts": one in counting, "emergency": one.emergency,
-             "profile": one.profile.plain() if one.profile is not None else None}
-            for one in wishes
+            {"writer": one.writer, "role": one.role, "state": self._state(one.profile, one in counting, began),
+             "emergency": one.emergency, "profile": one.profile.plain()}
+            for one in claims
+            if one.profile is not None
         ]  # fmt: skip
         return {"station": station, "evse": evse_id, "session": session_id, "policy": self._arbiter.policy, "writers": told}
+
+    def _state(self, profile: ChargingProfile, counts: bool, began: datetime | None) -> str:
+        now, start = self._clock.now(), profile.start_date_time or began
+        if asks(profile, now.timestamp(), began):
+            return "counts" if counts else "overruled"
+        return "not yet" if start is None or now < start else "over"
 
     def _check(self, station: str, evse_id: int, role: str) -> None:
         if role not in LOCAL:

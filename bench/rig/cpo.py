@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,8 +57,8 @@ async def open_cpo(
 
     Args:
         stations: the CSMS, or a fault in front of it.
-        base_url: the address that peers are told. Without a port it is logical and entered into `addresses`; for a peer
-            outside this process give the real one, with its port.
+        base_url: the address that peers are told. The one that is given by default is logical and entered into `addresses`; for
+            a peer outside this process give the real one.
         shortest_s, policy: see CpoPlatform; absent: as the rig file says.
         store: see CpoPlatform.
         faults: what is seeded into the platform.
@@ -88,8 +88,8 @@ async def open_cpo(
                 app, ocpi.host, ocpi.port, too_long=too_long, max_body_bytes=ocpi.max_body_bytes,
                 certificate=ocpi.certificate, private_key=ocpi.private_key,
             ) as server:  # fmt: skip
-                with addresses.entry(base_url, server):
-                    limits = LocalLimits(platform.arbiter, relay, platform.sessions, journal)
+                with addresses.entry(base_url, server) if base_url == LOGICAL_URL else nullcontext():
+                    limits = LocalLimits(clock, platform.arbiter, relay, platform.sessions, journal)
                     yield Cpo(platform.versions_url, token_a, server.port, platform, limits)
         finally:
             unsubscribe()

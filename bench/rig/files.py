@@ -102,6 +102,9 @@ def find_rig(name: str) -> tuple[Path, RigSettings]:
     """Return a rig by name or path, its meter maps and command maps checked too. Raises UsageError."""
     path = _find(name, "rig")
     rig = _described(load(RigSettings, path), path)
+    store = rig.ocpi.store
+    if store is not None and not (path.parent / store).parent.is_dir():
+        raise SettingsError(str(path), "ocpi.store", str(store), f"there is no folder {(path.parent / store).parent}")
     for name, meter in rig.meters.items():
         if not isinstance(meter, MappedMeter):
             continue

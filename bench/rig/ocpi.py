@@ -15,8 +15,9 @@ from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.csms import Csms
 from bench.cso.local_limits import LocalLimits
-from bench.cso.ocpi.record import evse_uid
+from bench.cso.ocpi.record import SessionRecord, evse_uid
 from bench.cso.relay import Outcome
+from bench.cso.station import Transaction
 from bench.domain.documents import Kind
 from bench.errors import UsageError
 from bench.peers.books import ACCEPTED, SentOrder
@@ -172,10 +173,19 @@ async def open_served_ocpi(
     base_url = settings.public_url or f"{scheme}://{f'[{address}]' if ':' in address else address}:{settings.port}"
     store = None if settings.store is None else JsonStore(settings.store)
     async with open_cpo(rig, clock, journal, ids, csms, AddressBook(), base_url=base_url, store=store) as cpo:
+        for one in cpo.platform.sessions.running():
+            csms.recall(one.target.station, _transaction(one))
         known = settings.token_a is not None and settings.token_a.get_secret_value() == cpo.token_a
         token = "as the rig file has it" if known else cpo.token_a
-        lines = (f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}")
-        yield ServedOcpi(lines, commands_of(cpo))
+        lines = [f"OCPI versions: {cpo.versions_url}", f"OCPI registration token (TOKEN_A): {token}"]
+        if settings.token_a is not None and not known:
+            lines.append("note: token_a of the rig file is spent, a peer has registered with it; the token above is another one")
+
+        def session_of(station: str, transaction_id: str) -> str:
+            record = cpo.platform.sessions.of(station, transaction_id)
+            return record.session_id if record is not None else ""
+
+        yield ServedOcpi(tuple(lines), commands_of(cpo), session_of)
 
 
 def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
@@ -195,7 +205,22 @@ def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
     async def invite(_: dict[str, Any]) -> dict[str, Any]:
         return {"result": cpo.platform.registry.invite()}
 
-    return {"limit": limit, "limits": limits, "invite": invite}
+    async def forget(request: dict[str, Any]) -> dict[str, Any]:
+        registry, named = cpo.platform.registry, str(request.get("party")).upper()
+        platform = next((one for one in registry.platforms if named in {str(party.id) for party in one.parties}), None)
+        if platform is None:
+            there = dict.fromkeys(str(party.id) for one in registry.platforms for party in one.parties)
+            raise UsageError(f"no party {named} is registered; there: {', '.join(there) or 'none'}")
+        registry.remove(platform)
+        return {"result": [f"{party.id} ({party.role})" for party in platform.parties]}
+
+    return {"limit": limit, "limits": limits, "invite": invite, "forget": forget}
+
+
+def _transaction(record: SessionRecord) -> Transaction:
+    """Return what is known of a session's transaction after a restart: a token that the session has was accepted."""
+    target, token = record.target, record.id_token or None
+    return Transaction(target.evse_id, target.transaction_id, token, "Accepted" if token else None, started=record.began)
 
 
 def _place_of(request: Mapping[str, Any]) -> tuple[str, int, str]:

@@ -27,6 +27,7 @@ from bench.errors import BenchError, UsageError
 from bench.ports import Clock, IdSource, Journal
 from bench.rig.feed import open_feed
 from bench.rig.files import new_folder
+from bench.rig.narrate import Narrator, beside
 from bench.rig.pointer import pointer
 from bench.runs.station_clock import open_shifted_clocks
 from bench.settings.rig import RigSettings
@@ -40,6 +41,8 @@ class ServedOcpi:
     """To print, such as its URL."""
     commands: Mapping[str, Answerer]
     """What it does for other commands of the same user, by name; each takes the request and gives the answer."""
+    session_of: Callable[[str, str], str]
+    """Gives the id of the session of a station's transaction; empty where there is none."""
 
 
 OpenOcpi = Callable[["ServeOrder", Clock, Journal, IdSource, Csms], AbstractAsyncContextManager[ServedOcpi]]
@@ -56,6 +59,8 @@ class ServeOrder:
     open_ocpi: OpenOcpi | None = None
     station_clock: datetime | None = None
     """What the stations' clocks show at the start; None for the true time."""
+    quiet: bool = False
+    """Tell nothing after the start."""
 
 
 def serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
@@ -82,27 +87,32 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
         )
         state, reason = "error", "the bench could not be opened"
         try:
-            async with AsyncExitStack() as stack:
+            async with AsyncExitStack() as stations, AsyncExitStack() as stack:
                 csms = Csms(clock, journal, ids, order.rig)
+                controls, ocpi = Controls(csms), None
+                if order.open_ocpi is not None:  # before the stations: they may go on with what a former life has kept
+                    ocpi = await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
+                    controls = Controls(csms, ocpi.commands)
                 shift = order.station_clock - clock.now() if order.station_clock is not None else timedelta(0)
                 for station in csms.stations if shift else ():
                     csms.shift_clock(station, shift)
-                server = await stack.enter_async_context(
+                server = await stations.enter_async_context(
                     open_ocpp_server(order.rig, csms.attach, csms.knock, virtual=False, folder=order.rig_path.parent)
                 )
-                stack.push_async_callback(csms.close)
+                stations.push_async_callback(csms.close)
                 if shift:
-                    await stack.enter_async_context(open_shifted_clocks(csms, clock, journal, shift))
-                lines = [f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()]
-                controls = Controls(csms)
-                if order.open_ocpi is not None:
-                    ocpi = await stack.enter_async_context(order.open_ocpi(order, clock, journal, ids, csms))
-                    lines, controls = [*lines, *ocpi.lines], Controls(csms, ocpi.commands)
+                    await stations.enter_async_context(open_shifted_clocks(csms, clock, journal, shift))
+                lines = [*(f"OCPP 2.0.1:  {url}/STATION_ID" for url in server.urls()), *(ocpi.lines if ocpi else ())]
                 await stack.enter_async_context(open_control_socket(order.out, controls.answer))
                 stack.enter_context(pointer(order.out))
                 write_result(order.out / "host.json", _host_facts(order, server.port))
                 for line in [*lines, *_notes(order)]:
                     announce(line)
+                if ocpi is not None and not order.quiet:
+                    own, tell = f"{order.rig.ocpi.country_code}-{order.rig.ocpi.party_id}", stack.enter_context(beside(announce))
+                    narrator = Narrator(clock, journal, own, ocpi.session_of, tell)
+                    journal.subscribe(narrator.on_document)
+                    csms.subscribe(narrator.on_event)
                 while not stopped.is_set():
                     tell_due()
                     with suppress(TimeoutError):

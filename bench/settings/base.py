@@ -34,6 +34,8 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+_WORDS: Final[dict[str, str]] = {}
+"""What a pattern asks for, in words."""
 _SECRET: Final = re.compile("pass|token|secret", re.IGNORECASE)
 """Keys whose values never stand in a message."""
 _KINDS: Final = {
@@ -45,6 +47,12 @@ _MOST: Final = 10
 """Errors of one file that are told at once."""
 _BARE: Final = re.compile(r"[\w-]+")
 """Keys that TOML writes without quotes."""
+
+
+def written(pattern: str, words: str) -> str:
+    """Return a pattern for a text; whoever breaks it is told the words, such as `two capital letters`."""
+    _WORDS[pattern] = words
+    return pattern
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -69,11 +77,19 @@ def check(model: type[S], content: dict[str, Any], path: Path) -> S:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first, *others = [_told(model, one) for one in error.errors()[:_MOST]]
-        raise SettingsError(str(path), *first, others, error.error_count() - len(others) - 1) from None
+        found = error.errors()
+        wrong = [one for one in found if one["type"] != "too_short" or not _has_more_within(one, found)]
+        first, *others = [described(model, one) for one in wrong[:_MOST]]
+        raise SettingsError(str(path), *first, others, len(wrong) - len(others) - 1) from None
 
 
-def _told(model: type[BaseModel], error: ErrorDetails) -> tuple[str, Any, str]:
+def _has_more_within(error: ErrorDetails, found: list[ErrorDetails]) -> bool:
+    """Say whether a list is called too short because members of it are wrong, which is told of them."""
+    depth = len(error["loc"])
+    return any(len(one["loc"]) > depth and one["loc"][:depth] == error["loc"] for one in found)
+
+
+def described(model: type[BaseModel], error: ErrorDetails) -> tuple[str, Any, str]:
     """Return key, value and reason of one error."""
     loc, value = error["loc"], error["input"]
     if error["type"] == "quoted":
@@ -104,7 +120,8 @@ def _reason(error: ErrorDetails, siblings: list[str]) -> str:
     if error["type"] == "too_short":
         return f"must have at least {error['ctx']['min_length']}, has {error['ctx']['actual_length']}"
     if error["type"] == "string_pattern_mismatch":
-        return f"must match {error['ctx']['pattern']}"
+        pattern = error["ctx"]["pattern"]
+        return f"must be {_WORDS[pattern]}" if pattern in _WORDS else f"must match {pattern}"
     if error["type"] == "extra_forbidden":
         near = get_close_matches(str(error["loc"][-1]), siblings, n=3)
         meant = f"; did you mean: {', '.join(near)}" if near else ""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from bench.settings.base import Settings
+from bench.settings.base import Settings, written
 from bench.settings.ocpi_relay import RelaySettings
 from bench.settings.ocpi_site import LocationSettings, TariffSettings
 
@@ -27,8 +27,8 @@ class OcpiSettings(RelaySettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
-    country_code: str = Field(default="NL", pattern=r"^[A-Z]{2}$")
-    party_id: str = Field(default="BEN", pattern=r"^[A-Z0-9]{3}$")
+    country_code: str = Field(default="NL", pattern=written(r"^[A-Z]{2}$", "two capital letters, such as NL"))
+    party_id: str = Field(default="BEN", pattern=written(r"^[A-Z0-9]{3}$", "three capital letters or digits, such as BEN"))
     token_a: SecretStr | None = None
     """The registration token for a peer; made anew for each run where absent."""
     authorize: Literal["told", "tokens"] = "told"

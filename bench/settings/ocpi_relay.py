@@ -7,11 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.settings.base import Settings
+from bench.settings.base import Settings, written
 
 Policy = Literal["one_writer", "minimum", "bems_owns", "scsp_owns"]
-Host = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|[A-Fa-f0-9.:]*:[A-Fa-f0-9.]*:[A-Fa-f0-9.:]*)$")]
+_HOST = written(r"^([A-Za-z0-9._-]+|[A-Fa-f0-9.:]*:[A-Fa-f0-9.]*:[A-Fa-f0-9.:]*)$", "a host's name or address, without a port")
+Host = Annotated[str, Field(pattern=_HOST)]
 """A name or an address, without a port."""
+_PLACE = written(
+    r"^https?://([A-Za-z0-9._-]+|\[[A-Fa-f0-9:.]+\])(:\d+)?$",
+    "http:// or https://, a host, and a port where it is not the usual one, such as https://cso.lab.example:9001; no path",
+)
 
 
 class RelaySettings(Settings):
@@ -34,8 +39,9 @@ class RelaySettings(Settings):
     """A file in which `bench serve` keeps registrations, sessions, profiles and promises over a restart; the path is seen from
     the rig file's folder. What is over is kept beside it: `ocpi.json` has a folder `ocpi.sessions`. It holds tokens and is
     readable by its owner alone. Absent: nothing is kept."""
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^/@]+:\d+$")
-    """What peers are told, where they reach `bench serve` by another name than its address, such as https://cso.lab.example:9001."""
+    public_url: str | None = Field(default=None, pattern=_PLACE)
+    """What peers are told, where they reach `bench serve` by another name than its address, such as https://cso.lab.example:9001;
+    without a port for the usual one, 443 or 80."""
     certificate: Path | None = None
     """PEM file with the server's certificate chain; `bench serve` then speaks HTTPS."""
     private_key: Path | None = None

@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.settings.base import Settings
+from bench.settings.base import Settings, written
 
-Id = Annotated[str, Field(pattern=r"^[!-~]{1,36}$")]
+Id = Annotated[str, Field(pattern=written(r"^[!-~]{1,36}$", "1 to 36 printable ASCII characters without blanks"))]
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=4)]
 Quantity = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=4)]
+_THREE = written(r"^[A-Z]{3}$", "three capital letters, such as NLD for a country or EUR for a currency")
+_DEGREES = "decimal degrees with 5 to 7 decimals, as text, such as \"51.98510\""
 DayOfWeek = Literal["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"]
 ConnectorStandard = Literal[
     "IEC_62196_T1", "IEC_62196_T1_COMBO", "IEC_62196_T2", "IEC_62196_T2_COMBO", "CHADEMO", "MCS", "SAE_J3400",
@@ -31,10 +33,10 @@ class LocationSettings(Settings):
     address: str = Field(default="Bench 1", min_length=1, max_length=255)
     city: str = Field(default="Laboratory", min_length=1, max_length=45)
     postal_code: str = Field(default="", max_length=10)
-    country: str = Field(default="NLD", pattern=r"^[A-Z]{3}$")
-    latitude: str = Field(default="52.000000", pattern=r"^-?[0-9]{1,2}\.[0-9]{5,7}$")
+    country: str = Field(default="NLD", pattern=_THREE)
+    latitude: str = Field(default="52.000000", pattern=written(r"^-?[0-9]{1,2}\.[0-9]{5,7}$", _DEGREES))
     """Decimal degrees, as text: OCPI does not take a number."""
-    longitude: str = Field(default="5.000000", pattern=r"^-?[0-9]{1,3}\.[0-9]{5,7}$")
+    longitude: str = Field(default="5.000000", pattern=written(r"^-?[0-9]{1,3}\.[0-9]{5,7}$", _DEGREES))
     time_zone: str = "Europe/Amsterdam"
     """By its name in the IANA database; tariffs tell times of the day in it."""
     publish: bool = False
@@ -106,7 +108,7 @@ class TariffSettings(Settings):
     """One tariff of the CPO (mod_tariffs, as in 2.3.0; what 2.2.1 lacks is turned into what it has)."""
 
     id: Id
-    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    currency: str = Field(default="EUR", pattern=_THREE)
     type: Literal["AD_HOC_PAYMENT", "PROFILE_CHEAP", "PROFILE_FAST", "PROFILE_GREEN", "REGULAR"] | None = None
     """Absent: valid for all sessions."""
     tax_included: Literal["YES", "NO", "N/A"] = "NO"

@@ -20,7 +20,7 @@ from bench.rig.serve import Controls
 from bench.wire.ocpi.transport import PartyId
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 from tests.stations import new_csms
-from tests.support import FakeClock, MemoryJournal
+from tests.support import EPOCH, FakeClock, MemoryJournal
 
 
 async def ask(rig: OcpiRig, folder: Path, *arguments: str) -> int:
@@ -51,7 +51,7 @@ async def test_a_limit_of_the_dso_is_merged_shown_and_released(tmp_path: Path, c
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "ACCEPTED"
     assert out[2].startswith("  counts     NL-SCP (SCSP)    16 A, 6 A from 900 s since 2026-01-15T00:00:00Z")
-    assert out[3].startswith("  counts     DSO              5 A since 20")
+    assert out[3].startswith("  not yet    DSO              5 A from 20")  # the rig's clock is behind the one here
     assert out[4:] == ["ACCEPTED", "UNKNOWN: DSO limits nothing there"]
 
 
@@ -67,6 +67,27 @@ async def test_a_limit_from_now_on_has_begun_by_a_clock_that_is_behind(tmp_path:
     end = start + timedelta(seconds=profile["duration"])
     assert start <= wall_now() - timedelta(seconds=60)
     assert called + timedelta(seconds=599) <= end <= wall_now() + timedelta(seconds=600)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "state", "words"),
+    [
+        (0, "counts", "5 A since 2026-01-15T00:00:00Z until 2026-01-15T01:00:00Z"),
+        (3600, "not yet", "5 A from 2026-01-15T01:00:00Z until 2026-01-15T02:00:00Z"),
+        (-3600, "over", "5 A since 2026-01-14T23:00:00Z until 2026-01-15T00:00:00Z"),
+    ],
+)
+async def test_a_limit_counts_while_it_asks_for_something(
+    later_s: int, state: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is over, or has not begun, holds nobody back and is not said to count."""
+    start = (EPOCH + timedelta(seconds=later_s)).isoformat()
+    periods = [{"start_period": 0, "limit": 5}]
+    profile = {"start_date_time": start, "duration": 3600, "charging_rate_unit": "A", "charging_profile_period": periods}
+    async with open_ocpi_rig(policy="minimum") as rig:
+        await rig.cpo.limits.set("CS-1", 1, "DSO", profile)
+        assert await ask(rig, tmp_path, "limits") == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"  {state:<10} DSO              {words}"
 
 
 async def test_who_is_refused_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +125,12 @@ async def test_a_limit_waits_for_a_session(tmp_path: Path, capsys: pytest.Captur
         (["CS-1", "1", "6A", "--by", "DSO", "--for", "0"], "--for 0: must be at least 1 s"),
         (["CS-1", "1", "6 amperes", "--by", "DSO"], "a limit is such as 10A or 6900W"),
         (["CS-1", "1", "list.json", "--by", "DSO"], "list.json: a ChargingProfile is a JSON object"),
-        (["CS-1", "1", "empty.json", "--by", "DSO"], "the profile: charging_rate_unit: "),
+        (["CS-1", "1", "empty.json", "--by", "DSO"], "empty.json: the profile: charging_rate_unit: is required"),
+        (
+            ["CS-1", "1", "low.json", "--by", "DSO"],
+            "low.json: the profile: charging_profile_period[0].limit = -3: must be greater than or equal to 0",
+        ),
+        (["CS-1", "1", "-5A", "--by", "DSO"], "-5A: must not be negative; 0A pauses"),
     ],
 )
 async def test_a_wrong_limit_is_refused(
@@ -114,6 +140,8 @@ async def test_a_wrong_limit_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "empty.json").write_text("{}")
+    low = {"charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": -3}]}
+    (tmp_path / "low.json").write_text(json.dumps(low))
     async with open_ocpi_rig() as rig:
         assert await ask(rig, tmp_path, "limit", *arguments) == 2
         assert intents(rig) == []
@@ -131,3 +159,19 @@ async def test_another_peer_registers_by_an_invitation(tmp_path: Path, capsys: p
             await second.register(rig.cpo.versions_url, token)
         assert isinstance(rig.journal, MemoryJournal)
         assert token not in str(rig.journal.documents)
+
+
+async def test_a_peer_that_cannot_unregister_is_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed, it has lost its token: its limit leaves the station, and it registers anew as the party that it was."""
+    async with open_ocpi_rig() as rig:
+        await rig.placed()
+        assert await ask(rig, tmp_path, "forget", "NL-NOT") == 2
+        assert "no party NL-NOT is registered; there: NL-SCP" in capsys.readouterr().err
+        assert await ask(rig, tmp_path, "forget", "nl-scp") == 0
+        assert capsys.readouterr().out == "forgotten: NL-SCP (SCSP)\n"
+        await rig.scsp.wait_until(lambda: bool(rig.stations.sent("ClearChargingProfile")), 10)
+        assert await ask(rig, tmp_path, "limits") == 0
+        assert "nobody limits it" in capsys.readouterr().out
+        opened = open_scsp(FakeClock(), SeededIds(2, "again"), rig.addresses, base_url="http://again.bench")
+        async with opened as again:
+            await again.register(rig.cpo.versions_url, rig.cpo.platform.registry.invite())

@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from bench.adapters.clock import wall_now
 from bench.adapters.control_socket import MAX_LINE, NAME, ask, open_control_socket
 from bench.adapters.journal_reader import read_journal
 from bench.cli import main
@@ -87,6 +88,22 @@ def test_a_station_gets_in_until_ctrl_c(
     assert main(["stations"]) == 2
 
 
+@pytest.mark.parametrize(("more", "told"), [((), 1), (("--quiet",), 0)])
+def test_what_happens_is_told_unless_quiet(more: tuple[str, ...], told: int, tmp_path: Path) -> None:
+    """A line for the begin of a session, with its time; none by `--quiet`."""
+    event = {"eventType": "Started", "timestamp": wall_now().isoformat(), "triggerReason": "Authorized", "seqNo": 0}
+    event |= {"transactionInfo": {"transactionId": "tx-1"}, "evse": {"id": 1}}
+    with serving(tmp_path, *more) as (process, lines):
+        with station(lines["OCPP 2.0.1"]) as one:
+            one.send(orjson.dumps([2, "1", "TransactionEvent", event]).decode())
+            one.recv()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        lines_after = process.stdout.read().splitlines()
+    assert len(lines_after) == told
+    assert all("Z session S-" in line and line.endswith(" begins at CS-1 EVSE 1") for line in lines_after)
+
+
 def test_listening_to_the_outside_without_a_password_is_warned_of(tmp_path: Path) -> None:
     """And the URL is printed for each interface, loopback among them."""
     with serving(tmp_path, "--listen", "0.0.0.0:0") as (_, lines):
@@ -127,6 +144,18 @@ def test_evidence_is_never_overwritten(
     (tmp_path / "rig.toml").write_text(RIG)
     assert main(["serve", "--rig", "rig.toml", "--out", str(tmp_path)]) == 2
     assert "choose another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["check", "rig.toml"], ["serve", "--rig", "rig.toml"]])
+def test_a_store_in_no_folder_is_refused(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing could be kept there: who wrote it is told before anything is served, with file, key, value and reason."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rig.toml").write_text(RIG + '[ocpi]\nstore = "nodir/x.json"\n')
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert "rig.toml: ocpi.store = 'nodir/x.json': there is no folder " in told
 
 
 async def test_refused_station_is_listed_with_its_remedy(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from bench.errors import SettingsError
+from bench.settings.base import check
 from bench.settings.ocpi import OcpiSettings
 
 DAY_1, DAY_2 = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -30,6 +33,38 @@ def test_a_mistake_is_named(content: dict[str, Any], names: str) -> None:
     """Key and reason of what cannot be told to a peer."""
     with pytest.raises(ValidationError, match=names):
         OcpiSettings.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"public_url": "lab.example"}, "public_url = 'lab.example': must be http:// or https://, a host, and a port where "),
+        ({"location": {"latitude": "52"}}, "location.latitude = '52': must be decimal degrees with 5 to 7 decimals, as text"),
+        ({"location": {"country": "NL"}}, "location.country = 'NL': must be three capital letters, such as NLD"),
+        ({"party_id": "ben"}, "party_id = 'ben': must be three capital letters or digits, such as BEN"),
+        ({"allow_hosts": ["a:1"]}, "allow_hosts[0] = 'a:1': must be a host's name or address, without a port"),
+    ],
+)
+def test_what_is_wanted_of_a_text_is_said_in_words(content: dict[str, Any], told: str) -> None:
+    """Not by a regular expression."""
+    with pytest.raises(SettingsError) as error:
+        check(OcpiSettings, content, Path("rig.toml"))
+    assert str(error.value).startswith(f"rig.toml: {told}")
+
+
+def test_a_wrong_price_is_one_error() -> None:
+    """The list that it stands in is not said to be too short as well."""
+    tariff = {"id": "A", "elements": [{"price_components": [{"type": "ENERGY", "price": -1}]}]}
+    with pytest.raises(SettingsError) as error:
+        check(OcpiSettings, {"tariff": [tariff]}, Path("rig.toml"))
+    wrong = "tariff[0].elements[0].price_components[0].price = -1: must be greater than or equal to 0"
+    assert str(error.value) == f"rig.toml: {wrong}"
+
+
+@pytest.mark.parametrize("url", ["https://cso.lab.example", "http://[2001:db8::1]:9001"])
+def test_a_public_url_needs_no_port(url: str) -> None:
+    """Without one the usual port of the scheme is meant."""
+    assert OcpiSettings(public_url=url).public_url == url
 
 
 def test_a_tariff_is_written_as_ocpi_has_it() -> None:
