@@ -69,7 +69,7 @@ def test_a_suites_folder_tells_how_one_of_its_runs_is_verified(tmp_path: Path) -
 
 def test_a_served_journal_has_no_report(tmp_path: Path) -> None:
     """The report is of a run; without judging there is none."""
-    with pytest.raises(UsageError, match="without judging"):
+    with pytest.raises(UsageError, match="judges nothing"):
         rewrite_report(written(tmp_path, judged=False), None)
 
 
