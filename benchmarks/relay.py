@@ -46,7 +46,7 @@ from bench.wire.ocpi.transport import dump
 Trip = Callable[[], Awaitable[float]]
 OCPP = [Subprotocol("ocpp2.0.1")]
 LIMIT, GOAL = 2.3, 2.0
-"""The goal is met on a machine that does nothing else; what others take between two processes counts against the relay."""
+"""The goal is missed by some 5 %: 2.06 to 2.16 on a nearly idle machine of two cores."""
 TRIPS = 20
 WARM = 20
 SETTLE_S = 0.002

@@ -1,6 +1,6 @@
 """The routes of charging profiles, RECEIVER interface: decide, begin, answer; the result waits for the answer.
 
-A sound PUT does not go through FastAPI's routing, which would take longer than all the rest of its way to the station.
+A sound PUT does not go through FastAPI's routing, which was the longest part of its way through the bench.
 """
 
 from __future__ import annotations
