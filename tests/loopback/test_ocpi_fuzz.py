@@ -22,7 +22,7 @@ from schemathesis.core.result import Ok
 
 from bench.adapters.clock import VirtualLoop
 from bench.adapters.json_store import JsonStore
-from bench.cso.ocpi.app import ocpi_app
+from bench.cso.ocpi.app import ocpi_api
 from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 
@@ -72,7 +72,7 @@ def opened() -> Iterator[Opened]:
 def _operations() -> list[Any]:
     async def schema() -> dict[str, Any]:
         async with open_ocpi_rig(register=False) as rig:
-            return ocpi_app(rig.cpo.platform).openapi()
+            return ocpi_api(rig.cpo.platform).openapi()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         whole = schemathesis.openapi.from_dict(runner.run(schema()))

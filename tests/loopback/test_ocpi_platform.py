@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bench.adapters.http_server import MAX_BODY_BYTES, open_http_server
-from bench.cso.ocpi.app import ocpi_app
+from bench.cso.ocpi.app import ocpi_api
 from bench.errors import PeerError
 from bench.wire.ocpi.transport import encode_token, routing
 from tests.ocpi_rig import PROFILE, OcpiRig, open_ocpi_rig
@@ -319,5 +319,5 @@ async def test_charging_preferences_are_not_offered(rig: OcpiRig) -> None:
 
 async def test_openapi_can_be_generated(rig: OcpiRig) -> None:
     """All routes are typed."""
-    paths = ocpi_app(rig.cpo.platform).openapi()["paths"]
+    paths = ocpi_api(rig.cpo.platform).openapi()["paths"]
     assert sorted(paths["/ocpi/2.2.1/chargingprofiles/{session_id}"]) == ["delete", "get", "put"]

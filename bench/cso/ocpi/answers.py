@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bench.ports import Clock
-from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, SUCCESS, dump, envelope
+from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, SERVER_ERROR, SUCCESS, dump, envelope
 
 
 class OcpiError(Exception):
@@ -51,6 +51,10 @@ class Answers:
         """Answer what a handler refused."""
         assert isinstance(error, OcpiError)
         return self.error(error.code, error.message, error.http_status)
+
+    async def on_defect(self, request: Request, error: Exception) -> Response:
+        """Answer where the bench itself failed."""
+        return self.error(SERVER_ERROR, "the bench failed", 500)
 
     async def on_http_error(self, request: Request, error: Exception) -> Response:
         """Answer an unknown path (404), a wrong method (405) and the like."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from bench.cso.ocpi.answers import Answers
@@ -12,7 +13,7 @@ from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.request_limit import RequestLimit
 from bench.wire.ocpi import checks
-from bench.wire.ocpi.transport import CLIENT_ERROR, SERVER_ERROR, PartyId, echo, receiver_of, sender_of
+from bench.wire.ocpi.transport import CLIENT_ERROR, PartyId, echo, receiver_of, sender_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,9 +64,10 @@ class Gate:
         state["caller"], state["sender"] = caller, sender_of(headers)
         try:
             await self._app(scope, receive, answering)
-        except Exception:
+        except Exception as error:
             if not answering.started:
-                await self._answers.error(SERVER_ERROR, "the bench failed", 500)(scope, receive, answering)
+                response = await self._answers.on_defect(Request(scope), error)
+                await response(scope, receive, answering)
             raise
 
     def _too_many(self, path: str) -> Response:
@@ -116,13 +118,13 @@ class _Echo:
     """Adds the headers that each response owes to its request."""
 
     def __init__(self, send: Send, own: PartyId, headers: dict[str, str], functional: bool) -> None:
-        self._send = send
+        self._send, self._own, self._asked, self._functional = send, own, headers, functional
         self.started = False
-        echoed = echo(headers, own, functional=functional)
-        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in echoed.items()]
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            message = {**message, "headers": [*message.get("headers", []), *self._headers]}
+            echoed = echo(self._asked, self._own, functional=self._functional).items()
+            owed = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in echoed]
+            message = {**message, "headers": [*message.get("headers", []), *owed]}
         await self._send(message)
