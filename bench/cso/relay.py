@@ -154,7 +154,8 @@ class Relay:
     def _converted_with(self, supply: EvseSupply) -> EvseSupply:
         if supply.phases is None:
             return supply
-        return replace(supply, phases=self._faults.apply("phases", value=supply.phases))
+        phases = self._faults.apply("phases", value=supply.phases)
+        return supply if phases == supply.phases else replace(supply, phases=phases)
 
     def reserve(self, target: Target, writer: str) -> None:
         """Number a writer's profile before it goes out, so that it is known by that number after a restart."""

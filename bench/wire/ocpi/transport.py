@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -94,6 +95,7 @@ def encode_token(token: str) -> str:
     return f"Token {base64.b64encode(token.encode()).decode()}"
 
 
+@lru_cache(1024)
 def decode_token(header: str | None) -> str | None:
     """Return the token of an Authorization header, or None where it holds none."""
     scheme, _, encoded = (header or "").partition(" ")

@@ -14,6 +14,8 @@ _USERINFO: Final = re.compile(r"""(:(?:\\?/){2})[^/\\\s"'<>?#]+@""")
 
 _QUERY: Final = re.compile(r"""(?i)([?&][\w-]*(?:token|key|secret|password|signature)=)[^&#\\\s"'<>]+""")
 
+_AUTHORITY: Final = re.compile(r"(?i)https?://[^/?#]*")
+"""An address up to its path: few differ, where each order has a response_url of its own."""
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """The last label of an IPv4 address; no name ends in one."""
 _NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
@@ -24,7 +26,6 @@ _UID: Final = re.compile(r"(/tokens/+[^/?\s]+/+[^/?\s]+/+)[^/?\s]+?(?=[/?]|:?\s|
 """The uid of a Token, in the URL that it is told at and in that of its authorization, also within a text."""
 
 
-@lru_cache(1024)
 def web_host(url: str) -> tuple[str, str] | None:
     """Return scheme and host of an http or https address; None for anything else.
 
@@ -32,14 +33,18 @@ def web_host(url: str) -> tuple[str, str] | None:
     that is a number or has letters beyond ASCII: programs read such addresses differently, or send what stands there in
     place of OCPI's token. A host has one form: lower case, no dot at its end, an IPv6 address as short as can be.
     """
-    if not url.isprintable() or " " in url:
-        return None
+    found = _AUTHORITY.match(url)
+    return _web_host(found[0]) if found is not None and url.isprintable() and " " not in url else None
+
+
+@lru_cache(1024)
+def _web_host(authority: str) -> tuple[str, str] | None:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(authority)
         _ = parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    if not parts.hostname or "@" in parts.netloc:
         return None
     host = plain_host(parts.hostname)
     return (parts.scheme, host) if host else None
@@ -72,12 +77,17 @@ def not_to_be_called(url: str, home: str, allowed: Collection[str] = ()) -> str:
     if place is None or own is None:
         return "it is no http or https address, or has a user name, an impossible port or a host that can be read in two ways"
     if place[1] not in allowed:
-        if place[1] in _METADATA or (_is_address(place[1]) and ip_address(place[1]).is_link_local):
+        if _is_off_limits(place[1]):
             return f"{place[1]} is link-local or a cloud's metadata service"
         if place[1] != own[1]:
             return f"{place[1]} is not the platform's host, {own[1]}"
     down = (own[0], place[0]) == ("https", "http")
     return "it is http, and the platform's own address is https" if down else ""
+
+
+@lru_cache(1024)
+def _is_off_limits(host: str) -> bool:
+    return host in _METADATA or (_is_address(host) and ip_address(host).is_link_local)
 
 
 def _is_address(host: str) -> bool:
@@ -86,7 +96,9 @@ def _is_address(host: str) -> bool:
 
 def hide_secrets(text: str) -> str:
     """Return a text in which no address has its user name and password any more, nor what its query calls a token or the like."""
-    return _QUERY.sub(r"\1(hidden)", _USERINFO.sub(r"\1(hidden)@", text))
+    if "@" in text:
+        text = _USERINFO.sub(r"\1(hidden)@", text)
+    return _QUERY.sub(r"\1(hidden)", text) if "=" in text else text
 
 
 def hide_token_uid(text: str) -> str:
