@@ -68,8 +68,17 @@ class ProfileRequest:
         transaction_id = raw.get("transactionId")
         self.transaction_id: str | None = transaction_id if isinstance(transaction_id, str) else None
         self.schedules: tuple[Mapping[str, Any], ...] = _objects(raw.get("chargingSchedule"))
-        self.phased: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(placed(self.schedules, _OF_PHASES))
+        self.periods: tuple[tuple[Mapping[str, Any], ...], ...] = tuple(map(periods_of, self.schedules))
+        """Of each schedule."""
+        self.phased: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(self.placed(_OF_PHASES))
         """The place and each period that says something of phases."""
+
+    def placed(self, names: frozenset[str] | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the place, such as `chargingSchedule[0].chargingSchedulePeriod[2]`, and each period that has one of the names."""
+        for number, periods in enumerate(self.periods):
+            for index, period in enumerate(periods):
+                if names is None or not names.isdisjoint(period):
+                    yield f"chargingSchedule[{number}].chargingSchedulePeriod[{index}]", period
 
     @property
     def is_tx(self) -> bool:
@@ -111,16 +120,6 @@ def rule(duty: Duty, station_must: StationMust = "either") -> Callable[[Callable
 def periods_of(schedule: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Return the periods of a schedule."""
     return _objects(schedule.get("chargingSchedulePeriod"))
-
-
-def placed(
-    schedules: tuple[Mapping[str, Any], ...], names: frozenset[str] | None = None
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the place, such as `chargingSchedule[0].chargingSchedulePeriod[2]`, and each period that has one of the names."""
-    for number, schedule in enumerate(schedules):
-        for index, period in enumerate(periods_of(schedule)):
-            if names is None or not names.isdisjoint(period):
-                yield f"chargingSchedule[{number}].chargingSchedulePeriod[{index}]", period
 
 
 def validity(profile: Mapping[str, Any]) -> tuple[float, float]:

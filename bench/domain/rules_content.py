@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from bench.domain.lint_request import SET, ProfileRequest, as_int, periods_of, rule
+from bench.domain.lint_request import SET, ProfileRequest, as_int, rule
 
 
 @rule("CSMS")
@@ -52,8 +52,7 @@ def unit_is_supported(request: ProfileRequest) -> str | None:
 @rule("CSMS")
 def first_period_starts_at_0(request: ProfileRequest) -> str | None:
     """K01.FR.31: the first period of each schedule has startPeriod 0."""
-    for number, schedule in enumerate(request.schedules):
-        periods = periods_of(schedule)
+    for number, periods in enumerate(request.periods):
         start = as_int(periods[0].get("startPeriod")) if periods else None
         if start:
             return f"chargingSchedule[{number}]: the first startPeriod is {start}"
@@ -70,8 +69,8 @@ def one_schedule_without_charging_needs(request: ProfileRequest) -> str | None:
 @rule("CSMS")
 def periods_ascend(request: ProfileRequest) -> str | None:
     """K01.FR.35: periods are listed by increasing startPeriod; two equal ones do not increase."""
-    for number, schedule in enumerate(request.schedules):
-        starts = [start for period in periods_of(schedule) if (start := as_int(period.get("startPeriod"))) is not None]
+    for number, periods in enumerate(request.periods):
+        starts = [start for period in periods if (start := as_int(period.get("startPeriod"))) is not None]
         for earlier, later in pairwise(starts):
             if later <= earlier:
                 return f"chargingSchedule[{number}]: startPeriod {later} comes after {earlier}"

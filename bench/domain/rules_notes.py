@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bench.domain.lint_request import ProfileRequest, as_int, periods_of, placed, validity
+from bench.domain.lint_request import ProfileRequest, as_int, periods_of, validity
 
 LONG_S: Final = 366 * 86_400
 """A schedule that runs for longer than a year is rarely meant."""
@@ -27,7 +27,7 @@ def notes(request: ProfileRequest) -> tuple[str, ...]:
         found.append("more than one schedule is for TxProfiles only")
     for number, schedule in enumerate(request.schedules):
         found += (f"chargingSchedule[{number}].{text}" for text in _of_schedule(schedule))
-    for place, period in placed(request.schedules):
+    for place, period in request.placed():
         found += (f"{place}.{text}" for text in _of_period(period))
     return tuple(found)
 

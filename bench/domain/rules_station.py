@@ -5,7 +5,7 @@ Source of all: OCPP 2.0.1 edition 3 part 2, tables of K01, K04, K05 and F01, wit
 
 from __future__ import annotations
 
-from bench.domain.lint_request import REMOTE_START, SET, ProfileRequest, as_int, periods_of, rule, validity
+from bench.domain.lint_request import REMOTE_START, SET, ProfileRequest, as_int, rule, validity
 
 
 @rule("CSMS")
@@ -173,10 +173,9 @@ def stack_level_is_accepted(request: ProfileRequest) -> str | None:
 def periods_fit(request: ProfileRequest) -> str | None:
     """SmartChargingCtrlr.PeriodsPerSchedule: how many periods one schedule may have."""
     most = request.station.periods_per_schedule
-    for number, schedule in enumerate(request.schedules):
-        count = len(periods_of(schedule))
-        if most is not None and count > most:
-            return f"chargingSchedule[{number}]: {count} periods, the station takes {most}"
+    for number, periods in enumerate(request.periods):
+        if most is not None and len(periods) > most:
+            return f"chargingSchedule[{number}]: {len(periods)} periods, the station takes {most}"
     return None
 
 
