@@ -96,3 +96,34 @@ async def test_a_sound_put_goes_past_the_routing(monkeypatch: pytest.MonkeyPatch
     assert (status, envelope["data"]["result"], len(sent)) == (200, "ACCEPTED", 1)
     assert asked
     assert not [path for path in asked if "/chargingprofiles/" in path]
+
+
+@pytest.mark.parametrize("lane", [True, False])
+async def test_a_defect_of_the_bench_is_told_in_the_form_of_ocpi(monkeypatch: pytest.MonkeyPatch, lane: bool) -> None:
+    """HTTP 500 with an envelope, the ids and the parties, on either way; the failure itself is not swallowed."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with open_ocpi_rig() as rig:
+        answer: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": SOUND.encode(), "more_body": False}
+
+        async def send(message: Message) -> None:
+            answer.append(message)
+
+        if not lane:
+            monkeypatch.setattr(profile_routes, "_LANE", re.compile("(?!)"))
+        session_id = await rig.session()
+        monkeypatch.setattr(rig.cpo.platform.orders, "decide", broken)
+        (platform,) = rig.cpo.platform.registry.platforms
+        headers = [(b"authorization", encode_token(platform.token_in).encode()), (b"x-request-id", b"R-1")]
+        path = f"/ocpi/{platform.version}/chargingprofiles/{session_id}"
+        scope = {"type": "http", "method": "PUT", "path": path, "query_string": b"", "headers": headers}
+        with pytest.raises(ZeroDivisionError):
+            await ocpi_app(rig.cpo.platform)(scope, receive, send)
+        start, content = answer
+        assert (start["status"], json.loads(content["body"])["status_code"]) == (500, 3000)
+        assert (b"x-request-id", b"R-1") in start["headers"]
