@@ -102,7 +102,7 @@ class Course:
         self._probe, self._wishes, self._tell, self._results, self._last = probe, wishes, tell, results, last
         self._needed = _needed(wishes.only)
         self._untold: list[tuple[Case, Saw]] = []
-        """Failures of cases that nobody asked for."""
+        """What was not shown of cases that nobody asked for."""
         self._started = False
         self._gone, self._whole = False, False
         probe.push_within_s, probe.tell = wishes.push_within_s, tell
@@ -131,7 +131,7 @@ class Course:
                 self._add(one, saw)
             self._tell("not registered: the cases that need it are INCONCLUSIVE (tokens agreed upon by hand: --registered)")
         await self._cases(REGISTERED)
-        if probe.peer.registered and self._wanted(STEERING, WHOLE):
+        if probe.peer.registered and not probe.unsure and self._wanted(STEERING, WHOLE):
             await self._find_session()
         await self._cases(STEERING)
         await self._withdraw()
@@ -177,6 +177,8 @@ class Course:
     def _lacking(self, one: Case) -> str:
         if one.needs and not self._probe.peer.registered:
             return _NOT_REGISTERED
+        if one.needs and self._probe.unsure:
+            return self._probe.unsure
         if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
             return self._probe.session_note or "no session"
         if one.needs == "results" and not any(order.came for order in self._probe.orders):
@@ -186,7 +188,7 @@ class Course:
     def _put(self, one: Case, saw: Saw) -> None:
         if self._asked(one.name):
             self._add(one, saw)
-        elif saw.verdict is Verdict.FAIL:
+        elif saw.verdict is not Verdict.PASS:
             self._untold.append((one, saw))
 
     def _add(self, one: Case, saw: Saw) -> None:
