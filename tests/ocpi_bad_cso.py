@@ -23,7 +23,8 @@ from bench.wire.ocpi.types import utc_text
 from tests.support import EPOCH
 
 CSO, BASE, TOKEN_A, TIMEOUT_S = PartyId("NL", "BAD"), "http://bad.bench", "token-a-of-the-bad-one", 30
-_ROWS: Final = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"), ("sessions", "SENDER"), ("tariffs", "SENDER"))
+_ROWS: Final = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"), ("sessions", "SENDER"), ("tariffs", "SENDER"),
+                ("commands", "RECEIVER"))  # fmt: skip
 
 
 class BadCso:
@@ -36,6 +37,8 @@ class BadCso:
         """Those that open us, the newest last."""
         self.limits: list[float] = []
         """Each limit that was set."""
+        self.commands: list[str] = []
+        """The name of each command that came."""
         self.profile: dict[str, Any] | None = None
         self._own_token, self._peer_root, self._party = "", "", PartyId("XX", "XXX")
         self._busy = asyncio.Lock()
@@ -106,13 +109,15 @@ class BadCso:
             return *self._order(request, path[-1], body), {}
         if module in (["sessions"], ["tariffs"]):
             return self._list(module[0], request)
+        if module == ["commands"]:
+            return *self._command(path[-1], body or {}), {}
         root = f"{BASE}/ocpi/{self.version}"
         if path[-1] == "versions":
             return 200, {"status_code": 1000, "data": [{"version": self.version, "url": root}]}, {}
         rows = [{"identifier": name, "role": role, "url": f"{root}/{name}"} for name, role in _ROWS]
         if "credentials_receiver" in self.bugs:
             rows[0]["role"] = "RECEIVER"
-        rows = rows[1:] if "no_credentials" in self.bugs else rows
+        rows = rows[1:] if "no_credentials" in self.bugs else rows[:-1] if "no_commands" in self.bugs else rows
         return 200, {"status_code": 1000, "data": {"version": self.version, "endpoints": rows}}, {}
 
     async def _credentials(self, method: str, body: Any) -> tuple[int, dict[str, Any]]:
@@ -184,6 +189,40 @@ class BadCso:
         if "no_timeout" in self.bugs:
             del data["timeout"]
         return 200, {"status_code": 1000, "data": [data] if "wrapped" in self.bugs else data}
+
+    def _command(self, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer a command, and begin it."""
+        self.commands.append(name)
+        answer, result = "ACCEPTED", "ACCEPTED"
+        if "commands_404" in self.bugs:
+            return 404, {"status_code": 2000}
+        if "no_reservations" in self.bugs and name in ("RESERVE_NOW", "CANCEL_RESERVATION"):
+            answer = "NOT_SUPPORTED"
+        elif body.get("location_id", "L") != "L" and "any_location" not in self.bugs:
+            if "location_422" in self.bugs:
+                return 422, {"detail": []}
+            if "location_rejected" not in self.bugs:
+                return 200, {"status_code": 2003, "data": {"result": "REJECTED", "timeout": 0}}
+            answer = "REJECTED"
+        elif body.get("session_id", self.session["id"]) != self.session["id"]:
+            answer = "REJECTED" if "stop_rejected" in self.bugs else "UNKNOWN_SESSION"
+        elif name == "CANCEL_RESERVATION":
+            answer = "REJECTED" if "cancel_rejected" in self.bugs else "ACCEPTED"
+            result = "ACCEPTED" if "cancels_all" in self.bugs else "DONE" if "odd_word" in self.bugs else "UNKNOWN_RESERVATION"
+        if answer == "ACCEPTED" and "command_silent" not in self.bugs:
+            self._start(self._command_result(body["response_url"], result))
+        data: dict[str, Any] = {"result": answer, "timeout": TIMEOUT_S}
+        if "no_command_timeout" in self.bugs:
+            del data["timeout"]
+        return 200, {"status_code": 1000, "data": data}
+
+    async def _command_result(self, response_url: str, word: str) -> None:
+        if "command_late" in self.bugs:
+            await asyncio.sleep(TIMEOUT_S + 5)
+        if "command_elsewhere" in self.bugs:
+            response_url = response_url.rpartition("/")[0] + "/"
+        for _ in range(1 + ("command_twice" in self.bugs)):
+            await self._call("POST", response_url, {"result": word})
 
     async def _carry_out(self, method: str, response_url: str, told: dict[str, Any]) -> None:
         if "nothing" in self.bugs or ("no_put" in self.bugs and method == "PUT"):

@@ -12,11 +12,11 @@ from typing import Any, Final
 from bench.domain.conformance import CaseResult
 from bench.domain.verdicts import Verdict
 from bench.errors import PeerError, UsageError
-from bench.peers.check import addresses, begin, orders, whole
+from bench.peers.check import addresses, begin, commands, orders, whole
 from bench.peers.check.case import Case, Saw, not_applicable, not_shown
 from bench.peers.check.probe import Probe
 from bench.peers.msp import MockMsp
-from bench.wire.ocpi.transport import PartyId, join
+from bench.wire.ocpi.transport import PartyId
 from bench.wire.ocpi.types import utc_text
 from bench.wire.ocpi.url import hide_secrets
 
@@ -24,9 +24,12 @@ _NOT_REGISTERED: Final = "not registered"
 _HANDSHAKE: Final = ("register", "credentials-token", "register-twice", "renew")
 _BACK_S: Final = 20.0
 """How long each step of the way back may take."""
+COMMANDS: Final[tuple[Case, ...]] = (commands.location, commands.session, commands.reservation)
+COMMANDED: Final[tuple[Case, ...]] = (commands.answer, commands.results)
+"""They look at all commands: when the session that was started is stopped."""
 REGISTERED: Final[tuple[Case, ...]] = (
     begin.credentials_token, begin.register_twice, begin.renew, begin.wrong_token, begin.paging, orders.unknown_session,
-    orders.body_not_json,
+    orders.body_not_json, *COMMANDS,
 )  # fmt: skip
 STEERING: Final[tuple[Case, ...]] = (
     begin.session, orders.active_first, orders.set_profile, orders.replace_profile, orders.active, addresses.response_url,
@@ -38,13 +41,14 @@ WHOLE: Final[tuple[Case, ...]] = (
     whole.answer, whole.result_in_time, whole.result_once, whole.id_kept, whole.envelope, whole.response_headers,
     whole.request_headers, whole.sent_token, whole.objects,
 )  # fmt: skip
-NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STEERING, *WHOLE)), "unregister")
+NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STEERING, *WHOLE, *COMMANDED)), "unregister")
 _EARLIER: Final = {
     "replace": ("active-first", "set"), "set": ("active-first",), "active": ("active-first", "set"),
     "clear": ("active-first", "set"), "clear-twice": ("active-first", "set", "clear"), "push": ("active-first", "set"),
     **dict.fromkeys(("periods-empty", "periods-start", "periods-unsorted"), ("active-first", "set")),
     "result-in-time": ("active-first",), "result-once": ("active-first",), "answer": ("active-first",),
     "id-kept": ("active-first", "set", "push"), "objects": ("paging",),
+    "command-answer": ("command-session",), "command-result": ("command-reservation",),
 }  # fmt: skip
 """Which cases make what others look at: they run where `--only` names one of those, and are not told."""
 
@@ -136,12 +140,13 @@ class Course:
         await self._cases(STEERING)
         await self._withdraw()
         await self._cases(WHOLE)
+        await self._stop_session()
+        await self._cases(COMMANDED)
         if self._asked("unregister"):
             if self._wishes.stays or not self._last:
                 why = "the registration is kept" if self._wishes.stays else "the next version takes the registration over"
                 self._put(begin.unregister, not_applicable(why))
             else:
-                await self._stop_session()
                 await self._case(begin.unregister)
                 self._gone = not probe.peer.registered
         self._whole = True
@@ -151,7 +156,8 @@ class Course:
 
     def _wanted(self, *groups: Collection[Case]) -> bool:
         steering = [one for group in groups for one in group if one.needs in ("session", "results")]
-        return any(one.name in self._needed for one in (begin.session, *steering))
+        started = COMMANDED if self._wishes.start is not None else ()
+        return any(one.name in self._needed for one in (begin.session, *steering, *started))
 
     async def _cases(self, cases: Collection[Case]) -> None:
         for one in cases:
@@ -235,15 +241,10 @@ class Course:
         peer.add_token(wanted.uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
             await peer.push_token(wanted.uid)
-        path = f"/ocpi/results/start-{peer.ids.token(8)}"
-        probe.desk.habits[path] = ""
-        body: dict[str, Any] = {
-            "response_url": probe.base_url + path, "token": peer.tokens[wanted.uid], "location_id": wanted.location,
-            **({"evse_uid": wanted.evse} if wanted.evse else {}),
-        }  # fmt: skip
-        reply = await probe.send("POST", join(peer.endpoint("commands", "RECEIVER"), "START_SESSION"), body)
-        self._started = reply.thing.get("result") == "ACCEPTED"
-        return "" if self._started else f"START_SESSION: {reply}"
+        place = {"location_id": wanted.location} | ({"evse_uid": wanted.evse} if wanted.evse else {})
+        order = await probe.command("START_SESSION", {"token": peer.tokens[wanted.uid], **place}, wait=False)
+        self._started = order.word == "ACCEPTED"
+        return "" if self._started else f"START_SESSION: {order.reply}"
 
     async def _withdraw(self) -> None:
         """Take our profile back, where the CSO may still hold one."""
@@ -257,12 +258,8 @@ class Course:
         if not self._started or not probe.session or not probe.peer.registered:
             return
         self._started = False
-        path = f"/ocpi/results/stop-{probe.peer.ids.token(8)}"
-        probe.desk.habits[path] = ""
-        body = {"response_url": probe.base_url + path, "session_id": probe.session_id}
-        reply = await probe.send("POST", join(probe.peer.endpoint("commands", "RECEIVER"), "STOP_SESSION"), body)
-        self._tell(f"STOP_SESSION: {reply}")
-        await probe.peer.wait_until(lambda: any(one.path == path for one in probe.desk.received), 30)
+        order = await probe.command("STOP_SESSION", {"session_id": probe.session_id})
+        self._tell(f"STOP_SESSION: {order.reply}")
 
     async def _back(self) -> None:
         """Withdraw, stop what we started, unregister: each as far as it goes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -60,6 +59,7 @@ class Probe:
         self.answer: list[Finding] = []
         """What was wrong with ChargingProfileResponses."""
         self.orders: list[Order] = []
+        self.commands: list[Order] = []
         self.asked = 0
         """Requests answered."""
         self.session: dict[str, Any] = {}
@@ -212,7 +212,8 @@ class Probe:
             self.peer.orders[path] = sent
             if method == "PUT":
                 sent.answer = {}  # a push may come before the answer does
-            order = Order(method, response_url, await self.send(method, url, body, counted=counted), since)
+            reply = await self.send(method, url, body, counted=counted)
+            order = Order(method, response_url, reply, since, self.clock.now())
             sent.answer = dict(order.reply.thing)
             if order.word != "TOO_OFTEN":
                 break
@@ -232,13 +233,24 @@ class Probe:
             self.may_hold = False
         return order
 
+    async def command(self, name: str, body: Mapping[str, Any], *, wait: bool = True) -> Order:
+        """Command something, and wait for the result where one is promised. Raises PeerError where the CSO serves no commands."""
+        path = f"{RESULTS}{name.lower()}-{self.peer.ids.token(8)}"
+        self.desk.habits[path] = ""
+        response_url, since = self.base_url + path, len(self.desk.received)
+        url = join(self.peer.endpoint("commands", "RECEIVER"), name)
+        reply = await self.send("POST", url, {**body, "response_url": response_url})
+        order = Order(name, response_url, reply, since, self.clock.now())
+        self.commands.append(order)
+        if wait and order.accepted:
+            await self._wait(order, path)
+        return order
+
     def waited_s(self, order: Order) -> float:
         """Return how long a result is waited for."""
         return min(_UNPROMISED_S if order.promised_s is None else order.promised_s, MOST_WAIT_S) + LATE_S
 
     async def _wait(self, order: Order, path: str) -> None:
-        if order.promised_s is not None:
-            order.due = self.clock.now() + timedelta(seconds=order.promised_s)
 
         def came() -> bool:
             order.came = [one for one in self.desk.received[order.since :] if one.path == path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -73,14 +73,15 @@ class Reply:
 
 @dataclass(slots=True)
 class Order:
-    """A request on a charging profile, and what came of it."""
+    """A request on a charging profile, or a command, and what came of it."""
 
     method: str
+    """Of a command its name."""
     response_url: str
     reply: Reply
     since: int
     """How many requests the CSO had sent before."""
-    due: datetime | None = None
+    answered: datetime
     came: list[Received] = field(default_factory=list)
     """What came to the address, right or cut."""
 
@@ -94,6 +95,11 @@ class Order:
         """Return the promised time, None where none that can be used was given."""
         timeout = self.reply.thing.get("timeout")
         return float(timeout) if checks.is_int(timeout) and 0 <= timeout < _LONGEST_S else None
+
+    @property
+    def due(self) -> datetime | None:
+        """Return until when the result was promised, None where it was not."""
+        return None if self.promised_s is None else self.answered + timedelta(seconds=self.promised_s)
 
     @property
     def accepted(self) -> bool:

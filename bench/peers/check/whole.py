@@ -35,7 +35,8 @@ async def answer(probe: Probe) -> Saw:
 )
 async def result_in_time(probe: Probe) -> Saw:
     """Compare each first result with its promise."""
-    came = [(one, first, one.due) for one in probe.orders if one.due is not None and (first := probe.first(one)) is not None]
+    promised = [(one, one.due) for one in probe.orders if one.accepted and one.due is not None]
+    came = [(one, first, due) for one, due in promised if (first := probe.first(one)) is not None]
     late = [
         Seen("late", f"{one.method}: the result came {(first.at - due).total_seconds():.1f} s after the "
              f"{one.promised_s:g} s that were promised", one.reply.document)
