@@ -24,7 +24,7 @@ from tests.support import EPOCH
 
 CSO, BASE, TOKEN_A, TIMEOUT_S = PartyId("NL", "BAD"), "http://bad.bench", "token-a-of-the-bad-one", 30
 _ROWS: Final = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"), ("sessions", "SENDER"), ("tariffs", "SENDER"),
-                ("commands", "RECEIVER"))  # fmt: skip
+                ("tokens", "RECEIVER"), ("commands", "RECEIVER"))  # fmt: skip
 
 
 class BadCso:
@@ -109,6 +109,8 @@ class BadCso:
             return *self._order(request, path[-1], body), {}
         if module in (["sessions"], ["tariffs"]):
             return self._list(module[0], request)
+        if module == ["tokens"]:
+            return 200, {"status_code": 1000}, {}
         if module == ["commands"]:
             return *self._command(path[-1], body or {}), {}
         root = f"{BASE}/ocpi/{self.version}"

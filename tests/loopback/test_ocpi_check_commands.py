@@ -74,6 +74,21 @@ async def test_a_session_that_is_started_and_stopped_shows_answers_and_results(v
     assert cso.commands == ["STOP_SESSION", "CANCEL_RESERVATION", "START_SESSION", "STOP_SESSION"]
 
 
+@pytest.mark.parametrize("habit", ["mute PUT tokens", "mute POST commands", "no_commands"])
+async def test_a_session_that_cannot_be_started_ends_no_check(habit: str) -> None:
+    """What follows is INCONCLUSIVE where it needs a session, and the rest is judged."""
+    found, _ = await check(VERSIONS[0], habit, role="EMSP", only=("set", "envelope"), start=Start("U", "L", "E-2"))
+    assert (found["set"].verdict, found["envelope"].verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+async def test_a_start_without_a_response_may_have_started_all_the_same() -> None:
+    """The session that is told then is steered, and stopped at the end."""
+    lines, start = list[str](), Start("U", "L", "E-1")
+    found, _ = await check(VERSIONS[0], "mute POST commands", role="EMSP", only=("set",), start=start, lines=lines)
+    assert found["set"].verdict is Verdict.PASS
+    assert [line for line in lines if line.startswith("STOP_SESSION: ")]
+
+
 async def test_a_start_without_a_result_fails() -> None:
     """mod_commands: the result follows ACCEPTED by POST."""
     found, _ = await check(VERSIONS[0], "command_silent", "no_reservations", role="EMSP", only=("command-result",),

@@ -238,12 +238,14 @@ class Course:
         peer, probe = self._probe.peer, self._probe
         if not isinstance(peer, MockMsp):
             return "a session is started by an EMSP: --role EMSP"
-        peer.add_token(wanted.uid)
+        if ("commands", "RECEIVER") not in peer.cso().endpoints:
+            return "the CSO serves no commands: no session can be started"
+        token = peer.add_token(wanted.uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
-            await peer.push_token(wanted.uid)
+            await probe.send("PUT", peer.token_url(wanted.uid), token)
         place = {"location_id": wanted.location} | ({"evse_uid": wanted.evse} if wanted.evse else {})
-        order = await probe.command("START_SESSION", {"token": peer.tokens[wanted.uid], **place}, wait=False)
-        self._started = order.word == "ACCEPTED"
+        order = await probe.command("START_SESSION", {"token": token, **place}, wait=False)
+        self._started = order.word == "ACCEPTED" or not order.reply.status  # where no response came it may have
         return "" if self._started else f"START_SESSION: {order.reply}"
 
     async def _withdraw(self) -> None:
