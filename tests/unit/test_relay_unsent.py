@@ -165,6 +165,13 @@ def test_an_order_that_is_taken_back_while_it_waits_need_not_leave() -> None:
     assert (found.verdict, found.blamed) == (Verdict.INCONCLUSIVE, ())
 
 
+@pytest.mark.parametrize("second", [16, 10])
+def test_an_order_that_was_taken_back_and_given_again_leaves_once(second: float) -> None:
+    """PUT, DELETE, PUT while the station is busy: the last one counts, also where it says the same as the first."""
+    found = judged(put(16, 10), delete(11), put(second, 12, "b"), sent(second, 13))
+    assert (found.verdict, "1 of 2 relayed unchanged" in found.headline) == (Verdict.PASS, True)
+
+
 def test_what_was_sent_for_another_session_is_its_own() -> None:
     """The first was told REJECTED; that the second, for the other EVSE, says the same makes it no stray one."""
     found = judged(put(16, 10), result("REJECTED", 11), put(16, 12, "b", session="S-2"), sent(16, 13, 2))

@@ -17,6 +17,7 @@ from bench.runs.checks.unsent import (
     excuse,
     is_accepted_delete,
     is_accepted_put,
+    is_later,
     is_over,
     replacement,
     session_of,
@@ -133,18 +134,19 @@ def _pairs(
         if own is not None:
             waiting.remove(own)
         else:
-            own = _of_replaced(facts, put, accepted, orders, pairs)
+            own = _of_replaced(facts, put, accepted, pairs)
         if own is not None:
             pairs[index] = own
     return pairs
 
 
 def _of_replaced(
-    facts: RunFacts, put: HttpExchange, accepted: Sequence[HttpExchange], orders: Sequence[HttpExchange], pairs: dict[int, Call]
+    facts: RunFacts, put: HttpExchange, accepted: Sequence[HttpExchange], pairs: dict[int, Call]
 ) -> Call | None:
     """Take over the call of an equal request that this one had replaced before the call left."""
     for index, call in pairs.items():
-        if replacement(orders, accepted[index]) is put and call.asked_seq > put.asked_seq and not _difference(facts, put, call):
+        one = accepted[index]
+        if is_later(put, one) and call.asked_seq > put.asked_seq and not _difference(facts, put, call):
             return pairs.pop(index)
     return None
 

@@ -47,8 +47,12 @@ def session_of(order: HttpExchange) -> str:
 
 def replacement(orders: Sequence[HttpExchange], order: HttpExchange) -> HttpExchange | None:
     """Return the next order of the same sender on the same session."""
-    mine = (order.sender, session_of(order))
-    return next((one for one in orders if one.asked_seq > order.asked_seq and (one.sender, session_of(one)) == mine), None)
+    return next((one for one in orders if is_later(one, order)), None)
+
+
+def is_later(one: HttpExchange, order: HttpExchange) -> bool:
+    """Say whether an order came after another of the same sender on the same session."""
+    return one.asked_seq > order.asked_seq and (one.sender, session_of(one)) == (order.sender, session_of(order))
 
 
 def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> str:
