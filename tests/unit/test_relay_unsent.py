@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from random import Random
 from typing import Any
 
 import pytest
@@ -172,6 +173,21 @@ def test_an_order_that_was_taken_back_and_given_again_leaves_once(second: float)
     assert (found.verdict, "1 of 2 relayed unchanged" in found.headline) == (Verdict.PASS, True)
 
 
+def test_an_order_that_fell_away_takes_no_later_call() -> None:
+    """The first was replaced before it left: each later call is that of the order just before it, though all say the same."""
+    early = (put(16, 10), delete(11), result("UNKNOWN", 12, "d"))
+    found = judged(*early, put(16, 100, "b"), sent(16, 101), put(16, 200, "c"), sent(16, 201), result("ACCEPTED", 202, "c"))
+    assert found.verdict is Verdict.PASS
+    assert [one.value for one in found.measurements] == [1, 1]
+
+
+def test_a_put_after_a_delete_makes_nothing_stand() -> None:
+    """Nothing was set when the DELETE was answered; what came after it is another matter."""
+    found = judged(put(16, 10), sent(16, 11), delete(20), cleared(21), delete(30, "e"), result("UNKNOWN", 31, "e"),
+                   put(10, 32, "b"), sent(10, 33))  # fmt: skip
+    assert found.verdict is Verdict.PASS
+
+
 def test_what_was_sent_for_another_session_is_its_own() -> None:
     """The first was told REJECTED; that the second, for the other EVSE, says the same makes it no stray one."""
     found = judged(put(16, 10), result("REJECTED", 11), put(16, 12, "b", session="S-2"), sent(16, 13, 2))
@@ -222,3 +238,39 @@ def test_a_session_that_is_over_may_be_unknown() -> None:
     assert judged(put(16, 10, result="UNKNOWN_SESSION")).verdict is Verdict.FAIL
     assert judged(put(16, 10, result="UNKNOWN_SESSION"), ends=5).verdict is Verdict.INCONCLUSIVE
     assert judged(session(1, "S-1", "COMPLETED", 5), put(16, 10, result="UNKNOWN_SESSION")).verdict is Verdict.INCONCLUSIVE
+
+
+def _sound_run(seed: int) -> tuple[list[HttpExchange | Call], float | None]:
+    """Return what a sound platform with a slow station made of some orders, and when their session ended."""
+    random, now, orders = Random(seed), 10.0, list[tuple[float, HttpExchange, str]]()
+    for number in range(random.randint(1, 6)):
+        now = round(now + random.choice([0.5, 2, 10, 50, 100]) + random.random(), 2)
+        name = f"n{number}"
+        limit = random.choice([8, 10, 16])
+        orders.append((now, delete(now, name) if number and random.random() < 0.3 else put(limit, now, name), name))
+    ends = round(now * random.random() + 20, 2) if random.random() < 0.3 else None
+    orders = [one for one in orders if ends is None or one[0] < ends]
+    documents, free, held = [one for _, one, _ in orders], 0.0, False
+    more: list[HttpExchange | Call] = []
+    for at, order, name in orders:
+        go = round(max(at, free) + 0.05 + random.random() * random.choice([0.1, 5, 20]), 2)
+        said = "REJECTED" if (ends is not None and go >= ends) or go - at > 40 else ""
+        replaced = any(at < other <= go for other, _, _ in orders) and random.random() < 0.5
+        if not said and not replaced and (order.method == "PUT" or held):
+            free, held, said = go + random.random(), order.method == "PUT", "ACCEPTED"
+            limits = order.body["charging_profile"]["charging_profile_period"] if held else []
+            more.append(sent(limits[0]["limit"], go) if held else cleared(go))
+        elif not said and order.method == "DELETE" and not held:
+            said = "UNKNOWN"
+        if said or random.random() < 0.5:
+            more.append(result(said or "REJECTED", min(max(go, free), at + 44) + 0.02, name))
+    return [*documents, *more], ends
+
+
+@pytest.mark.parametrize("first", range(0, 1000, 250))
+def test_a_sound_platform_is_never_convicted(first: int) -> None:
+    """Whatever the order of orders, calls, results and the end of the session."""
+    for seed in range(first, first + 250):
+        documents, ends = _sound_run(seed)
+        found = judged(*documents, ends=ends)
+        assert found.verdict is not Verdict.FAIL, (seed, found.reasons)

@@ -17,7 +17,6 @@ from bench.runs.checks.unsent import (
     excuse,
     is_accepted_delete,
     is_accepted_put,
-    is_later,
     is_over,
     replacement,
     session_of,
@@ -121,40 +120,35 @@ def _pairs(
 ) -> dict[int, Call]:
     """Return the call that answers for each accepted request, by the request's place, and take it out of those that wait.
 
-    A call that one request brought answers for it alone. A request that another one replaced before anything left may have none.
+    A call answers for the last request before it that says the same; where one was replaced before it left it has none.
     """
     targets, pairs = [target_of(facts, one) for one in accepted], dict[int, Call]()
+    for call in list(waiting):
+        equal = (
+            index for index, put in reversed([*enumerate(accepted)])
+            if index not in pairs and put.asked_seq < call.asked_seq and _goes_to(call, targets[index])
+            and not _difference(facts, put, call)
+        )  # fmt: skip
+        if (index := next(equal, None)) is not None:
+            pairs[index] = call
+            waiting.remove(call)
     for index, put in enumerate(accepted):
+        if index in pairs:
+            continue
         others = [one for one, place in zip(accepted, targets, strict=True) if one is not put and place == targets[index]]
         later = [call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, targets[index])]
-        own = next((call for call in later if _answers(facts, call, put, others)), None)
-        after = replacement(orders, put)
+        own, after = next((call for call in later if _answers(facts, call, others)), None), replacement(orders, put)
         if own is None and later and (after is None or after.asked_seq > later[0].asked_seq):
             own = later[0]
         if own is not None:
-            waiting.remove(own)
-        else:
-            own = _of_replaced(facts, put, accepted, pairs)
-        if own is not None:
             pairs[index] = own
+            waiting.remove(own)
     return pairs
 
 
-def _of_replaced(
-    facts: RunFacts, put: HttpExchange, accepted: Sequence[HttpExchange], pairs: dict[int, Call]
-) -> Call | None:
-    """Take over the call of an equal request that this one had replaced before the call left."""
-    for index, call in pairs.items():
-        one = accepted[index]
-        if is_later(put, one) and call.asked_seq > put.asked_seq and not _difference(facts, put, call):
-            return pairs.pop(index)
-    return None
-
-
-def _answers(facts: RunFacts, call: Call, put: HttpExchange, others: list[HttpExchange]) -> bool:
-    """Say whether a call that came after a request is its own, and not what was due of another one that had come by then."""
-    before = (one for one in others if one.asked_seq < call.asked_seq)
-    return not _difference(facts, put, call) or all(_difference(facts, one, call) for one in before)
+def _answers(facts: RunFacts, call: Call, others: list[HttpExchange]) -> bool:
+    """Say whether a call is not what was due of another request that had come by then."""
+    return all(_difference(facts, one, call) for one in others if one.asked_seq < call.asked_seq)
 
 
 def _sent_again(
@@ -214,7 +208,7 @@ def _releases(facts: RunFacts, orders: Sequence[HttpExchange]) -> Iterator[tuple
         clearing = next((call for call in mine if (call.station, call.request["chargingProfileId"]) in ids), None)
         if clearing is not None:
             clearings.remove(clearing)
-        yield one, clearing, excuse(facts, one, target, orders) if stands(facts, one, sent) else "nothing was set"
+        yield one, clearing, excuse(facts, one, target, orders) if stands(facts, one, sent, orders) else "nothing was set"
 
 
 def _sent_to(facts: RunFacts, target: str) -> list[Call]:
@@ -266,7 +260,7 @@ def _transaction(facts: RunFacts, relayed: Call) -> Transaction | None:
 
 
 def _crosses(relayed: Call, ended: float) -> bool:
-    return 0 <= relayed.asked - ended <= _CROSSING_S
+    return relayed.asked - ended <= _CROSSING_S
 
 
 def _unit_scale(facts: RunFacts, relayed: Call, unit: Any) -> float | None:

@@ -47,12 +47,8 @@ def session_of(order: HttpExchange) -> str:
 
 def replacement(orders: Sequence[HttpExchange], order: HttpExchange) -> HttpExchange | None:
     """Return the next order of the same sender on the same session."""
-    return next((one for one in orders if is_later(one, order)), None)
-
-
-def is_later(one: HttpExchange, order: HttpExchange) -> bool:
-    """Say whether an order came after another of the same sender on the same session."""
-    return one.asked_seq > order.asked_seq and (one.sender, session_of(one)) == (order.sender, session_of(order))
+    mine = (order.sender, session_of(order))
+    return next((one for one in orders if one.asked_seq > order.asked_seq and (one.sender, session_of(one)) == mine), None)
 
 
 def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> str:
@@ -90,10 +86,12 @@ def is_over(facts: RunFacts, order: HttpExchange, target: str) -> bool:
     return (bool(told) and told[-1] in _OVER) or ended
 
 
-def stands(facts: RunFacts, order: HttpExchange, sent: Sequence[Call]) -> bool:
-    """Say whether the station may hold one of these profiles when the time of a DELETE is over."""
+def stands(facts: RunFacts, order: HttpExchange, sent: Sequence[Call], orders: Sequence[HttpExchange]) -> bool:
+    """Say whether the station may hold one of these profiles when the time of a DELETE is over, or the next order comes."""
+    later = replacement(orders, order)
+    until = _due(order) if later is None else min(_due(order), later.asked)
     return any(
-        one.asked <= _due(order) and (one.response is None or one.status == "Accepted")
+        one.asked <= until and (one.response is None or one.status == "Accepted")
         and not _is_cleared(facts, one, order) and not _went_with_its_transaction(facts, one, order)
         for one in sent
     )  # fmt: skip
