@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 import orjson
@@ -23,7 +23,8 @@ from bench.wire.ocpi.types import utc_text
 from tests.support import EPOCH
 
 CSO, BASE, TOKEN_A, TIMEOUT_S = PartyId("NL", "BAD"), "http://bad.bench", "token-a-of-the-bad-one", 30
-_ROWS: Final = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"), ("sessions", "SENDER"), ("tariffs", "SENDER"))
+_ROWS: Final = (("credentials", "SENDER"), ("chargingprofiles", "RECEIVER"), ("sessions", "SENDER"), ("tariffs", "SENDER"),
+                ("tokens", "RECEIVER"), ("commands", "RECEIVER"))  # fmt: skip
 
 
 class BadCso:
@@ -36,14 +37,16 @@ class BadCso:
         """Those that open us, the newest last."""
         self.limits: list[float] = []
         """Each limit that was set."""
+        self.commands: list[str] = []
+        """The name of each command that came."""
         self.profile: dict[str, Any] | None = None
         self._own_token, self._peer_root, self._party = "", "", PartyId("XX", "XXX")
         self._busy = asyncio.Lock()
         self._ids, self._tasks = 0, set[asyncio.Task[None]]()
         now = utc_text(self.clock.now())
         self.session: dict[str, Any] = {
-            "country_code": "NL", "party_id": "BAD", "id": "S-ABCdef", "start_date_time": now, "kwh": 1.0,
-            "auth_method": "WHITELIST",
+            "country_code": "NL", "party_id": "BAD", "id": "S-ABCdef", "start_date_time": now,
+            "kwh": "1" if "text_kwh" in bugs else 1.0, "auth_method": "WHITELIST",
             "cdr_token": {"country_code": "NL", "party_id": "BAD", "uid": "T", "type": "RFID", "contract_id": "NL-BAD-T"},
             "location_id": "L", "evse_uid": "E-1", "connector_id": "1", "currency": "EUR", "status": "ACTIVE",
             "last_updated": now,
@@ -63,6 +66,8 @@ class BadCso:
         headers = {name.lower(): value for name, value in request.headers.items()}
         module = request.url.path.rstrip("/").split("/")[3:4]
         functional = bool(module) and module != ["credentials"]
+        if f"mute {request.method} {module[0] if module else request.url.path.rpartition('/')[2]}" in self.bugs:
+            await asyncio.sleep(60)  # longer than anybody waits; what was asked for is done all the same
         owed = echo(headers, CSO, functional=functional)
         if "no_echo" in self.bugs:
             owed.pop("x-request-id", None)
@@ -89,6 +94,8 @@ class BadCso:
     async def _answer(self, request: Request, token: str, module: list[str]) -> tuple[int, dict[str, Any], dict[str, str]]:
         known = token in self.tokens[-1:] or (not self.tokens and token == TOKEN_A)
         if not known or (module not in ([], ["credentials"]) and not self.tokens):
+            if "mute to strangers" in self.bugs:
+                await asyncio.sleep(60)
             return (403 if "forbidden" in self.bugs else 401), {"status_code": 2000}, {}
         content = await request.body()
         try:
@@ -102,13 +109,17 @@ class BadCso:
             return *self._order(request, path[-1], body), {}
         if module in (["sessions"], ["tariffs"]):
             return self._list(module[0], request)
+        if module == ["tokens"]:
+            return 200, {"status_code": 1000}, {}
+        if module == ["commands"]:
+            return *self._command(path[-1], body or {}), {}
         root = f"{BASE}/ocpi/{self.version}"
         if path[-1] == "versions":
             return 200, {"status_code": 1000, "data": [{"version": self.version, "url": root}]}, {}
         rows = [{"identifier": name, "role": role, "url": f"{root}/{name}"} for name, role in _ROWS]
         if "credentials_receiver" in self.bugs:
             rows[0]["role"] = "RECEIVER"
-        rows = rows[1:] if "no_credentials" in self.bugs else rows
+        rows = rows[1:] if "no_credentials" in self.bugs else rows[:-1] if "no_commands" in self.bugs else rows
         return 200, {"status_code": 1000, "data": {"version": self.version, "endpoints": rows}}, {}
 
     async def _credentials(self, method: str, body: Any) -> tuple[int, dict[str, Any]]:
@@ -142,7 +153,7 @@ class BadCso:
     def _list(self, module: str, request: Request) -> tuple[int, dict[str, Any], dict[str, str]]:
         stamp = utc_text(self.clock.now())
         extra = {"tax_included": "NO"} if self.version == "2.3.0" else {}
-        element = {"price_components": [{"type": "ENERGY", "price": 0.3, "step_size": 1}]}
+        element = {"price_components": [{"type": "ENERGY", "price": "0.3" if "text_price" in self.bugs else 0.3, "step_size": 1}]}
         tariffs = [
             {"country_code": "NL", "party_id": "BAD", "id": f"T-{number}", "currency": "EUR", "elements": [element],
              "last_updated": stamp, **extra} for number in range(2)
@@ -166,16 +177,54 @@ class BadCso:
             return (422, {"detail": []}) if "http_422" in self.bugs else (200, {"status_code": 2001})
         same = session_id.casefold() == self.session["id"].casefold()
         if not same or ("exact_ids" in self.bugs and session_id != self.session["id"]):
+            if "unknown_is_put" in self.bugs and method != "PUT":
+                return 200, {"status_code": 1000, "data": {"result": "ACCEPTED", "timeout": TIMEOUT_S}}
+            if "unknown_is_404" in self.bugs and method == "GET":
+                return 404, {"status_code": 2000}
             if "unknown_is_2000" in self.bugs:
                 return 200, {"status_code": 2000, "data": {"result": "REJECTED", "timeout": 0}}
             return 200, {"status_code": 1000, "data": {"result": "UNKNOWN_SESSION", "timeout": 0}}
         if method == "PUT" and "rejects_puts" in self.bugs:
             return 200, {"status_code": 1000, "data": {"result": "REJECTED", "timeout": 0}}
         self._start(self._carry_out(method, str(response_url), told))
-        data: Any = {"result": "ACCEPTED", "timeout": TIMEOUT_S}
+        data: Any = {"result": "ACCEPTED", "timeout": 300 if "promises_long" in self.bugs else TIMEOUT_S}
         if "no_timeout" in self.bugs:
             del data["timeout"]
         return 200, {"status_code": 1000, "data": [data] if "wrapped" in self.bugs else data}
+
+    def _command(self, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer a command, and begin it."""
+        self.commands.append(name)
+        answer, result = "ACCEPTED", "ACCEPTED"
+        if "commands_404" in self.bugs:
+            return 404, {"status_code": 2000}
+        if "no_reservations" in self.bugs and name in ("RESERVE_NOW", "CANCEL_RESERVATION"):
+            answer = "NOT_SUPPORTED"
+        elif body.get("location_id", "L") != "L" and "any_location" not in self.bugs:
+            if "location_422" in self.bugs:
+                return 422, {"detail": []}
+            if "location_rejected" not in self.bugs:
+                return 200, {"status_code": 2003, "data": {"result": "REJECTED", "timeout": 0}}
+            answer = "REJECTED"
+        elif body.get("session_id", self.session["id"]) != self.session["id"]:
+            answer = "REJECTED" if "stop_rejected" in self.bugs else "UNKNOWN_SESSION"
+        elif name == "CANCEL_RESERVATION":
+            answer = "REJECTED" if "cancel_rejected" in self.bugs else "ACCEPTED"
+            result = "ACCEPTED" if "cancels_all" in self.bugs else "DONE" if "odd_word" in self.bugs else "UNKNOWN_RESERVATION"
+        if answer == "ACCEPTED" and "command_silent" not in self.bugs:
+            self._start(self._command_result(body["response_url"], result))
+        data: dict[str, Any] = {"result": answer, "timeout": TIMEOUT_S}
+        if "no_command_timeout" in self.bugs:
+            del data["timeout"]
+        return 200, {"status_code": 1000, "data": data}
+
+    async def _command_result(self, response_url: str, word: str) -> None:
+        if "command_late" in self.bugs:
+            await asyncio.sleep(TIMEOUT_S + 5)
+        if "command_elsewhere" in self.bugs:
+            response_url = response_url.rpartition("/")[0] + "/"
+        for _ in range(1 + ("command_twice" in self.bugs)):
+            await self._call("POST", response_url, {"result": word})
 
     async def _carry_out(self, method: str, response_url: str, told: dict[str, Any]) -> None:
         if "nothing" in self.bugs or ("no_put" in self.bugs and method == "PUT"):
@@ -183,11 +232,13 @@ class BadCso:
         result = self._result(method, told.get("charging_profile"))
         if "late" in self.bugs or ("very_late" in self.bugs and method == "PUT"):
             await asyncio.sleep(TIMEOUT_S + (5 if "late" in self.bugs else 20))
+        if "takes_long" in self.bugs:
+            await asyncio.sleep(190)
         if "cut_query" in self.bugs:
             response_url = response_url.partition("?")[0]
         if "cut_path" in self.bugs:
             response_url = response_url.rpartition("/")[0] + "/"
-        async with self._busy:
+        async with self._busy if "blocked" in self.bugs else nullcontext():
             status = await self._call("POST", response_url, result)
         if "retries" in self.bugs and status >= 500:
             await asyncio.sleep(5)
@@ -248,8 +299,11 @@ class BadCso:
 
     def _start(self, work: Any) -> None:
         async def soon() -> None:
-            await asyncio.sleep(0.01)
-            await work
+            try:
+                await asyncio.sleep(0.01)
+                await work
+            finally:
+                work.close()  # it never began where we were closed first
 
         task = asyncio.create_task(soon())
         self._tasks.add(task)

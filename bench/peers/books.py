@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -21,6 +22,17 @@ GRACE_S: Final = 1.0
 _SINGULAR: Final = {"sessions": "session", "locations": "location", "tariffs": "tariff", "cdrs": "cdr", "tokens": "token"}
 _ENERGY_KWH: Final = 0.001
 """By how much a CDR's energy may differ from its session's."""
+
+
+SHOWN_IN: Final[ContextVar[int | None]] = ContextVar("SHOWN_IN", default=None)
+"""The number in the journal of the request that is being answered; None where nobody keeps one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(checks.Finding):
+    """A finding with the number of the request whose exchange shows it."""
+
+    document: int | None
 
 
 @dataclass(slots=True)
@@ -88,7 +100,7 @@ class Books:
         self.orders: dict[str, SentOrder] = {}
         """By response id, in the order of sending."""
         self.pushes: list[ReceivedPush] = []
-        self.findings: list[checks.Finding] = []
+        self.findings: list[Seen] = []
         self.registration: Registration | None = None
         self.on_note: Callable[[str], None] = lambda text: None
         """Told a line for each thing that happens."""
@@ -129,10 +141,14 @@ class Books:
         """Return the URL of the version details."""
         return f"{self._base_url}/ocpi/{self.version}"
 
-    def found(self, findings: Iterable[checks.Finding], where: str = "") -> None:
-        """Keep findings, and tell each."""
+    def found(self, findings: Iterable[checks.Finding], where: str = "", document: int | None = None) -> None:
+        """Keep findings, and tell each.
+
+        Args: document: the number of the request that shows them, where it is not the one that is being answered.
+        """
         for one in findings:
-            finding = checks.Finding(one.code, f"{where}: {one.text}" if where else one.text)
+            shown_in = SHOWN_IN.get() if document is None else document
+            finding = Seen(one.code, f"{where}: {one.text}" if where else one.text, shown_in)
             self.findings.append(finding)
             self.on_note(f"FINDING {finding.code}: {finding.text}")
 

@@ -85,7 +85,7 @@ class MockMsp(Peer):
 
     async def read_token(self, uid: str) -> Any:
         """Return a token of ours as the CSO has it, None where it has none; find what differs. Raises PeerError."""
-        answer = await self.call("GET", self._token_url(uid))
+        answer = await self.call("GET", self.token_url(uid))
         data = answer.raw.get("data") if answer.ok else None
         own = self.tokens[uid]
         if isinstance(data, dict):
@@ -122,9 +122,10 @@ class MockMsp(Peer):
         await super().aclose()
 
     async def _tell_token(self, method: str, uid: str, body: Mapping[str, Any]) -> Answer:
-        return await self.call(method, self._token_url(uid), body)
+        return await self.call(method, self.token_url(uid), body)
 
-    def _token_url(self, uid: str) -> str:
+    def token_url(self, uid: str) -> str:
+        """Return where the CSO keeps one of our tokens. Raises PeerError."""
         owner = (self.party.country_code, self.party.party_id)
         return f"{join(self.endpoint('tokens', 'RECEIVER'), *owner, quote(uid, safe=''))}?type={self.tokens[uid]['type']}"
 

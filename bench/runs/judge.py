@@ -37,7 +37,7 @@ from bench.runs.readings import read
 from bench.runs.scene import Scene
 from bench.runs.trust import trusted
 
-JUDGE_VERSION: Final = "5"
+JUDGE_VERSION: Final = "6"
 """Changes whenever the same journal could get another verdict."""
 _FAILURES: Final = (Verdict.FAIL, Verdict.CONDITIONAL_FAIL)
 

@@ -17,19 +17,20 @@ from bench.cso.csms import Csms
 from bench.domain.conformance import CaseResult, overall
 from bench.domain.verdicts import Verdict
 from bench.errors import PeerError, StationOfflineError, UsageError
-from bench.peers.check.course import NAMES, Start, Wishes
+from bench.peers.check.course import COMMANDED, COMMANDS, NAMES, Start, Wishes
 from bench.rig.cpo import Cpo, open_cpo
 from bench.rig.emulated import open_emulated_rig
 from bench.rig.ocpi_check import CheckOrder, run_check
 from bench.settings.base import load
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS
-from tests.ocpi_rig import COMPOSITE, OcpiRig, open_ocpi_rig
+from tests.ocpi_rig import COMPOSITE, OcpiRig, open_ocpi_rig, with_location
 from tests.support import EPOCH, MemoryJournal
 
 pytestmark = pytest.mark.virtual
 PATH = Path(__file__).parents[2] / "config/rigs/emulated.toml"
 STATION = "CS-EMU-1"
+COMMAND_CASES = tuple(one.name for one in (*COMMANDS, *COMMANDED))
 
 
 @pytest.fixture
@@ -69,9 +70,13 @@ async def check(
     return results
 
 
-def open_cases(results: list[CaseResult]) -> dict[str, Verdict]:
-    """Return the cases that are not PASS."""
-    return {f"{one.name} {one.version}": one.verdict for one in results if one.verdict is not Verdict.PASS}
+def open_cases(results: list[CaseResult], *, role: str = "SCSP") -> dict[str, Verdict]:
+    """Return the cases that are not PASS; those of commands, which are an EMSP's, left out for an SCSP."""
+    beside = COMMAND_CASES if role == "SCSP" else ()
+    return {
+        f"{one.name} {one.version}": one.verdict for one in results
+        if one.verdict is not Verdict.PASS and not (one.name in beside and one.verdict is Verdict.NOT_APPLICABLE)
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -102,13 +107,25 @@ async def test_both_versions_are_checked_on_one_registration(whole: tuple[Cpo, A
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_an_emsp_starts_the_session_and_stops_it(whole: tuple[Cpo, AddressBook, Csms, Any], version: str) -> None:
-    """mod_commands: START_SESSION with a token of ours, STOP_SESSION at the end."""
+    """mod_commands: START_SESSION with a token of ours, STOP_SESSION at the end; the EVSEs of this rig are not RESERVABLE."""
     cpo, addresses, csms, _ = whole
     start = Start("0123-CARD", "emulated", f"{STATION}-1")
     results = await check(cpo, addresses, version, role="EMSP", start=start)
-    assert open_cases(results) == {f"paging {version}": Verdict.INCONCLUSIVE}
+    assert open_cases(results, role="EMSP") == {
+        f"paging {version}": Verdict.INCONCLUSIVE, f"command-reservation {version}": Verdict.NOT_APPLICABLE,
+    }  # fmt: skip
     await asyncio.sleep(60)
     assert csms.stations[STATION].active_transaction(1) is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_each_case_of_commands_passes_where_all_are_served(version: str) -> None:
+    """mod_commands: an EMSP commands what does not exist, and the station hears nothing of it."""
+    settings = with_location(capabilities=["REMOTE_START_STOP_CAPABLE", "RESERVABLE", "UNLOCK_CAPABLE"])
+    async with open_ocpi_rig(register=False, settings=settings) as rig:
+        results = await check(rig.cpo, rig.addresses, version, role="EMSP", only=COMMAND_CASES)
+    assert {one.name: one.verdict for one in results} == dict.fromkeys(COMMAND_CASES, Verdict.PASS)
+    assert rig.stations.calls == []
 
 
 async def test_without_a_session_nothing_is_said_of_profiles() -> None:

@@ -9,7 +9,7 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
 from bench.domain.conformance import CaseResult
 from bench.domain.verdicts import Verdict
-from bench.peers.check.course import NAMES, Wishes
+from bench.peers.check.course import NAMES, Start, Wishes
 from bench.peers.scsp import MockScsp
 from bench.rig.ocpi_check import CheckOrder, run_check
 from bench.wire.ocpi.transport import VERSIONS
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.virtual
 
 async def check(
     version: str, *bugs: str, only: tuple[str, ...] = (), push_within_s: float = 0, lines: list[str] | None = None,
-    journal: MemoryJournal | None = None,
+    journal: MemoryJournal | None = None, start: Start | None = None, role: str = "SCSP",
 ) -> tuple[dict[str, CaseResult], BadCso]:
     """Check a CSO with these bugs; whoever is asked to change a limit does so, unless `nobody` is among them."""
     addresses, results = AddressBook(), list[CaseResult]()
-    wishes = Wishes(TOKEN_A, 5, only=only, push_within_s=push_within_s)
-    order = CheckOrder(f"{BASE}/ocpi/versions", wishes, version, base_url="http://check.bench")
+    wishes = Wishes(TOKEN_A, 5, start=start, only=only, push_within_s=push_within_s)
+    order = CheckOrder(f"{BASE}/ocpi/versions", wishes, version, role, base_url="http://check.bench")
     async with open_bad_cso(version, addresses, *bugs) as cso:
 
         def tell(line: str) -> None:
@@ -47,7 +47,7 @@ def failures(found: dict[str, CaseResult]) -> set[str]:
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_sound_cso_passes_every_case(version: str) -> None:
     """No case but is PASS, and none is left out."""
-    found, cso = await check(version)
+    found, cso = await check(version, role="EMSP")
     assert {name: one.said for name, one in found.items() if one.verdict is not Verdict.PASS} == {}
     assert set(found) == set(NAMES)
     assert cso.profile is None

@@ -84,11 +84,11 @@ def reported(*profiles: dict[str, Any], at: float = 3, seq: int = 12) -> list[Ca
     return [asked, Call("CS", True, "ReportChargingProfiles", request, T0 + at, seq + 2, {}, "", T0 + at, seq + 3)]
 
 
-def put(result: str = "ACCEPTED") -> HttpExchange:
-    """Return an OCPI PUT of the profile half a second after T0."""
+def put(result: str = "ACCEPTED", at: float = 0.5, seq: int = 5) -> HttpExchange:
+    """Return an OCPI PUT of the profile, half a second after T0 where nothing else is said."""
     body = {"charging_profile": OCPI, "response_url": "http://scsp.bench/cb/1"}
     answer = {"data": {"result": result}}
-    return HttpExchange("scsp", "cso", "PUT", "http://cso.bench/p/1", body, T0 + 0.5, 5, 200, answer, T0 + 0.6, 6)
+    return HttpExchange("scsp", "cso", "PUT", "http://cso.bench/p/1", body, T0 + at, seq, 200, answer, T0 + at + 0.1, seq + 1)
 
 
 def test_an_equal_profile_is_relayed() -> None:
@@ -219,7 +219,7 @@ def test_a_profile_relayed_to_the_wrong_place_blames_the_csms(path: str, value: 
 
 def test_one_relayed_call_answers_for_one_request() -> None:
     """Two requests and one SetChargingProfile: one of them never left."""
-    assert judge_relay(facts([set_profile()], [put(), put()])).verdict is Verdict.FAIL
+    assert judge_relay(facts([set_profile()], [put(), put(at=60, seq=50)])).verdict is Verdict.FAIL
 
 
 def composite(periods: list[tuple[int, float]], unit: str = "W", asked: float = 10) -> Call:

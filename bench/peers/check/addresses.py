@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from bench.domain.verdicts import Verdict
 from bench.peers.check.case import Case, Saw, case, failed, not_shown, passed
 from bench.peers.check.desk import SLOW_S
 from bench.peers.check.orders import no_result, profile_of
@@ -29,9 +30,10 @@ _REFUSED: Final = ("REJECTED", "NOT_SUPPORTED")
 async def response_url(probe: Probe) -> Saw:
     """GET with a query in the response_url, percent-encoded; and no result of any order went elsewhere."""
     order = await probe.order("GET", query=_OWN_QUERY)
-    strays = sorted({f"{stray.method} {stray.target}" for one in probe.orders for stray in probe.strays(one)})
+    strays = {f"{stray.method} {stray.target}": stray.document for one in probe.orders for stray in probe.strays(one)}
     if strays:
-        return failed(f"results came to addresses that were not given out: {', '.join(strays)}")
+        refs = tuple(one for one in strays.values() if one is not None)
+        return Saw(Verdict.FAIL, (f"results came to addresses that were not given out: {', '.join(sorted(strays))}",), refs)
     if (saw := no_result(probe, order, ends=False)) is not None:
         return saw
     if not order.exact:
@@ -105,7 +107,8 @@ async def _troubled(probe: Probe, habit: str) -> Saw:
         for _ in range(_PATIENCE):
             if (await probe.send("GET", probe.versions_url, functional=False, apart=True, timeout_s=SLOW_S)).status:
                 break
-        return failed(f"GET versions meanwhile: {other}, after {took:.1f} s", order=order)
+        said = f"GET versions meanwhile: {other}, after {took:.1f} s"
+        return failed(said, order=order) if took > _SOON_S else not_shown(said, order=order)
     await probe.peer.wait_until(lambda: probe.count(order) > 1, SLOW_S + _AFTER_S)
     if probe.count(order) > 1:
         probe.orders.remove(order)  # so that the other troubles are judged by themselves

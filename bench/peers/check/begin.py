@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
-from bench.peers.check.case import Case, Saw, case, failed, judged, missed, not_applicable, not_shown, passed
-from bench.peers.check.probe import Probe, Reply
+from bench.peers.check.case import Case, Saw, case, failed, judged, missed, not_applicable, not_shown, of_parts, passed
+from bench.peers.check.probe import Probe
+from bench.peers.check.reply import Reply
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_page, next_page
 from bench.wire.ocpi.checks_fields import credentials_token as check_token
@@ -25,9 +26,9 @@ def versions(token: str) -> Case:
     """Return the case of the first two requests, with that token."""
 
     async def run(probe: Probe) -> Saw:
-        wrong = await probe.discover(token)
+        reply, wrong = await probe.discover(token)
         if wrong:
-            return failed(wrong)
+            return failed(wrong) if reply.status else not_shown(wrong)
         return passed(f"{len(probe.details)} endpoints in {probe.version}")
 
     return case(
@@ -44,7 +45,8 @@ def register(token: str) -> Case:
         reply = await probe.give_credentials("PUT" if already else "POST", token)
         if not probe.peer.registered or not reply.ok:
             called = len(probe.desk.received) > since
-            return failed(f"{'PUT' if already else 'POST'} credentials: {reply}", _advice(probe, reply, called=called))
+            said = f"{'PUT' if already else 'POST'} credentials: {reply}", _advice(probe, reply, called=called)
+            return failed(*said) if reply.status else not_shown(*said)
         fetched = [one.path for one in probe.desk.received[since:] if one.method == "GET"]
         missing = [name for name in ("versions", probe.version) if not any(one.rstrip("/").endswith(name) for one in fetched)]
         if missing:
@@ -112,7 +114,7 @@ async def renew(probe: Probe) -> Saw:
         return failed("the CSO did not fetch our endpoints again")
     fresh = await probe.send("GET", probe.versions_url, functional=False)
     if not fresh.ok:
-        return failed(f"GET versions with the new token: {fresh}")
+        return missed("GET versions with the new token", fresh, "a success")
     old = await probe.send("GET", probe.versions_url, token=before, functional=False, counted=False)
     note = ["the old token still opens the CSO, which the text does not forbid in words"] if old.ok else []
     return passed("a new token, and it works", *note)
@@ -129,8 +131,8 @@ async def wrong_token(probe: Probe) -> Saw:
     for name, (url, functional) in where.items():
         reply = await probe.send("GET", url, token=_NO_TOKEN, functional=functional, counted=False)
         if reply.status != 401:
-            wrong.append(f"GET {name} with a wrong token: {reply}, not HTTP 401")
-    return failed(*wrong) if wrong else passed("HTTP 401 from versions and chargingprofiles")
+            wrong.append(missed(f"GET {name} with a wrong token", reply, "HTTP 401"))
+    return of_parts(wrong, "HTTP 401 from versions and chargingprofiles")
 
 
 @case(
@@ -143,7 +145,7 @@ async def paging(probe: Probe) -> Saw:
     served = [name for name in _LISTS if (name, "SENDER") in probe.peer.cso().endpoints]
     if not served:
         return not_applicable("the CSO serves no list (sessions, locations, tariffs, cdrs)")
-    found, several, said = [], False, []
+    found, several, said, silent = [], False, [], []
     for name in served:
         url: str | None = probe.peer.endpoint(name, "SENDER") + "?" + urlencode({"limit": 1, "date_from": since}, safe=":")
         if name in ("locations", "tariffs"):
@@ -152,17 +154,22 @@ async def paging(probe: Probe) -> Saw:
         while url is not None and pages < _MOST_PAGES:
             reply = await probe.send("GET", url)
             pages += 1
+            if not reply.status:
+                silent.append(f"GET {name}, page {pages}: {reply}")
+                break
             if not reply.ok:
                 found.append(Finding("page", f"GET {name}, page {pages}: {reply}"))
                 break
             found += [Finding(one.code, f"GET {name}, page {pages}: {one.text}") for one in _page(url, reply)]
-            ids += _take(probe, name, reply.data)
+            ids += _take(probe, name, reply)
             url = next_page(url, reply.headers)
         several = several or pages > 1
         said.append(f"{name}: {len(ids)} in {pages} {'page' if pages == 1 else 'pages'}")
         if len(set(ids)) < len(ids):
             found.append(Finding("page", f"GET {name}: an object comes on two pages"))
     told = "; ".join(said)
+    if silent and not found:
+        return not_shown(*silent)
     return judged(found, told, looked_at=several, nothing=f"no list has a second page to go to ({told}); headers are right")
 
 
@@ -171,10 +178,10 @@ def _page(url: str, reply: Reply) -> list[Finding]:
     return check_page(url, reply.headers, reply.data)
 
 
-def _take(probe: Probe, name: str, data: Any) -> list[str]:
+def _take(probe: Probe, name: str, reply: Reply) -> list[str]:
     ids = []
-    for one in data if isinstance(data, list) else ():
-        probe.peer.found(check_object(_LISTS[name], one, probe.version), f"GET {name}")
+    for one in reply.data if isinstance(reply.data, list) else ():
+        probe.peer.found(check_object(_LISTS[name], one, probe.version), f"GET {name}", reply.document)
         probe.peer.keep(name, one)
         ids.append(str(one.get("id")) if isinstance(one, dict) else "")
     return ids
@@ -186,7 +193,7 @@ async def unregister(probe: Probe) -> Saw:
     token, party = probe.token, probe.peer.cso()
     reply = await probe.send("DELETE", probe.details["credentials", "SENDER"], functional=False)
     if not reply.ok:
-        return failed(f"DELETE credentials: {reply}")
+        return missed("DELETE credentials", reply, "a success")
     probe.peer.registration = replace(party)  # for the headers of the next two requests only
     try:
         url = probe.profiles_url("NO-SESSION") + f"?duration=60&response_url={probe.base_url}"
@@ -196,10 +203,12 @@ async def unregister(probe: Probe) -> Saw:
         after = await probe.send("GET", url, token=token, counted=False)
     finally:
         probe.peer.registration = None
-    for what, later in (("GET chargingprofiles", after), ("a second DELETE", again)):
-        if 200 <= later.status < 300:
-            return failed(f"{what} with the token that has ended: {later}, not refused")
-    return passed("the token opens nothing any more")
+    tried = (("GET chargingprofiles", after), ("a second DELETE", again))
+    opened = [
+        missed(f"{what} with the token that has ended", later, "refused")
+        for what, later in tried if not later.status or 200 <= later.status < 300
+    ]  # fmt: skip
+    return of_parts(opened, "the token opens nothing any more")
 
 
 @case(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bench.domain.verdicts import Verdict
-from bench.peers.check.probe import Order, Probe, Reply, Seen
+from bench.peers.books import Seen
+from bench.peers.check.probe import Probe
+from bench.peers.check.reply import Order, Reply
 from bench.wire.ocpi.checks import Finding
 
 Needs = Literal["", "registered", "session", "results"]
@@ -64,6 +66,16 @@ def not_shown(*said: str, order: Order | None = None) -> Saw:
 def missed(what: str, reply: Reply, due: str) -> Saw:
     """Say that another answer than the one that is due came; where none came at all, it was not shown."""
     return failed(f"{what}: {reply}, not {due}") if reply.status else not_shown(f"{what}: {reply}")
+
+
+def of_parts(parts: Iterable[Saw], shown: str) -> Saw:
+    """Return what failed of a case's parts, else what was not shown of them, else PASS."""
+    parts = list(parts)
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        said = tuple(text for one in parts if one.verdict is verdict for text in one.said)
+        if said:
+            return Saw(verdict, said)
+    return passed(shown)
 
 
 def not_applicable(*said: str) -> Saw:

@@ -12,11 +12,11 @@ from typing import Any, Final
 from bench.domain.conformance import CaseResult
 from bench.domain.verdicts import Verdict
 from bench.errors import PeerError, UsageError
-from bench.peers.check import addresses, begin, orders, whole
+from bench.peers.check import addresses, begin, commands, orders, whole
 from bench.peers.check.case import Case, Saw, not_applicable, not_shown
 from bench.peers.check.probe import Probe
 from bench.peers.msp import MockMsp
-from bench.wire.ocpi.transport import PartyId, join
+from bench.wire.ocpi.transport import PartyId
 from bench.wire.ocpi.types import utc_text
 from bench.wire.ocpi.url import hide_secrets
 
@@ -24,9 +24,12 @@ _NOT_REGISTERED: Final = "not registered"
 _HANDSHAKE: Final = ("register", "credentials-token", "register-twice", "renew")
 _BACK_S: Final = 20.0
 """How long each step of the way back may take."""
+COMMANDS: Final[tuple[Case, ...]] = (commands.location, commands.session, commands.reservation)
+COMMANDED: Final[tuple[Case, ...]] = (commands.answer, commands.results)
+"""They look at all commands: when the session that was started is stopped."""
 REGISTERED: Final[tuple[Case, ...]] = (
     begin.credentials_token, begin.register_twice, begin.renew, begin.wrong_token, begin.paging, orders.unknown_session,
-    orders.body_not_json,
+    orders.body_not_json, *COMMANDS,
 )  # fmt: skip
 STEERING: Final[tuple[Case, ...]] = (
     begin.session, orders.active_first, orders.set_profile, orders.replace_profile, orders.active, addresses.response_url,
@@ -38,13 +41,14 @@ WHOLE: Final[tuple[Case, ...]] = (
     whole.answer, whole.result_in_time, whole.result_once, whole.id_kept, whole.envelope, whole.response_headers,
     whole.request_headers, whole.sent_token, whole.objects,
 )  # fmt: skip
-NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STEERING, *WHOLE)), "unregister")
+NAMES: Final = ("versions", "register", *(one.name for one in (*REGISTERED, *STEERING, *WHOLE, *COMMANDED)), "unregister")
 _EARLIER: Final = {
     "replace": ("active-first", "set"), "set": ("active-first",), "active": ("active-first", "set"),
     "clear": ("active-first", "set"), "clear-twice": ("active-first", "set", "clear"), "push": ("active-first", "set"),
     **dict.fromkeys(("periods-empty", "periods-start", "periods-unsorted"), ("active-first", "set")),
     "result-in-time": ("active-first",), "result-once": ("active-first",), "answer": ("active-first",),
     "id-kept": ("active-first", "set", "push"), "objects": ("paging",),
+    "command-answer": ("command-session",), "command-result": ("command-reservation",),
 }  # fmt: skip
 """Which cases make what others look at: they run where `--only` names one of those, and are not told."""
 
@@ -102,7 +106,7 @@ class Course:
         self._probe, self._wishes, self._tell, self._results, self._last = probe, wishes, tell, results, last
         self._needed = _needed(wishes.only)
         self._untold: list[tuple[Case, Saw]] = []
-        """Failures of cases that nobody asked for."""
+        """What was not shown of cases that nobody asked for."""
         self._started = False
         self._gone, self._whole = False, False
         probe.push_within_s, probe.tell = wishes.push_within_s, tell
@@ -131,17 +135,18 @@ class Course:
                 self._add(one, saw)
             self._tell("not registered: the cases that need it are INCONCLUSIVE (tokens agreed upon by hand: --registered)")
         await self._cases(REGISTERED)
-        if probe.peer.registered and self._wanted(STEERING, WHOLE):
+        if probe.peer.registered and not probe.unsure and self._wanted(STEERING, WHOLE):
             await self._find_session()
         await self._cases(STEERING)
         await self._withdraw()
         await self._cases(WHOLE)
+        await self._stop_session()
+        await self._cases(COMMANDED)
         if self._asked("unregister"):
             if self._wishes.stays or not self._last:
                 why = "the registration is kept" if self._wishes.stays else "the next version takes the registration over"
                 self._put(begin.unregister, not_applicable(why))
             else:
-                await self._stop_session()
                 await self._case(begin.unregister)
                 self._gone = not probe.peer.registered
         self._whole = True
@@ -151,7 +156,8 @@ class Course:
 
     def _wanted(self, *groups: Collection[Case]) -> bool:
         steering = [one for group in groups for one in group if one.needs in ("session", "results")]
-        return any(one.name in self._needed for one in (begin.session, *steering))
+        started = COMMANDED if self._wishes.start is not None else ()
+        return any(one.name in self._needed for one in (begin.session, *steering, *started))
 
     async def _cases(self, cases: Collection[Case]) -> None:
         for one in cases:
@@ -177,6 +183,8 @@ class Course:
     def _lacking(self, one: Case) -> str:
         if one.needs and not self._probe.peer.registered:
             return _NOT_REGISTERED
+        if one.needs and self._probe.unsure:
+            return self._probe.unsure
         if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
             return self._probe.session_note or "no session"
         if one.needs == "results" and not any(order.came for order in self._probe.orders):
@@ -186,7 +194,7 @@ class Course:
     def _put(self, one: Case, saw: Saw) -> None:
         if self._asked(one.name):
             self._add(one, saw)
-        elif saw.verdict is Verdict.FAIL:
+        elif saw.verdict is not Verdict.PASS:
             self._untold.append((one, saw))
 
     def _add(self, one: Case, saw: Saw) -> None:
@@ -230,18 +238,15 @@ class Course:
         peer, probe = self._probe.peer, self._probe
         if not isinstance(peer, MockMsp):
             return "a session is started by an EMSP: --role EMSP"
-        peer.add_token(wanted.uid)
+        if ("commands", "RECEIVER") not in peer.cso().endpoints:
+            return "the CSO serves no commands: no session can be started"
+        token = peer.add_token(wanted.uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
-            await peer.push_token(wanted.uid)
-        path = f"/ocpi/results/start-{peer.ids.token(8)}"
-        probe.desk.habits[path] = ""
-        body: dict[str, Any] = {
-            "response_url": probe.base_url + path, "token": peer.tokens[wanted.uid], "location_id": wanted.location,
-            **({"evse_uid": wanted.evse} if wanted.evse else {}),
-        }  # fmt: skip
-        reply = await probe.send("POST", join(peer.endpoint("commands", "RECEIVER"), "START_SESSION"), body)
-        self._started = reply.thing.get("result") == "ACCEPTED"
-        return "" if self._started else f"START_SESSION: {reply}"
+            await probe.send("PUT", peer.token_url(wanted.uid), token)
+        place = {"location_id": wanted.location} | ({"evse_uid": wanted.evse} if wanted.evse else {})
+        order = await probe.command("START_SESSION", {"token": token, **place}, wait=False)
+        self._started = order.word == "ACCEPTED" or not order.reply.status  # where no response came it may have
+        return "" if self._started else f"START_SESSION: {order.reply}"
 
     async def _withdraw(self) -> None:
         """Take our profile back, where the CSO may still hold one."""
@@ -255,12 +260,8 @@ class Course:
         if not self._started or not probe.session or not probe.peer.registered:
             return
         self._started = False
-        path = f"/ocpi/results/stop-{probe.peer.ids.token(8)}"
-        probe.desk.habits[path] = ""
-        body = {"response_url": probe.base_url + path, "session_id": probe.session_id}
-        reply = await probe.send("POST", join(probe.peer.endpoint("commands", "RECEIVER"), "STOP_SESSION"), body)
-        self._tell(f"STOP_SESSION: {reply}")
-        await probe.peer.wait_until(lambda: any(one.path == path for one in probe.desk.received), 30)
+        order = await probe.command("STOP_SESSION", {"session_id": probe.session_id})
+        self._tell(f"STOP_SESSION: {order.reply}")
 
     async def _back(self) -> None:
         """Withdraw, stop what we started, unregister: each as far as it goes."""

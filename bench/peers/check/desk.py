@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from bench.adapters.http_server import AsgiApp, Message, Receive, Scope, Send
+from bench.peers.books import SHOWN_IN
 from bench.peers.peer import Peer
 from bench.ports import Clock
 from bench.wire.ocpi import checks
@@ -63,7 +64,7 @@ class Desk:
         self._peer, self._app = peer, app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Note a request, and answer it."""
+        """Note a request, and answer it; what is found in it is found in its document."""
         content, query = (await receive()).get("body", b""), scope["query_string"].decode("latin-1")
         target = scope.get("raw_path", scope["path"].encode()).decode("latin-1") + (f"?{query}" if query else "")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -71,6 +72,7 @@ class Desk:
             self.clock.now(), scope["method"], target, headers, _decoded(content), scope.get("state", {}).get("document")
         )
         self.received.append(noted)
+        SHOWN_IN.set(noted.document)  # for this request alone: each is served in a context of its own
 
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":

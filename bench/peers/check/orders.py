@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bench.domain.verdicts import Verdict
-from bench.peers.check.case import Saw, case, failed, judged, missed, not_shown, passed
-from bench.peers.check.probe import LATE_S, Order, Probe
+from bench.peers.books import Seen
+from bench.peers.check.case import Saw, case, failed, judged, missed, not_shown, of_parts, passed
+from bench.peers.check.desk import Received
+from bench.peers.check.probe import MOST_WAIT_S, Probe
+from bench.peers.check.reply import Order
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding, is_number
 from bench.wire.ocpi.mapping import round_down
@@ -36,7 +39,9 @@ def no_result(probe: Probe, order: Order, *, ends: bool = True) -> Saw | None:
     Args: ends: whether "nothing followed" is a FAIL here; elsewhere another case has said it.
     """
     what = f"{order.method} on {probe.session_id}"
-    if not order.reply.status or order.reply.code != SUCCESS or not order.word:
+    if not order.reply.status:
+        return not_shown(f"{what}: {order.reply}", order=order)
+    if order.reply.code != SUCCESS or not order.word:
         return failed(f"{what}: {order.reply}", order=order)
     if order.word == "UNKNOWN_SESSION":
         return failed(f"{what}: UNKNOWN_SESSION, though the CSO told this session as ACTIVE")
@@ -46,12 +51,12 @@ def no_result(probe: Probe, order: Order, *, ends: bool = True) -> Saw | None:
         return None
     if probe.strays(order):
         return not_shown(f"{what}: a result came, but not to the response_url; see response-url")
-    promised = probe.promised_s(order)
+    promised = "no time promised" if order.promised_s is None else f"a result promised within {order.promised_s:g} s"
     earlier = {probe.path(one): f"the late result of an earlier {one.method}" for one in probe.orders if one is not order}
     seen = sorted({earlier.get(one.path, f"{one.method} {one.path}") for one in probe.desk.received[order.since :]})
-    text = f"{what}: ACCEPTED, a result promised within {promised:g} s, and nothing followed in {promised + LATE_S:g} s"
+    text = f"{what}: ACCEPTED, {promised}, and nothing followed in {probe.waited_s(order):g} s"
     text += f"; seen meanwhile: {', '.join(seen)}" if seen else "; the CSO sent nothing at all"
-    return failed(text) if ends else not_shown(text)
+    return failed(text) if ends and (order.promised_s or 0) <= MOST_WAIT_S else not_shown(text)
 
 
 @case(
@@ -164,13 +169,18 @@ def _moment(text: str) -> datetime:
     "mod_charging_profiles, ChargingProfileResponse: UNKNOWN_SESSION, which is a success (1000) of OCPI",
 )
 async def unknown_session(probe: Probe) -> Saw:
-    """PUT on a session that nobody told."""
-    held = probe.may_hold
-    order = await probe.order("PUT", session_id=_UNKNOWN, profile=profile_of(probe, 1), wait=False, counted=False)
+    """PUT, GET and DELETE on a session that nobody told; HTTP 404 is what the status codes have for the GET."""
+    held, wrong = probe.may_hold, []
+    for method in ("PUT", "GET", "DELETE"):
+        profile = profile_of(probe, 1) if method == "PUT" else None
+        order = await probe.order(method, session_id=_UNKNOWN, profile=profile, wait=False, counted=False)
+        what = f"{method} on a session that does not exist"
+        if method == "GET" and order.reply.status == 404:
+            wrong.append(not_shown(f"{what}: {order.reply}, which the text has for a GET too"))
+        elif not (order.reply.ok and order.word == "UNKNOWN_SESSION"):
+            wrong.append(missed(what, order.reply, "1000 with UNKNOWN_SESSION"))
     probe.may_hold = held
-    if order.reply.ok and order.word == "UNKNOWN_SESSION":
-        return passed("1000 with UNKNOWN_SESSION")
-    return missed("PUT on a session that does not exist", order.reply, "1000 with UNKNOWN_SESSION")
+    return of_parts(wrong, "1000 with UNKNOWN_SESSION for PUT, GET and DELETE")
 
 
 @case(
@@ -190,7 +200,7 @@ async def body_not_json(probe: Probe) -> Saw:
 )
 async def invalid_object(probe: Probe) -> Saw:
     """PUT without a profile, without a response_url, and GET without duration."""
-    url, wrong, hidden = probe.profiles_url(probe.session_id or _UNKNOWN), [], []
+    url, wrong = probe.profiles_url(probe.session_id or _UNKNOWN), []
     where = f"{probe.base_url}/ocpi/results/none"
     probe.desk.habits["/ocpi/results/none"] = ""
     for name, method, query, body in (
@@ -203,14 +213,10 @@ async def invalid_object(probe: Probe) -> Saw:
         reply = await probe.send(method, url + query, body, counted=False)
         probe.may_hold = held if reply.code == INVALID else probe.may_hold
         if reply.ok and reply.thing.get("result") == "UNKNOWN_SESSION" and not probe.session_id:
-            hidden.append(name)
+            wrong.append(not_shown(f"{method} {name}: without an ACTIVE session the CSO says UNKNOWN_SESSION first"))
         elif not 200 <= reply.status < 300 or reply.code != INVALID:
-            wrong.append(f"{method} {name}: {reply}, not HTTP 200 with 2001")
-    if wrong:
-        return failed(*wrong)
-    if hidden:
-        return not_shown("without an ACTIVE session the CSO says UNKNOWN_SESSION before it looks at the object")
-    return passed("HTTP 200 with 2001")
+            wrong.append(missed(f"{method} {name}", reply, "HTTP 200 with 2001"))
+    return of_parts(wrong, "HTTP 200 with 2001")
 
 
 @case(
@@ -272,7 +278,7 @@ async def push(probe: Probe) -> Saw:
     """Look at what was pushed since the first PUT, and after a change by hand where the user makes one."""
     right = f"/ocpi/{probe.version}/chargingprofiles/{probe.session_id}".casefold()
 
-    def pushes() -> list[Any]:
+    def pushes() -> list[Received]:
         return [
             one for one in probe.desk.received
             if one.method in ("PUT", "POST", "PATCH") and isinstance(one.body, dict) and "charging_profile" in one.body
@@ -291,7 +297,9 @@ async def push(probe: Probe) -> Saw:
         return Saw(Verdict.FAIL, (f"an ActiveChargingProfile came by {', '.join(sorted(wrong))}; due is a {ours}",), refs)
     if not came:
         return not_shown("no push came; the station need not have reported any change")
-    found = [one for push in came for one in checks.check_active_profile(push.body)]
+    found: list[Finding] = [
+        Seen(one.code, one.text, push.document) for push in came for one in checks.check_active_profile(push.body)
+    ]
     found += [one for one in probe.peer.findings if one.code == "push_unasked"]
     if within and len(came) == before and not found:
         return not_shown(f"no push in the {within:g} s for a change by hand; one is due where the station has reported it")

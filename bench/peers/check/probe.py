@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
 from bench.errors import PeerError
-from bench.peers.books import Registration, SentOrder
+from bench.peers.books import Registration, Seen, SentOrder
 from bench.peers.check.desk import RESULTS, Desk, Received
+from bench.peers.check.reply import Order, Reply
 from bench.peers.peer import Peer, endpoints_of, rows_of
 from bench.ports import Clock, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
 from bench.wire.ocpi.checks_exchange import check_content_type, check_status
-from bench.wire.ocpi.transport import CORRELATION_ID, INVALID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
+from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, SUCCESS, PartyId, dump, encode_token, join, routing
 
 GRACE_S: Final = 1.0
 """A result may take so long on its way without being called late."""
@@ -26,125 +25,11 @@ LATE_S: Final = 15.0
 """How long beyond the promised time a result is still waited for."""
 MOST_WAIT_S: Final = 180.0
 """Nobody is waited for longer, whatever was promised."""
-_REASONS: Final = ("status_message", "detail", "message", "error")
-"""Where a reason may stand: OCPI's own field, and what web frameworks use without it."""
+_UNPROMISED_S: Final = 30.0
+"""Waited for where no time was promised."""
 _AGAIN_S: Final = 15.0
 _TRIES: Final = 6
 """TOO_OFTEN is no fault: the order is sent again, so often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A response of the CSO, whatever it is."""
-
-    status: int
-    """HTTP; 0: none came."""
-    headers: Mapping[str, str]
-    raw: Any
-    """Decoded JSON, or None."""
-    trouble: str = ""
-    document: int | None = None
-    """The request's number in the journal."""
-
-    @property
-    def code(self) -> Any:
-        """Return OCPI's status_code, or None."""
-        return self.raw.get("status_code") if isinstance(self.raw, dict) else None
-
-    @property
-    def data(self) -> Any:
-        """Return what stands in the envelope."""
-        return self.raw.get("data") if isinstance(self.raw, dict) else None
-
-    @property
-    def thing(self) -> dict[str, Any]:
-        """Return the one object that was asked for, also where it stands wrongly in a list; empty where there is none."""
-        data = self.data
-        one = data[0] if isinstance(data, list) and len(data) == 1 else data
-        return one if isinstance(one, dict) else {}
-
-    @property
-    def ok(self) -> bool:
-        """Say whether it is a success."""
-        return 200 <= self.status < 300 and self.code == SUCCESS
-
-    def __str__(self) -> str:
-        if not self.status:
-            return f"no response: {self.trouble}"
-        if not isinstance(self.raw, dict):
-            return f"HTTP {self.status} without a JSON object"
-        word = self.thing.get("result")
-        code = f"status_code {checks.short(self.code)}" if "status_code" in self.raw else "no status_code"
-        return f"HTTP {self.status}, {code}" + (f", {word}" if isinstance(word, str) else "") + self._reason()
-
-    def _reason(self) -> str:
-        """Return why, in the CSO's own words, where its answer is no success; values that it repeats are left out."""
-        said = next((self.raw[name] for name in _REASONS if self.raw.get(name)), None)
-        if isinstance(said, list):
-            rows = [one for one in said if isinstance(one, dict) and isinstance(one.get("loc"), list)]
-            said = "; ".join(f"{'.'.join(str(step) for step in one['loc'])}: {one.get('msg', '')}" for one in rows)
-        return f" ({checks.short(said)})" if said and isinstance(said, str) and not self.ok else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen(Finding):
-    """A finding with the number of the request whose exchange shows it."""
-
-    document: int | None
-
-
-@dataclass(slots=True)
-class Order:
-    """A request on a charging profile, and what came of it."""
-
-    method: str
-    response_url: str
-    reply: Reply
-    since: int
-    """How many requests the CSO had sent before."""
-    due: datetime | None = None
-    came: list[Received] = field(default_factory=list)
-    """What came to the address, right or cut."""
-
-    @property
-    def word(self) -> str:
-        """Return the synchronous answer's word."""
-        return str(self.reply.thing.get("result", ""))
-
-    @property
-    def accepted(self) -> bool:
-        """Say whether the CSO said yes."""
-        return self.reply.ok and self.word == "ACCEPTED"
-
-    @property
-    def exact(self) -> list[Received]:
-        """Return what came to exactly the address that was given."""
-        parts = urlsplit(self.response_url)
-        wanted = parts.path + (f"?{parts.query}" if parts.query else "")
-        return [one for one in self.came if one.target == wanted and one.method == "POST"]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """Return the first result that came, empty where none did."""
-        bodies = [one.body for one in self.came if isinstance(one.body, dict)]
-        return bodies[0] if bodies else {}
-
-    @property
-    def outcome(self) -> str:
-        """Return the result's word."""
-        return str(self.result.get("result", ""))
-
-    @property
-    def refused(self) -> bool:
-        """Say whether the CSO told that nothing was set."""
-        said_no = self.reply.ok and self.word not in ("", "ACCEPTED")
-        return said_no or self.reply.code == INVALID or self.outcome == "REJECTED"
-
-    @property
-    def refs(self) -> tuple[int, ...]:
-        """Return the documents of the request and of what came."""
-        came = [one.document for one in self.came]
-        return tuple(one for one in (self.reply.document, *came) if one is not None)
 
 
 class Probe:
@@ -174,6 +59,7 @@ class Probe:
         self.answer: list[Finding] = []
         """What was wrong with ChargingProfileResponses."""
         self.orders: list[Order] = []
+        self.commands: list[Order] = []
         self.asked = 0
         """Requests answered."""
         self.session: dict[str, Any] = {}
@@ -191,6 +77,8 @@ class Probe:
         """Whether a response of a functional module came without routing headers."""
         self.may_hold = False
         """Whether the CSO may hold a profile of ours."""
+        self.unsure = ""
+        """Why nobody knows which tokens hold; empty where that is known."""
         self.details: dict[tuple[str, str], str] = {}
 
     @property
@@ -256,25 +144,28 @@ class Probe:
             text = text.replace(token, "(token)")
         return text
 
-    async def discover(self, token: str) -> str:
-        """Fetch versions and details; return what is wrong, empty where everything needed is there."""
+    async def discover(self, token: str) -> tuple[Reply, str]:
+        """Fetch versions and details; return the last reply and what is wrong, empty where everything needed is there."""
         listed = await self.send("GET", self.versions_url, token=token, functional=False)
         rows = rows_of(listed.data, "version", "url")
         url = next((row["url"] for row in rows if row["version"] == self.version), None)
         if url is None:
             offered = ", ".join(row["version"] for row in rows) or "none"
-            return f"GET versions: {listed}" + (f"; offered: {offered}, not {self.version}" if listed.ok else "")
+            return listed, f"GET versions: {listed}" + (f"; offered: {offered}, not {self.version}" if listed.ok else "")
         details = await self.send("GET", url, token=token, functional=False)
         self.details = endpoints_of(details.thing)
         needed = {"credentials": ("credentials", "SENDER"), "chargingprofiles as RECEIVER": ("chargingprofiles", "RECEIVER")}
         missing = [name for name, key in needed.items() if key not in self.details]
-        return f"GET version details: {details}; no endpoint {' and no '.join(missing)}" if missing else ""
+        lacking = f"; no endpoint {' and no '.join(missing)}" if details.ok else ""
+        return details, f"GET version details: {details}{lacking}" if missing else ""
 
     async def give_credentials(self, method: str, token: str) -> Reply:
         """POST or PUT our credentials; on success what the CSO gave is used from then on."""
         url = self.details.get(("credentials", "SENDER"), "")
         self._learn(self.peer.token_b)
         reply = await self.send(method, url, self.peer.own_credentials(), token=token, functional=False)
+        if method == "PUT" and not reply.status:
+            self.unsure = "PUT credentials had no response: nobody knows which tokens hold"
         given = reply.thing
         roles = rows_of(given.get("roles"), "role", "country_code", "party_id")
         if reply.ok and isinstance(given.get("token"), str) and roles:
@@ -321,7 +212,8 @@ class Probe:
             self.peer.orders[path] = sent
             if method == "PUT":
                 sent.answer = {}  # a push may come before the answer does
-            order = Order(method, response_url, await self.send(method, url, body, counted=counted), since)
+            reply = await self.send(method, url, body, counted=counted)
+            order = Order(method, response_url, reply, since, self.clock.now())
             sent.answer = dict(order.reply.thing)
             if order.word != "TOO_OFTEN":
                 break
@@ -341,20 +233,30 @@ class Probe:
             self.may_hold = False
         return order
 
-    def promised_s(self, order: Order) -> float:
-        """Return the promised time, 30 s where none that can be used was given."""
-        timeout = order.reply.thing.get("timeout")
-        return float(timeout) if checks.is_int(timeout) and timeout >= 0 else 30.0
+    async def command(self, name: str, body: Mapping[str, Any], *, wait: bool = True) -> Order:
+        """Command something, and wait for the result where one is promised. Raises PeerError where the CSO serves no commands."""
+        path = f"{RESULTS}{name.lower()}-{self.peer.ids.token(8)}"
+        self.desk.habits[path] = ""
+        response_url, since = self.base_url + path, len(self.desk.received)
+        url = join(self.peer.endpoint("commands", "RECEIVER"), name)
+        reply = await self.send("POST", url, {**body, "response_url": response_url})
+        order = Order(name, response_url, reply, since, self.clock.now())
+        self.commands.append(order)
+        if wait and order.accepted:
+            await self._wait(order, path)
+        return order
+
+    def waited_s(self, order: Order) -> float:
+        """Return how long a result is waited for."""
+        return min(_UNPROMISED_S if order.promised_s is None else order.promised_s, MOST_WAIT_S) + LATE_S
 
     async def _wait(self, order: Order, path: str) -> None:
-        promised = self.promised_s(order)
-        order.due = self.clock.now() + timedelta(seconds=min(promised, MOST_WAIT_S))
 
         def came() -> bool:
             order.came = [one for one in self.desk.received[order.since :] if one.path == path]
             return bool(order.came)
 
-        await self.peer.wait_until(came, min(promised, MOST_WAIT_S) + LATE_S)
+        await self.peer.wait_until(came, self.waited_s(order))
         came()
 
     def path(self, order: Order) -> str:

@@ -6,13 +6,15 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import unquote
 
-from bench.peers.check.case import Saw, case, failed, judged, not_shown, passed
-from bench.peers.check.probe import GRACE_S, Probe, Seen
+from bench.peers.books import Seen
+from bench.peers.check.case import Saw, case, judged, not_shown
+from bench.peers.check.probe import GRACE_S, Probe
 
 _REQUEST: Final = (
     "id_missing", "id_repeated", "routing_headers", "wrong_receiver", "wrong_sender", "content_type", "not_json",
 )  # fmt: skip
 _TOKEN: Final = ("wrong_token",)
+_SILENT: Final = "no response came"
 _ELSEWHERE: Final = ("push_", "result", "no_result", "active_profile", "profile")
 """Findings that other cases hold, by how their codes begin."""
 
@@ -33,13 +35,15 @@ async def answer(probe: Probe) -> Saw:
 )
 async def result_in_time(probe: Probe) -> Saw:
     """Compare each first result with its promise."""
-    came = [(one, first, one.due) for one in probe.orders if one.due is not None and (first := probe.first(one)) is not None]
+    promised = [(one, one.due) for one in probe.orders if one.accepted and one.due is not None]
+    came = [(one, first, due) for one, due in promised if (first := probe.first(one)) is not None]
     late = [
         Seen("late", f"{one.method}: the result came {(first.at - due).total_seconds():.1f} s after the "
-             f"{probe.promised_s(one):g} s that were promised", one.reply.document)
+             f"{one.promised_s:g} s that were promised", one.reply.document)
         for one, first, due in came if first.at > due + timedelta(seconds=GRACE_S)
     ]  # fmt: skip
-    return judged(late, f"{len(came)} results in time", looked_at=bool(came), nothing="no result came")
+    nothing = "no result came of which a time was promised"
+    return judged(late, f"{len(came)} results in time", looked_at=bool(came), nothing=nothing)
 
 
 @case(
@@ -56,7 +60,7 @@ async def result_once(probe: Probe) -> Saw:
         looked_at += count > 0
         if count > 1:
             wrong.append(Seen("result_twice", f"{order.method}: {count} results to one response_url", order.reply.document))
-        if count and not order.accepted:
+        if count and order.reply.status and not order.accepted:
             wrong.append(Seen("result_unasked", f"{order.method}: a result after {order.reply}", order.reply.document))
     return judged(wrong, f"{looked_at} results, each once", looked_at=looked_at > 0, nothing="no result came")
 
@@ -67,7 +71,7 @@ async def result_once(probe: Probe) -> Saw:
 )
 async def envelope(probe: Probe) -> Saw:
     """Judge all responses to ordinary requests."""
-    return judged(probe.form, f"{probe.asked} responses")
+    return judged(probe.form, f"{probe.asked} responses", looked_at=probe.asked > 0, nothing=_SILENT)
 
 
 @case(
@@ -78,7 +82,7 @@ async def envelope(probe: Probe) -> Saw:
 async def response_headers(probe: Probe) -> Saw:
     """Judge the headers of all responses."""
     unrouted = ", some without routing headers, which one party on either side may leave out" * probe.unrouted
-    return judged(probe.echo, f"{probe.asked} responses{unrouted}")
+    return judged(probe.echo, f"{probe.asked} responses{unrouted}", looked_at=probe.asked > 0, nothing=_SILENT)
 
 
 @case(
@@ -99,6 +103,8 @@ async def request_headers(probe: Probe) -> Saw:
 )
 async def sent_token(probe: Probe) -> Saw:
     """Judge the tokens of all requests that came."""
+    if probe.unsure:
+        return not_shown(probe.unsure)
     found = [one for one in probe.peer.findings if one.code in _TOKEN]
     return judged(found, "always", looked_at=bool(probe.desk.received), nothing="the CSO sent no request")
 
@@ -109,14 +115,15 @@ async def sent_token(probe: Probe) -> Saw:
 )
 async def id_kept(probe: Probe) -> Saw:
     """Look at each URL in which the CSO named the session."""
-    named = {
-        part for one in probe.desk.received for part in (unquote(piece) for piece in one.path.split("/"))
+    named = [
+        (part, one) for one in probe.desk.received for part in (unquote(piece) for piece in one.path.split("/"))
         if part.casefold() == probe.session_id.casefold()
-    }  # fmt: skip
-    other = sorted(named - {probe.session_id})
-    if other:
-        return failed(f"the session {probe.session_id} is named {', '.join(other)} in URLs of the CSO's requests")
-    return passed(f"always {probe.session_id}") if named else not_shown("the CSO named it in no URL")
+    ]  # fmt: skip
+    other = [
+        Seen("id", f"{one.method} {one.path}: the session {probe.session_id} is named {part}", one.document)
+        for part, one in named if part != probe.session_id
+    ]  # fmt: skip
+    return judged(other, f"always {probe.session_id}", looked_at=bool(named), nothing="the CSO named it in no URL")
 
 
 @case(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bench.domain.evidence import RunFacts
@@ -11,11 +11,24 @@ from bench.domain.oracle import Transaction
 from bench.domain.quantities import clock_text, parse_time
 from bench.domain.timeline import Timeline
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict
+from bench.runs.checks.unsent import (
+    accepted_orders,
+    answer_of,
+    excuse,
+    is_accepted_delete,
+    is_accepted_put,
+    is_over,
+    replacement,
+    session_of,
+    stands,
+)
 
 _ROUNDING: Final = 0.1
 """One decimal is all that OCPP and OCPI carry: a limit may be rounded down by so much."""
 _CLOCK_S: Final = 60.0
 """So far the clock of a sound station may be off: a window begins so long before it is sent, for one that is behind."""
+_CROSSING_S: Final = 1.0
+"""So long a call may be under way from here while the end of its transaction comes in."""
 _OCPI_LIMITS: Final = "charging_profile_period"
 
 
@@ -25,9 +38,11 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
     longer than the station can hold may leave as a window: the last period holds the lowest limit that is still to come, and the
     first one may hold the lowest of what is asked up to a minute after it was sent. So may each later window.
+    An order that need not have left (see `excuse`) convicts nobody and shows nothing.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
-    accepted = [one for one in facts.http if is_accepted_put(one)]
+    orders = accepted_orders(facts)
+    accepted = [one for one in orders if is_accepted_put(one)]
     lost = [one for one in facts.http if _is_unknown_session(facts, one)]
     if lost and not accepted:
         unknown = tuple(f"the session of the order of {clock_text(one.asked)} is unknown to who had told of it" for one in lost)
@@ -44,15 +59,19 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     refs: list[int] = []
     convicting: list[int] = []
     demanded: list[str] = []
+    excused: list[str] = []
     measurements: list[Measurement] = []
+    pairs = _pairs(facts, accepted, orders, waiting)
     for index, put in enumerate(accepted):
-        target = target_of(facts, put)
-        earlier = [one for one in accepted[:index] if target_of(facts, one) == target]
-        later = [call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, target)]
-        relayed = next((call for call in later if _answers(facts, call, put, earlier)), later[0] if later else None)
+        target, relayed = target_of(facts, put), pairs.get(index)
         if relayed is None:
+            refs += put.refs
+            if why := excuse(facts, put, target, orders):
+                excused.append(f"the ChargingProfile accepted at {clock_text(put.asked)} did not leave: {why}")
+                continue
             where = f" to {target}" if target else ""
-            strayed = next((call for call in waiting if call.asked_seq > put.asked_seq and _carries(call, put)), None)
+            after = (call for call in waiting if call.asked_seq > put.asked_seq and not _goes_to(call, target))
+            strayed = next((call for call in after if _carries(call, put)), None)
             if strayed is not None:
                 waiting.remove(strayed)
                 where += f", but to EVSE {strayed.request['evseId']}"
@@ -61,9 +80,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             demanded.append(_demand(put))
             convicting += put.refs
             reasons.append(f"the ChargingProfile accepted at {clock_text(put.asked)} never left as SetChargingProfile{where}")
-            refs += put.refs
             continue
-        waiting.remove(relayed)
         difference = _difference(facts, put, relayed)
         if difference:
             faults.append(_class_of(difference))
@@ -78,26 +95,60 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         demanded.append(_demand(put))
         convicting += [*put.refs, *call.refs]
         reasons.append(f"sent again at {clock_text(call.asked)} with a difference: {difference}")
-    for order, relayed in _releases(facts):
-        if relayed is None:
+    for order, clearing, why in _releases(facts, orders):
+        refs += order.refs if clearing is None else (*order.refs, *clearing.refs)
+        if clearing is None and why:
+            excused.append(f"the DELETE accepted at {clock_text(order.asked)} did not leave: {why}")
+        elif clearing is None:
             faults.append(FaultClass.UNDER_DELIVERY)
             demanded.append(f"the ChargingProfile to be released, wanted by the SCSP at {clock_text(order.asked)}")
             convicting += order.refs
             reasons.append(f"the DELETE accepted at {clock_text(order.asked)} never left as ClearChargingProfile")
-        refs += order.refs if relayed is None else (*order.refs, *relayed.refs)
     failed = bool(reasons)
+    shown_of = (f"{len(pairs)} of {len(accepted)} relayed unchanged",) if pairs else ()
+    verdict = Verdict.FAIL if failed else Verdict.PASS if pairs else Verdict.INCONCLUSIVE
     return CheckResult(
-        "relay", title, Verdict.FAIL if failed else Verdict.PASS,
-        tuple(reasons) or (f"{len(accepted)} of {len(accepted)} relayed unchanged",),
+        "relay", title, verdict, tuple(reasons) or (*shown_of, *excused),
         (Layer.OCPI,) if failed else (), min(faults, key=list(FaultClass).index) if failed else None,
         pair="intent/sent" if failed else "", refs=tuple(dict.fromkeys((*convicting, *refs))),
         measurements=tuple(measurements), demanded="; ".join(demanded),
     )  # fmt: skip
 
 
-def _answers(facts: RunFacts, call: Call, put: HttpExchange, earlier: list[HttpExchange]) -> bool:
-    """Say whether a call that came after a request is its own, and not what was still due of an earlier one."""
-    return not _difference(facts, put, call) or all(_difference(facts, one, call) for one in earlier)
+def _pairs(
+    facts: RunFacts, accepted: Sequence[HttpExchange], orders: Sequence[HttpExchange], waiting: list[Call]
+) -> dict[int, Call]:
+    """Return the call that answers for each accepted request, by the request's place, and take it out of those that wait.
+
+    A call answers for the last request before it that says the same; where one was replaced before it left it has none.
+    """
+    targets, pairs = [target_of(facts, one) for one in accepted], dict[int, Call]()
+    for call in list(waiting):
+        equal = (
+            index for index, put in reversed([*enumerate(accepted)])
+            if index not in pairs and put.asked_seq < call.asked_seq and _goes_to(call, targets[index])
+            and not _difference(facts, put, call)
+        )  # fmt: skip
+        if (index := next(equal, None)) is not None:
+            pairs[index] = call
+            waiting.remove(call)
+    for index, put in enumerate(accepted):
+        if index in pairs:
+            continue
+        others = [one for one, place in zip(accepted, targets, strict=True) if one is not put and place == targets[index]]
+        later = [call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, targets[index])]
+        own, after = next((call for call in later if _answers(facts, call, others)), None), replacement(orders, put)
+        if own is None and later and (after is None or after.asked_seq > later[0].asked_seq):
+            own = later[0]
+        if own is not None:
+            pairs[index] = own
+            waiting.remove(own)
+    return pairs
+
+
+def _answers(facts: RunFacts, call: Call, others: list[HttpExchange]) -> bool:
+    """Say whether a call is not what was due of another request that had come by then."""
+    return all(_difference(facts, one, call) for one in others if one.asked_seq < call.asked_seq)
 
 
 def _sent_again(
@@ -140,40 +191,36 @@ def _demand(put: HttpExchange) -> str:
     unit = profile.get("charging_rate_unit", "")
     told = [f"{one['limit']:g} {unit} from {one['start_period']} s" for one in profile.get(_OCPI_LIMITS) or ()]
     limits = f"{', '.join(told[:3])}{' …' if len(told) > 3 else ''}"
-    session = put.url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    return f"{limits} for session {session}, wanted by the SCSP at {clock_text(put.asked)} (document {put.asked_seq})"
+    return f"{limits} for session {session_of(put)}, wanted by the SCSP at {clock_text(put.asked)} (document {put.asked_seq})"
 
 
-def _releases(facts: RunFacts) -> Iterator[tuple[HttpExchange, Call | None]]:
+def _releases(facts: RunFacts, orders: Sequence[HttpExchange]) -> Iterator[tuple[HttpExchange, Call | None, str]]:
     """Yield each DELETE of a ChargingProfile that the CSO accepted, with the call after it that clears what its session had.
 
-    A call answers for one DELETE.
+    A call answers for one DELETE. Where there is none, why it need not have left; empty where it had to.
     """
     clearings = [one for one in facts.calls if one.action == "ClearChargingProfile" and "chargingProfileId" in one.request]
-    for one in facts.http:
-        data = one.answer.get("data") if isinstance(one.answer, dict) else None
-        accepted = isinstance(data, dict) and data.get("result") == "ACCEPTED"
-        if one.method == "DELETE" and "response_url=" in one.url and accepted:
-            ids = _sent_to(facts, target_of(facts, one))
-            mine = (call for call in clearings if call.asked_seq > one.asked_seq)
-            clearing = next((call for call in mine if (call.station, call.request["chargingProfileId"]) in ids), None)
-            if clearing is not None:
-                clearings.remove(clearing)
-            yield one, clearing
+    for one in filter(is_accepted_delete, orders):
+        target = target_of(facts, one)
+        sent = _sent_to(facts, target)
+        ids = {_profile_of(call) for call in sent}
+        mine = (call for call in clearings if call.asked_seq > one.asked_seq)
+        clearing = next((call for call in mine if (call.station, call.request["chargingProfileId"]) in ids), None)
+        if clearing is not None:
+            clearings.remove(clearing)
+        yield one, clearing, excuse(facts, one, target, orders) if stands(facts, one, sent, orders) else "nothing was set"
 
 
-def _sent_to(facts: RunFacts, target: str) -> set[tuple[str, Any]]:
-    """Return station and id of each profile that was sent to a target."""
-    sent = (one for one in facts.calls if one.action == "SetChargingProfile" and _goes_to(one, target))
-    return {_profile_of(one) for one in sent}
+def _sent_to(facts: RunFacts, target: str) -> list[Call]:
+    """Return each call that set a profile at a target."""
+    return [one for one in facts.calls if one.action == "SetChargingProfile" and _goes_to(one, target)]
 
 
 def target_of(facts: RunFacts, put: HttpExchange) -> str:
     """Return `evse_uid` of the session that a request is about, as the CSO told it to the SCSP; empty where it did not."""
-    session = put.url.partition("?")[0].rstrip("/").rpartition("/")[2]
     for one in reversed(facts.http):
         told = one.method == "PUT" and one.asked_seq < put.asked_seq and isinstance(one.body, dict)
-        if told and one.body.get("id") == session and isinstance(one.body.get("evse_uid"), str):
+        if told and one.body.get("id") == session_of(put) and isinstance(one.body.get("evse_uid"), str):
             return str(one.body["evse_uid"])
     return ""
 
@@ -194,10 +241,10 @@ def _class_of(difference: str) -> FaultClass:
 
 
 def _is_unknown_session(facts: RunFacts, one: HttpExchange) -> bool:
-    """Say whether a PUT of a ChargingProfile was answered with UNKNOWN_SESSION for a session that the CSO itself had told of."""
-    data = one.answer.get("data") if isinstance(one.answer, dict) else None
+    """Say whether a PUT of a ChargingProfile was answered with UNKNOWN_SESSION for a running session that the CSO had told."""
     is_put = one.method == "PUT" and isinstance(one.body, dict) and "charging_profile" in one.body
-    return is_put and isinstance(data, dict) and data.get("result") == "UNKNOWN_SESSION" and bool(target_of(facts, one))
+    target = target_of(facts, one) if is_put and answer_of(one).get("result") == "UNKNOWN_SESSION" else ""
+    return bool(target) and not is_over(facts, one, target)
 
 
 def _goes_to(call: Call, target: str) -> bool:
@@ -207,22 +254,13 @@ def _goes_to(call: Call, target: str) -> bool:
 def _transaction(facts: RunFacts, relayed: Call) -> Transaction | None:
     """Return the running transaction that a profile names; None where none such runs on its EVSE."""
     evse, seq = facts.evse(relayed.station, relayed.request["evseId"]), relayed.asked_seq
-    spans = evse.transactions if evse else []
-    running = (one.transaction for one in spans if one.begun_seq < seq and (one.ended is None or seq < one.ended_seq))
+    spans = [one for one in evse.transactions if one.begun_seq < seq] if evse else []
+    running = (one.transaction for one in spans if one.ended is None or seq < one.ended_seq or _crosses(relayed, one.ended))
     return next((one for one in running if one.id == relayed.request["chargingProfile"].get("transactionId")), None)
 
 
-def is_accepted_put(one: HttpExchange) -> bool:
-    answer = one.answer if isinstance(one.answer, dict) else {}
-    data = answer.get("data")
-    return (
-        one.method == "PUT"
-        and isinstance(one.body, dict)
-        and isinstance(one.body.get("charging_profile"), dict)
-        and "response_url" in one.body
-        and isinstance(data, dict)
-        and data.get("result") == "ACCEPTED"
-    )
+def _crosses(relayed: Call, ended: float) -> bool:
+    return relayed.asked - ended <= _CROSSING_S
 
 
 def _unit_scale(facts: RunFacts, relayed: Call, unit: Any) -> float | None:

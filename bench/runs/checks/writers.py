@@ -17,7 +17,8 @@ from bench.domain.oracle import ExpectedLimit
 from bench.domain.quantities import clock_text, parse_time
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Verdict
 from bench.runs.checks.intent import GRACE_S, Parting, excused_spans, outside, together
-from bench.runs.checks.relay import is_accepted_put, target_of
+from bench.runs.checks.relay import target_of
+from bench.runs.checks.unsent import is_accepted_delete, is_accepted_put
 from bench.runs.expected import ClearProfiles, SetProfile, StoreStep, changes_of, limits_over_run, store_history
 from bench.runs.scene import ALWAYS, Scene
 
@@ -94,8 +95,7 @@ def _of_scsp(scene: Scene, evse: EvseFacts) -> Iterator[Wanted]:
     """Yield what the SCSP set and took back by OCPI and was accepted."""
     place = f"{evse.station}-{evse.evse_id}"[-36:]
     for one in scene.facts.http:
-        data = one.answer.get("data") if isinstance(one.answer, dict) else None
-        taken_back = one.method == "DELETE" and "response_url=" in one.url and (data or {}).get("result") == "ACCEPTED"
+        taken_back = is_accepted_delete(one)
         if (is_accepted_put(one) or taken_back) and target_of(scene.facts, one) == place:
             yield _want(scene, one, None if taken_back else one.body["charging_profile"])
 
