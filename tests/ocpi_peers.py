@@ -46,6 +46,8 @@ class ScriptedCso:
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.modules = list(MODULES)
         """What the version details list: identifier and role."""
+        self.details_at, self.modules_at = BASE, BASE
+        """Where the details of the version and its modules are said to be."""
         self.echoes, self.counts = True, True
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         """Method, path with query, headers and body of each request of the peer."""
@@ -95,9 +97,10 @@ class ScriptedCso:
 
     def _reply(self, method: str, module: str, body: Any, request: Request) -> tuple[int, dict[str, Any]]:
         if module == "versions":
-            return 200, {"status_code": 1000, "data": [{"version": self.version, "url": f"{BASE}/ocpi/{self.version}"}]}
+            url = f"{self.details_at}/ocpi/{self.version}"
+            return 200, {"status_code": 1000, "data": [{"version": self.version, "url": url}]}
         if module == self.version:
-            root = f"{BASE}/ocpi/{self.version}"
+            root = f"{self.modules_at}/ocpi/{self.version}"
             rows = [{"identifier": name, "role": role, "url": f"{root}/{name}"} for name, role in self.modules]
             return 200, {"status_code": 1000, "data": {"version": self.version, "endpoints": rows}}
         if module == "credentials" and method in ("POST", "PUT"):

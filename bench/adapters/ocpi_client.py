@@ -6,17 +6,17 @@ import asyncio
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 
 from bench.adapters.http_server import HttpServer
 from bench.errors import PeerError, UsageError
-from bench.wire.ocpi.url import hide_secrets, web_host
+from bench.wire.ocpi.url import hide_secrets, is_address, is_off_limits, plain_host, web_host
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells each URL, with secrets that may stand in its query
 
@@ -56,10 +56,16 @@ class AddressBook:
 
 
 class HttpTransport:
-    """Sends requests over kept connections. Redirects are not followed, proxies of the environment are not used."""
+    """Sends requests over kept connections. Redirects are not followed, proxies of the environment are not used.
 
-    def __init__(self, addresses: AddressBook, stack: AsyncExitStack, ca_file: Path | None = None) -> None:
+    A name that leads to a link-local address or to a cloud's metadata service gets no request, unless it is allowed.
+    """
+
+    def __init__(
+        self, addresses: AddressBook, stack: AsyncExitStack, ca_file: Path | None = None, allow_hosts: Collection[str] = ()
+    ) -> None:
         self._addresses, self._stack, self._ca_file = addresses, stack, ca_file
+        self._allow_hosts = frozenset(plain_host(one) for one in allow_hosts)
         self._plain: httpx.AsyncClient | None = None
         self._secure: httpx.AsyncClient | None = None
 
@@ -68,14 +74,17 @@ class HttpTransport:
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request; see `bench.ports.OcpiTransport`. `timeout_s` counts from the start to the last byte."""
         try:
-            if web_host(url) is None:
+            place = web_host(url)
+            if place is None:
                 raise PeerError(f"{hide_secrets(url)!r} is no http or https address that can be used")
             logical = httpx.URL(url)
             target = self._addresses.resolve(logical)
             client = await self._client(target.scheme)
+            watch = target is logical and not is_address(place[1]) and place[1] not in self._allow_hosts
             asked = client.build_request(
-                method, target, headers={**headers, "host": logical.netloc.decode()}, content=body or None
-            )
+                method, target, headers={**headers, "host": logical.netloc.decode()}, content=body or None,
+                extensions={"trace": _watch} if watch else None,
+            )  # fmt: skip
             async with asyncio.timeout(timeout_s):
                 response = await client.send(asked, stream=True)
                 try:
@@ -102,6 +111,18 @@ class HttpTransport:
         trusted = ssl.create_default_context(cafile=self._ca_file) if verify and self._ca_file is not None else verify
         client = httpx.AsyncClient(verify=trusted, trust_env=False, follow_redirects=False, timeout=None, limits=_LIMITS)
         return await self._stack.enter_async_context(client)
+
+
+async def _watch(event: str, info: Mapping[str, Any]) -> None:
+    """Close a new connection to where no token may go; httpcore tells each step of a request. Raises ValueError."""
+    if event == "connection.connect_tcp.complete":
+        stream = info["return_value"]
+        address = plain_host(stream.get_extra_info("server_addr")[0])
+        if is_off_limits(address):
+            await stream.aclose()
+            raise ValueError(
+                f"its host leads to {address}, link-local or a cloud's metadata service; allow it by allow_hosts, --allow-host"
+            )
 
 
 def _distrusted(url: str, error: BaseException | None) -> str:
@@ -138,16 +159,20 @@ def _bound(content: bytes) -> None:
 
 
 @asynccontextmanager
-async def open_transport(addresses: AddressBook, ca_file: Path | None = None) -> AsyncIterator[HttpTransport]:
+async def open_transport(
+    addresses: AddressBook, ca_file: Path | None = None, allow_hosts: Collection[str] = ()
+) -> AsyncIterator[HttpTransport]:
     """Open a transport to OCPI peers and close its connections at the end.
 
-    Args: ca_file: PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones.
+    Args:
+        ca_file: PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones.
+        allow_hosts: names that may lead to a link-local address or to a cloud's metadata service.
     Raises: UsageError where that file cannot be used.
     """
     if ca_file is not None:
         _check_authorities(ca_file)
     async with AsyncExitStack() as stack:
-        yield HttpTransport(addresses, stack, ca_file)
+        yield HttpTransport(addresses, stack, ca_file, allow_hosts)
 
 
 def _check_authorities(ca_file: Path) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import orjson
 
 from bench.adapters.http_server import AsgiApp, Message, Receive, Scope, Send
 from bench.domain.documents import Kind
 from bench.errors import PeerError
 from bench.ports import Journal, OcpiTransport
-from bench.wire.ocpi.transport import decode_token, encode_token
+from bench.wire.ocpi.credentials import is_like_no_word
+from bench.wire.ocpi.transport import decode_token, dump, load
 from bench.wire.ocpi.url import hide_secrets, hide_token_uid
 
 _SHOWN: Final = ("authorization", "x-request-id", "x-correlation-id")
-_SHORTEST_SECRET: Final = 8
-"""A shorter token cannot be replaced wherever it stands without spoiling the evidence; it is hidden in the headers."""
 _STRANGERS_BYTES: Final = 500
 """Of a request without a known token no more is kept: anybody can send any number of them."""
+_READ_BYTES: Final = 10_000
+"""A longer one of theirs is not even read: that takes its time."""
+_CREDENTIALS: Final = re.compile(r"/credentials/?(?:$|\?)")
+_TOKEN_LIKE: Final = re.compile(r"(?i)token|secret|passw|key|auth")
 
 NameOf = Callable[[str], str]
 
@@ -38,11 +44,11 @@ class OcpiTap:
         self.name_of: NameOf = lambda token: ""
 
     def learn(self, token: str) -> None:
-        """Keep a token out of the journal, as it is and in Base64."""
-        if len(token) >= _SHORTEST_SECRET and token not in self._tokens:
+        """Know a token and keep it out of the journal: in headers and credentials, and everywhere if it is like no word."""
+        if token and token not in self._tokens:
             self._tokens[token] = None
-            self._journal.secret(token)
-            self._journal.secret(encode_token(token).removeprefix("Token "))
+            if is_like_no_word(token):
+                self._journal.secret(token)
 
     def server(self, app: AsgiApp) -> AsgiApp:
         """Return an application that journals each request and response; the request's document number is in its state."""
@@ -62,17 +68,25 @@ class OcpiTap:
     def request(self, incoming: bool, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, int]:
         """Journal a request; return the exchange's number and the document's."""
         self._exchange += 1
-        peer = self.name_of(decode_token(headers.get("authorization")) or "") or self._stranger(incoming, url)
+        token = decode_token(headers.get("authorization")) or ""
+        peer = self.name_of(token) or self._stranger(incoming, url)
         sender, receiver = (peer, self._own_name) if incoming else (self._own_name, peer)
         shown = hide_token_uid(hide_secrets(url))
         data = {"exchange": self._exchange, "from": sender, "to": receiver, "method": method, "url": shown}
-        if incoming and len(body) > _STRANGERS_BYTES and decode_token(headers.get("authorization")) not in self._tokens:
+        strange = incoming and token not in self._tokens
+        if strange and len(body) > _READ_BYTES:
+            body = f"({len(body)} bytes)".encode()
+        elif strange or _CREDENTIALS.search(url):
+            body = _without_tokens(body)
+        if strange and len(body) > _STRANGERS_BYTES:
             body = body[:_STRANGERS_BYTES] + f"… ({len(body)} bytes)".encode()
         seq = self._journal.write(Kind.OCPI_REQUEST, data | self._content(headers, body))
         return self._exchange, seq
 
-    def response(self, exchange: int, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Journal the response of an exchange."""
+    def response(self, exchange: int, status: int, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Journal the response of an exchange with that URL."""
+        if _CREDENTIALS.search(url):
+            body = _without_tokens(body)
         data = {"exchange": exchange, "status": status}
         self._journal.write(Kind.OCPI_RESPONSE, data | self._content(headers, body))
 
@@ -90,8 +104,9 @@ class OcpiTap:
         return {"headers": shown, "body": hide_secrets(body.decode(errors="backslashreplace"))}
 
     def _safe(self, authorization: str) -> str:
-        """Return the header as it may be written: a known token is replaced by the journal, any other one here."""
-        return authorization if decode_token(authorization) in self._tokens else f"(unknown, {len(authorization)} characters)"
+        """Return the header as it may be written: with a known token decoded, for the journal to replace, and no other one."""
+        token = decode_token(authorization)
+        return f"Token {token}" if token in self._tokens else f"(unknown, {len(authorization)} characters)"
 
     @staticmethod
     def _stranger(incoming: bool, url: str) -> str:
@@ -101,7 +116,8 @@ class OcpiTap:
         message = await receive()
         body: bytes = message.get("body", b"")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        exchange, seq = self.request(True, scope["method"], _url(scope, headers), headers, body)
+        url = _url(scope, headers)
+        exchange, seq = self.request(True, scope["method"], url, headers, body)
         scope.setdefault("state", {})["document"] = seq
         waiting: list[Message] = [message]
         held: Message = {}
@@ -119,7 +135,7 @@ class OcpiTap:
             if not answer.get("more_body", False):
                 content = held.pop("content")
                 given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in held.get("headers", [])}
-                self.response(exchange, held["status"], given, content)
+                self.response(exchange, held["status"], url, given, content)
                 await send(held)
                 await send({"type": "http.response.body", "body": content})
 
@@ -148,7 +164,7 @@ class _TappedTransport:
         except asyncio.CancelledError:
             self._tap.failed(exchange, "the bench closed before the response came")
             raise
-        self._tap.response(exchange, status, given, content)
+        self._tap.response(exchange, status, url, given, content)
         return status, given, content
 
 
@@ -158,3 +174,25 @@ def _url(scope: Scope, headers: Mapping[str, str]) -> str:
     query = scope["query_string"].decode("latin-1")
     path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
     return f"{scope['scheme']}://{host}{path}{'?' if query else ''}{query}"
+
+
+def _without_tokens(body: bytes) -> bytes:
+    """Return a body without tokens, but for those that the journal replaces: under the key `token`, unless they are objects."""
+    try:
+        return dump(_shown(load(body))) if body else body
+    except orjson.JSONDecodeError:
+        return f"(no JSON, {len(body)} bytes)".encode()
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _hidden(name, one) if _TOKEN_LIKE.search(name) else _shown(one) for name, one in value.items()}
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {"(hidden)": len(value)}
+    return value if name == "token" or value is None else "(hidden)"

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import orjson
 
-_KEYS: Final = rb"idToken|token|password|(?i:BasicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
+_KEYS: Final = rb"idToken|token|password|[Bb](?i:asicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
 _PASSWORD_SET: Final = b"basicauthpassword"
 """In any case: names of OCPP variables are case-insensitive."""
 _NETWORK: Final = b"SetNetworkProfile"
+_VALUE: Final = b"attributeValue"
 _CONTRACT: Final = b"contract_id"
-_OF_TOKENS: Final = (b"cdr_token", _CONTRACT, b"/tokens/")
-"""One of them stands in each document with a Token of OCPI, or with a part of one: a field of it, or its URL."""
+"""It, `cdr_token` or `/tokens/` stands in each document with a Token of OCPI, with a field of one, or with its URL."""
 _BESIDE: Final = rb"attributeValue|uid|contract_id"
 """Secret where a password is set or a Token of OCPI, whose uid is an idToken, stands in the document."""
 _PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
@@ -28,17 +28,24 @@ _TAIL: Final = 8
 _MANY: Final = 100
 """Of so many known texts each is looked for by itself; of more, by their ends."""
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
+_SPACE: Final = rb"(?:\s|\\+[nrt])*"
+_ESCAPED_KEY: Final = re.compile(rb'"((?:\w|\\+u00[4-7][0-9A-Fa-f])+)(?=(\\*)"' + _SPACE + rb":)", re.ASCII)
+_ANY_KEY: Final = re.compile(_KEYS + rb"|key|simPin|cdr_token|" + _BESIDE)
+_OF_LISTS: Final = re.compile(rb'[][]|\\*"')
 
 
 def _opening(keys: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a key, its colon and the quote before its value, at any depth of JSON inside JSON.
+    """Return the pattern of a key, its colon, and what its value begins with, at any depth of JSON inside JSON.
 
     A quote inside n layers of strings has 2^n - 1 backslashes before it.
     """
-    space = rb"(?:\s|\\+[nrt])*"
-    return re.compile(rb'"(?:' + keys + rb')(\\*)"' + space + rb":" + space + rb'\1"')
+    return re.compile(
+        rb'"(?=[itpaABbuck])(?:' + keys + rb')(\\*)"' + _SPACE + rb":" + _SPACE + rb'(?:(\1")|(\[)|(-?\d[\d.eE+-]*))'
+    )
 
 
+_STRING, _LIST, _NUMBER = 2, 3, 4
+"""Groups of the pattern: what the value is."""
 _PLAIN: Final = _opening(_KEYS)
 _EXTENDED: Final = _opening(_KEYS + b"|" + _BESIDE)
 _VPN: Final = _opening(_KEYS + b"|key")
@@ -69,6 +76,8 @@ class Redactor:
         """Return the encoded document without secrets; what stands in `data` is searched, the envelope has none."""
         if found := self._found(body):
             body = _without_marks(body, found) or _reread(body, list(found.values()))
+        if b"\\u" in body:
+            body = _plain_keys(body)
         if _may_have_keys(body):
             body = self._without_keyed(body)
         return body
@@ -87,22 +96,33 @@ class Redactor:
         return {mark: self._known[mark] for mark in found}
 
     def _without_keyed(self, body: bytes) -> bytes:
+        opening = _EXTENDED if _has_secrets_beside(body) else _PLAIN
         if _NETWORK in body:
-            body = _PIN.sub(lambda pin: pin[1] + b"0", body)
-        of_tokens = any(one in body for one in _OF_TOKENS)
-        opening = _EXTENDED if of_tokens or _PASSWORD_SET in body.lower() else _PLAIN
-        opening = _VPN if _NETWORK in body else opening
+            body, opening = _PIN.sub(lambda pin: pin[1] + b"0", body), _VPN
         parts: list[bytes] = []
         at = 0
         while match := opening.search(body, at):
-            start, end = match.end(), _closing(body, match.end(), len(match.group(1)))
+            start, end, put = self._instead(body, match)
+            parts += [body[at:start], put]
+            at = end
+        return b"".join([*parts, body[at:]])
+
+    def _instead(self, body: bytes, match: re.Match[bytes]) -> tuple[int, int, bytes]:
+        """Return where the secret begins and ends whose key was found, and what takes its place."""
+        start, slashes = match.end(), len(match[1])
+        if match.lastindex == _STRING:
+            end = _closing(body, start, slashes)
             if scheme := _SCHEME.match(body, start, end):
                 start = scheme.end()
             secret = body[start:end]
             keep = not secret or _DONE.fullmatch(secret)
-            parts += [body[at:start], secret if keep else self._hash(_unescaped(secret, len(match.group(1)))).encode()]
-            at = end
-        return b"".join([*parts, body[at:]])
+            return start, end, secret if keep else self._hash(_unescaped(secret, slashes)).encode()
+        if match.lastindex == _LIST:
+            end, quote = _end_of_list(body, start, slashes), match[1] + b'"'
+            secret = body[start:end]
+            keep = not secret or _DONE.fullmatch(secret.strip(b'\\"'))
+            return start, end, secret if keep else quote + self._hash(secret).encode() + quote
+        return match.start(_NUMBER), start, b"0"
 
     def _hash(self, value: bytes) -> str:
         return f"hmac:{hmac.digest(self._key, value, 'sha256').hex()[:16]}"
@@ -139,20 +159,39 @@ def _without_known(value: Any, known: Sequence[tuple[str, str]]) -> Any:
     return [_without_known(item, known) for item in value] if isinstance(value, list) else value
 
 
+def _has_secrets_beside(body: bytes) -> bool:
+    """Say whether a Token of OCPI or the setting of a password stands in a document."""
+    return (
+        (107 in body and (b"cdr_token" in body or b"/tokens/" in body))
+        or _CONTRACT in body
+        or (86 in body and _VALUE in body and _PASSWORD_SET in body.lower())
+    )
+
+
+def _plain_keys(body: bytes) -> bytes:
+    """Return a document in which no key of a secret is written with escapes of letters, as JSON allows."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        letter = rb"(?<!\\)\\{%d}u00(..)" % (len(match[2]) + 1)  # with more before it, a backslash itself is meant
+        key = re.sub(letter, lambda one: bytes.fromhex(one[1].decode()), match[1])
+        return b'"' + key if _ANY_KEY.fullmatch(key) else match[0]
+
+    return _ESCAPED_KEY.sub(plain, body)
+
+
 def _may_have_keys(body: bytes) -> bool:
     """Say whether a part of one of the keys stands in a document: cheaper to look for than the keys.
 
-    For the commonest ones a single rare letter is looked for first, which costs next to nothing: `k`, `w`, `z`.
+    For the commonest ones a single rare letter is looked for first, which costs next to nothing: `k`, `w`, `z`, `g`, `V`.
     """
     return (
         (107 in body and b"oken" in body)
         or (119 in body and b"assword" in body)
         or (122 in body and b"uthorization" in body)
-        or b"dTag" in body
-        or b"simPin" in body
-        or _NETWORK in body
+        or (103 in body and b"dTag" in body)
+        or (119 in body and _NETWORK in body)
         or _CONTRACT in body
-        or (b"attributeValue" in body and _PASSWORD_SET in body.lower())
+        or (86 in body and _VALUE in body and _PASSWORD_SET in body.lower())
     )
 
 
@@ -176,6 +215,23 @@ def _closing(body: bytes, start: int, slashes: int) -> int:
         if rest <= slashes:
             return quote - rest
         at = quote + 1
+    return len(body)
+
+
+def _end_of_list(body: bytes, start: int, slashes: int) -> int:
+    """Return where the last bracket of a list stands whose first one is before `start`, or where the list was cut off."""
+    depth, at = 1, start
+    while found := _OF_LISTS.search(body, at):
+        at = found.end()
+        if found[0] in b"[]":
+            depth += 1 if found[0] == b"[" else -1
+            if not depth:
+                return found.start()
+        else:
+            at = _closing(body, at, slashes) if len(found[0]) > slashes else found.start()
+            if not body.startswith(b"\\" * slashes + b'"', at):  # the text around it ends
+                return at
+            at += slashes + 1
     return len(body)
 
 

@@ -43,6 +43,10 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
     command.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file with the authorities of the CSO's certificate")
     command.add_argument(
+        "--allow-host", action="append", default=[], metavar="HOST",
+        help="may be sent a token too, beside the host of VERSIONS_URL; may be given again",
+    )  # fmt: skip
+    command.add_argument(
         "--session-within", type=float, default=0, metavar="S",
         help="how long to wait for an ACTIVE session, plug in meanwhile (default: one that runs already; 60 with --start)",
     )
@@ -67,7 +71,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def check(arguments: argparse.Namespace) -> int:
     """Check, print what was found, return the exit code."""
     from bench.peers.check.course import Start, Wishes
-    from bench.peers.options import listen_address, named_party, registration_token, told_url
+    from bench.peers.options import allowed_hosts, listen_address, named_party, registration_token, told_url
     from bench.rig.files import run_folder
     from bench.rig.ocpi_check import CheckOrder, check_cso
 
@@ -91,8 +95,9 @@ def check(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     base_url = told_url(arguments.public_url, host, port)
     order = CheckOrder(
-        arguments.url, wishes, arguments.version, arguments.role, host, port, base_url, party, arguments.ca_file
-    )
+        arguments.url, wishes, arguments.version, arguments.role, host, port, base_url, party, arguments.ca_file,
+        allowed_hosts(arguments.allow_host),
+    )  # fmt: skip
     checked = check_cso(order, arguments.out or run_folder("ocpi-check"), _tell_aside if arguments.json else _tell)
     if arguments.json:
         print(json.dumps(checked.as_json(), indent=2, ensure_ascii=False))

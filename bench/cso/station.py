@@ -150,11 +150,17 @@ class Outbox:
         self.events.append({"event": event, "station": station.station_id, **fields})
 
 
-def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:
-    """Return the identification tokens, and a password told in a report, to be kept out of the evidence wherever they stand.
+def may_be_learned(token: str) -> bool:
+    """Say whether an identification token may be replaced wherever it stands: it is long enough, and has a digit.
 
-    Short ones are left out: they would be found in the middle of numbers. Under their own key no token is ever written.
+    A short one would be found in the middle of numbers; one such as `Accepted` would take evidence with it. Under its own key
+    no token is ever written.
     """
+    return len(token) >= SHORTEST_LEARNED and any(one.isdigit() for one in token)
+
+
+def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:
+    """Return the identification tokens, and a password told in a report, to be kept out of the evidence wherever they stand."""
     tokens = [
         str(attribute["value"])
         for entry in payload.get("reportData", ())
@@ -165,6 +171,6 @@ def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:
     for key in ("idToken", "groupIdToken"):
         token = payload.get(key)
         text = token.get("idToken") if isinstance(token, dict) else None
-        if isinstance(text, str) and len(text) >= SHORTEST_LEARNED:
+        if isinstance(text, str) and may_be_learned(text):
             tokens.append(text)
     return tokens

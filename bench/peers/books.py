@@ -77,6 +77,8 @@ class Registration:
     token: str
     """What we send (TOKEN_C)."""
     party: PartyId
+    home: str
+    """The versions URL that we were given with it: the token goes to that host."""
     parties: tuple[PartyId, ...] = ()
     endpoints: dict[tuple[str, str], str] = field(default_factory=dict)
     """URL by identifier and role."""

@@ -20,6 +20,7 @@ from bench.peers.misbehave import NAMES, misbehaviour
 from bench.peers.msp import MockMsp
 from bench.peers.options import (
     TOKEN_VARIABLE,
+    allowed_hosts,
     http_url,
     levels,
     listen_address,
@@ -71,6 +72,10 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
     parser.add_argument("--cso", required=True, metavar="URL", help="versions URL of the CSO")
     parser.add_argument("--token", metavar="TOKEN_A", help=f"its registration token; better in the variable {TOKEN_VARIABLE}")
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM file with the authorities of the CSO's certificate")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="HOST",
+        help="may be sent a token too, beside the host of --cso; may be given again",
+    )  # fmt: skip
     parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI")
     parser.add_argument("--listen", default=f"127.0.0.1:{port}", metavar="HOST:PORT", help="default: %(default)s")
     parser.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
@@ -113,7 +118,7 @@ async def _run(
     """Register, act until a signal comes, unregister."""
     token, versions_url = registration_token(options.token), http_url(options.cso, "--cso")
     (host, port), plan = listen_address(options.listen), _schedule(options)
-    base_url = told_url(options.public_url, host, port)
+    base_url, allow_hosts = told_url(options.public_url, host, port), allowed_hosts(options.allow_host)
     party = named_party(options.party) if options.party else None
     habits = misbehaviour([one for one in options.misbehave.split(",") if one], options.slow_s)
     clock, over, refused = LoopClock(wall_now()), asyncio.Event(), False
@@ -121,7 +126,7 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     opened = open_peer(
         kind, clock, SystemIds(), AddressBook(), host=host, port=port, base_url=base_url, party=party, version=options.version,
-        habits=habits, logical=False, ca_file=options.ca_file,
+        habits=habits, logical=False, ca_file=options.ca_file, allow_hosts=allow_hosts,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(opened)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from bench.errors import UsageError
 from bench.wire.ocpi.transport import PartyId
+from bench.wire.ocpi.url import plain_host
 
 TOKEN_VARIABLE: Final = "BENCH_OCPI_TOKEN"
 _ALL: Final = ("0.0.0.0", "::")
@@ -57,6 +59,14 @@ def named_party(text: str, option: str = "--party") -> PartyId:
     if len(country) != 2 or len(party) != 3 or not (country + party).isalnum() or not text.isascii():
         raise UsageError(f"{option} {text}: must be a country code of two characters and a party id of three, such as NL-SCP")
     return PartyId.of(country, party)
+
+
+def allowed_hosts(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the hosts of `--allow-host`. Raises UsageError."""
+    for text in texts:
+        if not plain_host(text):
+            raise UsageError(f"--allow-host {text}: must be a host's name or address, without a port")
+    return tuple(texts)
 
 
 def positive(text: str) -> float:

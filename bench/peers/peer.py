@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +35,7 @@ from bench.wire.ocpi.transport import (
     routing,
 )
 from bench.wire.ocpi.types import utc_text
+from bench.wire.ocpi.url import not_to_be_called, plain_host
 
 REQUEST_TIMEOUT_S: Final = 30.0
 _MOST_PAGES: Final = 1000
@@ -63,6 +64,8 @@ class Peer(Books):
     """One platform with one party.
 
     `objects` has the raw objects by module and id, `results` and `pushes` what the CSO sent, `findings` what was wrong.
+
+    Args: allow_hosts: hosts that may be sent a token beside that of the platform that gave it.
     """
 
     ROLE: ClassVar[str] = "OTHER"
@@ -76,13 +79,14 @@ class Peer(Books):
 
     def __init__(
         self, clock: Clock, ids: IdSource, transport: OcpiTransport, *, base_url: str = "", party: PartyId | None = None,
-        name: str = "", version: str = VERSIONS[0], habits: Misbehaviour | None = None,
+        name: str = "", version: str = VERSIONS[0], habits: Misbehaviour | None = None, allow_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
         super().__init__(
             clock, ids.token(48), base_url or self.LOGICAL_URL, party or self.PARTY, name or self.NAME, version,
             habits or Misbehaviour(),
         )  # fmt: skip
         self.ids, self._transport = ids, transport
+        self._allow_hosts = tuple(plain_host(one) for one in allow_hosts)
         self._first_id, self._first_response_id = "", ""
 
     def endpoints(self) -> list[dict[str, str]]:
@@ -103,21 +107,22 @@ class Peer(Books):
     async def register(self, cso_versions_url: str, token_a: str) -> None:
         """Perform the credentials handshake. Raises PeerError where the CSO refuses or offers too little."""
         endpoints = await self._discover(cso_versions_url, token_a)
-        self._take_credentials(
-            await self._configure("POST", endpoints["credentials", "SENDER"], token_a, self.own_credentials()), endpoints
-        )
+        url = endpoints["credentials", "SENDER"]
+        given = await self._configure("POST", url, token_a, cso_versions_url, self.own_credentials())
+        self._take_credentials(given, cso_versions_url, endpoints)
 
     async def renew(self) -> None:
         """Give the CSO a new token and take its new one (PUT credentials). Raises PeerError."""
         cso = self.cso()
         self.token_b = self.ids.token(48)
-        given = await self._configure("PUT", cso.endpoints["credentials", "SENDER"], cso.token, self.own_credentials())
-        self._take_credentials(given, cso.endpoints)
+        url = cso.endpoints["credentials", "SENDER"]
+        given = await self._configure("PUT", url, cso.token, cso.home, self.own_credentials())
+        self._take_credentials(given, cso.home, cso.endpoints)
 
     async def unregister(self) -> None:
         """End the registration. Raises PeerError."""
         cso = self.cso()
-        await self._configure("DELETE", cso.endpoints["credentials", "SENDER"], cso.token)
+        await self._configure("DELETE", cso.endpoints["credentials", "SENDER"], cso.token, cso.home)
         self.registration = None
         self.on_note("unregistered")
 
@@ -261,12 +266,30 @@ class Peer(Books):
         """Call a functional module of the CSO. Raises PeerError without an envelope."""
         cso = self.cso()
         token = WRONG_TOKEN if self.habits.wrong_token else cso.token
-        return await self.request(method, url, token, body, cso.party, data)
+        return await self.request(method, url, token, cso.home, body, cso.party, data)
+
+    def refusal(self, url: str, home: str) -> str:
+        """Return why a token must not be sent to an address; empty where it may.
+
+        Args: home: the versions URL of the platform that gave the token.
+        """
+        reason = not_to_be_called(url, home, self._allow_hosts)
+        return f"{reason}; see --allow-host" if reason else ""
+
+    def check_address(self, what: str, url: str, home: str) -> None:
+        """Raise PeerError for an address that must not be called; see `refusal`."""
+        if reason := self.refusal(url, home):
+            raise PeerError(f"{what}: {reason}")
 
     async def request(
-        self, method: str, url: str, token: str, body: Mapping[str, Any] | None, to: PartyId | None, data: checks.Data = "any"
-    ) -> Answer:
-        """Send one request, and find what is wrong with the response; `to` absent: a configuration module. Raises PeerError."""
+        self, method: str, url: str, token: str, home: str, body: Mapping[str, Any] | None, to: PartyId | None,
+        data: checks.Data = "any",
+    ) -> Answer:  # fmt: skip
+        """Send one request, and find what is wrong with the response; `to` absent: a configuration module.
+
+        Raises: PeerError without an envelope, and where a token from `home` must not be sent there.
+        """
+        self.check_address(method, url, home)
         request_id = self.ids.token(16)
         if self.habits.duplicated_ids:
             request_id = self._first_id = self._first_id or request_id
@@ -292,11 +315,19 @@ class Peer(Books):
 
     async def discover(self, versions_url: str, token: str) -> dict[tuple[str, str], str]:
         """Return the endpoints of a platform in our version. Raises PeerError."""
-        versions = await self._configure("GET", versions_url, token)
+        versions = await self._configure("GET", versions_url, token, versions_url)
         url = next((row["url"] for row in rows_of(versions, "version", "url") if row["version"] == self.version), None)
         if url is None:
             raise PeerError(f"{versions_url} offers no version {self.version}: {versions}")
-        return endpoints_of(await self._configure("GET", url, token))
+        self.check_address(f"version {self.version}", url, versions_url)
+        return self.endpoints_at(versions_url, await self._configure("GET", url, token, versions_url))
+
+    def endpoints_at(self, home: str, details: Any) -> dict[tuple[str, str], str]:
+        """Return the endpoints of version details. Raises PeerError for one that must not be called; see `refusal`."""
+        endpoints = endpoints_of(details)
+        for (identifier, _), url in endpoints.items():
+            self.check_address(f"endpoint {identifier}", url, home)
+        return endpoints
 
     async def _discover(self, versions_url: str, token: str) -> dict[tuple[str, str], str]:
         endpoints = await self.discover(versions_url, token)
@@ -305,23 +336,23 @@ class Peer(Books):
                 raise PeerError(f"{versions_url} has in {self.version} no endpoint {needed[0]} with role {needed[1]}")
         return endpoints
 
-    def _take_credentials(self, given: Any, endpoints: dict[tuple[str, str], str]) -> None:
+    def _take_credentials(self, given: Any, home: str, endpoints: dict[tuple[str, str], str]) -> None:
         self.found(check_object("credentials", given, self.version))
         roles = rows_of(given.get("roles") if isinstance(given, dict) else None, "role", "country_code", "party_id")
         ordered = sorted(roles, key=lambda row: row["role"] != "CPO")
         if not ordered or not isinstance(given.get("token"), str):
             raise PeerError("the answer to the registration has no token, or no party")
         parties = tuple(PartyId.of(row["country_code"], row["party_id"]) for row in ordered)
-        self.registration = Registration(given["token"], parties[0], parties, dict(endpoints))
+        self.registration = Registration(given["token"], parties[0], home, parties, dict(endpoints))
         self.on_note(f"registered with {parties[0]} in {self.version}")
 
     async def _profile_order(self, method: str, session_id: str, body: dict[str, Any] | None, **query: str) -> SentOrder:
         url = join(self.endpoint("chargingprofiles", "RECEIVER"), quote(session_id, safe=""))
         return await self.order(method, session_id, url, body, query)
 
-    async def _configure(self, method: str, url: str, token: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def _configure(self, method: str, url: str, token: str, home: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call a configuration module and return `data`. Raises PeerError unless it answers with success."""
-        raw = (await self.request(method, url, token, body, None)).raw
+        raw = (await self.request(method, url, token, home, body, None)).raw
         if raw.get("status_code") != SUCCESS:
             raise PeerError(f"{method} {url}: status_code {raw.get('status_code')} {raw.get('status_message', '')}".rstrip())
         return raw.get("data")
@@ -345,15 +376,19 @@ def endpoints_of(details: Any) -> dict[tuple[str, str], str]:
 async def open_peer(
     kind: type[P], clock: Clock, ids: IdSource, addresses: AddressBook, *, host: str = "127.0.0.1", port: int = 0,
     base_url: str = "", party: PartyId | None = None, version: str = VERSIONS[0], habits: Misbehaviour | None = None,
-    logical: bool = True, ca_file: Path | None = None,
+    logical: bool = True, ca_file: Path | None = None, allow_hosts: Sequence[str] = (),
 ) -> AsyncIterator[P]:  # fmt: skip
     """Serve a mock peer; a base URL without a port is logical and entered into `addresses`, unless `logical` is false.
 
-    Args: ca_file: see `open_transport`.
+    Args:
+        ca_file: see `open_transport`.
+        allow_hosts: see `Peer`.
     Raises: RigError where it cannot listen, UsageError where `ca_file` cannot be used.
     """
-    async with open_transport(addresses, ca_file) as transport:
-        peer = kind(clock, ids, transport, base_url=base_url, party=party, version=version, habits=habits)
+    async with open_transport(addresses, ca_file, allow_hosts) as transport:
+        peer = kind(
+            clock, ids, transport, base_url=base_url, party=party, version=version, habits=habits, allow_hosts=allow_hosts
+        )
         app = misbehaving(peer_app(peer, peer.extra_routes()), peer.habits, clock, is_functional)
         async with open_http_server(app, host, port) as server:
             with addresses.entry(base_url or kind.LOGICAL_URL, server) if logical else nullcontext():

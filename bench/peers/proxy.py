@@ -114,11 +114,13 @@ class ProfileProxy:
             return Reply(code=INVALID)
         try:
             endpoints = await self._peer.discover(url, token)
-        except PeerError:
+        except PeerError as error:
+            self._peer.on_note(f"{party} cannot register behind us: {error}")
             return Reply(code=UNUSABLE_API)
         if ("sessions", "RECEIVER") not in endpoints or ("chargingprofiles", "SENDER") not in endpoints:
             return Reply(code=NO_MATCHING_ENDPOINT)
-        self.scsp, self.token_a, self._token_in = Registration(token, party, (party,), endpoints), "", self._peer.ids.token(48)
+        self.scsp = Registration(token, party, url, (party,), endpoints)
+        self.token_a, self._token_in = "", self._peer.ids.token(48)
         self._peer.on_note(f"{party} has registered behind us")
         return Reply(self._own_credentials())
 
@@ -134,6 +136,9 @@ class ProfileProxy:
         duration = request.query_params.get("duration", "")
         wrong = request.method == "PUT" and not isinstance(told.get("charging_profile"), dict)
         if not isinstance(response_url, str) or wrong or (request.method == "GET" and not duration.isdigit()):
+            return Reply(code=INVALID)
+        if self.scsp is not None and (reason := self._peer.refusal(response_url, self.scsp.home)):
+            self._peer.find("address_refused", f"response_url: {reason}")
             return Reply(code=INVALID)
         if session_id is None:
             return Reply({"result": "UNKNOWN_SESSION", "timeout": 0})
@@ -187,7 +192,7 @@ class ProfileProxy:
         if self.scsp is None:
             return
         try:
-            await self._peer.request(method, url, self.scsp.token, body, self.scsp.party, "none")
+            await self._peer.request(method, url, self.scsp.token, self.scsp.home, body, self.scsp.party, "none")
         except PeerError as error:
             self._peer.find("not_handed_on", str(error))
 

@@ -11,6 +11,7 @@ import sys
 if __name__ == "__main__":  # the imports take a second, in which Ctrl-C is not to end in a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
@@ -37,11 +38,13 @@ class MockScsp(Peer):
 def open_scsp(
     clock: Clock, ids: IdSource, addresses: AddressBook, *, host: str = "127.0.0.1", port: int = 0, base_url: str = "",
     party: PartyId | None = None, version: str = VERSIONS[0], habits: Misbehaviour | None = None,
+    allow_hosts: Sequence[str] = (),
 ) -> AbstractAsyncContextManager[MockScsp]:  # fmt: skip
     """Serve a mock SCSP; see `open_peer`."""
     return open_peer(
-        MockScsp, clock, ids, addresses, host=host, port=port, base_url=base_url, party=party, version=version, habits=habits
-    )
+        MockScsp, clock, ids, addresses, host=host, port=port, base_url=base_url, party=party, version=version, habits=habits,
+        allow_hosts=allow_hosts,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

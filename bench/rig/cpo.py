@@ -69,7 +69,7 @@ async def open_cpo(
     tap = OcpiTap(journal, str(own))
     registry = Registry(ids, tap.learn)
     tap.name_of = registry.name_of
-    async with open_transport(addresses, ocpi.ca_file) as transport:
+    async with open_transport(addresses, ocpi.ca_file, ocpi.allow_hosts) as transport:
         faults = faults or OwnFaults()
         relay = Relay(stations, supplies_of(settings), faults)
         platform = CpoPlatform(

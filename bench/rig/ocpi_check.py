@@ -59,6 +59,8 @@ class CheckOrder:
     """What the CSO is told; empty: http://HOST:PORT."""
     party: PartyId | None = None
     ca_file: Path | None = None
+    allow_hosts: Sequence[str] = ()
+    """May be sent a token too, beside the host of `url`."""
 
 
 @dataclass(slots=True)
@@ -169,7 +171,8 @@ async def run_check(
     async with AsyncExitStack() as stack:
         documents: dict[str, int] = {}
         transport, others = [
-            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file)), documents) for _ in range(2)
+            tap.client(await stack.enter_async_context(open_transport(addresses, order.ca_file, order.allow_hosts)), documents)
+            for _ in range(2)
         ]
         server = await stack.enter_async_context(open_http_server(tap.server(desk), order.host, order.port))
         stack.callback(desk.over.set)
@@ -177,10 +180,15 @@ async def run_check(
         if web_host(base_url) is not None and ":" not in base_url.partition("://")[2]:
             stack.enter_context(addresses.entry(base_url, server))
         former: Peer | None = None
-        first = Probe(desk, kind(clock, ids, transport), transport, clock, order.url, base_url)
+        first = Probe(
+            desk, kind(clock, ids, transport, allow_hosts=order.allow_hosts), transport, clock, order.url, base_url
+        )
         versions = await _versions(order, first, tell, results)
         for version in versions:
-            peer = kind(clock, ids, transport, base_url=base_url, party=order.party, version=version, name="bench ocpi check")
+            peer = kind(
+                clock, ids, transport, base_url=base_url, party=order.party, version=version, name="bench ocpi check",
+                allow_hosts=order.allow_hosts,
+            )  # fmt: skip
             tap.learn(peer.token_b)
             if former is not None and former.registration is not None:
                 peer.registration = former.registration

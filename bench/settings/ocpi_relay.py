@@ -49,8 +49,8 @@ class RelaySettings(Settings):
     """PEM file with the authorities that peers' certificates are checked by; absent: the well-known ones."""
     allow_hosts: tuple[Host, ...] = ()
     """Hosts that may be called with a platform's token beside its own, the one of its credentials: for its endpoints and for
-    results. A link-local address or a cloud's metadata service is called only where it is named here. Without ports:
-    any may be called."""
+    results. A link-local address or a cloud's metadata service, or a name that leads to one, is called only where it is named
+    here. Without ports: any may be called."""
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> RelaySettings:

@@ -57,9 +57,9 @@ async def test_one_request_too_many_is_refused_with_http_200_until_a_minute_has_
 
 
 @virtual
-@pytest.mark.parametrize(("known", "kept"), [(True, 50_000), (False, 500)])
-async def test_a_strangers_body_does_not_fill_the_disk(known: bool, kept: int) -> None:
-    """Anybody can send any number of them: the journal keeps their beginning and their length, and a platform's as they are."""
+@pytest.mark.parametrize(("known", "kept"), [(True, "x" * 50_000), (False, "(50000 bytes)")])
+async def test_a_strangers_body_does_not_fill_the_disk(known: bool, kept: str) -> None:
+    """Anybody can send any number of them: of a long one the journal keeps the length, and a platform's as it is."""
     async with open_ocpi_rig() as rig:
         (platform,) = rig.cpo.platform.registry.platforms
         headers = {"authorization": encode_token(platform.token_in if known else "some-strangers-token")}
@@ -67,8 +67,7 @@ async def test_a_strangers_body_does_not_fill_the_disk(known: bool, kept: int) -
         await rig.transport.request("PUT", url, headers, b"x" * 50_000, 10)
         assert isinstance(rig.journal, MemoryJournal)
         body = next(one["body"] for one in reversed(rig.journal.of("ocpi.request")) if one["method"] == "PUT")
-        assert len(body.partition("…")[0]) == kept
-        assert ("(50000 bytes)" in body) is not known
+        assert body == kept
 
 
 @virtual

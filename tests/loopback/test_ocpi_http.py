@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.adapters import ocpi_client
 from bench.adapters.http_server import Message, Receive, Scope, Send, open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.errors import PeerError, RigError
@@ -153,3 +154,38 @@ async def _reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "called"),
+    [("localhost", (), False), ("LOCALHOST", (), False), ("localhost", ("LocalHost",), True), ("127.0.0.1", (), True)],
+)
+async def test_a_name_that_leads_where_no_token_may_go_is_not_called(
+    host: str, allowed: tuple[str, ...], called: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the address of the connection, before anything is sent, unless the name is allowed; an address its caller judges."""
+    asked: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(dict(scope["headers"])[b"authorization"])
+        await _echo(scope, receive, send)
+
+    monkeypatch.setattr(ocpi_client, "is_off_limits", lambda host: host in ("127.0.0.1", "::1"))
+    async with open_http_server(app) as server, open_transport(AddressBook(), allow_hosts=allowed) as transport:
+        for _ in range(2):
+            call = transport.request("POST", f"http://{host}:{server.port}/x", {"authorization": "Token x"}, b"x", 10)
+            if called:
+                assert (await call)[0] == 200
+                continue
+            with pytest.raises(PeerError, match=r"its host leads to 127\.0\.0\.1, .*; allow it by allow_hosts, --allow-host$"):
+                await call
+    assert asked == [b"Token x"] * 2 * called
+
+
+async def test_a_logical_host_is_served_wherever_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address book is the bench's own word."""
+    monkeypatch.setattr(ocpi_client, "is_off_limits", lambda host: True)
+    addresses = AddressBook()
+    async with open_http_server(_echo) as server:
+        with addresses.entry("http://peer.bench", server):
+            assert await _post("http://peer.bench/x", b"hello", addresses) == (200, b"hello")

@@ -178,16 +178,23 @@ async def test_a_forgiving_peer_takes_a_late_result() -> None:
 
 
 @asynccontextmanager
-async def _chain(version: str) -> AsyncIterator[tuple[MockScsp, MockMsp, ScriptedStations]]:
-    """Open station, CSO, MSP and the SCSP behind it, all registered."""
+async def _chain(version: str, *allowed: str, scsp_at: str = "") -> AsyncIterator[tuple[MockScsp, MockMsp, ScriptedStations]]:
+    """Open station, CSO, MSP and the SCSP behind it, all registered.
+
+    Args:
+        allowed: other hosts that the MSP may call.
+        scsp_at: where the SCSP says that its modules are.
+    """
     addresses, stations, clock = AddressBook(), ScriptedStations(), LoopClock(EPOCH)
     own = PartyId("NL", "BEN")
     async with (
         open_scsp(clock, SeededIds(1, "scsp"), addresses, version=version) as scsp,
-        open_msp(clock, SeededIds(1, "msp"), addresses, version=version, party=own) as msp,
+        open_msp(clock, SeededIds(1, "msp"), addresses, version=version, party=own, allow_hosts=allowed) as msp,
         open_cpo(rig_settings(), clock, MemoryJournal(), SeededIds(1, "cpo"), stations, addresses) as cpo,
     ):
         await msp.register(cpo.versions_url, cpo.token_a)
+        rows = [one | {"url": one["url"].replace(scsp.LOGICAL_URL, scsp_at or scsp.LOGICAL_URL)} for one in scsp.endpoints()]
+        scsp.endpoints = lambda: rows  # type: ignore[method-assign]
         await scsp.register(msp.proxy.versions_url, msp.proxy.open_door())
         yield scsp, msp, stations
 
@@ -233,3 +240,28 @@ async def test_a_stranger_has_no_door_at_the_msp() -> None:
             with pytest.raises(PeerError, match="status_code 2000"):
                 await scsp.register(msp.proxy.versions_url, token)
         assert [one.code for one in msp.findings] == ["wrong_token"] * 2
+
+
+async def test_an_scsp_behind_has_its_modules_on_its_own_host() -> None:
+    """The rule of the bench's CSO holds at the MSP: 3001, and the reason is told; an allowed host is none of that."""
+    away = "http://elsewhere.bench"
+    with pytest.raises(PeerError, match="status_code 3001"):
+        async with _chain("2.3.0", scsp_at=away):
+            pass
+    async with _chain("2.3.0", "elsewhere.bench", scsp_at=away) as (_, msp, _):
+        assert msp.proxy.scsp is not None
+
+
+async def test_a_result_goes_to_no_other_host_than_the_scsps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """response_url: 2001 before anything is sent to the CSO, and a finding with the reason."""
+    async with _chain("2.3.0") as (scsp, msp, stations):
+        stations.transaction("Started", wh=1000)
+        session = await scsp.wait_session(lambda one: True, 10)
+        monkeypatch.setattr(scsp, "_base_url", "http://elsewhere.bench")
+        order = await scsp.send_plan(session["id"], PROFILE)
+        assert order.answer == {}
+        assert stations.sent("SetChargingProfile") == []
+        (found,) = msp.findings
+        assert (found.code, found.text) == (
+            "address_refused", "response_url: elsewhere.bench is not the platform's host, scsp.bench; see --allow-host",
+        )  # fmt: skip

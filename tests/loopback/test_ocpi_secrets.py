@@ -13,6 +13,7 @@ import pytest
 
 from bench.adapters.clock import LoopClock
 from bench.adapters.journal import open_journal
+from bench.adapters.journal_reader import read_journal
 from bench.adapters.json_store import JsonStore
 from bench.settings.ocpi import OcpiSettings
 from bench.wire.ocpi.transport import encode_token
@@ -25,6 +26,11 @@ TOKEN_A = "token-a-of-the-rig-file"
 STRANGE = "token-of-a-stranger-0815"
 NEW = ("new-token-b-unreachable", "new-token-b-userinfo", "new-token-b-wrong-url", "new-token-b-no-json", "new token-b-blank")
 """Tokens in credentials that are refused, each for another reason."""
+ODD = (
+    rb'{"\u0074oken": "odd-token-4711", ', rb'{"token": ["odd-token-4711"], ', rb'{"token": {"odd-token-4711": 1}, ',
+    rb'{"Token": "odd-token-4711", ', rb"token=odd-token-4711&",
+)  # fmt: skip
+"""How credentials begin in which the token stands otherwise than it should."""
 ASIDE = ("pass-word-of-a-url", "token-in-a-query", "key-in-a-query")
 
 
@@ -44,6 +50,10 @@ async def _trouble(rig: OcpiRig) -> bytes:
     for token, url in zip(NEW, urls, strict=True):
         body = orjson.dumps(rig.scsp.own_credentials() | {"token": token, "url": url})
         answers += await _send(rig, "PUT", "/2.3.0/credentials", encode_token(own), body if url != "" else body[:-2])
+    for begin in ODD:
+        body = begin + orjson.dumps({"url": "http://scsp.bench/", "roles": []})[1:]
+        for method, header in (("PUT", encode_token(own)), ("POST", encode_token(STRANGE))):
+            answers += await _send(rig, method, "/2.3.0/credentials", header, body)
     for response_url in (f"http://usr:{ASIDE[0]}@scsp.bench/x", f"http://scsp.bench/x?token={ASIDE[1]}"):
         body = orjson.dumps({"charging_profile": PROFILE, "response_url": response_url})
         await _send(rig, "PUT", f"/2.3.0/chargingprofiles/{await rig.session(response_url)}", encode_token(own), body)
@@ -68,7 +78,7 @@ async def test_no_token_is_told_whatever_goes_wrong(
     with open_journal(tmp_path / "journal.jsonl", clock, b"key") as journal:
         async with open_ocpi_rig(journal, clock, settings=settings, store=JsonStore(tmp_path / "ocpi.json")) as rig:
             (platform,) = rig.cpo.platform.registry.platforms
-            secrets = (TOKEN_A, STRANGE, platform.token_in, platform.token_out, *NEW, *ASIDE)
+            secrets = (TOKEN_A, STRANGE, platform.token_in, platform.token_out, *NEW, *ASIDE, "odd-token-4711")
             if breaks:
 
                 def broken(*args: Any) -> None:
@@ -82,3 +92,19 @@ async def test_no_token_is_told_whatever_goes_wrong(
     assert _told((said.out + said.err + caplog.text).encode(), secrets) == []
     assert _told(answers, [one for one in secrets if one not in ASIDE]) == []
     assert (tmp_path / "ocpi.json").stat().st_mode & 0o777 == 0o600  # it alone holds them, for its owner
+
+
+@pytest.mark.parametrize("word", ["ACCEPTED", "charging_profile"])
+async def test_a_peer_whose_token_is_a_word_takes_no_evidence_away(word: str, tmp_path: Path) -> None:
+    """transport, Authorization header: its order and the result can be read; where it is the token, it is hidden."""
+    path, clock = tmp_path / "journal.jsonl", LoopClock(EPOCH)
+    with open_journal(path, clock, b"key") as journal:
+        async with open_ocpi_rig(journal, clock, register=False) as rig:
+            rig.scsp.token_b = word
+            await rig.scsp.register(rig.cpo.versions_url, rig.cpo.token_a)
+            assert (await rig.placed())[1] == "ACCEPTED"
+    told = [one.data for one in read_journal(path).documents if one.kind == "ocpi.request"]
+    assert any("charging_profile" in orjson.loads(one["body"]) for one in told if "/chargingprofiles/S-" in one["url"])
+    assert {"result": "ACCEPTED"} in [orjson.loads(one["body"]) for one in told if "/callbacks/" in one["url"]]
+    assert [one["headers"] for one in told if word in one["headers"]["authorization"]] == []
+    assert [one for one in told if one["url"].endswith("credentials") and word in one["body"]] == []

@@ -107,6 +107,16 @@ async def test_a_token_stays_out_of_the_journal(emsp: Emsp) -> None:
     assert UID not in str(emsp.rig.journal.documents[-4:])  # type: ignore[attr-defined]
 
 
+async def test_a_token_that_is_called_like_a_word_takes_no_evidence_away(emsp: Emsp) -> None:
+    """A uid is any text of 36 characters: only under its own key it is hidden then."""
+    for word in ("ACCEPTED", "status_code"):
+        assert (await emsp.ask("PUT", PATH.replace(UID, word), token(uid=word)))[0] == 201
+    rows = emsp.rig.journal.of("ocpi.response")  # type: ignore[attr-defined]
+    assert "status_code" in rows[-1]["body"]
+    emsp.rig.journal.write("finding", {"text": "ACCEPTED"})
+    assert emsp.rig.journal.of("finding")[-1]["text"] == "ACCEPTED"  # type: ignore[attr-defined]
+
+
 async def test_everyone_else_charges_as_ever(emsp: Emsp) -> None:
     """By default an eMSP is asked of its own tokens alone, and a bench charges whoever asks."""
     await emsp.tell(token())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.cso.csms import Csms
-from bench.cso.station import StationState
+from bench.cso.station import StationState, learnable_tokens
 from bench.domain.documents import Kind
 from tests.stations import MemoryLink, attached, new_csms
 from tests.support import FakeClock, MemoryJournal
@@ -137,3 +137,12 @@ async def test_a_leap_of_the_sequence_number_costs_nothing(scene: Scene) -> None
     await scene.event("Started", 0, evse={"id": 1})
     await scene.event("Updated", 2**31 - 1)
     assert scene.findings == ["transaction_seq_gap"]
+
+
+@pytest.mark.parametrize(
+    ("token", "learned"), [("04A1B2C3", True), ("04A1B2C", False), ("Accepted", False), ("NoAuthorization", False)]
+)
+def test_a_token_like_a_word_is_hidden_under_its_own_key_alone(token: str, learned: bool) -> None:
+    """A station may send any text as idToken; what is learned is taken away wherever it stands in the journal."""
+    payload = {"idToken": {"idToken": token, "type": "Central"}, "groupIdToken": {"idToken": token}}
+    assert learnable_tokens(payload) == [token] * 2 * learned

@@ -67,13 +67,26 @@ def test_a_token_goes_nowhere_else(url: str, home: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "Metadata.Google.Internal"]
-)
+    "host",
+    [
+        "169.254.169.254", "[fe80::1]", "Metadata.Google.Internal", "[fd00:ec2::254]", "[fd20:ce::254]",
+        "[::ffff:169.254.169.254]", "[::169.254.169.254]", "[64:ff9b::169.254.169.254]", "[64:ff9b:1::a9fe:a9fe]",
+        "[64:ff9b::100.100.100.200]", "[2002:a9fe:a9fe::1]", "[2002:a9fe:0101::]", "[2001:0:a9fe:a9fe::]",
+        "[2001:0:102:304:0:0:5601:5601]",
+    ],
+)  # fmt: skip
 def test_a_metadata_service_is_nobodys_host(host: str) -> None:
-    """Also where it is the platform's own word; only a setting can make it so."""
+    """Also where it is the platform's own word, or an address of IPv6 leads to it: mapped, compatible, by NAT64, 6to4 or Teredo.
+    Only a setting can make it so."""
     url = f"http://{host}/latest"
     assert "link-local or a cloud's metadata" in not_to_be_called(url, url)
     assert not_to_be_called(url, url, (plain_host(host.strip("[]")),)) == ""
+
+
+@pytest.mark.parametrize("host", ["[64:ff9b::10.0.0.1]", "[2002:a00:1::1]", "[::1]", "[fd00::1]", "192.168.1.1"])
+def test_a_lab_may_have_any_other_address(host: str) -> None:
+    """Private ones and this computer's, translated or not."""
+    assert not_to_be_called(f"http://{host}/x", f"http://{host}/v") == ""
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "Api-Key", "client_secret", "password", "X-Amz-Signature"])

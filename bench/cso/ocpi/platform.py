@@ -86,7 +86,7 @@ class CpoPlatform:
         self._promises = Promises(
             clock, registry, self.sessions, relay, self.arbiter, calls, self.findings, self._pushes.want, self._save_promise
         )
-        self.tokens, self.clients = Tokens(registry, registry.learn), Clients(registry)
+        self.tokens, self.clients = Tokens(registry, journal.secret), Clients(registry)
         self._keeper = Keeper(store, registry, self.sessions, relay, self.arbiter, self._promises, self.tokens, outbox)
         self.orders = Orders(
             clock, own, self.sessions, relay, self.arbiter, self._pushes, self._promises, *shared,

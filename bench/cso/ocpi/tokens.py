@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.registry import Platform, Registry
+from bench.cso.station import may_be_learned
 from bench.wire.ocpi.tokens import Token, types_of
 from bench.wire.ocpi.transport import CLIENT_ERROR, INVALID, UNKNOWN_TOKEN, PartyId
 
@@ -32,7 +33,7 @@ class Tokens:
     """All Tokens by owner, uid and type. They cannot be removed; those of a party that is not registered any more do not count.
 
     Args:
-        learn: told each uid, so that it is kept out of the evidence.
+        learn: told each uid that may be kept out of the evidence wherever it stands.
     """
 
     def __init__(self, registry: Registry, learn: Callable[[str], None]) -> None:
@@ -54,7 +55,7 @@ class Tokens:
         _own(platform, key)
         if TokenKey.of(token.owner, token.uid, token.type) != key:
             raise OcpiError(INVALID, "country_code, party_id, uid or type differ from the URL (type is RFID where it has none)")
-        self._learn(token.uid)
+        self._keep_out(token)
         new = key not in self._tokens
         self._tokens[key] = token
         self.changed()
@@ -79,8 +80,12 @@ class Tokens:
     def restore(self, tokens: Iterable[Token]) -> None:
         """Take back what was told before a restart."""
         for token in tokens:
-            self._learn(token.uid)
+            self._keep_out(token)
             self._tokens[TokenKey.of(token.owner, token.uid, token.type)] = token
+
+    def _keep_out(self, token: Token) -> None:
+        if may_be_learned(token.uid):
+            self._learn(token.uid)
 
     def find(self, uid: str, ocpp_type: str) -> Token | None:
         """Return the Token that a station means by an idToken of an OCPP type."""

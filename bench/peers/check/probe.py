@@ -12,7 +12,7 @@ from bench.errors import PeerError
 from bench.peers.books import Registration, Seen, SentOrder
 from bench.peers.check.desk import RESULTS, Desk, Received
 from bench.peers.check.reply import Order, Reply
-from bench.peers.peer import Peer, endpoints_of, rows_of
+from bench.peers.peer import Peer, rows_of
 from bench.ports import Clock, OcpiTransport
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.checks import Finding
@@ -117,6 +117,7 @@ class Probe:
             headers["content-type"] = "application/json"
         where = f"answer to {method} {urlsplit(url).path}"
         try:
+            self.peer.check_address(f"{method} is not sent", url, self.versions_url)
             status, answered, text = await transport.request(method, url, headers, sent, timeout_s)
         except PeerError as error:
             return Reply(0, {}, None, str(error), self._document(headers))
@@ -145,15 +146,19 @@ class Probe:
         return text
 
     async def discover(self, token: str) -> tuple[Reply, str]:
-        """Fetch versions and details; return the last reply and what is wrong, empty where everything needed is there."""
+        """Fetch versions and details; return the last reply and what is wrong, empty where everything needed is there.
+
+        Raises: PeerError for addresses that must not be called: no fault of the CSO, whose hosts may be several.
+        """
         listed = await self.send("GET", self.versions_url, token=token, functional=False)
         rows = rows_of(listed.data, "version", "url")
         url = next((row["url"] for row in rows if row["version"] == self.version), None)
         if url is None:
             offered = ", ".join(row["version"] for row in rows) or "none"
             return listed, f"GET versions: {listed}" + (f"; offered: {offered}, not {self.version}" if listed.ok else "")
+        self.peer.check_address(f"version {self.version}", url, self.versions_url)
         details = await self.send("GET", url, token=token, functional=False)
-        self.details = endpoints_of(details.thing)
+        self.details = self.peer.endpoints_at(self.versions_url, details.thing)
         needed = {"credentials": ("credentials", "SENDER"), "chargingprofiles as RECEIVER": ("chargingprofiles", "RECEIVER")}
         missing = [name for name, key in needed.items() if key not in self.details]
         lacking = f"; no endpoint {' and no '.join(missing)}" if details.ok else ""
@@ -171,14 +176,14 @@ class Probe:
         if reply.ok and isinstance(given.get("token"), str) and roles:
             parties = tuple(PartyId.of(one["country_code"], one["party_id"]) for one in sorted(roles, key=_cpo_first))
             self._learn(given["token"])
-            self.peer.registration = Registration(given["token"], parties[0], parties, dict(self.details))
+            self.peer.registration = Registration(given["token"], parties[0], self.versions_url, parties, dict(self.details))
         return reply
 
     def assume(self, token: str, party: PartyId, own_token: str) -> None:
         """Take a registration that was made by hand: `token` is what we send, `own_token` what the CSO sends."""
         self._learn(own_token)
         self.peer.token_b = own_token
-        self.peer.registration = Registration(token, party, (party,), dict(self.details))
+        self.peer.registration = Registration(token, party, self.versions_url, (party,), dict(self.details))
 
     async def order(
         self, method: str, *, session_id: str | None = None, profile: Mapping[str, Any] | None = None, query: str = "",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 from pydantic import Field
 
 from bench.wire.ocpi.types import OcpiModel, Url
+
+_SHORTEST: Final = 16
+_LEAST_CHANGES: Final = 3
+_CHANGE: Final = re.compile(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])")
+_OF_JSON: Final = re.compile(r'["\\{}\[\]:,]')
 
 
 class Endpoint(OcpiModel):
@@ -52,3 +58,12 @@ class Credentials(OcpiModel):
     token: str = Field(pattern=r"^[!-~]{1,64}$")
     url: Url
     roles: list[CredentialsRole] = Field(min_length=1)
+
+
+def is_like_no_word(token: str) -> bool:
+    """Say whether a token can be meant wherever it stands in a text: long, of letters and digits mixed, as one drawn at random.
+
+    A peer may choose any 64 characters, `ACCEPTED` too: taken away wherever it stands, such a token would take evidence with it.
+    """
+    mixed = sum(1 for _ in _CHANGE.finditer(token)) >= _LEAST_CHANGES
+    return len(token) >= _SHORTEST and mixed and not _OF_JSON.search(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,8 +19,12 @@ _AUTHORITY: Final = re.compile(r"(?i)https?://[^/?#]*")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """The last label of an IPv4 address; no name ends in one."""
 _NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_METADATA: Final = ("metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
+_METADATA: Final = (
+    "metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+)  # fmt: skip
 """Where clouds keep a machine's secrets, beside 169.254.169.254."""
+_TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+"""Whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), and the old compatible form."""
 
 _UID: Final = re.compile(r"(/tokens/+[^/?\s]+/+[^/?\s]+/+)[^/?\s]+?(?=[/?]|:?\s|$)|/[^/?\s]+(?=/authorize(?:\?|:?\s|$))")
 """The uid of a Token, in the URL that it is told at and in that of its authorization, also within a text."""
@@ -53,7 +57,7 @@ def _web_host(authority: str) -> tuple[str, str] | None:
 def plain_host(text: str) -> str:
     """Return the one form of a host's name or address; empty for what can be read in two ways."""
     host = text.lower().removesuffix(".")
-    if not _is_address(host):
+    if not is_address(host):
         return host if _NAME.fullmatch(host) else ""
     try:
         address = ip_address(host)
@@ -77,7 +81,7 @@ def not_to_be_called(url: str, home: str, allowed: Collection[str] = ()) -> str:
     if place is None or own is None:
         return "it is no http or https address, or has a user name, an impossible port or a host that can be read in two ways"
     if place[1] not in allowed:
-        if _is_off_limits(place[1]):
+        if is_off_limits(place[1]):
             return f"{place[1]} is link-local or a cloud's metadata service"
         if place[1] != own[1]:
             return f"{place[1]} is not the platform's host, {own[1]}"
@@ -86,11 +90,25 @@ def not_to_be_called(url: str, home: str, allowed: Collection[str] = ()) -> str:
 
 
 @lru_cache(1024)
-def _is_off_limits(host: str) -> bool:
-    return host in _METADATA or (_is_address(host) and ip_address(host).is_link_local)
+def is_off_limits(host: str) -> bool:
+    """Say whether a host, in its plain form, is link-local or a cloud's metadata service: nobody's who is to get a token."""
+    if not is_address(host):
+        return host in _METADATA
+    address = ip_address(host)
+    meant = [address, *(_within(address) if isinstance(address, IPv6Address) else [])]
+    return any(one.is_link_local or str(one) in _METADATA for one in meant)
 
 
-def _is_address(host: str) -> bool:
+def _within(address: IPv6Address) -> list[IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address may lead to: by mapping, translation, 6to4 or Teredo."""
+    named = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if any(address in network for network in _TRANSLATED):
+        named.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in named if one is not None]
+
+
+def is_address(host: str) -> bool:
+    """Say whether a host in lower case is an address, or a number that may be read as one: no name."""
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
