@@ -63,6 +63,12 @@ def asks(profile: ChargingProfile, at: float, anchor: datetime | None) -> bool:
     return since <= at < (inf if profile.duration is None else since + profile.duration)
 
 
+def over(profile: ChargingProfile, at: float, anchor: datetime | None) -> bool:
+    """Say whether a profile will ask for nothing any more; a relative one whose begin is not known may."""
+    start = profile.start_date_time or anchor
+    return start is not None and profile.duration is not None and start.timestamp() + profile.duration <= at
+
+
 def common_unit(profiles: Sequence[ChargingProfile], supply: EvseSupply) -> str:
     """Return the unit to merge in: their own where all agree, else A where the station has it, for A bounds each phase."""
     units = {one.charging_rate_unit for one in profiles}
