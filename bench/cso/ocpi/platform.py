@@ -176,8 +176,9 @@ class CpoPlatform:
         parties = {party.id for one in self.registry.platforms for party in one.parties}
         self.arbiter.dismiss({str(one) for one in parties})
         for record in self.sessions.running():
-            watchers = record.steering.watchers
-            record.steering.watchers = {party: platform for party, platform in watchers.items() if party in parties}
+            steering = record.steering
+            steering.watchers = {party: platform for party, platform in steering.watchers.items() if party in parties}
+            steering.told = {party: profile for party, profile in steering.told.items() if party in parties}
 
     def _save(self) -> None:
         """Save what has changed."""
