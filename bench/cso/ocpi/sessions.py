@@ -300,8 +300,8 @@ class Sessions:
         def meant(party: Party) -> bool:
             return record.may_be_steered_by(party, self._own) and role in ("", party.role)
 
-        push = Push("sessions", record.session_id, method, path, body, whole.__getitem__)
-        return push, meant
+        told_whole = Push("sessions", record.session_id, "PUT", path, whole.__getitem__)
+        return Push("sessions", record.session_id, method, path, body, None if method == "PUT" else told_whole), meant
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)
