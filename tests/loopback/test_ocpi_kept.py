@@ -106,6 +106,23 @@ async def test_what_is_over_is_listed_after_a_restart(lives: _Lives) -> None:
         assert [await lives.listed(path) for path in paths] == before
 
 
+async def test_lists_are_in_the_same_order_after_a_restart(lives: _Lives) -> None:
+    """In that of creation, whether sessions run or are over, also where two began at once: a reader of pages goes on there."""
+    async with lives.life():
+        for number in range(8):
+            lives.stations.transaction("Started", f"tx-{number}", wh=1000)
+        for number in (6, 1, 4, 3):
+            await lives.charge(f"tx-{number}", minutes=1)
+        paths = [f"{path}&limit=1" for path in (
+            "sessions?date_from=2026-01-15T00:00:00Z", "sessions?date_from=2026-01-15T00:00:00Z&date_to=2026-01-15T00:03:00Z",
+            "cdrs?date_from=2026-01-15T00:00:00Z",
+        )]  # fmt: skip
+        before = [[one["id"] for one in await lives.listed(path)] for path in paths]
+    assert [len(one) for one in before] == [8, 6, 4]
+    async with lives.life():
+        assert [[one["id"] for one in await lives.listed(path)] for path in paths] == before
+
+
 async def test_an_event_of_a_session_that_is_over_opens_none_after_a_restart(lives: _Lives) -> None:
     """A station tells its last event again where it missed the answer: it is billed once."""
     async with lives.life():

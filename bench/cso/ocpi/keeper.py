@@ -91,15 +91,13 @@ class Keeper:
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
         self._tokens.restore(Token.model_validate(one) for one in document["tokens"])
         over = {name: self._record(one) for name, one in self._store.load_ended().items()}
-        for record in sorted(over.values(), key=lambda one: one.started):
-            self._sessions.restore(record)
         told = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
         self._unkept = [record for _, record in told if record.ended is not None]
         running = [(raw, record) for raw, record in told if record.ended is None]
-        for record in self._unkept:
+        known = [*over.values(), *(record for _, record in told)]
+        for record in sorted(known, key=lambda one: (one.number, one.started)):
             self._sessions.restore(record)
         for raw, record in running:
-            self._sessions.restore(record)
             self._arbiter.restore(record, [_claim(one) for one in raw["claims"]])
             for intent in raw["intents"]:
                 self._relay.restore(_intent(intent, record.target))
@@ -133,6 +131,7 @@ class Keeper:
         return {
             "target": [target.session_id, target.station, target.evse_id, target.transaction_id],
             **{name: None if at is None else at.isoformat() for name, at in moments.items()},
+            "number": record.number,
             "id_token": record.id_token,
             "tariff": None if record.tariff is None else record.tariff.model_dump(mode="json", exclude_none=True),
             "cdr": record.cdr,
@@ -151,7 +150,9 @@ class Keeper:
         if moments["ended"] is not None:
             over.set_result(None)
         target = Target(*raw["target"])
-        record = SessionRecord(target=target, over=over, periods=periods, id_token=raw["id_token"], **moments)  # type: ignore[arg-type]
+        record = SessionRecord(
+            target=target, over=over, periods=periods, number=raw.get("number", 0), id_token=raw["id_token"], **moments,  # type: ignore[arg-type]
+        )  # fmt: skip
         record.grant = None if raw["grant"] is None else _grant(raw["grant"])
         if (preferences := raw.get("preferences")) is not None:
             record.preferences = ChargingPreferences.model_validate(preferences)

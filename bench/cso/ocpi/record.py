@@ -58,6 +58,8 @@ class SessionRecord:
     over: asyncio.Future[None]
     """Done once the session has ended."""
     periods: Periods
+    number: int
+    """Ascends with the creation of sessions, the order of lists."""
     began: datetime | None = None
     """When the transaction began, from which relative profiles count; None where that was not seen."""
     id_token: str = ""
