@@ -33,11 +33,12 @@ from bench.cso.ocpi.request_limit import RequestLimit
 from bench.cso.ocpi.reservations import Reservations
 from bench.cso.ocpi.sessions import MOST_ENDED, Sessions
 from bench.cso.ocpi.tariffs import Tariffs
-from bench.cso.ocpi.tokens import Tokens
+from bench.cso.ocpi.tokens import TokenKey, Tokens
 from bench.cso.relay import Relay
 from bench.errors import RigError
 from bench.ports import Clock, IdSource, Journal, OcpiTransport, StationCaller, Store
 from bench.settings.rig import RigSettings
+from bench.wire.ocpi.tokens import Token
 from bench.wire.ocpi.transport import SERVER_ERROR, PartyId
 
 
@@ -107,7 +108,7 @@ class CpoPlatform:
         self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
         self._to_save = False
         self._restore()
-        registry.changed, self.tokens.changed, outbox.changed = self._registered, self._save, self._save_soon
+        registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -204,11 +205,18 @@ class CpoPlatform:
 
     def _save_promise(self) -> None:
         """Save before a promise goes out: one that would not survive a restart is not given."""
+        self._or_refused(self._keeper.save, "the order cannot be kept over a restart: it is not accepted")
+
+    def _keep_tokens(self, tokens: Mapping[TokenKey, Token]) -> None:
+        self._or_refused(partial(self._keeper.keep_tokens, tokens), "the Token cannot be kept over a restart: it is not taken")
+
+    def _or_refused(self, save: Callable[[], None], text: str) -> None:
+        """Bring something to the disk that a peer relies on, or refuse it."""
         try:
-            self._keeper.save()
+            save()
         except RigError as error:
             self.findings.tell("not_saved", str(error))
-            raise OcpiError(SERVER_ERROR, "the order cannot be kept over a restart: it is not accepted") from None
+            raise OcpiError(SERVER_ERROR, text) from None
 
     def _restore(self) -> None:
         """Go on where a former life ended: its stations are taken for offline until they are seen."""
