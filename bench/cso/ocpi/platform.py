@@ -74,7 +74,7 @@ class CpoPlatform:
         shared = (self._background, self.findings)
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
         outbox = self._outbox = Outbox(registry, calls, *shared)
-        grants, evses = Grants(), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
+        grants, evses = Grants(self.findings), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
         self.tariffs = Tariffs(clock, own, rig.ocpi.location.time_zone, outbox, rig.ocpi.tariff)
         self.locations = Locations(clock, own, rig, self.tariffs, outbox)
         self.sessions = Sessions(
