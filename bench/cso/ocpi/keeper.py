@@ -7,7 +7,7 @@ A reservation does not: the station ends it by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,6 +58,13 @@ class Keeper:
         self._relay, self._arbiter, self._promises, self._tokens = relay, arbiter, promises, tokens
         self._unkept: list[SessionRecord] = []
         """Sessions that are over and have no row yet."""
+        self.kept: Callable[[SessionRecord], None] = lambda record: None
+        """Called with each session that is over once it is on the disk."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Say whether a session that is over is not on the disk yet."""
+        return bool(self._unkept)
 
     def save(self) -> None:
         """Bring the state to the disk before this returns. Raises RigError."""
@@ -68,14 +75,18 @@ class Keeper:
 
     def keep_ended(self, record: SessionRecord) -> None:
         """Bring a session that is over to the disk before this returns. Raises RigError: then each `save` tries it again."""
-        if self._store is not None:
-            self._unkept.append(record)
-            self._keep(self._store)
+        if self._store is None:
+            self.kept(record)
+            return
+        self._unkept.append(record)
+        self._keep(self._store)
 
     def _keep(self, store: Store) -> None:
         while self._unkept:
-            store.keep_rows("session", {self._unkept[0].session_id: self._plain_record(self._unkept[0])})
+            record = self._unkept[0]
+            store.keep_rows("session", {record.session_id: self._plain_record(record)})
             del self._unkept[0]
+            self.kept(record)
 
     def drop_ended(self, record: SessionRecord) -> None:
         """Forget a session that is over. Raises RigError."""

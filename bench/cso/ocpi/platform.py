@@ -23,7 +23,7 @@ from bench.cso.ocpi.handshake import Handshake
 from bench.cso.ocpi.keeper import Keeper
 from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.orders import Orders
-from bench.cso.ocpi.outbox import Meant, Outbox, Push
+from bench.cso.ocpi.outbox import RETRY_S, Meant, Outbox, Push
 from bench.cso.ocpi.preferences import Preferences
 from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.pushes import Pushes
@@ -64,7 +64,7 @@ class CpoPlatform:
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
         store: Store | None = None, requests_per_minute: int = 0, allow_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.own, self.registry, self.relay = own, registry, relay
+        self.own, self.registry, self.relay, self._clock = own, registry, relay, clock
         self.versions_url = f"{base_url}/ocpi/versions"
         self.answers, self.findings = Answers(clock), Findings(journal)
         self._background = Background()
@@ -106,7 +106,8 @@ class CpoPlatform:
             capabilities=rig.ocpi.location.capabilities,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
-        self._to_save = False
+        self._keeper.kept = self.cdrs.tell
+        self._to_save = self._catching_up = False
         self._restore()
         registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
 
@@ -158,12 +159,16 @@ class CpoPlatform:
             self._pushes.want(record)  # what limits it may be something else by now
 
     def _ended(self, record: SessionRecord) -> None:
-        """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it."""
+        """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it.
+
+        It is told once it is kept: a CDR never changes, and after a death another one could be made with its id.
+        """
         if not record.reserved:
             self.cdrs.on_end(record)
         self.relay.forget(record.target)
         self._or_told(partial(self._keeper.keep_ended, record))
-        self.cdrs.tell(record)
+        if self._keeper.is_behind and not self._catching_up:
+            self._background.start(self._catch_up())
         for old in self.sessions.forget_oldest():
             self._or_told(partial(self._keeper.drop_ended, old))
             self.findings.tell("session_forgotten", f"session {old.session_id} and its CDR: the newest {MOST_ENDED} are kept")
@@ -195,6 +200,14 @@ class CpoPlatform:
     def _save_now(self) -> None:
         if self._to_save:
             self._save()
+
+    async def _catch_up(self) -> None:
+        """Try again until each session that is over is kept."""
+        self._catching_up = True
+        while self._keeper.is_behind:
+            await self._clock.sleep(RETRY_S)
+            self._save()
+        self._catching_up = False
 
     def _or_told(self, save: Callable[[], None]) -> None:
         """Bring something to the disk; where that fails it is told, for what goes on at the stations must go on."""
@@ -236,6 +249,8 @@ class CpoPlatform:
                     self._outbox.tell(*due)
         for promise in list(self._promises.open):
             self._background.start(self._promises.keep(promise))
+        if self._keeper.is_behind:
+            self._save_soon()
 
     async def close(self) -> None:
         """End what goes on beside requests. Raises what failed there."""
