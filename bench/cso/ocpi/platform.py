@@ -26,6 +26,7 @@ from bench.cso.ocpi.orders import Orders
 from bench.cso.ocpi.outbox import RETRY_S, Meant, Outbox, Push
 from bench.cso.ocpi.preferences import Preferences
 from bench.cso.ocpi.promises import Promises
+from bench.cso.ocpi.pulls import Pulls
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Registry
@@ -106,6 +107,7 @@ class CpoPlatform:
             capabilities=rig.ocpi.location.capabilities,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
+        self._pulls = Pulls(clock, registry, calls, *shared, self.tokens, self.clients, rig.ocpi.pull_every_s)
         self._keeper.kept = self.cdrs.tell
         self._to_save = self._catching_up = False
         self._restore()
@@ -176,6 +178,7 @@ class CpoPlatform:
     def _registered(self) -> None:
         self._outbox.forget_who_left()
         self._dismiss_who_left()
+        self._pulls.look()
         self._save()
 
     def _dismiss_who_left(self) -> None:
@@ -251,6 +254,7 @@ class CpoPlatform:
             self._background.start(self._promises.keep(promise))
         if self._keeper.is_behind:
             self._save_soon()
+        self._pulls.look()
 
     async def close(self) -> None:
         """End what goes on beside requests. Raises what failed there."""

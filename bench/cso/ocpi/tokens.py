@@ -79,6 +79,23 @@ class Tokens:
             place = ".".join(str(part) for part in first["loc"])
             raise OcpiError(INVALID, f"{place}: {first['msg']}") from None
 
+    def take(self, platform: Platform, tokens: Iterable[Token]) -> int:
+        """Take Tokens of a platform's list that are news; return how many are not its own. Raises OcpiError as `put` does."""
+        owners, news, others = {party.id for party in platform.parties}, dict[TokenKey, Token](), 0
+        for token in tokens:
+            key = TokenKey.of(token.owner, token.uid, token.type)
+            known = self._tokens.get(key)
+            if token.owner not in owners:
+                others += 1
+            elif known is None or (known.last_updated <= token.last_updated and known != token):
+                self._keep_out(token)
+                news[key] = token
+        if news:
+            self.keep(news)
+        for key, token in news.items():
+            self._take(key, token)
+        return others
+
     def all(self) -> list[Token]:
         """Return all of them."""
         return list(self._tokens.values())
