@@ -182,16 +182,17 @@ class Arbiter:
         for record in records:
             known = self._known(claims, writer, record.began)
             candidate = Claim(writer, role, known.order if known else self._order + 1, profile, emergency)
+            if not self._lasting([candidate], record.began):
+                return Outcome("REJECTED", OVER)
             claims_then = [*(one for one in self.claims(record) if one is not known), candidate]
             if reason := refusal(self.policy, self.counting(claims_then, record.began), candidate):
                 return Outcome("REJECTED", reason)
         stands = False
         for record in records:
             async with record.steering.turn:
+                outcome = Outcome("REJECTED", "the session has ended")
                 if record.ended is None:
                     outcome = await self.set(record, writer, role, profile, emergency=emergency, claims=claims)
-                else:
-                    outcome = Outcome("REJECTED", "the session has ended")
             self._want_push(record)
             if outcome.word != "ACCEPTED" and (record.ended is None or isinstance(where, str)):
                 return outcome
@@ -222,8 +223,7 @@ class Arbiter:
         self._changed()
         return Outcome("ACCEPTED")
 
-    def _begun(self, where: tuple[str, int], known: list[SessionRecord]) -> list[SessionRecord]:
-        """Return sessions that began while others were asked; those to come open with what counts by then."""
+    def _begun(self, where: tuple[str, int], known: list[SessionRecord]) -> list[SessionRecord]:  # who comes later opens with it
         return [one for one in self._sessions.at(*where) if one not in known]
 
     def opened(self, record: SessionRecord) -> None:

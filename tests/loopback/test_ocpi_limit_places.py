@@ -89,6 +89,14 @@ async def test_a_limit_that_is_over_is_cleared_where_nothing_follows_it() -> Non
         assert len(rig.stations.sent("ClearChargingProfile")) == 1
 
 
+async def test_a_limit_that_is_over_when_it_comes_is_refused() -> None:
+    """Nothing of it is left to give to the session that runs."""
+    async with open_ocpi_rig() as rig:
+        await rig.session()
+        outcome = await rig.cpo.platform.arbiter.limit(EVSE, "DSO", "DSO", _limit(10, "2026-01-14T00:00:00Z", duration=600))
+        assert (outcome.word, outcome.reason) == ("REJECTED", "nothing of the schedule is left")
+
+
 async def test_a_limit_that_has_not_begun_holds_its_place() -> None:
     """one_writer: who came first has it, whenever its limit begins."""
     async with open_ocpi_rig() as rig:
