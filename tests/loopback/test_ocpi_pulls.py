@@ -15,6 +15,7 @@ from bench.adapters.clock import LoopClock
 from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.cso.ocpi import pulls
+from bench.cso.ocpi.registry import Party
 from bench.peers.msp import open_msp
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS, PartyId
@@ -71,6 +72,14 @@ async def test_it_is_fetched_again_and_the_newer_word_counts(emsp: Emsp) -> None
     assert _known(emsp) == {"A": False, "B": True}
     await asyncio.sleep(10)
     assert _known(emsp) == {"A": True, "B": False}
+
+
+async def test_of_several_parties_the_emsp_is_asked(emsp: Emsp) -> None:
+    """It owns the Tokens, whichever party stands first."""
+    emsp.platform.parties = (Party(PartyId("NL", "AAA"), "CPO"), *emsp.platform.parties)
+    await asyncio.sleep(10)
+    asked = [one for one in emsp.rig.journal.of("ocpi.request") if one["url"] == f"{URL}/tokens"]  # type: ignore[attr-defined]
+    assert [one["headers"]["ocpi-to-party-id"] for one in asked] == ["EVL"]
 
 
 async def test_a_list_that_fails_is_tried_again_the_next_time(emsp: Emsp) -> None:

@@ -66,7 +66,7 @@ class Pulls:
         await self._clock.sleep(SETTLED_S)
         while True:
             await self._pull(platform, "hubclientinfo", ClientInfo, self._clients.take, None)
-            to = platform.receiver(everyone)
+            to = platform.receiver(lambda party: party.role == "EMSP") or platform.receiver(everyone)
             if to is not None and not platform.is_hub:  # transport, message routing: no list goes through a hub
                 await self._pull(platform, "tokens", Token, self._tokens.take, to)
             await self._clock.sleep(self._every_s)
