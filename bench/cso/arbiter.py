@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final
 
-from bench.cso.arbitration import LOCAL, Claim, Policy, Ruling, counting_of, lasting, refusal, standing
+from bench.cso.arbitration import LOCAL, Claim, Policy, Ruling, counting_of, lasting, place_ends, refusal, standing
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.record import SessionRecord
@@ -197,7 +197,7 @@ class Arbiter:
             if outcome.word != "ACCEPTED" and (record.ended is None or isinstance(where, str)):
                 return outcome
             if not stands and isinstance(where, tuple):
-                records += self._begun(where, records)
+                records += [one for one in self._sessions.at(*where) if one not in records]
             stands = stands or outcome.word == "ACCEPTED"
         if not stands:
             claim = claims[writer] = self._known(claims, writer, None) or self._claim(writer, role)
@@ -218,13 +218,10 @@ class Arbiter:
             if outcome.word == "REJECTED" and record.ended is None:
                 return outcome
             if claims.pop(writer, None) and isinstance(where, tuple):
-                records += self._begun(where, records)
+                records += [one for one in self._sessions.at(*where) if one not in records]
         claims.pop(writer, None)
         self._changed()
         return Outcome("ACCEPTED")
-
-    def _begun(self, where: tuple[str, int], known: list[SessionRecord]) -> list[SessionRecord]:  # who comes later opens with it
-        return [one for one in self._sessions.at(*where) if one not in known]
 
     def opened(self, record: SessionRecord) -> None:
         """Take a session's events: the first one brings what already limits its EVSE."""
@@ -363,7 +360,8 @@ class Arbiter:
             return None
         outcome = await self._relay.set_profile(record.target, self._slot(counted[0]), cut.profile)
         if outcome.word == "ACCEPTED":
-            self._renew_at(record, cut.renew_at)
+            followed_at = place_ends(self.policy, self._lasting(claims, record.began), record.began)
+            self._renew_at(record, min((at for at in (cut.renew_at, followed_at) if at is not None), default=None))
         return outcome
 
     def _renew_at(self, record: SessionRecord, at: float | None, *, again: bool = False) -> None:

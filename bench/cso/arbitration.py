@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Final
 
 from bench.settings.ocpi_relay import Policy as Policy  # its home is the settings
-from bench.wire.ocpi.limits import Span, Window, over, window
+from bench.wire.ocpi.limits import Span, Window, end_of, window
 from bench.wire.ocpi.profiles import ChargingProfile
 
 LOCAL: Final = ("BEMS", "DSO", "OPERATOR")
@@ -58,7 +59,16 @@ class Ruling:
 
 def lasting(claims: Collection[Claim], at: float, began: datetime | None) -> list[Claim]:
     """Return the claims that have their place at a moment: a writer's on the spot has lost it once its limit is over."""
-    return [one for one in claims if one.role not in LOCAL or one.profile is None or not over(one.profile, at, began)]
+    return [one for one in claims if one.role not in LOCAL or one.profile is None or end_of(one.profile, began) > at]
+
+
+def place_ends(policy: Policy, claims: Collection[Claim], began: datetime | None) -> float | None:
+    """Return when the one writer that counts loses its place to the next, in seconds of the calendar; None where none will."""
+    first, *others = sorted(claims, key=lambda one: one.order)
+    if policy != "one_writer" or not others or first.role not in LOCAL or first.profile is None:
+        return None
+    ends = end_of(first.profile, began)
+    return None if ends == inf else ends
 
 
 def standing(policy: Policy, claims: Sequence[Claim], idle: Collection[Claim] = ()) -> list[Claim]:

@@ -79,6 +79,19 @@ async def test_who_has_lost_its_place_comes_last_where_nobody_charges() -> None:
         assert _limits(rig, "tx-1") == [8.0]
 
 
+async def test_who_follows_on_a_place_is_brought_to_the_session_that_runs() -> None:
+    """one_writer: two limited while nobody charged; the second counts as soon as the first is over, and nobody has to say so."""
+    async with open_ocpi_rig() as rig:
+        arbiter = rig.cpo.platform.arbiter
+        await arbiter.limit(EVSE, "DSO", "DSO", _limit(10, duration=600))
+        await arbiter.limit(EVSE, "BEMS", "BEMS", _limit(8))
+        await rig.session()
+        await asyncio.sleep(599)
+        assert _limits(rig, "tx-1") == [10.0]
+        await asyncio.sleep(2)
+        assert _limits(rig, "tx-1") == [10.0, 8.0]
+
+
 async def test_a_limit_that_is_over_is_cleared_where_nothing_follows_it() -> None:
     """Its release reaches the station, whose clock may be behind."""
     async with open_ocpi_rig() as rig:

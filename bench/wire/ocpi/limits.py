@@ -63,10 +63,10 @@ def asks(profile: ChargingProfile, at: float, anchor: datetime | None) -> bool:
     return since <= at < (inf if profile.duration is None else since + profile.duration)
 
 
-def over(profile: ChargingProfile, at: float, anchor: datetime | None) -> bool:
-    """Say whether a profile will ask for nothing any more; a relative one whose begin is not known may."""
+def end_of(profile: ChargingProfile, anchor: datetime | None) -> float:
+    """Return from when on a profile asks for nothing any more; infinity for never, and where its begin is not known."""
     start = profile.start_date_time or anchor
-    return start is not None and profile.duration is not None and start.timestamp() + profile.duration <= at
+    return inf if start is None or profile.duration is None else start.timestamp() + profile.duration
 
 
 def common_unit(profiles: Sequence[ChargingProfile], supply: EvseSupply) -> str:
