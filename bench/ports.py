@@ -114,8 +114,12 @@ class Stations(StationCaller, Protocol):
         ...
 
 
+RowKind = Literal["session", "token"]
+"""Sessions that are over, and Tokens."""
+
+
 class Store(Protocol):
-    """Keeps a document, and beside it the sessions that are over, over a restart."""
+    """Keeps a document over a restart, and beside it rows, each of which is written alone."""
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last; None where nothing was."""
@@ -125,16 +129,16 @@ class Store(Protocol):
         """Keep a document; it is durable when this returns."""
         ...
 
-    def load_ended(self) -> dict[str, dict[str, Any]]:
-        """Return the sessions that are over, by id."""
+    def load_rows(self, kind: RowKind) -> dict[str, dict[str, Any]]:
+        """Return the rows of a kind by id, in the order of their coming."""
         ...
 
-    def keep_ended(self, session_id: str, document: dict[str, Any]) -> None:
-        """Keep a session that is over; it is durable when this returns."""
+    def keep_rows(self, kind: RowKind, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep rows by id, all or none, in place of those of the same id; they are durable when this returns."""
         ...
 
-    def drop_ended(self, session_id: str) -> None:
-        """Forget a session that is over."""
+    def drop_row(self, kind: RowKind, identity: str) -> None:
+        """Forget a row, if it is there."""
         ...
 
 

@@ -44,6 +44,10 @@ class Emsp:
         """What is answered to a real-time authorization: data, an HTTP status, or a future that never comes."""
         self.asked: list[tuple[str, dict[str, Any]]] = []
         """Path with query, and body, of each real-time authorization."""
+        self.listed: list[str] = []
+        """The query of each GET of its list of Tokens."""
+        self.pages: list[Response] = []
+        """What they are answered with; then by an empty list."""
         self.sessions: dict[str, dict[str, Any]] = {}
         self.results: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
         """Path and body of each result."""
@@ -91,6 +95,9 @@ class Emsp:
             if isinstance(data, dict) and "status_code" in data:
                 return self._response(200, data)
             return self._response(200, {"status_code": 1000, "data": data})
+        if request.method == "GET":
+            self.listed.append(str(request.url.query))
+            return self.pages.pop(0) if self.pages else self._response(200, {"status_code": 1000, "data": []})
         if path.startswith("/callbacks/"):
             self.results.put_nowait((path, body))
         else:

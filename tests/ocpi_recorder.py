@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,8 @@ class Recorder:
     received: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     """Added to each answer."""
+    refuses: Callable[[str, str], bool] = lambda method, path: False
+    """By method and path."""
     down: bool = False
     """A proxy in front of it answers in its place: that is no answer of OCPI's."""
     held: asyncio.Event | None = None
@@ -62,7 +64,7 @@ async def open_recorder(
         if recorder.down:
             return Response("bad gateway", 502)
         echoed = {name: request.headers[name] for name in names}
-        body = {"status_code": 1000, "timestamp": "2026-01-15T00:00:00Z"}
+        body = {"status_code": 2003 if recorder.refuses(request.method, path) else 1000, "timestamp": "2026-01-15T00:00:00Z"}
         return JSONResponse(body, headers=echoed | recorder.headers)
 
     app = Starlette(routes=[Route("/{path:path}", take, methods=["PUT", "PATCH", "POST", "DELETE"])])

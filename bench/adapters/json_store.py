@@ -1,25 +1,29 @@
-"""JSON documents in files that survive a crash: a reader sees the old state or the whole new one, never a part."""
+"""JSON documents that survive a crash: a reader sees the old state or the whole new one, never a part."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bench.errors import RigError, UsageError
+from bench.ports import RowKind
 
 
 class JsonStore:
-    """Keeps the platform's state in one file, and each session that is over in a file of its own beside it, so that the history
-    costs nothing when the state is written. Readable by their owner alone, for they hold tokens. Fits `bench.ports.Store`.
+    """Keeps the platform's state in one file, and rows in a database beside it, so that what is much costs nothing when the
+    state is written. Readable by their owner alone, for they hold tokens. Fits `bench.ports.Store`.
 
-    Args: path: such as `ocpi.json`; sessions that are over are in the folder `ocpi.sessions` then.
+    Args: path: such as `ocpi.json`; the rows are in `ocpi.rows.sqlite` then.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._folder = path, path.with_name(f"{path.stem}.sessions")
+        self._path, self._rows = path, path.with_name(f"{path.stem}.rows.sqlite")
 
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last; None where nothing was. Raises UsageError for a file that is something else."""
@@ -29,26 +33,41 @@ class JsonStore:
         """Bring a document to the disk before this returns. Raises RigError."""
         _write(self._path, document)
 
-    def load_ended(self) -> dict[str, dict[str, Any]]:
-        """Return the sessions that are over, by id, in no order. Raises UsageError for a file that is something else."""
-        files = self._folder.glob("*.json") if self._folder.is_dir() else ()
-        return {path.stem: found for path in files if (found := _read(path)) is not None}
-
-    def keep_ended(self, session_id: str, document: dict[str, Any]) -> None:
-        """Bring a session that is over to the disk. Raises RigError."""
+    def load_rows(self, kind: RowKind) -> dict[str, dict[str, Any]]:
+        """Return the rows of a kind by id, in the order of their coming. Raises UsageError for a file that is something else."""
+        if not self._rows.exists():
+            return {}
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise RigError(f"{self._folder}: cannot be made: {error.strerror}") from error
-        _write(self._folder / f"{session_id}.json", document)
+            with self._open() as rows:
+                found = rows.execute("SELECT id, document FROM kept WHERE kind = ? ORDER BY rowid", (kind,))
+                return {identity: orjson.loads(document) for identity, document in found}
+        except RigError as error:
+            raise UsageError(f"{error}; name another file or remove it") from None
 
-    def drop_ended(self, session_id: str) -> None:
-        """Forget a session that is over. Raises RigError."""
-        path = self._folder / f"{session_id}.json"
+    def keep_rows(self, kind: RowKind, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Bring rows to the disk, all of them or none; one of the same id is replaced. Raises RigError."""
+        told = [(kind, identity, orjson.dumps(document)) for identity, document in documents.items()]
+        with self._open() as rows:
+            rows.executemany(
+                "INSERT INTO kept VALUES (?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET document = excluded.document", told
+            )
+
+    def drop_row(self, kind: RowKind, identity: str) -> None:
+        """Forget a row, if it is there. Raises RigError."""
+        with self._open() as rows:
+            rows.execute("DELETE FROM kept WHERE kind = ? AND id = ?", (kind, identity))
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Open the rows for one transaction, which is on the disk at the end."""
         try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise RigError(f"{path}: cannot be removed: {error.strerror}") from error
+            os.close(os.open(self._rows, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+            with closing(sqlite3.connect(self._rows)) as rows, rows:
+                rows.execute("PRAGMA synchronous = EXTRA")
+                rows.execute("CREATE TABLE IF NOT EXISTS kept (kind TEXT, id TEXT, document BLOB, PRIMARY KEY (kind, id))")
+                yield rows
+        except (OSError, sqlite3.Error, orjson.JSONDecodeError) as error:
+            raise RigError(f"{self._rows}: cannot be used: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:

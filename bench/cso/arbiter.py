@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from bench.cso.arbitration import LOCAL, Claim, Policy, counting_of, refusal, standing
+from bench.cso.arbitration import LOCAL, Claim, Policy, Ruling, counting_of, lasting, place_ends, refusal, standing
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.relay import Outcome, Relay
 from bench.ports import Clock
-from bench.wire.ocpi.limits import Span, Window, asks, common_unit, merge, spans_of, window
+from bench.wire.ocpi.limits import asks, common_unit, merge, spans_of
 from bench.wire.ocpi.mapping import NotConvertibleError
 from bench.wire.ocpi.profiles import MOST_PERIODS, ChargingProfile
 
@@ -32,29 +31,6 @@ Claims = dict[str, Claim]
 """By writer."""
 Overruled = Callable[[SessionRecord, str, bool], None]
 """Called with a session, a writer, and whether its claim counts now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What counts at a session, as one schedule."""
-
-    whole: ChargingProfile | None
-    """As it was asked for, where one profile alone counts and the station can hold it."""
-    spans: list[Span]
-    unit: str
-    most: int
-    """Periods that the station holds."""
-    hint: float | None = None
-    """`min_charging_rate`, where one profile alone counts."""
-
-    def window(self, now: float) -> Window | None:
-        """Return what the station is given now; None where nothing is left of the schedule."""
-        if self.whole is not None:
-            return Window(self.whole, None)
-        cut = window(self.spans, now, self.unit, self.most)
-        if cut is None or self.hint is None:
-            return cut
-        return Window(cut.profile.model_copy(update={"min_charging_rate": self.hint}), cut.renew_at)
 
 
 class Arbiter:
@@ -135,7 +111,7 @@ class Arbiter:
         Where no answer came, the station may hold it all the same: what counts is then brought there again.
         """
         claims = record.steering.claims if claims is None else claims
-        before, known = self._counting(record), claims.get(writer)
+        before, known = self._counting(record), self._known(claims, writer, record.began)
         claim = known or self._claim(writer, role)
         wish = Claim(writer, claim.role, claim.order, profile, emergency)
         wanted = [*(one for one in self.claims(record) if one is not known), wish]
@@ -151,6 +127,7 @@ class Arbiter:
                 self.resume(record)
         if outcome.word == "ACCEPTED":
             claims[writer], claim.profile, claim.emergency = claim, profile, emergency
+            record.steering.opened = True
         self._settle(record, before, claim)
         return outcome
 
@@ -176,9 +153,10 @@ class Arbiter:
         return outcome
 
     async def _cleared(self, record: SessionRecord, writer: str, claim: Claim | None, others: list[Claim]) -> Outcome:
-        claims = self.claims(record)
-        if claim is not None and claim.profile is not None and claim not in standing(self.policy, claims, claims):
-            return Outcome("ACCEPTED")  # it is overruled for ever: nothing of it is at the station
+        if claim is not None and claim.profile is not None and others:
+            claims = self._lasting([*others, claim], record.began)
+            if claim not in standing(self.policy, claims, claims):
+                return Outcome("ACCEPTED")  # it is over or overruled for ever: nothing of it is at the station
         left = await self._install(record, others) if any(one.profile for one in others) else None
         outcome = left or await self._relay.clear_profile(record.target, self._slot(claim, writer))
         if left is None and outcome.word != "REJECTED":
@@ -202,19 +180,27 @@ class Arbiter:
         if isinstance(where, str) and not records:
             return Outcome("UNKNOWN", f"no session {where} runs")
         for record in records:
-            known = claims.get(writer)
+            known = self._known(claims, writer, record.began)
             candidate = Claim(writer, role, known.order if known else self._order + 1, profile, emergency)
+            if not self._lasting([candidate], record.began):
+                return Outcome("REJECTED", OVER)
             claims_then = [*(one for one in self.claims(record) if one is not known), candidate]
             if reason := refusal(self.policy, self.counting(claims_then, record.began), candidate):
                 return Outcome("REJECTED", reason)
+        stands = False
         for record in records:
             async with record.steering.turn:
-                outcome = await self.set(record, writer, role, profile, emergency=emergency, claims=claims)
+                outcome = Outcome("REJECTED", "the session has ended")
+                if record.ended is None:
+                    outcome = await self.set(record, writer, role, profile, emergency=emergency, claims=claims)
             self._want_push(record)
-            if outcome.word != "ACCEPTED":
+            if outcome.word != "ACCEPTED" and (record.ended is None or isinstance(where, str)):
                 return outcome
-        if not records:
-            claim = claims.setdefault(writer, self._claim(writer, role))
+            if not stands and isinstance(where, tuple):
+                records += [one for one in self._sessions.at(*where) if one not in records]
+            stands = stands or outcome.word == "ACCEPTED"
+        if not stands:
+            claim = claims[writer] = self._known(claims, writer, None) or self._claim(writer, role)
             claim.profile, claim.emergency = profile, emergency
             self._changed()
         return Outcome("ACCEPTED")
@@ -222,14 +208,17 @@ class Arbiter:
     async def release(self, where: str | tuple[str, int], writer: str) -> Outcome:
         """Take a limit back; UNKNOWN where there is none."""
         claims, records = self._place(where)
-        if writer not in claims:
+        claim = claims.get(writer)
+        if claim is None:
             return Outcome("UNKNOWN", f"{writer} limits nothing there")
         for record in records:
             async with record.steering.turn:
-                outcome = await self.clear(record, writer, claims)
+                outcome = Outcome("ACCEPTED") if record.ended else await self.clear(record, writer, {writer: claim})
             self._want_push(record)
-            if outcome.word == "REJECTED":
+            if outcome.word == "REJECTED" and record.ended is None:
                 return outcome
+            if claims.pop(writer, None) and isinstance(where, tuple):
+                records += [one for one in self._sessions.at(*where) if one not in records]
         claims.pop(writer, None)
         self._changed()
         return Outcome("ACCEPTED")
@@ -280,7 +269,7 @@ class Arbiter:
         wanted = Claim(writer, known.role, known.order, profile)
         claims = [wanted if one is known else one for one in self.claims(record)]
         try:
-            ruling = self._ruling(record, claims)
+            ruling = self._ruling(record, claims, at)
             cut = None if ruling is None or wanted not in self.counting(claims, record.began, at) else ruling.window(at)
             return None if cut is None else self._relay.as_sent(record.target, self._slot(wanted), cut.profile)
         except NotConvertibleError:
@@ -297,7 +286,8 @@ class Arbiter:
         self._relay.found(record.target, self._slot(claim), profile)
         self._changed()
 
-    def _ruling(self, record: SessionRecord, claims: list[Claim]) -> Ruling | None:
+    def _ruling(self, record: SessionRecord, claims: list[Claim], at: float | None = None) -> Ruling | None:
+        claims = self._lasting(claims, record.began, at)
         wishes = {one: one.profile for one in standing(self.policy, claims, claims) if one.profile is not None}
         supply = self._relay.supply(record.target)
         if not wishes or supply is None:
@@ -315,7 +305,14 @@ class Arbiter:
         """Return the claims that count at a moment, now where none is given: one that asks for nothing then rules nobody out."""
         at = self._clock.now().timestamp() if at is None else at
         idle = [one for one in claims if one.profile is not None and not asks(one.profile, at, began)]
-        return standing(self.policy, list(claims), idle)
+        return standing(self.policy, lasting(claims, at, began), idle)
+
+    def _known(self, claims: Claims, writer: str, began: datetime | None) -> Claim | None:
+        """Return a writer's claim, unless it has lost its place."""
+        return next(iter(self._lasting([one for one in (claims.get(writer),) if one], began)), None)
+
+    def _lasting(self, claims: Collection[Claim], began: datetime | None, at: float | None = None) -> list[Claim]:
+        return lasting(claims, self._clock.now().timestamp() if at is None else at, began)
 
     def _counting(self, record: SessionRecord) -> list[Claim]:
         return [one for one in self.counting(self.claims(record), record.began) if one.profile is not None]
@@ -363,7 +360,8 @@ class Arbiter:
             return None
         outcome = await self._relay.set_profile(record.target, self._slot(counted[0]), cut.profile)
         if outcome.word == "ACCEPTED":
-            self._renew_at(record, cut.renew_at)
+            followed_at = place_ends(self.policy, self._lasting(claims, record.began), record.began)
+            self._renew_at(record, min((at for at in (cut.renew_at, followed_at) if at is not None), default=None))
         return outcome
 
     def _renew_at(self, record: SessionRecord, at: float | None, *, again: bool = False) -> None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from math import inf
 from typing import Final
 
 from bench.settings.ocpi_relay import Policy as Policy  # its home is the settings
+from bench.wire.ocpi.limits import Span, Window, end_of, window
 from bench.wire.ocpi.profiles import ChargingProfile
 
 LOCAL: Final = ("BEMS", "DSO", "OPERATOR")
@@ -29,6 +32,43 @@ class Claim:
     """None: it holds its place, and nothing of it is at the station."""
     emergency: bool = False
     """A BEMS's, which counts whoever owns the flexibility."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What counts at a session, as one schedule."""
+
+    whole: ChargingProfile | None
+    """As it was asked for, where one profile alone counts and the station can hold it."""
+    spans: list[Span]
+    unit: str
+    most: int
+    """Periods that the station holds."""
+    hint: float | None = None
+    """`min_charging_rate`, where one profile alone counts."""
+
+    def window(self, now: float) -> Window | None:
+        """Return what the station is given now; None where nothing is left of the schedule."""
+        if self.whole is not None:
+            return Window(self.whole, None)
+        cut = window(self.spans, now, self.unit, self.most)
+        if cut is None or self.hint is None:
+            return cut
+        return Window(cut.profile.model_copy(update={"min_charging_rate": self.hint}), cut.renew_at)
+
+
+def lasting(claims: Collection[Claim], at: float, began: datetime | None) -> list[Claim]:
+    """Return the claims that have their place at a moment: a writer's on the spot has lost it once its limit is over."""
+    return [one for one in claims if one.role not in LOCAL or one.profile is None or end_of(one.profile, began) > at]
+
+
+def place_ends(policy: Policy, claims: Collection[Claim], began: datetime | None) -> float | None:
+    """Return when the one writer that counts loses its place to the next, in seconds of the calendar; None where none will."""
+    first, *others = sorted(claims, key=lambda one: one.order)
+    if policy != "one_writer" or not others or first.role not in LOCAL or first.profile is None:
+        return None
+    ends = end_of(first.profile, began)
+    return None if ends == inf else ends
 
 
 def standing(policy: Policy, claims: Sequence[Claim], idle: Collection[Claim] = ()) -> list[Claim]:

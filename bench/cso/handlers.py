@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bench.cso.core import Handler, Payload
 from bench.cso.external_limits import limit_cleared, limit_notified
-from bench.cso.station import Outbox, StationState, Transaction, Undecided
+from bench.cso.station import MOST_PLACES, MOST_TRANSACTIONS, Outbox, StationState, Transaction, Undecided
 from bench.ports import Authorizer, Clock
 
 DECLINED: Final[Mapping[str, Payload]] = {
@@ -99,11 +99,15 @@ class Handlers:
 
     def _status(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
         evse_id, connector_id, status = payload["evseId"], payload["connectorId"], payload["connectorStatus"]
+        if not _fits(station.connectors, (evse_id, connector_id), "connectors", out):
+            return {}
         station.connectors[evse_id, connector_id] = status
         out.tell("status", station, evse=evse_id, connector=connector_id, status=status, timestamp=payload["timestamp"])
         return {}
 
     def _meter_values(self, station: StationState, payload: Payload, out: Outbox) -> Payload:
+        if not _fits(station.meter_values, payload["evseId"], "EVSEs", out):
+            return {}
         station.meter_values[payload["evseId"]] = payload["meterValue"]
         out.tell("meter_values", station, evse=payload["evseId"], meter_value=payload["meterValue"])
         return {}
@@ -112,6 +116,8 @@ class Handlers:
         """E01 to E15: keeps the transaction's state; `idTokenInfo` answers an `idToken` (C12, E05)."""
         now, phase = self._clock.now(), payload["eventType"]
         transaction = self._transaction(station, payload, out, now)
+        if transaction is None:
+            return {"idTokenInfo": {"status": "Invalid"}} if "idToken" in payload else {}
         _check_sequence(transaction, payload, out)
         info = payload["transactionInfo"]
         transaction.charging_state = info.get("chargingState", transaction.charging_state)
@@ -152,7 +158,8 @@ class Handlers:
             return {"idTokenInfo": {"status": "Accepted"}}
         return self._decide(station, payload["idToken"], out, settled)
 
-    def _transaction(self, station: StationState, payload: Payload, out: Outbox, now: datetime) -> Transaction:
+    def _transaction(self, station: StationState, payload: Payload, out: Outbox, now: datetime) -> Transaction | None:
+        """Return the transaction of an event; None where there are too many to know one more."""
         transaction_id, phase = payload["transactionInfo"]["transactionId"], payload["eventType"]
         known = station.transactions.get(transaction_id)
         if known is not None:
@@ -163,12 +170,40 @@ class Handlers:
             elif phase == "Started":
                 out.findings.append(("transaction_started_twice", f"seqNo {payload['seqNo']} starts {transaction_id} again"))
             return known
+        if not _has_room(station, transaction_id, out):
+            return None
         evse_id = payload["evse"]["id"] if "evse" in payload else None
         transaction = Transaction(evse_id, transaction_id, started=now if phase == "Started" else None)
         if transaction.started is None:
             out.findings.append(("transaction_without_start", f"{phase} for {transaction_id}, whose start was not seen"))
         station.transactions[transaction_id] = transaction
         return transaction
+
+
+def _fits(known: Mapping[Any, object], key: object, what: str, out: Outbox) -> bool:
+    """Say whether a station may speak of one more."""
+    if key in known or len(known) < MOST_PLACES:
+        return True
+    out.findings.append(("too_many_places", f"more than {MOST_PLACES} {what}: this one is not kept"))
+    return False
+
+
+def _has_room(station: StationState, transaction_id: str, out: Outbox) -> bool:
+    """Forget the oldest transaction that has ended, where that is needed to know one more; none that runs is forgotten."""
+    known = station.transactions
+    if len(known) < MOST_TRANSACTIONS:
+        return True
+    ended = next((one.transaction_id for one in known.values() if one.ended is not None), None)
+    if ended is None:
+        text = f"{MOST_TRANSACTIONS} transactions have not ended: nothing is known of {transaction_id[:60]}"
+        out.findings.append(("too_many_transactions", text))
+        return False
+    del known[ended]
+    if not station.forgets:
+        station.forgets = True
+        text = f"more than {MOST_TRANSACTIONS} transactions: from now on the oldest that have ended are forgotten"
+        out.findings.append(("transactions_forgotten", text))
+    return True
 
 
 def _check_sequence(transaction: Transaction, payload: Payload, out: Outbox) -> None:

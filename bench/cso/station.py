@@ -9,6 +9,10 @@ from typing import Any, Final
 
 from bench.wire.ocppj import MessageIds
 
+MOST_TRANSACTIONS: Final = 1000
+"""Of one station; the oldest that has ended gives way to one more."""
+MOST_PLACES: Final = 1000
+"""Connectors, and EVSEs, that a station may speak of."""
 SHORTEST_LEARNED: Final = 8
 SECRET_VARIABLES: Final = ("basicauthpassword",)
 """To be written only; a station that tells them in a report does not get them into the evidence."""
@@ -106,6 +110,9 @@ class StationState:
     connectors: dict[tuple[int, int], str] = field(default_factory=dict)
     """`connectorStatus` by (evseId, connectorId)."""
     transactions: dict[str, Transaction] = field(default_factory=dict)
+    """The newest MOST_TRANSACTIONS of them."""
+    forgets: bool = False
+    """Some that have ended were forgotten."""
     meter_values: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     """The last `meterValue` of a MeterValuesRequest, by evseId."""
     reports: dict[int, ProfileReport] = field(default_factory=dict)

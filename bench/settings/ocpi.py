@@ -36,6 +36,9 @@ class OcpiSettings(RelaySettings):
     token that was not told the registered eMSPs are asked."""
     authorize_timeout_s: float = Field(default=10, gt=0, le=30)
     """How long an eMSP is waited for in real-time authorization; then the Token's whitelist decides."""
+    pull_every_s: float = Field(default=86_400, ge=0)
+    """A platform's list of Tokens, and a hub's of its clients, are fetched after its registration, after a restart, and then so
+    often; 0: never, it tells them by itself."""
     preferences: PreferenceSettings | None = None
     location: LocationSettings = LocationSettings()
     tariff: tuple[TariffSettings, ...] = ()

@@ -37,8 +37,8 @@ class RelaySettings(Settings):
     """A longer request is refused unread, with HTTP 413."""
     store: Path | None = None
     """A file in which `bench serve` keeps registrations, sessions, profiles and promises over a restart; the path is seen from
-    the rig file's folder. What is over is kept beside it: `ocpi.json` has a folder `ocpi.sessions`. It holds tokens and is
-    readable by its owner alone. Absent: nothing is kept."""
+    the rig file's folder. Tokens and what is over are kept beside it: `ocpi.json` has `ocpi.rows.sqlite`. Both hold tokens and
+    are readable by their owner alone. Absent: nothing is kept."""
     public_url: str | None = Field(default=None, pattern=_PLACE)
     """What peers are told, where they reach `bench serve` by another name than its address, such as https://cso.lab.example:9001;
     without a port for the usual one, 443 or 80."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.adapters.json_store import JsonStore
-from bench.errors import UsageError
+from bench.errors import RigError, UsageError
 
 _WRITER = """
 import sys
@@ -18,14 +18,15 @@ from bench.adapters.json_store import JsonStore
 store, number = JsonStore(Path(sys.argv[1])), 0
 while True:
     number += 1
-    store.keep_ended(f"S-{number}", {"number": number, "filling": "x" * 100_000})
+    store.keep_rows("session", {f"S-{number}": {"number": number, "filling": "x" * 100_000}})
+    store.keep_rows("token", {one: {"number": number, "filling": "x" * 100_000} for one in ("one", "two")})
     store.save({"number": number, "filling": "x" * 100_000})
     print(number, flush=True)
 """
 
 
 @pytest.mark.parametrize("writes", [1, 2, 5])
-def test_a_kill_in_the_middle_leaves_whole_files(tmp_path: Path, writes: int) -> None:
+def test_a_kill_in_the_middle_leaves_the_whole(tmp_path: Path, writes: int) -> None:
     """What was said to be kept is there, whatever was being written then."""
     path = tmp_path / "store.json"
     with subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
@@ -33,29 +34,49 @@ def test_a_kill_in_the_middle_leaves_whole_files(tmp_path: Path, writes: int) ->
         said = [int(process.stdout.readline()) for _ in range(writes)][-1]
         process.kill()
     store = JsonStore(path)
-    saved, ended = store.load(), store.load_ended()
+    saved, ended, tokens = store.load(), store.load_rows("session"), store.load_rows("token")
     assert saved is not None
     assert saved["number"] >= said
     assert {f"S-{number}" for number in range(1, said + 1)} <= set(ended)
-    assert {len(one["filling"]) for one in (saved, *ended.values())} == {100_000}
+    assert {len(one["filling"]) for one in (saved, *ended.values(), *tokens.values())} == {100_000}
+    assert tokens["one"] == tokens["two"]
+    assert tokens["one"]["number"] >= said
 
 
-def test_a_session_that_was_tampered_with_is_named(tmp_path: Path) -> None:
-    """Whoever has changed a file is told which."""
+def test_a_file_that_was_tampered_with_is_named(tmp_path: Path) -> None:
+    """Whoever has changed it is told which."""
+    (tmp_path / "store.rows.sqlite").write_text("no database " * 100)
+    with pytest.raises(UsageError, match=r"store\.rows\.sqlite: cannot be used: file is not a database; name another"):
+        JsonStore(tmp_path / "store.json").load_rows("session")
+
+
+def test_rows_are_of_a_kind_and_keep_their_order(tmp_path: Path) -> None:
+    """One that is replaced stays where it is; what was never kept is not there."""
     store = JsonStore(tmp_path / "store.json")
-    store.keep_ended("S-1", {})
-    (tmp_path / "store.sessions/S-1.json").write_text("{")
-    with pytest.raises(UsageError, match=r"S-1\.json: this is no store"):
-        store.load_ended()
+    assert store.load_rows("token") == {}
+    store.keep_rows("token", {"a": {"n": 1}, "b": {}})
+    store.keep_rows("session", {"a": {}})
+    store.keep_rows("token", {"c": {}, "a": {"n": 2}})
+    assert [*store.load_rows("token").items()] == [("a", {"n": 2}), ("b", {}), ("c", {})]
+    assert store.load_rows("session") == {"a": {}}
 
 
-def test_a_session_is_dropped_once(tmp_path: Path) -> None:
+def test_a_row_is_dropped_once(tmp_path: Path) -> None:
     """Dropping one that is not there is nothing worth a word."""
     store = JsonStore(tmp_path / "store.json")
-    store.keep_ended("S-1", {})
+    store.keep_rows("session", {"S-1": {}})
     for _ in range(2):
-        store.drop_ended("S-1")
-    assert store.load_ended() == {}
+        store.drop_row("session", "S-1")
+    assert store.load_rows("session") == {}
+
+
+def test_rows_that_cannot_be_written_are_an_error_of_the_rig(tmp_path: Path) -> None:
+    """And neither somebody else's file nor one that a link leads to is written."""
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (tmp_path / "store.rows.sqlite").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RigError, match=r"store\.rows\.sqlite: cannot be used"):
+        JsonStore(tmp_path / "store.json").keep_rows("session", {"S-1": {}})
+    assert (tmp_path / "elsewhere").read_bytes() == b""
 
 
 def test_a_file_left_by_a_crash_gives_its_mode_to_none(tmp_path: Path) -> None:
@@ -64,4 +85,5 @@ def test_a_file_left_by_a_crash_gives_its_mode_to_none(tmp_path: Path) -> None:
     left.write_text("{")
     left.chmod(0o644)
     JsonStore(tmp_path / "ocpi.json").save({"platforms": []})
-    assert (tmp_path / "ocpi.json").stat().st_mode & 0o777 == 0o600
+    JsonStore(tmp_path / "ocpi.json").keep_rows("token", {"a": {}})
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

@@ -19,10 +19,12 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.cso.ocpi import outbox, sessions
+from bench.errors import RigError
 from bench.rig.cpo import Cpo, open_cpo
 from bench.settings.ocpi_site import TariffSettings
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS, encode_token
+from tests.ocpi_emsp import token
 from tests.ocpi_recorder import Recorder, open_recorder
 from tests.ocpi_rig import STATION, ScriptedStations, rig_settings
 from tests.support import EPOCH, MemoryJournal
@@ -67,6 +69,15 @@ class _Lives:
         self.stations.transaction("Ended", transaction_id, wh=3000, charging_state="Idle")
         await asyncio.sleep(1)
 
+    async def tell_token(self, uid: str, **fields: Any) -> int:
+        """PUT a Token as the eMSP; return the status_code."""
+        told = token(uid, party_id="BEN") | fields
+        async with open_transport(self.addresses) as transport:
+            authorization = {"authorization": encode_token(self.emsp.platform.token_in), "content-type": "application/json"}
+            url = f"http://cso.bench/ocpi/{self.version}/tokens/NL/BEN/{uid}"
+            _, _, text = await transport.request("PUT", url, authorization, json.dumps(told).encode(), 10)
+        return int(json.loads(text)["status_code"])
+
     async def listed(self, path: str) -> list[dict[str, Any]]:
         """GET a list as the eMSP, page by page."""
         url, found = f"http://cso.bench/ocpi/{self.version}/{path}", []
@@ -81,6 +92,10 @@ class _Lives:
     def found(self, code: str) -> list[str]:
         """Return the findings of a code."""
         return [one["text"] for one in self.journal.of("finding") if one["code"] == code]
+
+
+def _full_disk(*parts: object) -> None:
+    raise RigError("No space left on device")
 
 
 @pytest.fixture(params=VERSIONS)
@@ -104,6 +119,23 @@ async def test_what_is_over_is_listed_after_a_restart(lives: _Lives) -> None:
     lives.settings = _rig(DAY | {"currency": "SEK"})
     async with lives.life():
         assert [await lives.listed(path) for path in paths] == before
+
+
+async def test_lists_are_in_the_same_order_after_a_restart(lives: _Lives) -> None:
+    """In that of creation, whether sessions run or are over, also where two began at once: a reader of pages goes on there."""
+    async with lives.life():
+        for number in range(8):
+            lives.stations.transaction("Started", f"tx-{number}", wh=1000)
+        for number in (6, 1, 4, 3):
+            await lives.charge(f"tx-{number}", minutes=1)
+        paths = [f"{path}&limit=1" for path in (
+            "sessions?date_from=2026-01-15T00:00:00Z", "sessions?date_from=2026-01-15T00:00:00Z&date_to=2026-01-15T00:03:00Z",
+            "cdrs?date_from=2026-01-15T00:00:00Z",
+        )]  # fmt: skip
+        before = [[one["id"] for one in await lives.listed(path)] for path in paths]
+    assert [len(one) for one in before] == [8, 6, 4]
+    async with lives.life():
+        assert [[one["id"] for one in await lives.listed(path)] for path in paths] == before
 
 
 async def test_an_event_of_a_session_that_is_over_opens_none_after_a_restart(lives: _Lives) -> None:
@@ -132,26 +164,59 @@ async def test_a_cdr_is_sent_until_the_peer_answers(lives: _Lives) -> None:
     assert len(lives.found("cdrs_not_delivered")) == 1
 
 
-async def test_a_session_whose_file_cannot_be_written_is_kept_all_the_same(lives: _Lives) -> None:
-    """It waits in the document until its file can be written, over restarts too: its CDR is sent and listed."""
-    folder = lives.path.with_name("store.sessions")
-    folder.write_text("in the way")
+async def test_a_session_whose_row_cannot_be_written_is_kept_all_the_same(
+    lives: _Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits in the document until its row can be written, over restarts too; its CDR is listed, and sent then."""
+    async with lives.life():
+        monkeypatch.setattr(JsonStore, "keep_rows", _full_disk)
+        await lives.charge()
+    assert lives.found("not_saved")
+    async with lives.life():
+        await asyncio.sleep(1)
+        assert lives.emsp.of("cdrs") == []
+        monkeypatch.undo()
+    async with lives.life():
+        await asyncio.sleep(1)
+        assert [body for _, _, body in lives.emsp.of("cdrs")] == await lives.listed("cdrs")
+    assert len(JsonStore(lives.path).load_rows("session")) == 1
+
+
+async def test_no_cdr_is_told_that_a_full_disk_could_make_again(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never changes, and after a death the end may be told again, with other values: it is sent once there is room."""
     async with lives.life():
         lives.stations.transaction("Started", wh=1000)
         await asyncio.sleep(1)
-        lives.emsp.down = True
+        for name in ("save", "keep_rows"):
+            monkeypatch.setattr(JsonStore, name, _full_disk)
         lives.stations.transaction("Ended", wh=3000)
-        await asyncio.sleep(1)
-    assert lives.found("not_saved")
-    lives.emsp.down = False
+        await asyncio.sleep(600)
+        assert lives.emsp.of("cdrs") == []
+        monkeypatch.undo()
+        await asyncio.sleep(60)
+        assert len(lives.emsp.of("cdrs")) == 1
+
+
+async def test_a_cdr_that_comes_twice_is_the_same(lives: _Lives) -> None:
+    """The peer has taken it, and the process died before the answer: nobody here knows, so it comes again, letter by letter."""
     async with lives.life():
+        lives.stations.transaction("Started", wh=1000)
         await asyncio.sleep(1)
-        assert lives.emsp.of("cdrs")[1:] == lives.emsp.of("cdrs")[:1]
-        folder.unlink()
-        lives.stations.transaction("Started", "tx-2", wh=3000)
+        held = lives.emsp.held = asyncio.Event()
+        lives.stations.transaction("Ended", wh=3000)
+        for _ in ("EVSE", "Session"):  # which are told before it
+            await asyncio.sleep(1)
+            former, held = held, asyncio.Event()
+            lives.emsp.held = held
+            former.set()
+        await asyncio.sleep(1)
+        assert len(lives.emsp.of("cdrs")) == 1
+    held.set()
+    lives.settings = _rig(DAY | {"currency": "SEK"})
     async with lives.life():
-        assert len(await lives.listed("cdrs")) == 1
-    assert len([*folder.iterdir()]) == 1
+        await asyncio.sleep(3600)
+    cdrs = lives.emsp.of("cdrs")
+    assert (len(cdrs), cdrs[0]) == (2, cdrs[1])
 
 
 async def test_cdrs_wait_behind_one_that_was_not_answered(lives: _Lives) -> None:
@@ -218,7 +283,6 @@ async def test_a_death_between_the_two_files_loses_no_cdr(lives: _Lives) -> None
         lives.emsp.held = asyncio.Event()
         lives.stations.transaction("Ended", wh=3000)
     lives.path.write_bytes(then)
-    (lives.path.with_name("store.sessions") / "S-0.json.tmp").write_bytes(b'{"sch')
     lives.emsp.held.set()
     await asyncio.sleep(1)
     lives.emsp.received.clear()
@@ -229,18 +293,18 @@ async def test_a_death_between_the_two_files_loses_no_cdr(lives: _Lives) -> None
     assert len(lives.emsp.of("cdrs")) == 1
 
 
-async def test_the_history_does_not_weigh_on_the_state(lives: _Lives) -> None:
-    """A session that is over is written once, to a file of its own, for its owner alone; the state gets no longer by it."""
+async def test_the_history_does_not_weigh_on_the_state(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is over is written once, to a row of its own; the state gets no longer by it."""
     async with lives.life():
         sizes = []
         for number in range(3):
             await lives.charge(f"tx-{number}")
             sizes.append(lives.path.stat().st_size)
-        files = {one: one.stat() for one in lives.path.with_name("store.sessions").iterdir()}
+        kept = list[Any]()
+        monkeypatch.setattr(JsonStore, "keep_rows", lambda store, kind, rows: kept.append((kind, len(rows))))
         await lives.charge("tx-last")
     assert sizes == sizes[:1] * 3
-    assert {one.st_mode & 0o777 for one in files.values()} == {0o600}
-    assert {one: one.stat() for one in files} == files
+    assert kept == [("session", 1)]
 
 
 async def test_the_oldest_session_is_forgotten(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +316,32 @@ async def test_the_oldest_session_is_forgotten(lives: _Lives, monkeypatch: pytes
         assert cpo.platform.sessions.of(STATION, "tx-0") is None
         assert len(await lives.listed("cdrs")) == 2
     assert len(lives.found("session_forgotten")) == 2
-    assert len(list(lives.path.with_name("store.sessions").iterdir())) == 2
+    assert len(JsonStore(lives.path).load_rows("session")) == 2
+
+
+async def test_a_token_is_kept_by_itself(lives: _Lives) -> None:
+    """However many there are, one costs a row; what was answered is there after a death at once, the last word of each."""
+    async with lives.life() as cpo:
+        lives.stations.tell("status", evse=1, connector=1, status="Faulted")
+        await asyncio.sleep(1)
+        before = lives.path.stat()
+        for uid, valid in (("A", True), ("B", True), ("A", False)):
+            assert await lives.tell_token(uid, valid=valid) == 1000
+        assert lives.path.stat() == before
+        rows = JsonStore(lives.path).load_rows("token")
+        assert [(one["uid"], one["valid"]) for one in rows.values()] == [("A", False), ("B", True)]
+        told = cpo.platform.tokens.all()
+    async with lives.life() as cpo:
+        assert cpo.platform.tokens.all() == told
+
+
+async def test_a_token_that_cannot_be_kept_is_refused(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its eMSP relies on what is answered; the finding says why."""
+    async with lives.life() as cpo:
+        monkeypatch.setattr(JsonStore, "keep_rows", _full_disk)
+        assert await lives.tell_token("A") == 3000
+        assert cpo.platform.tokens.all() == []
+    assert lives.found("not_saved") == ["No space left on device"]
 
 
 async def test_a_peer_that_hangs_costs_a_bounded_memory(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:

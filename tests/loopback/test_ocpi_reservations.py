@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.cso.ocpi import reservations
 from bench.errors import CallRejectedError
+from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS
 from tests.ocpi_emsp import Emsp, open_emsp, token
 from tests.ocpi_rig import open_ocpi_rig, with_location
@@ -41,6 +43,11 @@ async def _reserved(emsp: Emsp, **fields: Any) -> str:
 async def _canceled(emsp: Emsp, reservation_id: str = "R-abc") -> str:
     await emsp.command("CANCEL_RESERVATION", reservation_id=reservation_id)
     return str((await emsp.result("CANCEL_RESERVATION"))["result"])
+
+
+def _waiting() -> int:
+    """Return how many expiries are waited for."""
+    return sum("Reservations._expire" in repr(one) for one in asyncio.all_tasks())
 
 
 async def test_the_station_gets_a_number_of_our_own(emsp: Emsp) -> None:
@@ -177,3 +184,40 @@ async def test_a_reservation_is_not_steered(emsp: Emsp) -> None:
     session = await emsp.session()
     url = f"/chargingprofiles/{session['id']}?response_url=http://emsp.bench/callbacks/1"
     assert (await emsp.ask("DELETE", url))[1]["data"]["result"] == "REJECTED"
+
+
+async def test_one_reservation_too_many_is_rejected(emsp: Emsp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that stand go on, and may be replaced; once one of them is over there is room again."""
+    monkeypatch.setattr(reservations, "MOST_RESERVATIONS", 2)
+    assert [await _reserved(emsp, reservation_id=one) for one in ("one", "two", "three", "two")] == [
+        "ACCEPTED", "ACCEPTED", "REJECTED", "ACCEPTED",
+    ]  # fmt: skip
+    assert len(emsp.rig.found("too_many_reservations")) == 1
+    await _canceled(emsp, "one")
+    assert await _reserved(emsp, reservation_id="three") == "ACCEPTED"
+
+
+async def test_a_reservation_that_is_replaced_for_ever_costs_nothing(emsp: Emsp) -> None:
+    """Nothing waits for the expiry of those before, nor for that of one that is over."""
+    for number in range(20):
+        await _reserved(emsp, expiry_date=f"2026-01-15T01:{number:02}:00Z")
+    assert _waiting() == 1
+    await _canceled(emsp)
+    await asyncio.sleep(1)
+    assert _waiting() == 0
+
+
+async def test_the_same_id_at_another_station_frees_the_first() -> None:
+    """ReserveNow: it replaces the reservation of that Location, at whichever of its stations."""
+    stations = [{"id": one, "evse": [{"id": 1}]} for one in ("CS-1", "CS-2")]
+    location = {"capabilities": ["RESERVABLE"]}
+    rig_file = {"schema": 1, "name": "test", "station": stations, "ocpi": {"location": location}}
+    async with open_ocpi_rig(settings=RigSettings.model_validate(rig_file)) as rig, open_emsp(rig, VERSIONS[0]) as emsp:
+        rig.stations.answers |= {"ReserveNow": {"status": "Accepted"}, "CancelReservation": {"status": "Accepted"}}
+        for uid in ("CS-1-1", "CS-2-1"):
+            assert await _reserved(emsp, evse_uid=uid) == "ACCEPTED"
+        assert rig.stations.sent("CancelReservation") == [{"reservationId": 1}]
+        await asyncio.sleep(1)
+        assert sorted((one["evse_uid"], one["status"]) for one in emsp.sessions.values()) == [
+            ("CS-1-1", "COMPLETED"), ("CS-2-1", "RESERVATION"),
+        ]  # fmt: skip

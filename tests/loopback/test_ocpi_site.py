@@ -106,6 +106,21 @@ async def test_a_change_of_status_is_pushed(both: tuple[OcpiRig, Recorder]) -> N
     assert all("last_updated" in body for _, _, body in told)
 
 
+async def test_who_does_not_know_the_location_is_told_it(both: tuple[OcpiRig, Recorder]) -> None:
+    """PATCH, transport: what does not exist there is PUT: the Location, for who lacks it has no place for an EVSE."""
+    rig, emsp = both
+    emsp.refuses = lambda method, path: method == "PATCH" and not any(one == "PUT" for one, _, _ in emsp.received)
+    rig.stations.tell("connected")
+    for status in ("Available", "Faulted"):
+        rig.stations.tell("status", evse=1, connector=1, status=status)
+        await asyncio.sleep(1)
+    told = [(method, path.removeprefix("locations/NL/BEN/")) for method, path, _ in emsp.of("locations")]
+    assert told == [("PATCH", "test/CS-1-1"), ("PUT", "test"), ("PATCH", "test/CS-1-1")]
+    location = emsp.of("locations")[1][2]
+    assert (location["id"], [one["status"] for one in location["evses"]]) == ("test", ["AVAILABLE", "UNKNOWN"])
+    assert rig.found("locations_refused") == []
+
+
 async def test_a_list_can_be_asked_by_date(both: tuple[OcpiRig, Recorder]) -> None:
     """date_from includes, date_to excludes, by last_updated (transport, pagination)."""
     rig, emsp = both

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.cso.ocpi import grants
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.transport import VERSIONS
 from tests.ocpi_emsp import Emsp, open_emsp, token
@@ -257,6 +258,23 @@ async def test_a_token_is_asked_for_once_in_one_use(emsp: Emsp) -> None:
         await asyncio.sleep(seconds)
         await emsp.rig.stations.present(UID)
         assert len(emsp.asked) == due
+
+
+async def test_what_is_remembered_of_tokens_is_bounded(emsp: Emsp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number may be presented: the oldest use is forgotten, which one finding says, and asked for anew; no session is."""
+    monkeypatch.setattr(grants, "MOST_GRANTS", 2)
+    for uid in ("A", "B", "C", "D"):
+        await emsp.tell(token(uid))
+        emsp.authorization = _allowed(token(uid), authorization_reference=f"ref-{uid}")
+        await emsp.rig.stations.present(uid)
+        if uid == "A":
+            emsp.rig.stations.transaction("Started", id_token=uid)
+    emsp.authorization = _allowed(token("A"))
+    await emsp.rig.stations.present("A")
+    assert len(emsp.asked) == 5
+    emsp.rig.stations.transaction("Updated", id_token="A")
+    assert (await emsp.session())["authorization_reference"] == "ref-A"
+    assert len(emsp.rig.found("grants_forgotten")) == 1
 
 
 async def test_tokens_of_a_party_that_left_do_not_count(emsp: Emsp) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.cso import handlers
 from bench.cso.csms import Csms
 from bench.cso.station import StationState, learnable_tokens
 from bench.domain.documents import Kind
@@ -146,3 +147,42 @@ def test_a_token_like_a_word_is_hidden_under_its_own_key_alone(token: str, learn
     """A station may send any text as idToken; what is learned is taken away wherever it stands in the journal."""
     payload = {"idToken": {"idToken": token, "type": "Central"}, "groupIdToken": {"idToken": token}}
     assert learnable_tokens(payload) == [token] * 2 * learned
+
+
+async def test_the_oldest_transactions_that_have_ended_are_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station may send any number; one finding says that it bites, and what runs stays."""
+    monkeypatch.setattr(handlers, "MOST_TRANSACTIONS", 3)
+    await scene.event("Started", 0, "running", evse={"id": 2, "connectorId": 1})
+    for number in range(5):
+        await scene.event("Started", 0, f"T{number}", evse={"id": 1, "connectorId": 1})
+        await scene.event("Ended", 1, f"T{number}")
+    assert [*scene.state.transactions] == ["running", "T3", "T4"]
+    assert scene.findings == ["transactions_forgotten"]
+
+
+async def test_of_too_many_that_run_at_once_the_last_are_not_known(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None that runs is forgotten for them: they are answered, their tokens refused, and nobody is told of them."""
+    monkeypatch.setattr(handlers, "MOST_TRANSACTIONS", 2)
+    for name in ("T1", "T2"):
+        await scene.event("Started", 0, name)
+    token = {"idToken": "TAG", "type": "ISO14443"}
+    assert await scene.event("Started", 0, "T3", idToken=token) == {"idTokenInfo": {"status": "Invalid"}}
+    assert await scene.event("Updated", 1, "T3") == {}
+    assert ([*scene.state.transactions], len(scene.events)) == (["T1", "T2"], 3)
+    assert scene.findings == ["too_many_transactions"] * 2
+    await scene.event("Ended", 1, "T1")
+    await scene.event("Started", 0, "T4")
+    assert [*scene.state.transactions] == ["T2", "T4"]
+
+
+async def test_a_station_speaks_of_so_many_places(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connectors and EVSEs may have any number as their name: one more than is kept is answered, and not told."""
+    monkeypatch.setattr(handlers, "MOST_PLACES", 2)
+    told = len(scene.events)
+    for number in (1, 2, 3, 1):
+        status = {"timestamp": "2023-07-01T22:00:00Z", "connectorStatus": "Available", "evseId": 1, "connectorId": number}
+        assert await scene.station.ask("StatusNotification", status) == {}
+        values = [{"timestamp": "2023-07-01T22:00:00Z", "sampledValue": [{"value": 1.0}]}]
+        assert await scene.station.ask("MeterValues", {"evseId": number, "meterValue": values}) == {}
+    assert ([*scene.state.connectors], [*scene.state.meter_values]) == ([(1, 1), (1, 2)], [1, 2])
+    assert (len(scene.events) - told, scene.findings) == (6, ["too_many_places"] * 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -31,6 +31,8 @@ class Answer:
     message: str = ""
     location: str = ""
     """The Location header: where a peer keeps what it was sent."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
 
     @property
     def ok(self) -> bool:
@@ -100,7 +102,7 @@ def _read(text: bytes) -> Any:
 def _answer(method: str, url: str, status: int, headers: Mapping[str, str], raw: Any) -> Answer:
     code = raw.get("status_code") if isinstance(raw, dict) else None
     if isinstance(code, int):
-        return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""), headers.get("location", ""))
+        return Answer(status, code, raw.get("data"), str(raw.get("status_message") or ""), headers.get("location", ""), headers)
     if 400 <= status < 500:
         return Answer(status, 0, None)
     raise PeerError(f"{method} {url}: HTTP {status} without an OCPI status_code")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.wire.ocpi.clients import ClientInfo
@@ -24,6 +26,14 @@ class Clients:
         self._registry.connect(platform, Party(party, info.role))
         self._registry.changed()
         return new
+
+    def take(self, platform: Platform, infos: Iterable[ClientInfo]) -> int:
+        """Take what a hub's list tells and is not older than what is known; return 0, for all of it is the hub's own word."""
+        for info in infos:
+            known = platform.clients.get(info.party)
+            if known is None or (known.last_updated <= info.last_updated and known != info):
+                self.put(platform, info.party, info)
+        return 0
 
     def get(self, platform: Platform, party: PartyId) -> ClientInfo:
         """Return what this hub has told of a party. Raises OcpiError (404)."""

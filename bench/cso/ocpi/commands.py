@@ -18,7 +18,7 @@ from bench.cso.ocpi.grants import Grant, Grants
 from bench.cso.ocpi.promises import Promises
 from bench.cso.ocpi.record import evse_uid
 from bench.cso.ocpi.registry import Party, Platform
-from bench.cso.ocpi.reservations import Reservation, Reservations
+from bench.cso.ocpi.reservations import MOST_RESERVATIONS, Reservation, Reservations
 from bench.cso.ocpi.sessions import Sessions
 from bench.errors import CallRejectedError, CallTimeoutError, SchemaError, StationError
 from bench.ports import Clock, IdSource, StationCaller
@@ -148,6 +148,10 @@ class Commands:
                 _owned(party, command.token)
                 if command.expiry_date <= self._clock.now():
                     raise _RefusedError("expiry_date has passed")
+                if not self._reservations.has_room(party.id, command.reservation_id):
+                    text = f"{MOST_RESERVATIONS} reservations stand already"
+                    self._findings.tell("too_many_reservations", f"RESERVE_NOW of {party.id}: {text}")
+                    raise _RefusedError(text)
                 return lambda: self._reserve(platform, party.id, place, command)
             case StopSession():
                 return self._stop(party, command)
@@ -219,7 +223,8 @@ class Commands:
             self._grants.note(place.station, grant)
             record = one.record if one.is_open and one.record is not None else None
             record = self._sessions.reserve(place.station, place.evse_id, grant, record)
-            self._reservations.accepted(command.reservation_id, one, record)
+            if (former := self._reservations.accepted(command.reservation_id, one, record)) is not None:
+                await self._cancel(former)
         return result
 
     async def _cancel(self, known: Reservation | None) -> Result:

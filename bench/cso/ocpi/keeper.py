@@ -1,5 +1,5 @@
-"""What of the platform survives a restart: registrations, tokens, running sessions, claims, promises and what is owed to peers,
-as one document; and beside it each session that is over, with its CDR.
+"""What of the platform survives a restart: registrations, running sessions, claims, promises and what is owed to peers, as one
+document; and beside it each Token, and each session that is over with its CDR, as a row of its own.
 
 A reservation does not: the station ends it by itself.
 """
@@ -7,7 +7,7 @@ A reservation does not: the station ends it by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ from bench.cso.ocpi.promises import Promise, Promises
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
-from bench.cso.ocpi.tokens import Tokens
+from bench.cso.ocpi.tokens import TokenKey, Tokens
 from bench.cso.relay import Intent, Relay, Target
 from bench.errors import RigError
 from bench.ports import Store
@@ -57,7 +57,14 @@ class Keeper:
         self._store, self._registry, self._sessions, self._outbox = store, registry, sessions, outbox
         self._relay, self._arbiter, self._promises, self._tokens = relay, arbiter, promises, tokens
         self._unkept: list[SessionRecord] = []
-        """Sessions that are over and have no file yet."""
+        """Sessions that are over and have no row yet."""
+        self.kept: Callable[[SessionRecord], None] = lambda record: None
+        """Called with each session that is over once it is on the disk."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Say whether a session that is over is not on the disk yet."""
+        return bool(self._unkept)
 
     def save(self) -> None:
         """Bring the state to the disk before this returns. Raises RigError."""
@@ -68,20 +75,29 @@ class Keeper:
 
     def keep_ended(self, record: SessionRecord) -> None:
         """Bring a session that is over to the disk before this returns. Raises RigError: then each `save` tries it again."""
-        if self._store is not None:
-            self._unkept.append(record)
-            self._keep(self._store)
+        if self._store is None:
+            self.kept(record)
+            return
+        self._unkept.append(record)
+        self._keep(self._store)
 
     def _keep(self, store: Store) -> None:
         while self._unkept:
-            store.keep_ended(self._unkept[0].session_id, self._plain_record(self._unkept[0]))
+            record = self._unkept[0]
+            store.keep_rows("session", {record.session_id: self._plain_record(record)})
             del self._unkept[0]
+            self.kept(record)
 
     def drop_ended(self, record: SessionRecord) -> None:
         """Forget a session that is over. Raises RigError."""
         self._unkept = [one for one in self._unkept if one is not record]
         if self._store is not None:
-            self._store.drop_ended(record.session_id)
+            self._store.drop_row("session", record.session_id)
+
+    def keep_tokens(self, tokens: Mapping[TokenKey, Token]) -> None:
+        """Bring Tokens to the disk before this returns. Raises RigError."""
+        if self._store is not None:
+            self._store.keep_rows("token", {key.text: token.plain() for key, token in tokens.items()})
 
     def restore(self) -> Restored:
         """Take back what was saved. Raises UsageError."""
@@ -89,17 +105,15 @@ class Keeper:
         if self._store is None or document is None:
             return Restored([], [], [])
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
-        self._tokens.restore(Token.model_validate(one) for one in document["tokens"])
-        over = {name: self._record(one) for name, one in self._store.load_ended().items()}
-        for record in sorted(over.values(), key=lambda one: one.started):
-            self._sessions.restore(record)
+        self._tokens.restore(Token.model_validate(one) for one in self._store.load_rows("token").values())
+        over = {name: self._record(one) for name, one in self._store.load_rows("session").items()}
         told = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
         self._unkept = [record for _, record in told if record.ended is not None]
         running = [(raw, record) for raw, record in told if record.ended is None]
-        for record in self._unkept:
+        known = [*over.values(), *(record for _, record in told)]
+        for record in sorted(known, key=lambda one: (one.number, one.started)):
             self._sessions.restore(record)
         for raw, record in running:
-            self._sessions.restore(record)
             self._arbiter.restore(record, [_claim(one) for one in raw["claims"]])
             for intent in raw["intents"]:
                 self._relay.restore(_intent(intent, record.target))
@@ -124,7 +138,6 @@ class Keeper:
                 [station, evse_id, [_plain_claim(one) for one in claims.values()]]
                 for (station, evse_id), claims in self._arbiter.at_evse.items()
             ],
-            "tokens": [one.plain() for one in self._tokens.all()],
             "promises": [one.model_dump(mode="json") for one in self._promises.open],
         }
 
@@ -133,6 +146,7 @@ class Keeper:
         return {
             "target": [target.session_id, target.station, target.evse_id, target.transaction_id],
             **{name: None if at is None else at.isoformat() for name, at in moments.items()},
+            "number": record.number,
             "id_token": record.id_token,
             "tariff": None if record.tariff is None else record.tariff.model_dump(mode="json", exclude_none=True),
             "cdr": record.cdr,
@@ -151,7 +165,9 @@ class Keeper:
         if moments["ended"] is not None:
             over.set_result(None)
         target = Target(*raw["target"])
-        record = SessionRecord(target=target, over=over, periods=periods, id_token=raw["id_token"], **moments)  # type: ignore[arg-type]
+        record = SessionRecord(
+            target=target, over=over, periods=periods, number=raw.get("number", 0), id_token=raw["id_token"], **moments,  # type: ignore[arg-type]
+        )  # fmt: skip
         record.grant = None if raw["grant"] is None else _grant(raw["grant"])
         if (preferences := raw.get("preferences")) is not None:
             record.preferences = ChargingPreferences.model_validate(preferences)

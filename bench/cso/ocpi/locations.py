@@ -168,8 +168,9 @@ class Locations:
         return None if place is None else (self._push(place, "PUT", lambda version: self._evse(place, version)), everyone)
 
     def _push(self, place: _Place, method: str, body: Body) -> Push:
-        path = (self._own.country_code, self._own.party_id, self.location_id, place.uid)
-        return Push("locations", place.uid, method, path, body, lambda version: self._evse(place, version))
+        path = (self._own.country_code, self._own.party_id, self.location_id)
+        site = Push("locations", place.uid, "PUT", path, self.location)  # who does not know the EVSE may not know the Location
+        return Push("locations", place.uid, method, (*path, place.uid), body, site)
 
     def _evse(self, place: _Place, version: str) -> dict[str, Any]:
         return {

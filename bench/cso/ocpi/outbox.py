@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.cso.ocpi.background import Background
-from bench.cso.ocpi.calls import Calls, why
+from bench.cso.ocpi.calls import Answer, Calls, why
 from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.errors import PeerError
@@ -44,8 +44,9 @@ class Push:
     path: tuple[str, ...]
     """Below that endpoint, such as country code, party id and the object's id."""
     body: Body | None
-    whole: Body | None = None
-    """The whole object, which is PUT where a PATCH is refused, or one was lost: the peer does not know the object as it is."""
+    whole: Push | None = None
+    """Tells the whole object, where this one is refused, or in place of a PATCH after one that was lost: the peer does not know
+    the object as it is."""
 
     @property
     def key(self) -> Key:
@@ -155,7 +156,7 @@ class Outbox:
             self._later(platform, line, due)
             return
         try:
-            await self._send(platform, line, push, join(endpoint, *push.path), to)
+            await self._send(platform, line, push, endpoint, to)
         except PeerError as error:
             if not due.failed:
                 self._findings.tell(f"{push.module}_not_delivered", str(error))
@@ -166,23 +167,26 @@ class Outbox:
             line.retry_at, line.pause_s = _now() + line.pause_s, min(2 * line.pause_s, LONGEST_RETRY_S)
             self._later(platform, line, due)
 
-    async def _send(self, platform: Platform, line: _Line, push: Push, url: str, to: PartyId) -> None:
-        method, body = push.method, push.body
-        if method == "PATCH" and push.key in line.lost and push.whole is not None:
-            method, body = "PUT", push.whole
-        content = None if body is None else body(platform.version)
-        answer = await self._calls.call(method, url, platform, content, to=to)
-        if not answer.ok and method == "PATCH" and push.whole is not None:
-            method = "PUT"
-            answer = await self._calls.call(method, url, platform, push.whole(platform.version), to=to)
-        if method == "PUT":
+    async def _send(self, platform: Platform, line: _Line, push: Push, endpoint: str, to: PartyId) -> None:
+        lost = push.method == "PATCH" and push.key in line.lost
+        sent = push.whole if lost and push.whole is not None else push
+        answer = await self._call(platform, sent, endpoint, to)
+        if not answer.ok and sent.whole is not None:
+            sent = sent.whole
+            answer = await self._call(platform, sent, endpoint, to)
+        if sent.method == "PUT":
             line.lost.pop(push.key, None)
+        where = f"{sent.method} {join(endpoint, *sent.path)}"
         if not answer.ok:
-            self._findings.tell(f"{push.module}_refused", f"{method} {url}: {why(answer)}")
+            self._findings.tell(f"{push.module}_refused", f"{where}: {why(answer)}")
         elif push.is_cdr and not answer.location:
-            self._findings.tell("location_missing", f"{method} {url}: the answer has no Location header")
+            self._findings.tell("location_missing", f"{where}: the answer has no Location header")
         if push.is_cdr:
             line.pause_s = RETRY_S
+
+    async def _call(self, platform: Platform, push: Push, endpoint: str, to: PartyId) -> Answer:
+        content = None if push.body is None else push.body(platform.version)
+        return await self._calls.call(push.method, join(endpoint, *push.path), platform, content, to=to)
 
     def _later(self, platform: Platform, line: _Line, due: _Due) -> None:
         line.unanswered.append(due)

@@ -23,9 +23,10 @@ from bench.cso.ocpi.handshake import Handshake
 from bench.cso.ocpi.keeper import Keeper
 from bench.cso.ocpi.locations import Locations
 from bench.cso.ocpi.orders import Orders
-from bench.cso.ocpi.outbox import Meant, Outbox, Push
+from bench.cso.ocpi.outbox import RETRY_S, Meant, Outbox, Push
 from bench.cso.ocpi.preferences import Preferences
 from bench.cso.ocpi.promises import Promises
+from bench.cso.ocpi.pulls import Pulls
 from bench.cso.ocpi.pushes import Pushes
 from bench.cso.ocpi.record import SessionRecord
 from bench.cso.ocpi.registry import Registry
@@ -33,11 +34,12 @@ from bench.cso.ocpi.request_limit import RequestLimit
 from bench.cso.ocpi.reservations import Reservations
 from bench.cso.ocpi.sessions import MOST_ENDED, Sessions
 from bench.cso.ocpi.tariffs import Tariffs
-from bench.cso.ocpi.tokens import Tokens
+from bench.cso.ocpi.tokens import TokenKey, Tokens
 from bench.cso.relay import Relay
 from bench.errors import RigError
 from bench.ports import Clock, IdSource, Journal, OcpiTransport, StationCaller, Store
 from bench.settings.rig import RigSettings
+from bench.wire.ocpi.tokens import Token
 from bench.wire.ocpi.transport import SERVER_ERROR, PartyId
 
 
@@ -63,7 +65,7 @@ class CpoPlatform:
         shortest_s: Mapping[str, float] | None = None, faults: OwnFaults | None = None, policy: Policy = "one_writer",
         store: Store | None = None, requests_per_minute: int = 0, allow_hosts: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.own, self.registry, self.relay = own, registry, relay
+        self.own, self.registry, self.relay, self._clock = own, registry, relay, clock
         self.versions_url = f"{base_url}/ocpi/versions"
         self.answers, self.findings = Answers(clock), Findings(journal)
         self._background = Background()
@@ -73,7 +75,7 @@ class CpoPlatform:
         shared = (self._background, self.findings)
         self.handshake = Handshake(registry, calls, self.findings, own, "charge point bench", self.versions_url)
         outbox = self._outbox = Outbox(registry, calls, *shared)
-        grants, evses = Grants(), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
+        grants, evses = Grants(self.findings), {one.id: tuple(evse.id for evse in one.evse) for one in rig.station}
         self.tariffs = Tariffs(clock, own, rig.ocpi.location.time_zone, outbox, rig.ocpi.tariff)
         self.locations = Locations(clock, own, rig, self.tariffs, outbox)
         self.sessions = Sessions(
@@ -105,9 +107,11 @@ class CpoPlatform:
             capabilities=rig.ocpi.location.capabilities,
         )  # fmt: skip
         self.preferences = Preferences(clock, own, self.sessions, self.tariffs, relay, rig.ocpi.preferences, self._save)
-        self._to_save = False
+        self._pulls = Pulls(clock, registry, calls, *shared, self.tokens, self.clients, rig.ocpi.pull_every_s)
+        self._keeper.kept = self.cdrs.tell
+        self._to_save = self._catching_up = False
         self._restore()
-        registry.changed, self.tokens.changed, outbox.changed = self._registered, self._save, self._save_soon
+        registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -157,12 +161,16 @@ class CpoPlatform:
             self._pushes.want(record)  # what limits it may be something else by now
 
     def _ended(self, record: SessionRecord) -> None:
-        """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it."""
+        """Make the CDR of a session that is over, and keep both; the oldest ones are forgotten for it.
+
+        It is told once it is kept: a CDR never changes, and after a death another one could be made with its id.
+        """
         if not record.reserved:
             self.cdrs.on_end(record)
         self.relay.forget(record.target)
         self._or_told(partial(self._keeper.keep_ended, record))
-        self.cdrs.tell(record)
+        if self._keeper.is_behind and not self._catching_up:
+            self._background.start(self._catch_up())
         for old in self.sessions.forget_oldest():
             self._or_told(partial(self._keeper.drop_ended, old))
             self.findings.tell("session_forgotten", f"session {old.session_id} and its CDR: the newest {MOST_ENDED} are kept")
@@ -170,14 +178,16 @@ class CpoPlatform:
     def _registered(self) -> None:
         self._outbox.forget_who_left()
         self._dismiss_who_left()
+        self._pulls.look()
         self._save()
 
     def _dismiss_who_left(self) -> None:
         parties = {party.id for one in self.registry.platforms for party in one.parties}
         self.arbiter.dismiss({str(one) for one in parties})
         for record in self.sessions.running():
-            watchers = record.steering.watchers
-            record.steering.watchers = {party: platform for party, platform in watchers.items() if party in parties}
+            steering = record.steering
+            steering.watchers = {party: platform for party, platform in steering.watchers.items() if party in parties}
+            steering.told = {party: profile for party, profile in steering.told.items() if party in parties}
 
     def _save(self) -> None:
         """Save what has changed."""
@@ -194,6 +204,14 @@ class CpoPlatform:
         if self._to_save:
             self._save()
 
+    async def _catch_up(self) -> None:
+        """Try again until each session that is over is kept."""
+        self._catching_up = True
+        while self._keeper.is_behind:
+            await self._clock.sleep(RETRY_S)
+            self._save()
+        self._catching_up = False
+
     def _or_told(self, save: Callable[[], None]) -> None:
         """Bring something to the disk; where that fails it is told, for what goes on at the stations must go on."""
         try:
@@ -203,11 +221,18 @@ class CpoPlatform:
 
     def _save_promise(self) -> None:
         """Save before a promise goes out: one that would not survive a restart is not given."""
+        self._or_refused(self._keeper.save, "the order cannot be kept over a restart: it is not accepted")
+
+    def _keep_tokens(self, tokens: Mapping[TokenKey, Token]) -> None:
+        self._or_refused(partial(self._keeper.keep_tokens, tokens), "the Token cannot be kept over a restart: it is not taken")
+
+    def _or_refused(self, save: Callable[[], None], text: str) -> None:
+        """Bring something to the disk that a peer relies on, or refuse it."""
         try:
-            self._keeper.save()
+            save()
         except RigError as error:
             self.findings.tell("not_saved", str(error))
-            raise OcpiError(SERVER_ERROR, "the order cannot be kept over a restart: it is not accepted") from None
+            raise OcpiError(SERVER_ERROR, text) from None
 
     def _restore(self) -> None:
         """Go on where a former life ended: its stations are taken for offline until they are seen."""
@@ -227,6 +252,9 @@ class CpoPlatform:
                     self._outbox.tell(*due)
         for promise in list(self._promises.open):
             self._background.start(self._promises.keep(promise))
+        if self._keeper.is_behind:
+            self._save_soon()
+        self._pulls.look()
 
     async def close(self) -> None:
         """End what goes on beside requests. Raises what failed there."""

@@ -13,6 +13,7 @@ from bench.cso.relay import Outcome, Relay
 from bench.errors import PeerError
 from bench.ports import Clock
 from bench.wire.ocpi.mapping import same_ahead
+from bench.wire.ocpi.profiles import ActiveChargingProfile
 from bench.wire.ocpi.transport import PartyId, join
 
 PUSHED_S: Final = 3600
@@ -57,28 +58,29 @@ class Pushes:
         if profile is None:
             self._note(record, outcome)
             return
-        if record.ended is not None or (steering.told is not None and same_ahead(steering.told, profile)):
-            return
-        steering.told = profile
         for party, platform in list(steering.watchers.items()):
+            told = steering.told.get(party)
+            if record.ended is not None or (told is not None and same_ahead(told, profile)):
+                continue
             known = platform in self._registry.platforms and platform.party(party) is not None
             if known and party not in platform.unreachable:
-                await self._tell(record, party, platform, profile.plain())
+                await self._tell(record, party, platform, profile)
 
-    async def _tell(self, record: SessionRecord, party: PartyId, platform: Platform, body: dict[str, object]) -> None:
+    async def _tell(self, record: SessionRecord, party: PartyId, platform: Platform, profile: ActiveChargingProfile) -> None:
+        record.steering.told[party] = profile
         endpoint = platform.endpoints.get(("chargingprofiles", "SENDER"))
         if endpoint is None:
             self._findings.tell("push_without_endpoint", f"{party} has no chargingprofiles endpoint as SENDER")
             return
         url = join(endpoint, record.session_id)
         try:
-            answer = await self._calls.call("PUT", url, platform, body, to=party)
+            answer = await self._calls.call("PUT", url, platform, profile.plain(), to=party)
         except PeerError as error:
-            record.steering.told = None
+            record.steering.told.pop(party, None)
             self._findings.tell("push_not_delivered", str(error))
             return
         if not answer.ok:
-            record.steering.told = None
+            record.steering.told.pop(party, None)
             self._findings.tell("push_refused", f"PUT {url}: {why(answer)}")
 
     def _note(self, record: SessionRecord, outcome: Outcome) -> None:

@@ -40,7 +40,8 @@ class Steering:
     """Of the last PUT."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One order at a time, in the order of their coming."""
-    told: ActiveChargingProfile | None = None
+    told: dict[PartyId, ActiveChargingProfile] = field(default_factory=dict)
+    """What each watcher has taken last."""
     push_wanted: bool = False
     pushing: bool = False
     asked: dict[tuple[str, PartyId], float] = field(default_factory=dict)
@@ -57,6 +58,8 @@ class SessionRecord:
     over: asyncio.Future[None]
     """Done once the session has ended."""
     periods: Periods
+    number: int
+    """Ascends with the creation of sessions, the order of lists."""
     began: datetime | None = None
     """When the transaction began, from which relative profiles count; None where that was not seen."""
     id_token: str = ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from bench.cso.ocpi.background import Background
 from bench.cso.ocpi.record import SessionRecord
@@ -13,6 +14,9 @@ from bench.cso.ocpi.registry import Platform
 from bench.cso.ocpi.sessions import Sessions
 from bench.ports import Clock
 from bench.wire.ocpi.transport import PartyId
+
+MOST_RESERVATIONS: Final = 1000
+"""So many may stand at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +32,8 @@ class Reservation:
     expiry: datetime
     record: SessionRecord | None = None
     """Its session, once the station has accepted it."""
+    expiring: asyncio.Task[None] | None = None
+    """Ends it in time."""
 
     @property
     def is_open(self) -> bool:
@@ -36,7 +42,7 @@ class Reservation:
 
 
 class Reservations:
-    """All reservations; a session of status RESERVATION for each that a station has accepted."""
+    """The reservations that stand; a session of status RESERVATION for each that a station has accepted."""
 
     def __init__(self, clock: Clock, sessions: Sessions, background: Background) -> None:
         self._clock, self._sessions, self._background = clock, sessions, background
@@ -46,6 +52,11 @@ class Reservations:
     def find(self, party: PartyId, reservation_id: str) -> Reservation | None:
         """Return the reservation that this party knows by an id, whatever its case."""
         return self._known.get((party, reservation_id.casefold()))
+
+    def has_room(self, party: PartyId, reservation_id: str) -> bool:
+        """Say whether one more may be ordered, or one that replaces another."""
+        self._known = {key: one for key, one in self._known.items() if one.is_open}
+        return len(self._known) < MOST_RESERVATIONS or self.find(party, reservation_id) is not None
 
     def numbered(
         self, platform: Platform, party: PartyId, reservation_id: str, station: str, response_url: str, expiry: datetime
@@ -57,11 +68,15 @@ class Reservations:
         self._numbers += 1
         return Reservation(self._numbers, platform, party, station, response_url, expiry)
 
-    def accepted(self, reservation_id: str, reservation: Reservation, record: SessionRecord) -> None:
-        """Keep what a station has accepted, until it expires."""
+    def accepted(self, reservation_id: str, reservation: Reservation, record: SessionRecord) -> Reservation | None:
+        """Keep what a station has accepted, until it expires; return the one of the same id that stands at another station."""
         reservation.record = record
+        former = self.find(reservation.party, reservation_id)
+        if former is not None and former.record is record and former.expiring is not None:
+            former.expiring.cancel()
         self._known[reservation.party, reservation_id.casefold()] = reservation
-        self._background.start(self._expire(reservation_id, reservation))
+        reservation.expiring = self._background.start(self._expire(reservation))
+        return former if former is not None and former.is_open and former.record is not record else None
 
     def end(self, reservation: Reservation) -> None:
         """End a reservation: its session is COMPLETED, unless it has become a charging session."""
@@ -77,7 +92,8 @@ class Reservations:
                 return one if payload["reservationUpdateStatus"] == "Removed" else None
         return None
 
-    async def _expire(self, reservation_id: str, reservation: Reservation) -> None:
-        await self._clock.sleep((reservation.expiry - self._clock.now()).total_seconds())
-        if self.find(reservation.party, reservation_id) is reservation:  # not replaced by a later one
-            self.end(reservation)
+    async def _expire(self, reservation: Reservation) -> None:
+        assert reservation.record is not None
+        left_s = (reservation.expiry - self._clock.now()).total_seconds()
+        await asyncio.wait([reservation.record.over], timeout=max(0.0, left_s))
+        self.end(reservation)

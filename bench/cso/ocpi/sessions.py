@@ -42,6 +42,7 @@ class Sessions:
         self._update_every = timedelta(seconds=update_every_s)
         self._records: dict[str, SessionRecord] = {}
         self._by_transaction: dict[tuple[str, str], SessionRecord] = {}
+        self._number = 0
         self.ended: Callable[[SessionRecord], None] = lambda record: None
         """Called with each session that has ended, once its end is on its way to those who hear of it."""
 
@@ -111,7 +112,8 @@ class Sessions:
             self.ended(record)
 
     def restore(self, record: SessionRecord) -> None:
-        """Take back a session of before a restart."""
+        """Take back a session of before a restart; they come in the order of their numbers."""
+        self._number = max(self._number, record.number)
         if record.periods.closed:
             self._charge(record)
         self._records[record.session_id.casefold()] = record
@@ -227,7 +229,9 @@ class Sessions:
         return record
 
     def _add(self, target: Target, at: datetime) -> SessionRecord:
-        record = SessionRecord(target, at, self._clock.now(), asyncio.get_running_loop().create_future(), Periods(at))
+        self._number += 1
+        over = asyncio.get_running_loop().create_future()
+        record = SessionRecord(target, at, self._clock.now(), over, Periods(at), self._number)
         record.tariff = self._tariffs.of_session(at)
         self._records[target.session_id.casefold()] = record
         return record
@@ -300,8 +304,8 @@ class Sessions:
         def meant(party: Party) -> bool:
             return record.may_be_steered_by(party, self._own) and role in ("", party.role)
 
-        push = Push("sessions", record.session_id, method, path, body, whole.__getitem__)
-        return push, meant
+        told_whole = Push("sessions", record.session_id, "PUT", path, whole.__getitem__)
+        return Push("sessions", record.session_id, method, path, body, None if method == "PUT" else told_whole), meant
 
     def _may_see(self, platform: Platform, record: SessionRecord) -> bool:
         return any(record.may_be_steered_by(party, self._own) for party in platform.parties)

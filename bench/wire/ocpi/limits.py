@@ -63,6 +63,12 @@ def asks(profile: ChargingProfile, at: float, anchor: datetime | None) -> bool:
     return since <= at < (inf if profile.duration is None else since + profile.duration)
 
 
+def end_of(profile: ChargingProfile, anchor: datetime | None) -> float:
+    """Return from when on a profile asks for nothing any more; infinity for never, and where its begin is not known."""
+    start = profile.start_date_time or anchor
+    return inf if start is None or profile.duration is None else start.timestamp() + profile.duration
+
+
 def common_unit(profiles: Sequence[ChargingProfile], supply: EvseSupply) -> str:
     """Return the unit to merge in: their own where all agree, else A where the station has it, for A bounds each phase."""
     units = {one.charging_rate_unit for one in profiles}
