@@ -44,13 +44,27 @@ P = TypeVar("P", bound=Peer)
 
 def scsp_main(arguments: Sequence[str] | None = None) -> int:
     """Run a mock SCSP until Ctrl-C; return the exit code."""
-    parser = _parser("python -m bench.peers.scsp", "A mock SCSP: registers with a CSO and sends charging profiles.", 9002)
-    return _main(parser.parse_args(arguments), MockScsp, _nothing_more)
+    return _main(scsp_parser().parse_args(arguments), MockScsp, _nothing_more)
 
 
 def msp_main(arguments: Sequence[str] | None = None) -> int:
     """Run a mock MSP until Ctrl-C; return the exit code."""
-    parser = _parser("python -m bench.peers.msp", "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs.", 9003)
+    parser = msp_parser()
+    options = parser.parse_args(arguments)
+    if options.start and not all(options.start[:2]):
+        parser.error("argument --start: TOKEN_UID and LOCATION must not be empty")
+    return _main(options, MockMsp, _act_as_msp)
+
+
+def scsp_parser() -> argparse.ArgumentParser:
+    """Return the grammar of `python -m bench.peers.scsp`."""
+    return _parser("python -m bench.peers.scsp", "A mock SCSP: registers with a CSO and sends charging profiles.", MockScsp, 9002)
+
+
+def msp_parser() -> argparse.ArgumentParser:
+    """Return the grammar of `python -m bench.peers.msp`."""
+    text = "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs."
+    parser = _parser("python -m bench.peers.msp", text, MockMsp, 9003)
     parser.add_argument("--rfid", type=token_uids, default=[], metavar="UID[,UID]", help="tokens that it owns and pushes")
     parser.add_argument(
         "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
@@ -61,13 +75,10 @@ def msp_main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--preferences", choices=("CHEAP", "FAST", "GREEN", "REGULAR"), help="set them for each session")
     parser.add_argument("--behind", action="store_true", help="let an SCSP register behind it (SCSP, MSP, CSO)")
-    options = parser.parse_args(arguments)
-    if options.start and not all(options.start[:2]):
-        parser.error("argument --start: TOKEN_UID and LOCATION must not be empty")
-    return _main(options, MockMsp, _act_as_msp)
+    return parser
 
 
-def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
+def _parser(prog: str, description: str, kind: type[Peer], port: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=description, epilog=_EPILOG)
     parser.add_argument("--cso", required=True, metavar="URL", help="versions URL of the CSO")
     parser.add_argument("--token", metavar="TOKEN_A", help=f"its registration token; better in the variable {TOKEN_VARIABLE}")
@@ -76,17 +87,19 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
         "--allow-host", action="append", default=[], metavar="HOST",
         help="may be sent a token too, beside the host of --cso; may be given again",
     )  # fmt: skip
-    parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI")
-    parser.add_argument("--listen", default=f"127.0.0.1:{port}", metavar="HOST:PORT", help="default: %(default)s")
+    parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI (default: %(default)s)")
+    where = f"127.0.0.1:{port}"
+    parser.add_argument("--listen", default=where, metavar="HOST:PORT", help="where it serves (default: %(default)s)")
     parser.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
-    parser.add_argument("--party", metavar="CC-PID", help="country code and party id, such as NL-SCP")
+    parser.add_argument("--party", metavar="CC-PID", help=f"its country code and party id (default: {kind.PARTY})")
     parser.add_argument("--schedule", metavar="KIND:VALUE", help=f"a profile for each new session: {FORMS}")
-    parser.add_argument("--energy-kwh", type=positive, default=10, metavar="KWH", help="what a plan by prices has to reach")
+    text = "what a plan by prices has to reach (default: %(default)s)"
+    parser.add_argument("--energy-kwh", type=positive, default=10, metavar="KWH", help=text)
     parser.add_argument(
         "--hours", type=positive, default=12, metavar="H",
-        help="in how many hours; only whole price intervals within them count, the running one does not",
+        help="in how many hours (default: 12); only whole price intervals within them count, the running one does not",
     )  # fmt: skip
-    parser.add_argument("--levels", type=levels, default=(11_000.0,), metavar="W[,W]", help="with which limits (11000)")
+    parser.add_argument("--levels", type=levels, default=(11_000.0,), metavar="W[,W]", help="with which limits (default: 11000)")
     parser.add_argument(
         "--replace-every", type=not_negative, default=0, metavar="S", help="plan and send again so often, also after a refusal"
     )
@@ -95,7 +108,7 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-pull", action="store_true", help="do not fetch and check all lists once it is registered")
     parser.add_argument("--misbehave", default="", metavar="NAME[,NAME]", help=f"bad habits: {', '.join(NAMES)}")
-    parser.add_argument("--slow-s", type=positive, default=10, metavar="S", help="how slow the habit 'slow' is")
+    parser.add_argument("--slow-s", type=positive, default=10, metavar="S", help="how slow the habit 'slow' is (default: 10)")
     return parser
 
 
