@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -232,25 +231,6 @@ async def test_a_cso_that_does_not_let_go(broken: bool, code: int, told: str) ->
 async def _broken(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 500, "headers": []})
     await send({"type": "http.response.body", "body": b"broken"})
-
-
-@pytest.mark.parametrize("module", ["bench.peers.scsp", "bench.peers.msp", "firmware_sim"])
-def test_a_stop_before_the_begin_is_quiet(module: str, tmp_path: Path) -> None:
-    """Ctrl-C while Python still loads ends a program at once, by the signal (130 in a shell) and without a traceback."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, sys\n"
-        "class Stop:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'uvicorn':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Stop())\n"
-    )
-    root = Path(__file__).parents[2]
-    ended = subprocess.run(
-        [sys.executable, "-m", module, "--help"], cwd=root, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"},
-        capture_output=True, check=False, text=True,
-    )  # fmt: skip
-    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_cso_that_is_not_there_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:
