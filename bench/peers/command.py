@@ -204,7 +204,7 @@ async def _act_as_msp(peer: MockMsp, options: argparse.Namespace, clock: LoopClo
         peer.add_token(uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
             answer = await peer.push_token(uid)
-            peer.on_note(f"PUT token {uid}: HTTP {answer.status}, status_code {answer.raw.get('status_code')}")
+            peer.on_note(f"PUT token {uid}: {answer.words}")
     if options.start:
         uid, location, evse = options.start
         await peer.start_session(uid, location, **({"evse_uid": evse} if evse else {}))
@@ -230,8 +230,7 @@ async def _fresh(peer: MockMsp, begun: set[str]) -> list[str]:
 async def _with_session(peer: MockMsp, session_id: str, options: argparse.Namespace, clock: LoopClock) -> None:
     try:
         if options.preferences:
-            word = await peer.set_preferences(session_id, {"profile_type": options.preferences})
-            peer.on_note(f"preferences of {session_id}: {word or 'no answer'}")
+            await peer.set_preferences(session_id, {"profile_type": options.preferences})
         if options.stop_after:
             await clock.sleep(options.stop_after)
             await peer.stop_session(session_id)

@@ -59,6 +59,12 @@ class Answer:
         """Say whether it did what was asked."""
         return 200 <= self.status < 300 and self.raw.get("status_code") == SUCCESS
 
+    @property
+    def words(self) -> str:
+        """Return how it answered, with its reason where it gives one."""
+        why = self.raw.get("status_message")
+        return f"HTTP {self.status}, status_code {self.raw.get('status_code')}" + (f" ({why})" if why else "")
+
 
 class Peer(Books):
     """One platform with one party.
@@ -171,12 +177,14 @@ class Peer(Books):
                 self.on_note(f"GET {module}: {len(listed)}")
 
     async def set_preferences(self, session_id: str, preferences: Mapping[str, Any]) -> str:
-        """PUT charging preferences of a session; return the answer's word, empty where there is none. Raises PeerError."""
+        """PUT charging preferences of a session and tell the answer; return its word, or nothing. Raises PeerError."""
         url = join(self.endpoint("sessions", "SENDER"), quote(session_id, safe=""), "charging_preferences")
         answer = await self.call("PUT", url, preferences)
         word = answer.raw.get("data")
         if answer.ok and word not in PREFERENCES_ANSWERS:
             self.find("preferences_answer", f"data is {checks.short(word)}, none of {', '.join(PREFERENCES_ANSWERS)}")
+        told = word if word in PREFERENCES_ANSWERS else checks.short(word)
+        self.on_note(f"preferences of {session_id}: {told if answer.ok else answer.words}")
         return str(word or "")
 
     async def send_plan(self, session_id: str, profile: Mapping[str, Any]) -> SentOrder:

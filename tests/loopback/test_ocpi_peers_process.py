@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.http_server import Receive, Scope, Send, open_http_server
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
+from bench.errors import PeerError, UsageError
 from bench.peers.command import msp_main, scsp_main
 from bench.peers.follower import Follower
 from bench.peers.schedule import Need, schedule
@@ -65,6 +68,26 @@ async def test_a_refused_profile_is_tried_again() -> None:
         await asyncio.sleep(150)
         told = [f"{one.method} {(one.result or {})['result']}" for one in rig.scsp.orders.values()]
         assert told == ["PUT REJECTED"] * 2 + ["PUT ACCEPTED"] * 2 + ["DELETE ACCEPTED"]
+        await follower.aclose()
+
+
+@pytest.mark.virtual
+async def test_what_fails_is_tried_again() -> None:
+    """A plan that cannot be made, or a CSO that is away for a while: the next `replace_every_s` is another try."""
+    async with open_ocpi_rig() as rig:
+        failed, notes = [UsageError("no plan"), PeerError("no connection")], list[str]()
+
+        def plan(now: datetime) -> dict[str, Any]:
+            if failed:
+                raise failed.pop()
+            return FLAT(now)
+
+        rig.scsp.on_note = notes.append
+        follower = Follower(rig.scsp, plan, LoopClock(EPOCH), replace_every_s=60)
+        session_id = await rig.session()
+        await asyncio.sleep(150)
+        assert [one.result for one in rig.scsp.orders.values()] == [{"result": "ACCEPTED"}]
+        assert [one for one in notes if "no " in one] == [f"session {session_id}: no {what}" for what in ("connection", "plan")]
         await follower.aclose()
 
 
