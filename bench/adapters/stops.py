@@ -8,7 +8,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]))
+"""Not SIGHUP where `nohup` keeps it out."""
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 

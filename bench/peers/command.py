@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeVar
 from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.ids import SystemIds
 from bench.adapters.ocpi_client import AddressBook
+from bench.adapters.stops import SIGNALS
 from bench.errors import BenchError, UsageError
 from bench.peers.follower import Follower
 from bench.peers.misbehave import NAMES, misbehaviour
@@ -135,7 +135,7 @@ async def _run(
     party = named_party(options.party) if options.party else None
     habits = misbehaviour([one for one in options.misbehave.split(",") if one], options.slow_s)
     clock, over, refused = LoopClock(wall_now()), asyncio.Event(), False
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     opened = open_peer(
         kind, clock, SystemIds(), AddressBook(), host=host, port=port, base_url=base_url, party=party, version=options.version,
@@ -143,9 +143,9 @@ async def _run(
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(opened)
-        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", flush=True)
+        peer.on_note = lambda text: _tell(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", over)
         peer.on_note(f"{peer.ROLE} {peer.party} serves {peer.versions_url}")
-        if not await _unless(over, peer.register(versions_url, token)):
+        if not await _unless(over, peer.register(versions_url, token)) and not peer.registered:
             return 0
         if plan is not None:
             times = {"replace_every_s": options.replace_every, "withdraw_after_s": options.withdraw_after}
@@ -161,8 +161,17 @@ async def _run(
             print(f"error: {hide_secrets(str(error))}", file=sys.stderr)
             refused = True
     count = len(peer.findings)
-    print(f"{count} finding{'' if count == 1 else 's'}", flush=True)
+    _tell(f"{count} finding{'' if count == 1 else 's'}", over)
     return 1 if count else 4 if refused else 0
+
+
+def _tell(line: str, over: asyncio.Event) -> None:
+    """Print a line; where nobody reads them any more, print no other one and end."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        sys.stdout = None  # which print() takes for nowhere
+        over.set()
 
 
 async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

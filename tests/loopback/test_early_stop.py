@@ -1,4 +1,4 @@
-"""Somebody presses Ctrl-C while Python still loads: the program ends at once and without a word."""
+"""Somebody presses Ctrl-C while Python still loads: the program ends at once and without a word. And `nohup`."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ def test_bench_ends_with_130(loading: str, arguments: tuple[str, ...], tmp_path:
     """Before it knows its command, and while the command loads what it needs."""
     ended = _ended(tmp_path, loading, "bench", *arguments)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(("handler", "stops"), [("SIG_DFL", True), ("SIG_IGN", False)])
+def test_nohup_is_heeded(handler: str, stops: bool) -> None:
+    """What was started so that a closed terminal does not end it goes on."""
+    before = f"import signal; signal.signal(signal.SIGHUP, signal.{handler})"
+    code = f"{before}\nfrom bench.adapters.stops import SIGNALS\nprint(signal.SIGHUP in SIGNALS)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == f"{stops}\n"

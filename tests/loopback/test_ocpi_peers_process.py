@@ -226,6 +226,39 @@ def test_values_without_sense_end_with_2(arguments: list[str], capsys: pytest.Ca
     assert f"argument {arguments[0]}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("gone", ["reader", "terminal"])
+async def test_a_peer_whose_reader_has_gone_unregisters(gone: str) -> None:
+    """`| head`, or a window that was closed (SIGHUP): it ends as by Ctrl-C, and without a traceback."""
+    port, stations = free_port(), ScriptedStations()
+    settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
+    opened = open_cpo(
+        settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+        base_url=f"http://127.0.0.1:{port}",
+    )  # fmt: skip
+    reading, writing = os.pipe()
+    async with opened as cpo:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.peers.scsp", "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{free_port()}",
+            stdout=writing, stderr=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+            env={**os.environ, "BENCH_OCPI_TOKEN": cpo.token_a},
+        )  # fmt: skip
+        os.close(writing)
+        try:
+            text = await asyncio.to_thread(os.read, reading, 1000)
+            while gone == "terminal" and b"GET tariffs" not in text:
+                text += await asyncio.to_thread(os.read, reading, 1000)
+            if gone == "terminal":
+                process.send_signal(signal.SIGHUP)
+            os.close(reading)
+            told = (await process.communicate())[1].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert (process.returncode, told) == (0, "")
+        assert cpo.platform.registry.platforms == []
+
+
 @pytest.mark.parametrize(("broken", "code", "told"), [(True, 1, "1 finding\n"), (False, 4, "0 findings\n")])
 async def test_a_cso_that_does_not_let_go(broken: bool, code: int, told: str) -> None:
     """The peer says so and still counts its findings: an answer without OCPI's form is one, a CSO that has gone is none."""
