@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from bench.errors import BenchError
-from bench.peers.books import ACCEPTED, SentOrder
+from bench.peers.books import ACCEPTED, SentOrder, limits_text
 from bench.peers.peer import Peer
 from bench.peers.schedule import Schedule
 from bench.ports import Clock
@@ -65,6 +65,10 @@ class Follower:
         """Plan and send; say whether the CSO took it. What fails is told, for the next time may be better."""
         try:
             profile = self._schedule(self._clock.now())
+            if len(profile.get("charging_profile_period", ())) > 1:  # of one limit the push tells it all
+                begin = profile.get("start_date_time", "the session's begin")
+                told = limits_text({"charging_profile": profile})
+                self._peer.on_note(f"plan for {session_id}, counted from {begin}: {told}")
             return await self._result(await self._peer.send_plan(session_id, profile)) == ACCEPTED
         except BenchError as error:
             self._peer.on_note(f"session {session_id}: {error}")

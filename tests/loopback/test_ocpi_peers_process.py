@@ -72,6 +72,22 @@ async def test_a_refused_profile_is_tried_again() -> None:
 
 
 @pytest.mark.virtual
+async def test_a_plan_of_several_limits_is_told() -> None:
+    """What the CSO pushes may end before the first change: without that line, only 0 W would be seen of a plan by prices."""
+    async with open_ocpi_rig() as rig:
+        periods = [{"start_period": 3600 * hour, "limit": 1000.0 * hour} for hour in range(7)]
+        plan = {"start_date_time": "2026-01-01T00:00:00Z", "charging_rate_unit": "W", "charging_profile_period": periods}
+        notes: list[str] = []
+        rig.scsp.on_note = notes.append
+        follower = Follower(rig.scsp, lambda now: plan, LoopClock(EPOCH))
+        session_id = await rig.session()
+        await asyncio.sleep(1)
+        told = "W: 0 from 0 s, 1000 from 3600 s, 2000 from 7200 s, 3000 from 10800 s, 4000 from 14400 s …"
+        assert f"plan for {session_id}, counted from 2026-01-01T00:00:00Z: {told}" in notes
+        await follower.aclose()
+
+
+@pytest.mark.virtual
 async def test_what_fails_is_tried_again() -> None:
     """A plan that cannot be made, or a CSO that is away for a while: the next `replace_every_s` is another try."""
     async with open_ocpi_rig() as rig:
