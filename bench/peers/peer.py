@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.errors import PeerError
+from bench.peers.answer import Answer
 from bench.peers.books import Books, Registration, SentOrder
 from bench.peers.misbehave import WRONG_TOKEN, Misbehaviour, misbehaving
 from bench.peers.routes import Row, is_functional, peer_app
@@ -42,28 +42,6 @@ _MOST_PAGES: Final = 1000
 _OWN_QUERY: Final = "?from=mock&part=2"
 """What a response_url carries under `unencoded_query`."""
 P = TypeVar("P", bound="Peer")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response of the CSO."""
-
-    status: int
-    """HTTP."""
-    headers: Mapping[str, str]
-    raw: dict[str, Any]
-    """The envelope."""
-
-    @property
-    def ok(self) -> bool:
-        """Say whether it did what was asked."""
-        return 200 <= self.status < 300 and self.raw.get("status_code") == SUCCESS
-
-    @property
-    def words(self) -> str:
-        """Return how it answered, with its reason where it gives one."""
-        why = self.raw.get("status_message")
-        return f"HTTP {self.status}, status_code {self.raw.get('status_code')}" + (f" ({why})" if why else "")
 
 
 class Peer(Books):
