@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 
 class BenchError(Exception):
@@ -33,7 +34,8 @@ class SettingsError(UsageError):
 
 
 def _place(key: str, value: object, reason: str) -> str:
-    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:79] + "…"
+    text = value.isoformat() if isinstance(value, date) else repr(value)
+    shown = text if len(text) <= 80 else text[:79] + "…"
     return (f"{key} = {shown}: " if key and value is not None else f"{key}: " if key else "") + reason
 
 

@@ -42,11 +42,17 @@ def pages() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Return every command with its arguments."""
+    """Return every command with its arguments, those of the mock peers and the emulated station at the end."""
     from bench.cli import EXIT_CODES, parser
+    from bench.peers.command import msp_parser, scsp_parser
+    from firmware_sim.__main__ import command_parser
 
     codes = " ".join(EXIT_CODES.split())
-    return f"# Command line\n\n{codes[:1].upper()}{codes[1:]}\n" + _commands("bench", parser())
+    text = f"# Command line\n\n{codes[:1].upper()}{codes[1:]}\n" + _commands("bench", parser())
+    for program in (scsp_parser(), msp_parser(), command_parser()):
+        text += f"\n## {program.prog}\n\n{program.description}\n\n{_arguments(program)}"
+        text += f"\n{program.epilog[:1].upper()}{program.epilog[1:]}.\n" if program.epilog else ""
+    return text
 
 
 def _commands(prefix: str, parent: ArgumentParser) -> str:
@@ -70,9 +76,11 @@ def _arguments(command: ArgumentParser) -> str:
         if action.dest == "help":
             continue
         name = ", ".join(action.option_strings) or str(action.metavar or action.dest).upper()
-        told = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar or action.dest.upper()
+        values = f"{{{','.join(action.choices)}}}" if action.choices else action.dest.upper()
+        told = " ".join(action.metavar) if isinstance(action.metavar, tuple) else action.metavar or values
         value = "" if action.nargs == 0 or not action.option_strings else f" {told}"
-        text += f"| `{name}{value}` | {(action.help or '').replace('%(default)s', str(action.default))} |\n"
+        needed = " (required)" if action.required and action.option_strings else ""
+        text += f"| `{name}{value}` | {(action.help or '').replace('%(default)s', str(action.default))}{needed} |\n"
     return text
 
 

@@ -24,7 +24,7 @@ DEFAULT_MAP: Final = Path(__file__).parent.parent / "config" / "meters" / "sdm63
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM. Returns 0, or 2 on a wrong argument or file, 4 where a port is taken."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     for noisy in ("websockets", "uvicorn", "pymodbus", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return the grammar of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m firmware_sim", description="An emulated charging station with EVs and meters."
     )

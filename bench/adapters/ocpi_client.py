@@ -94,7 +94,7 @@ class HttpTransport:
         except TimeoutError:
             raise PeerError(f"{method} {url}: no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, ValueError, OverflowError, ExceptionGroup) as error:
-            raise PeerError(f"{method} {url}: {_distrusted(url, error) or str(error) or type(error).__name__}") from None
+            raise PeerError(f"{method} {url}: {_tls(url, error) or str(error) or type(error).__name__}") from None
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, content
 
     async def _client(self, scheme: str) -> httpx.AsyncClient:
@@ -125,14 +125,14 @@ async def _watch(event: str, info: Mapping[str, Any]) -> None:
             )
 
 
-def _distrusted(url: str, error: BaseException | None) -> str:
-    """Return what is wrong with a host's certificate, and which option mends it; empty where that is not what failed."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+def _tls(url: str, error: BaseException | None) -> str:
+    """Return what is wrong with a host's TLS, and which option mends a certificate; empty where that is not what failed."""
+    while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
-    if error is None:
-        return ""
-    host = urlsplit(url).hostname
-    return f"the certificate of {host} is not trusted: {error.verify_message}; name its authority by --ca-file ([ocpi] ca_file)"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        named = f"the certificate of {urlsplit(url).hostname} is not trusted: {error.verify_message}"
+        return f"{named}; name its authority by --ca-file ([ocpi] ca_file)"
+    return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}; is it https?" if error is not None else ""
 
 
 async def _read(response: httpx.Response) -> bytes:

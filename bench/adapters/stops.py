@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]))
+"""Not SIGHUP where `nohup` keeps it out."""
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
@@ -29,6 +31,18 @@ def remember_stops() -> Stops:
     for number in SIGNALS:
         signal.signal(number, stops)
     return stops
+
+
+def end_while_loading(number: int, frame: FrameType | None) -> None:
+    """Take SIGINT for a program: while a module is loaded it ends at once, for extensions make anything of a KeyboardInterrupt.
+
+    Raises: KeyboardInterrupt at any other time, as ever.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def handlers() -> dict[signal.Signals, Handler]:

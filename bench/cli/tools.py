@@ -14,7 +14,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command = commands.add_parser("list", help="list the scenarios, rigs, meters and targets that are there")
     command.add_argument("--json", action="store_true")
     command.set_defaults(func=list_files)
-    command = commands.add_parser("check", help="check a scenario, rig, meter, price or target file")
+    command = commands.add_parser("check", help="check a scenario, rig, meter, price, surplus or target file")
     command.add_argument("file", type=Path, nargs="+")
     command.set_defaults(func=check)
     command = commands.add_parser("verify", help="check a run's chain and recompute its verdict from the journal alone")

@@ -254,7 +254,7 @@ class Books:
         if isinstance(raw, dict):
             push = ReceivedPush(self._clock.now(), session_id, raw)
             self.pushes.append(push)
-            self.on_note(f"push for session {session_id}: {_limits(raw)}")
+            self.on_note(f"push for session {session_id}: {limits_text(raw)}")
             for pushed in self.on_pushed:
                 pushed(push)
         self.changed()
@@ -287,7 +287,7 @@ class Books:
         """Tell the result of an order, once its answer is in: the one may overtake the other."""
         order.settled = True
         if order.result is not None:
-            said = f"{order.result.get('result')} {_limits(order.result.get('profile'))}".rstrip()
+            said = f"{order.result.get('result')} {limits_text(order.result.get('profile'))}".rstrip()
             self.on_note(f"result of {order.method} on {order.session_id}: {said}")
 
     def answered(self, order: SentOrder, answer: Any, why: Any = None) -> None:
@@ -382,11 +382,12 @@ def _cost(price: Any, currency: Any) -> str:
     return f"{net} {currency} without taxes" + (f", {gross} with" if gross is not None else "")
 
 
-def _limits(raw: Any) -> str:
+def limits_text(raw: Any) -> str:
     """Return an active profile in few words."""
     try:
         profile = raw["charging_profile"]
-        rows = ", ".join(f"{one['limit']:g} from {one['start_period']} s" for one in profile["charging_profile_period"][:5])
-        return f"{profile['charging_rate_unit']}: {rows}"
+        periods = profile["charging_profile_period"]
+        rows = ", ".join(f"{one['limit']:g} from {one['start_period']} s" for one in periods[:5])
+        return f"{profile['charging_rate_unit']}: {rows}{' …' if len(periods) > 5 else ''}"
     except (KeyError, TypeError, ValueError):
         return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeVar
 from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.ids import SystemIds
 from bench.adapters.ocpi_client import AddressBook
+from bench.adapters.stops import SIGNALS
 from bench.errors import BenchError, UsageError
 from bench.peers.follower import Follower
 from bench.peers.misbehave import NAMES, misbehaviour
@@ -44,13 +44,27 @@ P = TypeVar("P", bound=Peer)
 
 def scsp_main(arguments: Sequence[str] | None = None) -> int:
     """Run a mock SCSP until Ctrl-C; return the exit code."""
-    parser = _parser("python -m bench.peers.scsp", "A mock SCSP: registers with a CSO and sends charging profiles.", 9002)
-    return _main(parser.parse_args(arguments), MockScsp, _nothing_more)
+    return _main(scsp_parser().parse_args(arguments), MockScsp, _nothing_more)
 
 
 def msp_main(arguments: Sequence[str] | None = None) -> int:
     """Run a mock MSP until Ctrl-C; return the exit code."""
-    parser = _parser("python -m bench.peers.msp", "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs.", 9003)
+    parser = msp_parser()
+    options = parser.parse_args(arguments)
+    if options.start and not all(options.start[:2]):
+        parser.error("argument --start: TOKEN_UID and LOCATION must not be empty")
+    return _main(options, MockMsp, _act_as_msp)
+
+
+def scsp_parser() -> argparse.ArgumentParser:
+    """Return the grammar of `python -m bench.peers.scsp`."""
+    return _parser("python -m bench.peers.scsp", "A mock SCSP: registers with a CSO and sends charging profiles.", MockScsp, 9002)
+
+
+def msp_parser() -> argparse.ArgumentParser:
+    """Return the grammar of `python -m bench.peers.msp`."""
+    text = "A mock MSP: registers with a CSO, owns tokens, commands, receives CDRs."
+    parser = _parser("python -m bench.peers.msp", text, MockMsp, 9003)
     parser.add_argument("--rfid", type=token_uids, default=[], metavar="UID[,UID]", help="tokens that it owns and pushes")
     parser.add_argument(
         "--start", nargs=3, metavar=("TOKEN_UID", "LOCATION", "EVSE"),
@@ -61,13 +75,10 @@ def msp_main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--preferences", choices=("CHEAP", "FAST", "GREEN", "REGULAR"), help="set them for each session")
     parser.add_argument("--behind", action="store_true", help="let an SCSP register behind it (SCSP, MSP, CSO)")
-    options = parser.parse_args(arguments)
-    if options.start and not all(options.start[:2]):
-        parser.error("argument --start: TOKEN_UID and LOCATION must not be empty")
-    return _main(options, MockMsp, _act_as_msp)
+    return parser
 
 
-def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
+def _parser(prog: str, description: str, kind: type[Peer], port: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=description, epilog=_EPILOG)
     parser.add_argument("--cso", required=True, metavar="URL", help="versions URL of the CSO")
     parser.add_argument("--token", metavar="TOKEN_A", help=f"its registration token; better in the variable {TOKEN_VARIABLE}")
@@ -76,17 +87,19 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
         "--allow-host", action="append", default=[], metavar="HOST",
         help="may be sent a token too, beside the host of --cso; may be given again",
     )  # fmt: skip
-    parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI")
-    parser.add_argument("--listen", default=f"127.0.0.1:{port}", metavar="HOST:PORT", help="default: %(default)s")
+    parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="of OCPI (default: %(default)s)")
+    where = f"127.0.0.1:{port}"
+    parser.add_argument("--listen", default=where, metavar="HOST:PORT", help="where it serves (default: %(default)s)")
     parser.add_argument("--public-url", metavar="URL", help="what the CSO is told instead of http://HOST:PORT")
-    parser.add_argument("--party", metavar="CC-PID", help="country code and party id, such as NL-SCP")
+    parser.add_argument("--party", metavar="CC-PID", help=f"its country code and party id (default: {kind.PARTY})")
     parser.add_argument("--schedule", metavar="KIND:VALUE", help=f"a profile for each new session: {FORMS}")
-    parser.add_argument("--energy-kwh", type=positive, default=10, metavar="KWH", help="what a plan by prices has to reach")
+    text = "what a plan by prices has to reach (default: %(default)s)"
+    parser.add_argument("--energy-kwh", type=positive, default=10, metavar="KWH", help=text)
     parser.add_argument(
         "--hours", type=positive, default=12, metavar="H",
-        help="in how many hours; only whole price intervals within them count, the running one does not",
+        help="in how many hours (default: 12); only whole price intervals within them count, the running one does not",
     )  # fmt: skip
-    parser.add_argument("--levels", type=levels, default=(11_000.0,), metavar="W[,W]", help="with which limits (11000)")
+    parser.add_argument("--levels", type=levels, default=(11_000.0,), metavar="W[,W]", help="with which limits (default: 11000)")
     parser.add_argument(
         "--replace-every", type=not_negative, default=0, metavar="S", help="plan and send again so often, also after a refusal"
     )
@@ -95,7 +108,7 @@ def _parser(prog: str, description: str, port: int) -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-pull", action="store_true", help="do not fetch and check all lists once it is registered")
     parser.add_argument("--misbehave", default="", metavar="NAME[,NAME]", help=f"bad habits: {', '.join(NAMES)}")
-    parser.add_argument("--slow-s", type=positive, default=10, metavar="S", help="how slow the habit 'slow' is")
+    parser.add_argument("--slow-s", type=positive, default=10, metavar="S", help="how slow the habit 'slow' is (default: 10)")
     return parser
 
 
@@ -122,7 +135,7 @@ async def _run(
     party = named_party(options.party) if options.party else None
     habits = misbehaviour([one for one in options.misbehave.split(",") if one], options.slow_s)
     clock, over, refused = LoopClock(wall_now()), asyncio.Event(), False
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     opened = open_peer(
         kind, clock, SystemIds(), AddressBook(), host=host, port=port, base_url=base_url, party=party, version=options.version,
@@ -130,9 +143,9 @@ async def _run(
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(opened)
-        peer.on_note = lambda text: print(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", flush=True)
+        peer.on_note = lambda text: _tell(f"{utc_text(clock.now().replace(microsecond=0))} {hide_secrets(text)}", over)
         peer.on_note(f"{peer.ROLE} {peer.party} serves {peer.versions_url}")
-        if not await _unless(over, peer.register(versions_url, token)):
+        if not await _unless(over, peer.register(versions_url, token)) and not peer.registered:
             return 0
         if plan is not None:
             times = {"replace_every_s": options.replace_every, "withdraw_after_s": options.withdraw_after}
@@ -148,8 +161,17 @@ async def _run(
             print(f"error: {hide_secrets(str(error))}", file=sys.stderr)
             refused = True
     count = len(peer.findings)
-    print(f"{count} finding{'' if count == 1 else 's'}", flush=True)
+    _tell(f"{count} finding{'' if count == 1 else 's'}", over)
     return 1 if count else 4 if refused else 0
+
+
+def _tell(line: str, over: asyncio.Event) -> None:
+    """Print a line; where nobody reads them any more, print no other one and end."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        sys.stdout = None  # which print() takes for nowhere
+        over.set()
 
 
 async def _unless(over: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -191,7 +213,7 @@ async def _act_as_msp(peer: MockMsp, options: argparse.Namespace, clock: LoopClo
         peer.add_token(uid)
         if ("tokens", "RECEIVER") in peer.cso().endpoints:
             answer = await peer.push_token(uid)
-            peer.on_note(f"PUT token {uid}: HTTP {answer.status}, status_code {answer.raw.get('status_code')}")
+            peer.on_note(f"PUT token {uid}: {answer.words}")
     if options.start:
         uid, location, evse = options.start
         await peer.start_session(uid, location, **({"evse_uid": evse} if evse else {}))
@@ -217,8 +239,7 @@ async def _fresh(peer: MockMsp, begun: set[str]) -> list[str]:
 async def _with_session(peer: MockMsp, session_id: str, options: argparse.Namespace, clock: LoopClock) -> None:
     try:
         if options.preferences:
-            word = await peer.set_preferences(session_id, {"profile_type": options.preferences})
-            peer.on_note(f"preferences of {session_id}: {word or 'no answer'}")
+            await peer.set_preferences(session_id, {"profile_type": options.preferences})
         if options.stop_after:
             await clock.sleep(options.stop_after)
             await peer.stop_session(session_id)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from bench.errors import BenchError
-from bench.peers.books import ACCEPTED, SentOrder
+from bench.peers.books import ACCEPTED, SentOrder, limits_text
 from bench.peers.peer import Peer
 from bench.peers.schedule import Schedule
 from bench.ports import Clock
@@ -19,7 +19,7 @@ class Follower:
     """Sends a profile for each session that becomes ACTIVE, until it is over.
 
     Args:
-        replace_every_s: plan and send again so often, also where the CSO refused; 0: never.
+        replace_every_s: plan and send again so often, also where the CSO refused or did not answer; 0: never.
         withdraw_after_s: take the profile back so long after it was first set; 0: never.
     """
 
@@ -49,21 +49,30 @@ class Follower:
 
     async def _follow(self, session_id: str) -> None:
         try:
-            set_once = await self._set(session_id)
+            set_once = await self._try(session_id)
             passed_s, withdraw_s = 0.0, self._withdraw_after_s or float("inf")
             while self._replace_every_s and (not set_once or passed_s + self._replace_every_s < withdraw_s):
                 await self._clock.sleep(self._replace_every_s)
                 passed_s += self._replace_every_s if set_once else 0.0
-                set_once = await self._set(session_id) or set_once
+                set_once = await self._try(session_id) or set_once
             if set_once and self._withdraw_after_s:
                 await self._clock.sleep(self._withdraw_after_s - passed_s)
                 await self._result(await self._peer.delete(session_id))
         except BenchError as error:
             self._peer.on_note(f"session {session_id}: {error}")
 
-    async def _set(self, session_id: str) -> bool:
-        profile = self._schedule(self._clock.now())
-        return await self._result(await self._peer.send_plan(session_id, profile)) == ACCEPTED
+    async def _try(self, session_id: str) -> bool:
+        """Plan and send; say whether the CSO took it. What fails is told, for the next time may be better."""
+        try:
+            profile = self._schedule(self._clock.now())
+            if len(profile.get("charging_profile_period", ())) > 1:  # of one limit the push tells it all
+                begin = profile.get("start_date_time", "the session's begin")
+                told = limits_text({"charging_profile": profile})
+                self._peer.on_note(f"plan for {session_id}, counted from {begin}: {told}")
+            return await self._result(await self._peer.send_plan(session_id, profile)) == ACCEPTED
+        except BenchError as error:
+            self._peer.on_note(f"session {session_id}: {error}")
+            return False
 
     async def _result(self, order: SentOrder) -> str:
         """Return the result's word, or the answer's where it was not accepted. Raises PeerError where none came."""

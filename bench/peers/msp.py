@@ -20,9 +20,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from bench.adapters.ocpi_client import AddressBook
+from bench.peers.answer import Answer
 from bench.peers.books import SentOrder
 from bench.peers.misbehave import Misbehaviour
-from bench.peers.peer import Answer, Peer, open_peer
+from bench.peers.peer import Peer, open_peer
 from bench.peers.proxy import ProfileProxy
 from bench.peers.routes import Reply, Row
 from bench.ports import Clock, IdSource

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ocpi_client import AddressBook, open_transport
 from bench.errors import PeerError
+from bench.peers.answer import Answer
 from bench.peers.books import Books, Registration, SentOrder
 from bench.peers.misbehave import WRONG_TOKEN, Misbehaviour, misbehaving
 from bench.peers.routes import Row, is_functional, peer_app
@@ -42,22 +42,6 @@ _MOST_PAGES: Final = 1000
 _OWN_QUERY: Final = "?from=mock&part=2"
 """What a response_url carries under `unencoded_query`."""
 P = TypeVar("P", bound="Peer")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response of the CSO."""
-
-    status: int
-    """HTTP."""
-    headers: Mapping[str, str]
-    raw: dict[str, Any]
-    """The envelope."""
-
-    @property
-    def ok(self) -> bool:
-        """Say whether it did what was asked."""
-        return 200 <= self.status < 300 and self.raw.get("status_code") == SUCCESS
 
 
 class Peer(Books):
@@ -171,12 +155,14 @@ class Peer(Books):
                 self.on_note(f"GET {module}: {len(listed)}")
 
     async def set_preferences(self, session_id: str, preferences: Mapping[str, Any]) -> str:
-        """PUT charging preferences of a session; return the answer's word, empty where there is none. Raises PeerError."""
+        """PUT charging preferences of a session and tell the answer; return its word, or nothing. Raises PeerError."""
         url = join(self.endpoint("sessions", "SENDER"), quote(session_id, safe=""), "charging_preferences")
         answer = await self.call("PUT", url, preferences)
         word = answer.raw.get("data")
         if answer.ok and word not in PREFERENCES_ANSWERS:
             self.find("preferences_answer", f"data is {checks.short(word)}, none of {', '.join(PREFERENCES_ANSWERS)}")
+        told = word if word in PREFERENCES_ANSWERS else checks.short(word)
+        self.on_note(f"preferences of {session_id}: {told if answer.ok else answer.words}")
         return str(word or "")
 
     async def send_plan(self, session_id: str, profile: Mapping[str, Any]) -> SentOrder:

@@ -21,14 +21,14 @@ def plan_day_ahead(
     energy_wh: float,
     interval_s: int = 3600,
 ) -> dict[str, Any]:
-    """Return the ChargingProfile (W, total of all phases) that gets the energy in the cheapest hours.
+    """Return the ChargingProfile (W, total of all phases) that gets the energy in the cheapest intervals.
 
-    The fewest cheapest hours are taken whose limits, for a whole hour each, add up to the need. They are dealt out to
-    the levels above 0, the highest level first, in parts as equal as possible: the cheapest hours get the highest
-    level, and hours left over go to the higher levels. Ties go to the earlier hour. Every other hour gets 0.
+    The fewest cheapest intervals are taken whose limits, for a whole interval each, add up to the need. They are dealt out
+    to the levels above 0, the highest level first, in parts as equal as possible: the cheapest ones get the highest
+    level, and those left over go to the higher levels. Ties go to the earlier one. Every other interval gets 0.
 
     Args:
-        prices: one per interval from `curve_start`, in any one unit; negative ones are fine.
+        prices: one per interval (an hour, a quarter) from `curve_start`, in any one unit; negative ones are fine.
         start: when the session started; only intervals wholly between it and `departure` count for energy.
         levels_w: the limits that may be used.
     Returns: a profile from the interval that contains `start` to the end of the curve, equal neighbours merged.

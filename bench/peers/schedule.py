@@ -18,6 +18,7 @@ from bench.settings.surplus import SurplusCurve
 from bench.wire.ocpi.checks import check_charging_profile
 
 FORMS: Final = "flat:11000W, flat:16A, price:FILE, solar:FILE or file:FILE"
+_DAY_S: Final = 86_400
 Schedule = Callable[[datetime], dict[str, Any]]
 """(now) -> ChargingProfile. Raises UsageError."""
 
@@ -40,6 +41,8 @@ def schedule(text: str, need: Need) -> Schedule:
         if limit is None:
             raise UsageError(f"--schedule {text}: must be such as flat:11000W or flat:16A")
         return lambda now: flat(float(limit[1]), limit[2], now.replace(microsecond=0))
+    if kind in ("price", "solar", "file") and not value:
+        raise UsageError(f"--schedule {text}: needs a file")
     if kind == "price":
         return _by_prices(load(PriceCurve, Path(value)), need)
     if kind == "solar":
@@ -55,9 +58,11 @@ def _by_prices(curve: PriceCurve, need: Need) -> Schedule:
 
     def build(now: datetime) -> dict[str, Any]:
         begin = brought_to(curve.start, length_s, now)
-        departure = min(now + timedelta(hours=need.hours), begin + timedelta(seconds=length_s))
+        again = begin != curve.start and length_s == _DAY_S  # no day that is known: the next one is taken to be like it
+        prices = curve.prices * 2 if again else curve.prices
+        departure = min(now + timedelta(hours=need.hours), begin + timedelta(seconds=len(prices) * curve.interval_s))
         return plan_day_ahead(
-            curve.prices, begin, start=now, departure=departure, levels_w=need.levels_w, energy_wh=need.energy_wh,
+            prices, begin, start=now, departure=departure, levels_w=need.levels_w, energy_wh=need.energy_wh,
             interval_s=curve.interval_s,
         )  # fmt: skip
 

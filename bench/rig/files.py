@@ -23,6 +23,7 @@ from bench.settings.meter import MeterMap, load_meter_map
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault, PriceCurve, ScenarioSettings, ScspPlan, under_test
 from bench.settings.suite import SuiteSettings
+from bench.settings.surplus import SurplusCurve
 from bench.settings.target import TargetSettings
 
 T = TypeVar("T")
@@ -271,8 +272,9 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
         ("bug", "field bug", FieldBugs),
         ("item", "job", JobSettings),
         ("scenarios", "suite", SuiteSettings),
+        ("surplus_w", "surplus", SurplusCurve),
     )
-    parents = ("scenarios", "rigs", "meters", "prices", "targets", "instruments", "faults", "jobs", "suites")
+    parents = ("scenarios", "rigs", "meters", "prices", "targets", "instruments", "faults", "jobs", "suites", "surplus")
     for folder in list(path.resolve().parents)[:2]:
         if folder.name in parents:
             mark = marks[parents.index(folder.name)]
@@ -280,7 +282,7 @@ def _kind_of(content: dict[str, Any], path: Path) -> tuple[str, type[Settings]]:
     for key, kind, model in marks:
         if key in content:
             return kind, model
-    known = "a scenario, a rig, a meter, a price, a target, an instrument, a field bug, a job nor a suite file"
+    known = "a scenario, a rig, a meter, a price, a target, an instrument, a field bug, a job, a suite nor a surplus file"
     raise SettingsError(str(path), "", path.name, f"is neither {known}")
 
 

@@ -108,7 +108,7 @@ class Narrator:
         why = f": {body['status_message']}" if "status_message" in body else ""
         if status >= 400 or not isinstance(code, int) or code >= 2000:
             named = ("", "") if asked.peer == "unregistered" else (asked.method, asked.module)
-            self._rarely((asked.peer, status, code, *named), f"{order} is refused: HTTP {status}, status_code {code}{why}")
+            self._rarely((asked.peer, status, code, why, *named), f"{order} is refused: HTTP {status}, status_code {code}{why}")
         elif asked.module == "credentials" and asked.method in _DONE:
             self._tell(f"{asked.parties or asked.peer} {_DONE[asked.method]} (OCPI {asked.version})")
         elif asked.module in _ORDERS and isinstance(data := body.get("data"), dict):

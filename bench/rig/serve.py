@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
@@ -21,6 +20,7 @@ from bench.adapters.ids import SystemIds
 from bench.adapters.interfaces import is_loopback
 from bench.adapters.journal import open_journal, write_result
 from bench.adapters.ocpp_server import open_ocpp_server
+from bench.adapters.stops import SIGNALS
 from bench.cso.csms import Csms
 from bench.domain.documents import Kind
 from bench.errors import BenchError, UsageError
@@ -152,13 +152,12 @@ def _host_facts(order: ServeOrder, port: int) -> dict[str, Any]:
 def _stopped() -> Iterator[asyncio.Event]:
     """Give an event that SIGINT, SIGTERM or SIGHUP sets."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
+    for number in SIGNALS:
         loop.add_signal_handler(number, event.set)
     try:
         yield event
     finally:
-        for number in numbers:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
 
 

@@ -39,8 +39,9 @@ _WORDS: Final[dict[str, str]] = {}
 _SECRET: Final = re.compile("pass|token|secret", re.IGNORECASE)
 """Keys whose values never stand in a message."""
 _KINDS: Final = {
-    "^Input should be": "must be", "a valid string": "a text", "a valid integer": "an integer", "a valid number": "a number",
+    "^Input should": "must", "a valid string": "a text", "a valid integer": "an integer", "a valid number": "a number",
     "a valid boolean": "true or false", "a valid (tuple|list)": "a list", "a valid dictionary.*": "a table (an object)",
+    "have timezone info": "have a time zone, such as Z",
 }  # fmt: skip
 """pydantic's words, and those of people who write TOML and JSON."""
 _MOST: Final = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -44,6 +45,13 @@ class OcpiSettings(RelaySettings):
     tariff: tuple[TariffSettings, ...] = ()
     session_update_s: float = Field(default=900, ge=1)
     """A running session is told at most so often, with a charging period of what was measured since."""
+
+    @field_validator("token_a")
+    @classmethod
+    def _as_ocpi_has_tokens(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{1,64}", value.get_secret_value()):
+            raise ValueError("must be 1 to 64 printable ASCII characters without blanks")
+        return value
 
     @field_validator("tariff")
     @classmethod

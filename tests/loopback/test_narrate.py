@@ -80,6 +80,17 @@ async def test_the_same_refusal_and_finding_is_told_once_a_minute(tmp_path: Path
     assert told[2:] == ["finding habit: again"]
 
 
+async def test_each_reason_of_a_refusal_is_told(tmp_path: Path) -> None:
+    """Who mends one field after the other sees each, and the same one once."""
+    async with narrated(tmp_path) as (rig, lines):
+        for body in (b"{}", b"{}", b'{"token": 1}'):
+            headers = {"authorization": encode_token(rig.cpo.token_a), "content-type": "application/json"}
+            await rig.transport.request("POST", f"http://cso.bench/ocpi/{VERSIONS[0]}/credentials", headers, body, 10)
+    refused = "unregistered: POST credentials is refused: HTTP 200, status_code 2001: token: "
+    told = [line[10:].removeprefix(refused) for line in lines if "is refused" in line]
+    assert told == ["Field required", "Input should be a valid string"]
+
+
 @pytest.mark.parametrize("url", ["http://[/ocpi/versions", "http://x", "", "http://x/ocpi/2.3.0/commands/A?response_url="])
 @pytest.mark.parametrize("body", ["", "[", "[]", '{"roles": 1, "response_url": []}', '{"roles": [{"role": []}, 1]}'])
 async def test_nothing_that_a_peer_sends_stops_the_journal(url: str, body: str, tmp_path: Path) -> None:

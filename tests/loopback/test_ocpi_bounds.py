@@ -158,6 +158,13 @@ async def test_with_a_certificate_the_platform_speaks_https(authority: trustme.C
                 await transport.request("GET", url, headers, b"", 10)
 
 
+async def test_https_where_there_is_none_is_told(tmp_path: Path) -> None:
+    """In words, for TLS's own are for those who know it."""
+    async with _served(tmp_path) as (url, _), open_transport(AddressBook()) as transport:
+        with pytest.raises(PeerError, match=r"TLS failed: wrong version number; is it https\?"):
+            await transport.request("GET", url.replace("http", "https", 1), {}, b"", 10)
+
+
 async def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     """Before anything is served, and by its place beside the rig file."""
     for name in ("chain.pem", "key.pem", "ca.pem"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -128,6 +129,19 @@ async def test_ctrl_c_ends_it_with_the_profile_taken_back(tmp_path: Path) -> Non
         assert not cpo.platform.registry.platforms
     assert json.loads((tmp_path / "run/result.json").read_text())["state"] == "aborted"
     assert "stopped by the operator" in (tmp_path / "run/report.html").read_text()
+
+
+async def test_ctrl_c_while_the_cso_is_kept_waiting_is_quiet(tmp_path: Path) -> None:
+    """The address that never answers answers then: an open request is no line of the server's own on the console."""
+    async with _cpo() as (cpo, _):
+        process = await _start(cpo, tmp_path / "run", "--only", "response-url-silent")
+        ended, journal = asyncio.create_task(process.wait()), tmp_path / "run/journal.jsonl"
+        posted = re.compile(r'"POST","url":"[^"]*/ocpi/results/')
+        while not ended.done() and not (journal.is_file() and posted.search(journal.read_text())):
+            await asyncio.wait([ended], timeout=0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = (one.decode() for one in await asyncio.wait_for(process.communicate(), 25))
+    assert (process.returncode, err) == (5, ""), out
 
 
 async def test_more_signals_change_nothing_of_the_end(tmp_path: Path) -> None:

@@ -111,10 +111,10 @@ async def test_a_hub_may_ask_at_any_time_whether_the_platform_is_alive(emsp: Ems
 
 
 async def test_a_request_without_a_token_is_refused(emsp: Emsp) -> None:
-    """transport, Authorization header: missing, of another scheme, or not in Base64: HTTP 401."""
+    """transport, Authorization header: missing, of another scheme, or not in Base64: HTTP 401, and what it has to be."""
     for headers in ({}, {"authorization": "Bearer dG9rZW4="}, {"authorization": f"Token {emsp.platform.token_in}"}):
-        status, _, _ = await emsp.rig.transport.request("GET", "http://cso.bench/ocpi/versions", headers, b"", 10)
-        assert status == 401
+        status, _, text = await emsp.rig.transport.request("GET", "http://cso.bench/ocpi/versions", headers, b"", 10)
+        assert (status, json.loads(text)["status_message"]) == (401, "Authorization must be 'Token', and the token in Base64")
 
 
 async def test_a_renewal_fetches_the_endpoints_again(odd: _Odd) -> None:

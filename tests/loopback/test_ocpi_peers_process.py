@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from bench.adapters.clock import LoopClock, wall_now
 from bench.adapters.http_server import Receive, Scope, Send, open_http_server
 from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
+from bench.errors import PeerError, UsageError
 from bench.peers.command import msp_main, scsp_main
 from bench.peers.follower import Follower
 from bench.peers.schedule import Need, schedule
@@ -66,6 +68,42 @@ async def test_a_refused_profile_is_tried_again() -> None:
         await asyncio.sleep(150)
         told = [f"{one.method} {(one.result or {})['result']}" for one in rig.scsp.orders.values()]
         assert told == ["PUT REJECTED"] * 2 + ["PUT ACCEPTED"] * 2 + ["DELETE ACCEPTED"]
+        await follower.aclose()
+
+
+@pytest.mark.virtual
+async def test_a_plan_of_several_limits_is_told() -> None:
+    """What the CSO pushes may end before the first change: without that line, only 0 W would be seen of a plan by prices."""
+    async with open_ocpi_rig() as rig:
+        periods = [{"start_period": 3600 * hour, "limit": 1000.0 * hour} for hour in range(7)]
+        plan = {"start_date_time": "2026-01-01T00:00:00Z", "charging_rate_unit": "W", "charging_profile_period": periods}
+        notes: list[str] = []
+        rig.scsp.on_note = notes.append
+        follower = Follower(rig.scsp, lambda now: plan, LoopClock(EPOCH))
+        session_id = await rig.session()
+        await asyncio.sleep(1)
+        told = "W: 0 from 0 s, 1000 from 3600 s, 2000 from 7200 s, 3000 from 10800 s, 4000 from 14400 s …"
+        assert f"plan for {session_id}, counted from 2026-01-01T00:00:00Z: {told}" in notes
+        await follower.aclose()
+
+
+@pytest.mark.virtual
+async def test_what_fails_is_tried_again() -> None:
+    """A plan that cannot be made, or a CSO that is away for a while: the next `replace_every_s` is another try."""
+    async with open_ocpi_rig() as rig:
+        failed, notes = [UsageError("no plan"), PeerError("no connection")], list[str]()
+
+        def plan(now: datetime) -> dict[str, Any]:
+            if failed:
+                raise failed.pop()
+            return FLAT(now)
+
+        rig.scsp.on_note = notes.append
+        follower = Follower(rig.scsp, plan, LoopClock(EPOCH), replace_every_s=60)
+        session_id = await rig.session()
+        await asyncio.sleep(150)
+        assert [one.result for one in rig.scsp.orders.values()] == [{"result": "ACCEPTED"}]
+        assert [one for one in notes if "no " in one] == [f"session {session_id}: no {what}" for what in ("connection", "plan")]
         await follower.aclose()
 
 
@@ -204,6 +242,39 @@ def test_values_without_sense_end_with_2(arguments: list[str], capsys: pytest.Ca
     assert f"argument {arguments[0]}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("gone", ["reader", "terminal"])
+async def test_a_peer_whose_reader_has_gone_unregisters(gone: str) -> None:
+    """`| head`, or a window that was closed (SIGHUP): it ends as by Ctrl-C, and without a traceback."""
+    port, stations = free_port(), ScriptedStations()
+    settings = rig_settings().model_copy(update={"ocpi": OcpiSettings(port=port)})
+    opened = open_cpo(
+        settings, LoopClock(EPOCH), MemoryJournal(), SeededIds(1, "cpo"), stations, AddressBook(),
+        base_url=f"http://127.0.0.1:{port}",
+    )  # fmt: skip
+    reading, writing = os.pipe()
+    async with opened as cpo:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bench.peers.scsp", "--cso", cpo.versions_url, "--listen", f"127.0.0.1:{free_port()}",
+            stdout=writing, stderr=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+            env={**os.environ, "BENCH_OCPI_TOKEN": cpo.token_a},
+        )  # fmt: skip
+        os.close(writing)
+        try:
+            text = await asyncio.to_thread(os.read, reading, 1000)
+            while gone == "terminal" and b"GET tariffs" not in text:
+                text += await asyncio.to_thread(os.read, reading, 1000)
+            if gone == "terminal":
+                process.send_signal(signal.SIGHUP)
+            os.close(reading)
+            told = (await process.communicate())[1].decode()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert (process.returncode, told) == (0, "")
+        assert cpo.platform.registry.platforms == []
+
+
 @pytest.mark.parametrize(("broken", "code", "told"), [(True, 1, "1 finding\n"), (False, 4, "0 findings\n")])
 async def test_a_cso_that_does_not_let_go(broken: bool, code: int, told: str) -> None:
     """The peer says so and still counts its findings: an answer without OCPI's form is one, a CSO that has gone is none."""
@@ -232,25 +303,6 @@ async def test_a_cso_that_does_not_let_go(broken: bool, code: int, told: str) ->
 async def _broken(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 500, "headers": []})
     await send({"type": "http.response.body", "body": b"broken"})
-
-
-@pytest.mark.parametrize("module", ["bench.peers.scsp", "bench.peers.msp", "firmware_sim"])
-def test_a_stop_before_the_begin_is_quiet(module: str, tmp_path: Path) -> None:
-    """Ctrl-C while Python still loads ends a program at once, by the signal (130 in a shell) and without a traceback."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, sys\n"
-        "class Stop:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'uvicorn':\n"
-        "            os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Stop())\n"
-    )
-    root = Path(__file__).parents[2]
-    ended = subprocess.run(
-        [sys.executable, "-m", module, "--help"], cwd=root, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"},
-        capture_output=True, check=False, text=True,
-    )  # fmt: skip
-    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_cso_that_is_not_there_ends_with_4(capsys: pytest.CaptureFixture[str]) -> None:

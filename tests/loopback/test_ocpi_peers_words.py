@@ -73,3 +73,20 @@ async def test_the_role_of_the_credentials_endpoint_is_disregarded(version: str)
         await peer.renew()
         await peer.unregister()
         assert [one[0] for one in cso.asked if "/credentials" in one[1]][-3:] == ["POST", "PUT", "DELETE"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ((200, {"status_code": 1000, "data": "DEPARTURE_REQUIRED"}), "DEPARTURE_REQUIRED"),
+        ((404, {"status_code": 2001, "status_message": "not capable"}), "HTTP 404, status_code 2001 (not capable)"),
+    ],
+)
+async def test_the_answer_to_preferences_is_told(answer: tuple[int, dict[str, Any]], told: str) -> None:
+    """The word, or how it was refused and why."""
+    async with open_scripted(MockMsp, "2.3.0") as (peer, cso):
+        notes: list[str] = []
+        peer.on_note = notes.append
+        cso.answers["PUT sessions"] = answer
+        await peer.set_preferences("S-1", {"profile_type": "GREEN"})
+        assert notes == [f"preferences of S-1: {told}"]

@@ -163,20 +163,26 @@ async def test_an_address_that_cannot_be_called_is_refused_and_no_password_is_ke
     assert "secretword" not in str(fresh.journal.documents)
 
 
+_ROWS = [{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}]
+
+
 @pytest.mark.parametrize(
-    ("versions", "details", "code"),
+    ("versions", "details", "code", "told"),
     [
-        (None, None, 3001),
-        ({"no": "list"}, None, 3001),
-        ([{"version": "2.1.1", "url": "http://odd.bench/2.1.1"}], None, 3002),
-        ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], {"version": "2.2.1", "endpoints": []}, 3003),
-        ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], [], 3001),
-        ([{"version": "2.2.1", "url": "http://odd.bench:99999/2.2.1"}], None, 3001),
-        ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], _details("http://odd.bench:99999/sessions"), 3001),
-        ([{"version": "2.2.1", "url": "http://odd.bench/2.2.1"}], _details("http://user:word@odd.bench/sessions"), 3001),
+        (None, None, 3001, "GET http://odd.bench/versions: HTTP 500"),
+        ({"no": "list"}, None, 3001, "GET http://odd.bench/versions: data is no list"),
+        ([{"version": "2.2.1"}], None, 3001, "GET http://odd.bench/versions: data.0.url: Field required"),
+        ([{"version": "2.1.1", "url": "http://odd.bench/2.1.1"}], None, 3002, "these are the credentials of 2.2.1; offered: "),
+        (_ROWS, {"version": "2.2.1", "endpoints": []}, 3003, "a platform with role SCSP needs "),
+        (_ROWS, [], 3001, "GET http://odd.bench/2.2.1: data: Input"),
+        ([{"version": "2.2.1", "url": "http://odd.bench:99999/2.2.1"}], None, 3001, "version 2.2.1: "),
+        (_ROWS, _details("http://odd.bench:99999/sessions"), 3001, "endpoint sessions: "),
+        (_ROWS, _details("http://user:word@odd.bench/sessions"), 3001, "endpoint sessions: "),
     ],
 )
-async def test_a_platform_that_cannot_be_used_is_told_why(fresh: OcpiRig, versions: Any, details: Any, code: int) -> None:
+async def test_a_platform_that_cannot_be_used_is_told_why(
+    fresh: OcpiRig, versions: Any, details: Any, code: int, told: str
+) -> None:
     """status codes: 3001 its API cannot be used, 3002 no common version, 3003 an endpoint is missing; TOKEN_A stays good."""
 
     async def answer(request: Request) -> Response:
@@ -190,7 +196,14 @@ async def test_a_platform_that_cannot_be_used_is_told_why(fresh: OcpiRig, versio
         with fresh.addresses.entry("http://odd.bench", server):
             status, envelope, _ = await _ask(fresh, "POST", f"{ROOT}/credentials", credentials, token=token)
     assert (status, envelope["status_code"]) == (200, code)
+    assert envelope["status_message"].startswith(told)
     await fresh.scsp.register(fresh.cpo.versions_url, token)
+
+
+async def test_a_body_that_is_missing_is_told_so(fresh: OcpiRig) -> None:
+    """status codes: 2001, in words that whoever forgot the body understands."""
+    _, envelope, _ = await _ask(fresh, "POST", f"{ROOT}/credentials", token=fresh.cpo.token_a)
+    assert (envelope["status_code"], envelope["status_message"]) == (2001, "the body is missing")
 
 
 async def test_the_scsp_says_why_it_could_not_register(fresh: OcpiRig) -> None:

@@ -102,3 +102,4 @@ async def test_each_command_of_the_recipe_works(tmp_path: Path) -> None:
         assert await terminals.end() == [0, 0, 0, 0]
     assert "counts     DSO              6 A since" in out
     assert "PASS: 2 PASS" in out
+    assert '"data":[{"version":"2.3.0","url":"http://127.0.0.1:' in out

@@ -47,6 +47,18 @@ async def test_a_session_is_told_once_it_is_known_who_charges(rig: OcpiRig) -> N
     assert session["cdr_token"]["uid"] == "TOKEN-1"
 
 
+async def test_a_transaction_of_before_the_bench_is_told_to_the_operator(rig: OcpiRig) -> None:
+    """Its card was shown to another CSMS: no party hears of it, and a finding says why, once."""
+    for _ in range(3):
+        rig.stations.transaction("Updated", id_token=None)
+    await asyncio.sleep(1)
+    assert rig.scsp.sessions == {}
+    told = "transaction tx-1 of CS-1 had begun before, and its card is not known: no party is told of it"
+    assert rig.found("session_without_token") == [told]
+    rig.stations.transaction("Started", "tx-2", id_token=None)
+    assert len(rig.found("session_without_token")) == 1
+
+
 async def test_energy_is_told_now_and_then_as_a_charging_period(rig: OcpiRig) -> None:
     """Not with each event: at most each 15 minutes, and the periods add up to the energy."""
     session_id = await rig.session()

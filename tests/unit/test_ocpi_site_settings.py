@@ -27,6 +27,8 @@ ENERGY = {"price_components": [{"type": "ENERGY", "price": 0.25}]}
         ({"tariff": [{"id": "A", "elements": [ENERGY], "start_date_time": DAY_2, "end_date_time": DAY_1}]}, "must come after"),
         ({"tariff": [{"id": "A", "elements": [{"price_components": [{"type": "ENERGY", "price": -1}]}]}]}, "price"),
         ({"session_update_s": 0}, "session_update_s"),
+        ({"token_a": "first peer"}, "1 to 64 printable ASCII characters without blanks"),
+        ({"token_a": ""}, "1 to 64 printable"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(content: dict[str, Any], names: str) -> None:

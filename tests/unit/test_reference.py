@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 GENERATOR = Path(__file__).parents[2] / "docs" / "generate.py"
+COMMANDS = GENERATOR.parent / "reference" / "command-line.md"
 
 
 def test_reference_is_fresh() -> None:
@@ -21,3 +24,17 @@ def test_reference_is_fresh() -> None:
         if not (module.FOLDER / name).is_file() or (module.FOLDER / name).read_text(encoding="utf-8") != module.NOTE + text
     ]
     assert not stale
+
+
+@pytest.mark.parametrize(
+    ("program", "option"),
+    [
+        ("python -m bench.peers.scsp", "--version {2.3.0,2.2.1}"),
+        ("python -m bench.peers.msp", "--start TOKEN_UID LOCATION EVSE"),
+        ("python -m firmware_sim", "--control PORT"),
+    ],
+)
+def test_every_program_has_its_options_there(program: str, option: str) -> None:
+    """The mock peers and the emulated station are commands too, though `bench` does not know them; choices are told."""
+    section = COMMANDS.read_text(encoding="utf-8").partition(f"\n## {program}\n")[2].partition("\n## ")[0]
+    assert f"| `{option}` |" in section

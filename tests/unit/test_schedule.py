@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cli import main
 from bench.errors import UsageError
 from bench.peers.plan import brought_to, plan_solar
 from bench.peers.schedule import Need, schedule
 from bench.settings.base import load
+from bench.settings.scenario import PriceCurve
 from bench.settings.surplus import SurplusCurve
 from bench.wire.ocpi.checks import check_charging_profile
 
@@ -86,6 +88,55 @@ def test_prices_of_another_day_serve() -> None:
     assert _limit_at(profile, NOON + timedelta(hours=1)) == 11_000.0
 
 
+def test_prices_of_quarter_hours_serve() -> None:
+    """15-minute prices, as the day-ahead market has them: 5 kWh at 10 kW are the two cheapest quarters, wherever they lie."""
+    curve = load(PriceCurve, FIXTURES / "prices/quarter-hours.toml")
+    profile = schedule(f"price:{FIXTURES}/prices/quarter-hours.toml", Need(5_000, 2, (10_000,)))(NOON)
+    assert (curve.interval_s, len(curve.prices)) == (900, 96)
+    assert check_charging_profile(profile) == []
+    assert profile["start_date_time"] == "2026-06-01T12:15:00Z"
+    assert profile["charging_profile_period"] == [
+        {"start_period": 0, "limit": 0.0}, {"start_period": 900, "limit": 10_000.0}, {"start_period": 1800, "limit": 0.0},
+        {"start_period": 2700, "limit": 10_000.0}, {"start_period": 3600, "limit": 0.0},
+    ]  # fmt: skip
+
+
+def test_a_day_of_another_date_goes_on_with_itself() -> None:
+    """Late in the evening a sample's own night follows: the plan reaches beyond its midnight, which real prices would not."""
+    late = datetime(2026, 6, 1, 22, 50, tzinfo=UTC)
+    built = schedule(f"price:{FIXTURES}/prices/quarter-hours.toml", Need(11_000, 8))
+    assert [_limit_at(built(late), late + timedelta(hours=hour)) for hour in (0, 1, 2, 3, 4, 5)] == [0, 0, 0, 0, 11_000, 0]
+    with pytest.raises(UsageError, match="only 0 Wh are possible in the 0 whole price intervals"):
+        built(datetime(2026, 1, 15, 22, 50, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("interval_s = 900", "interval_s = 1800"), "interval_s = 1800: must be 900 or 3600"),
+        (("23:00:00Z", "23:00:00"), "start = 2026-01-14T23:00:00: must have a time zone, such as Z"),
+        (("2026-01-14T23:00:00Z", "2026-01-14"), "start = 2026-01-14: must have a time zone, such as Z"),
+        (("93.62,", "nan,"), r"prices\[0\] = nan: must be a finite number"),
+        (("93.62,", "'93,62',"), r"prices\[0\] = '93,62': must be a number"),
+        (("interval_s = 900", ""), "interval_s: is required"),
+        (("EUR/MWh", "EUR/kWh"), "unit = 'EUR/kWh': must be 'EUR/MWh'"),
+    ],
+)
+def test_a_wrong_price_file_names_the_place(change: tuple[str, str], told: str, tmp_path: Path) -> None:
+    """File, key, value and reason, told at the start."""
+    path = tmp_path / "prices.toml"
+    path.write_text((FIXTURES / "prices/quarter-hours.toml").read_text().replace(*change, 1))
+    with pytest.raises(UsageError, match=f"prices.toml: {told}"):
+        schedule(f"price:{path}", Need())
+
+
+@pytest.mark.parametrize(("file", "kind"), [("prices/quarter-hours.toml", "price"), ("surplus/roof-20kw.toml", "surplus")])
+def test_a_curve_can_be_checked_beforehand(file: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`bench check` knows both kinds."""
+    assert main(["check", str(FIXTURES / file)]) == 0
+    assert f"{file}: a sound {kind} file" in capsys.readouterr().out
+
+
 def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     """And checked when it is read."""
     profile = json.loads((FIXTURES / "ocpi/2.2.1/set_charging_profile.json").read_text())["charging_profile"]
@@ -97,10 +148,12 @@ def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
         schedule(f"file:{path}", Need())
 
 
-@pytest.mark.parametrize("text", ["flat:11kW", "flat:", "moon:full", "file:/nowhere.json", "solar:/nowhere.toml", "file:"])
+@pytest.mark.parametrize(
+    "text", ["flat:11kW", "flat:", "moon:full", "file:/nowhere.json", "solar:/nowhere.toml", "file:", "price:", "solar:"]
+)
 def test_a_wrong_schedule_is_bad_usage(text: str) -> None:
     """Told at the start, not with the first session."""
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"--schedule|nowhere"):
         schedule(text, Need())
 
 

@@ -68,4 +68,6 @@ class Answers:
         if first["type"] == "json_invalid":
             return self.error(CLIENT_ERROR, "the body is not JSON", 400)
         place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+        if first["type"] == "missing" and not place:
+            return self.error(INVALID, "the body is missing")
         return self.error(INVALID, f"{place or 'the body'}: {first['msg'].removeprefix('Value error, ')}")

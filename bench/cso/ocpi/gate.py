@@ -13,7 +13,7 @@ from bench.cso.ocpi.findings import Findings
 from bench.cso.ocpi.registry import Registry
 from bench.cso.ocpi.request_limit import RequestLimit
 from bench.wire.ocpi import checks
-from bench.wire.ocpi.transport import CLIENT_ERROR, PartyId, echo, receiver_of, sender_of
+from bench.wire.ocpi.transport import CLIENT_ERROR, PartyId, decode_token, echo, receiver_of, sender_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -48,7 +48,7 @@ class Gate:
         caller = self._registry.caller(headers.get("authorization"))
         answering = _Echo(send, self._own, headers, functional)
         if caller is None or (not is_open and caller.platform is None):
-            reason = "the token is not known" if caller is None else "TOKEN_A opens versions and credentials only"
+            reason = "TOKEN_A opens versions and credentials only" if caller else _unknown(headers.get("authorization"))
             await self._answers.error(CLIENT_ERROR, reason, 401)(scope, receive, answering)
             return
         if caller.platform is not None and self._limit.passed(caller.platform):
@@ -93,6 +93,12 @@ class TooLong:
         response = self._answers.error(CLIENT_ERROR, "the body is too long", 413)
         response.headers["connection"] = "close"
         await response(scope, receive, _Echo(send, self._own, headers, functional))
+
+
+def _unknown(authorization: str | None) -> str:
+    if decode_token(authorization) is None:
+        return "Authorization must be 'Token', and the token in Base64"
+    return "the token is not known"
 
 
 def _path(scope: Scope) -> str:

@@ -94,12 +94,15 @@ class Handshake:
             raise OcpiError(INVALID, f"{taken.role} {taken.id} is registered already")
 
     async def _endpoints(self, platform: Platform) -> dict[tuple[str, str], str]:
-        rows = _read(VersionRow, await self._fetch(platform, platform.versions_url, "versions"))
+        raw = await self._fetch(platform, platform.versions_url, "versions")
+        if not isinstance(raw, list):
+            raise OcpiError(UNUSABLE_API, f"GET {platform.versions_url}: data is no list")
+        rows = [_read(VersionRow, one, platform.versions_url, f"data.{number}") for number, one in enumerate(raw)]
         url = next((row.url for row in rows if row.version == platform.version), None)
         if url is None:
             offered = ", ".join(row.version for row in rows) or "none"
             raise OcpiError(UNSUPPORTED_VERSION, f"these are the credentials of {platform.version}; offered: {offered}")
-        details = _read(VersionDetails, [await self._fetch(platform, url, f"version {platform.version}")])[0]
+        details = _read(VersionDetails, await self._fetch(platform, url, f"version {platform.version}"), url, "data")
         for one in details.endpoints:
             self._check_address(platform, one.url, f"endpoint {one.identifier}")
         return {(one.identifier, one.role): one.url for one in details.endpoints}
@@ -122,9 +125,11 @@ class Handshake:
             raise OcpiError(UNUSABLE_API, f"{what}: {reason}")
 
 
-def _read(model: type[M], raw: Any) -> list[M]:
-    """Read a list of objects of a peer. Raises OcpiError (3001) where it is none."""
+def _read(model: type[M], raw: Any, url: str, place: str) -> M:
+    """Read an object of a peer. Raises OcpiError (3001) that names the address and the first place that is wrong."""
     try:
-        return [model.model_validate(one) for one in raw]
-    except (ValidationError, TypeError):
-        raise OcpiError(UNUSABLE_API, f"the answer is no list of {model.__name__}") from None
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join((place, *map(str, first["loc"])))
+        raise OcpiError(UNUSABLE_API, f"GET {url}: {where}: {first['msg']}") from None

@@ -223,6 +223,9 @@ class Sessions:
         return None
 
     def _open(self, event: Mapping[str, Any], at: datetime) -> SessionRecord:
+        if event["phase"] != "Started" and not event.get("id_token"):
+            text = f"transaction {event['transaction_id']} of {event['station']} had begun before, and its card is not known"
+            self._findings.tell("session_without_token", f"{text}: no party is told of it")
         record = self._add(Target(f"S-{self._ids.token(12)}", event["station"], event["evse"], event["transaction_id"]), at)
         record.began = _began(event, self._clock.now()) if event["phase"] == "Started" else None
         self._by_transaction[record.target.station, record.target.transaction_id] = record

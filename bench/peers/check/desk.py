@@ -121,7 +121,8 @@ class Desk:
             await self._held(self.clock.sleep(SLOW_S))
         if habit == "silent":
             await self._held(_gone(receive))
-            return
+            if not self.over.is_set():
+                return
         status = 500 if habit == "error" else 401 if not right else 404 if habit is None else 200
         body = b"broken" if habit == "error" else dump(envelope(peer.now(), code=SUCCESS if status == 200 else CLIENT_ERROR))
         kind = "text/plain" if habit == "error" else "application/json"
