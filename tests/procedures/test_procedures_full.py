@@ -16,6 +16,7 @@ from bench.domain.quantities import parse_time
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, open_run
 from bench.runs.procedure import Procedure
+from tests.support import DEEP
 
 ROOT: Final = Path(__file__).parents[2]
 HEADLINE: Final = re.compile(r"procedures: (\d+) passed of (\d+) applicable of (\d+)")
@@ -73,7 +74,7 @@ async def _negotiated(
 ) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """Return the EV's schedule, the profile that it answers, and the codes of what was found."""
     (scenario_path, scenario), (rig_path, rig) = find_scenario("procedure"), find_rig(rig_name)
-    async with open_run(Order(scenario, scenario_path, rig, rig_path, folder / "run")) as opened:
+    async with open_run(Order(scenario, scenario_path, rig, rig_path, folder / "run", pages=DEEP)) as opened:
         procedure: Procedure = opened.procedure
         await procedure.vehicle({"iso15118": 1, "departure_s": 3600, "ev_profile": ev_profile})
         await procedure.plug()
