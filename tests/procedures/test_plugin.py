@@ -9,6 +9,8 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis")
+"""Plugins whose loading takes longer than a run."""
 HEAD = """
 import pytest
 
@@ -34,7 +36,7 @@ def outcome(
     """Run one procedure and return pytest's counts and the JUnit testcase."""
     pytester.makepyfile(HEAD.format(wants=wants) + test.format(changes=changes))
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
-    result = pytester.runpytest_subprocess("--junitxml=junit.xml", "--bench-out=runs", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("--junitxml=junit.xml", "--bench-out=runs", *WITHOUT)
     case = ET.parse(pytester.path / "junit.xml").find(".//testcase")
     assert case is not None
     return result.parseoutcomes(), case
@@ -101,7 +103,7 @@ async def test_outside(run):
         await procedure.needs(evses=9)
 ''')
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
-    result = pytester.runpytest_subprocess("--bench-out=runs", "-p", "no:cacheprovider", "--strict-markers")
+    result = pytester.runpytest_subprocess("--bench-out=runs", *WITHOUT, "--strict-markers")
     result.assert_outcomes(passed=1, failed=1, skipped=1)
     result.stdout.fnmatch_lines(["not applicable: *test_outside: CS-EMU-1 does not have 9 EVSEs",
                                  "procedures: 1 passed of 2 applicable of 3"])  # fmt: skip
