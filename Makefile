@@ -4,6 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-setup
 SEED ?= 1
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of programs, each of which would be compiled anew
 
 .PHONY: help setup demo test lint deep bench clean
 

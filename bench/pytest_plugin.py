@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,12 +70,17 @@ def pytest_asyncio_loop_factories(
     if "run" not in getattr(item, "fixturenames", ()):
         return None
     from bench.adapters.clock import VirtualLoop
+
+    return {"virtual": VirtualLoop} if _is_virtual(config.getoption("rig")) else {"real": asyncio.SelectorEventLoop}
+
+
+@cache
+def _is_virtual(rig: str) -> bool:
+    """Read the rig file once for all procedures."""
     from bench.rig.files import find_rig
 
-    emulator = find_rig(config.getoption("rig"))[1].emulator
-    if emulator is not None and emulator.time == "virtual":
-        return {"virtual": VirtualLoop}
-    return {"real": asyncio.SelectorEventLoop}
+    emulator = find_rig(rig)[1].emulator
+    return emulator is not None and emulator.time == "virtual"
 
 
 @pytest.fixture(scope="session")

@@ -112,8 +112,9 @@ def _member_docs(source: str) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     docs: dict[str, str] = {}
     for statement, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(statement, ast.Assign) and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-            docs[ast.unparse(statement.targets[0])] = " ".join(str(following.value.value).split())
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+            docs[ast.unparse(target) if target else ""] = " ".join(str(following.value.value).split())
     return docs
 
 
@@ -126,9 +127,12 @@ def settings_page(title: str, top: type[BaseModel], module: ModuleType) -> str:
             continue
         seen.add(model)
         text += f"\n## {model.__name__}\n\n{inspect.getdoc(model)}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+        docs: dict[str, str] = {}
+        for base in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
+            docs |= _member_docs(inspect.getsource(base))
         for name, one in model.model_fields.items():
             default = "required" if one.is_required() else _default(one.get_default(call_default_factory=True))
-            meaning = " ".join((one.description or "").split())
+            meaning = docs.get(name, "")
             text += f"| `{one.alias or name}` | {_type(one.annotation)} | {default} | {meaning} |\n"
             waiting += _models(one.annotation)
     return text

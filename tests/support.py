@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +14,8 @@ from bench.adapters.journal import encode
 from bench.domain.documents import Document, Kind
 
 EPOCH = datetime(2026, 1, 15, tzinfo=UTC)
+DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+"""Whether this is `make deep`. It alone writes the pages of runs of whom a test reads the verdict only."""
 
 
 class FakeClock:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from bench.domain.documents import Document, Kind
 from bench.settings.base import load
@@ -41,7 +44,12 @@ class Day:
     _messages: int = 0
 
     def documents(self) -> list[Document]:
-        """Return the day's journal."""
+        """Return the day's journal, written once and read anew each time, so that a test may change it."""
+        whole = _written(self.disobedient, self.additional_info, self.state, self.duration_s)
+        return [Document(seq, at, kind, orjson.loads(data)) for seq, at, kind, data in whole]
+
+    def write(self) -> list[Document]:
+        """Write the day's journal."""
         self._begin()
         self._messages_of_the_day()
         self._measurements()
@@ -171,7 +179,7 @@ class Day:
         for change_s in (PLANNED_S, *(hour * 3600.0 for hour in PLAN_W if hour)):
             seconds_of_the_day |= {change_s + offset for offset in range(-5, 61)}
         energy_wh, last_s, seen = 12_345.0, 0.0, (-1.0, "")
-        for at_s in sorted(seconds_of_the_day):
+        for at_s in sorted(one for one in seconds_of_the_day if one <= self.duration_s):
             drawn = self._drawn_a(at_s)
             energy_wh += 3 * VOLTAGE_V * drawn * (at_s - last_s) / 3600
             last_s = at_s
@@ -202,6 +210,12 @@ class Day:
                                                                    "read_back": {}, "stop": True})  # fmt: skip
         reason = "" if self.state == "completed" else "stopped by the operator"
         self._add(end_s, Kind.RUN_END, {"state": self.state, "reason": reason})
+
+
+@cache
+def _written(disobedient: bool, info: str, state: str | None, duration_s: float) -> list[tuple[int, datetime, str, bytes]]:
+    written = Day(disobedient, info, state, duration_s).write()
+    return [(one.seq, one.t, one.kind, orjson.dumps(one.data)) for one in written]
 
 
 def settings() -> tuple[ScenarioSettings, RigSettings]:

@@ -139,7 +139,7 @@ class ProcessGuard:
         while True:
             self._say({"do": "beat"})
             await asyncio.sleep(self._beat_s)
-            self._unheard += 1
+            self._unheard += self._ready.done()  # one that still starts has START_S
             if self._unheard == UNHEARD:
                 kill()
 
@@ -261,6 +261,7 @@ async def open_guard(rig_path: Path, evidence: Path, heartbeat_s: float) -> Asyn
             async with asyncio.timeout(START_S):
                 await guard.ready()
         except TimeoutError:
+            kill()
             raise RigError(f"the guard did not hold the rig's contactor within {START_S:g} s: see {evidence}") from None
         yield guard
     finally:

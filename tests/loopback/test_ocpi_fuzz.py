@@ -27,7 +27,7 @@ from bench.wire.ocpi.transport import encode_token
 from tests.ocpi_rig import OcpiRig, open_ocpi_rig
 
 WAIT_S = 10
-EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 20
+EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 12
 ENVELOPED = {200, 201, 400, 401, 404, 405, 413}
 """What an HTTP status may be: a request that is authenticated and can be parsed is answered 200 for its content."""
 
@@ -93,7 +93,7 @@ def test_no_request_breaks_what_is_kept(tmp_path: Path) -> None:
     store = JsonStore(tmp_path / "ocpi.json")
     with _open(store=store) as opened:
         for operation in sorted(OPERATIONS, key=lambda one: one.path.endswith("/credentials")):  # one may end the registration
-            _fuzz(opened, operation, EXAMPLES // 20)
+            _fuzz(opened, operation, EXAMPLES // 12)
         known = opened.rig.cpo.platform.registry.platforms
         told = [one.plain() for one in opened.rig.cpo.platform.tokens.all()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -334,3 +335,10 @@ async def test_openapi_can_be_generated(rig: OcpiRig) -> None:
     """All routes are typed."""
     paths = ocpi_api(rig.cpo.platform).openapi()["paths"]
     assert sorted(paths["/ocpi/2.2.1/chargingprofiles/{session_id}"]) == ["delete", "get", "put"]
+
+
+async def test_each_route_is_there_when_its_module_is_asked_for(rig: OcpiRig) -> None:
+    """Routes are made by module, on demand: none of all those that there are is missing then."""
+    for path in ocpi_api(rig.cpo.platform).openapi()["paths"]:
+        status, _, _ = await _ask(rig, "OPTIONS", "http://cso.bench" + re.sub("[{}]", "", path))
+        assert (path, status) == (path, 405)

@@ -16,7 +16,7 @@ def run(tmp_path: Path, source: str) -> list[str]:
     """Run one test file under the rules and return the lines of the output."""
     path = tmp_path / "test_it.py"
     path.write_text(HEAD + source)
-    options = ["-q", "-c", "pyproject.toml", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    options = ["-q", "-c", "pyproject.toml", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
     command = [sys.executable, "-m", "pytest", *options, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     return done.stdout.strip().splitlines()

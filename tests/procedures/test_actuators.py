@@ -17,6 +17,7 @@ from bench.errors import NotApplicableError
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
 from bench.runs.procedure import Procedure
+from tests.support import DEEP
 
 
 def drive(out: Path, body: Callable[[Procedure], Awaitable[None]], rig: str = "emulated-wired") -> Outcome:
@@ -25,7 +26,7 @@ def drive(out: Path, body: Callable[[Procedure], Awaitable[None]], rig: str = "e
     rig_path, settings = find_rig(rig)
 
     async def run() -> Outcome | None:
-        async with open_run(Order(scenario, scenario_path, settings, rig_path, out)) as opened:
+        async with open_run(Order(scenario, scenario_path, settings, rig_path, out, pages=DEEP)) as opened:
             await body(opened.procedure)
         return opened.outcome
 

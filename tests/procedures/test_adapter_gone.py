@@ -17,6 +17,7 @@ from bench.rig.session import Order, Outcome, run_scenario
 from bench.settings.base import check
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault
+from tests.support import DEEP
 
 BEGIN_S = 47
 """From the first request on: about second 18 of the scenario, while the car charges with 12 A."""
@@ -31,7 +32,7 @@ def run(folder: Path, gone_s: float, *, contactor: bool = True) -> tuple[Outcome
     values["emulator"]["contactor"] = contactor
     rig = check(RigSettings, values, rig_path)
     fault = Fault(id="meter.adapter-gone", params={"meter": "evse1", "from_s": BEGIN_S, "for_s": gone_s})
-    outcome = run_scenario(Order(scenario, scenario_path, rig, rig_path, folder / "run", faults=(fault,)))
+    outcome = run_scenario(Order(scenario, scenario_path, rig, rig_path, folder / "run", faults=(fault,), pages=DEEP))
     return outcome, read_journal(folder / "run" / "journal.jsonl").documents
 
 

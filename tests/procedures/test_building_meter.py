@@ -8,6 +8,7 @@ from bench.adapters.journal_reader import read_journal
 from bench.domain.documents import Kind
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
+from tests.support import DEEP
 
 
 def test_a_meter_that_no_evse_names_is_sampled_beside(tmp_path: Path) -> None:
@@ -32,6 +33,6 @@ def test_the_same_seed_gives_the_same_journal(tmp_path: Path) -> None:
     path, scenario = find_scenario("lowered-limit")
     journals = set()
     for number in range(3):
-        run_scenario(Order(scenario, path, rig, rig_path, tmp_path / str(number)))
+        run_scenario(Order(scenario, path, rig, rig_path, tmp_path / str(number), pages=DEEP))
         journals.add((tmp_path / str(number) / "journal.jsonl").read_bytes())
     assert len(journals) == 1

@@ -53,7 +53,7 @@ def attended(lab: Lab) -> Iterator[subprocess.Popen[str]]:
                 asked = next((begin for begin in DONE if line.startswith(f">> {begin}")), "")
                 if asked:
                     path, body = DONE[asked]
-                    httpx.post(f"{lab.url}/{path}", json=body, trust_env=False).raise_for_status()
+                    httpx.post(f"{lab.url}/{path}", json=body, trust_env=False, verify=False).raise_for_status()
                     process.stdin.write("\n")
                     process.stdin.flush()
                 if asked == "Present a card":

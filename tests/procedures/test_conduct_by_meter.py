@@ -13,6 +13,7 @@ from bench.rig.session import Order, run_scenario
 from bench.settings.base import check
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault
+from tests.support import DEEP
 
 
 def run_with(gain_percent: float, out: Path, rig_name: str = "emulated", amps: float = 0.5, **scenario: Any) -> RunVerdict:
@@ -24,7 +25,7 @@ def run_with(gain_percent: float, out: Path, rig_name: str = "emulated", amps: f
     for name in values["meters"]:
         values["emulator"].setdefault("meter_errors", {})[name] = {"gain_percent": gain_percent}
     faults = (Fault(id="EV.overdraw", params={"share": 0, "amps": amps}),)
-    order = Order(settings, scenario_path, check(RigSettings, values, rig_path), rig_path, out, faults=faults)
+    order = Order(settings, scenario_path, check(RigSettings, values, rig_path), rig_path, out, faults=faults, pages=DEEP)
     return run_scenario(order).judgement.verdict
 
 

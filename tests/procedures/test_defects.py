@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,6 +16,7 @@ from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
 from bench.runs.procedure import Procedure
 from bench.settings.base import check
+from tests.support import DEEP
 
 ROOT: Final = Path(__file__).parents[2]
 SAMPLE: Final = 3
@@ -30,7 +30,7 @@ def defects() -> list[Any]:
         for path in sorted((ROOT / "hil_tests/defects").glob("*.toml"))
         for row in tomllib.loads(path.read_text(encoding="utf-8"))["defect"]
     ]
-    chosen = rows if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else rows[::SAMPLE]
+    chosen = rows if DEEP else rows[::SAMPLE]
     return [pytest.param(row, id=f"{row['procedure'].partition('::')[2]}-{row['fault']}") for row in chosen]
 
 
@@ -53,7 +53,8 @@ class Seeded:
         values["checks"] = list(dict.fromkeys([*values["checks"], "conduct"]))
         values["fault"] = {"id": self._row["fault"], "params": self._row.get("params", {})}
         rig_path, rig = find_rig(self._row.get("rig", "emulated"))
-        order = Order(check(type(settings), values, path), path, rig, rig_path, self._folder / str(len(self.outcomes)))
+        out = self._folder / str(len(self.outcomes))
+        order = Order(check(type(settings), values, path), path, rig, rig_path, out, pages=DEEP)
         try:
             async with open_run(order) as opened:
                 yield opened.procedure

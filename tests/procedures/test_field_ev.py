@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from bench.rig.session import Order, run_scenario
 from bench.settings.field_bug import Variant
 from bench.settings.scenario import Fault, ScenarioSettings
 from firmware_sim.vehicles import VEHICLES
+from tests.support import DEEP
 
-DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 MINE = ("A20", "A21", "A22", "A45", "NA1")
 VARIANTS = [
     pytest.param(variant, id=f"{bug.id}-{number}")
@@ -29,7 +28,7 @@ def verdict_of(out: Path, scenario: str, rig: str = "emulated", faults: tuple[Fa
     path, settings = find_scenario(scenario)
     rig_path, rig_settings = find_rig(rig)
     changed = ScenarioSettings.model_validate({**settings.model_dump(mode="json", by_alias=True), **changes})
-    outcome = run_scenario(Order(changed, path, rig_settings, rig_path, out, faults=faults))
+    outcome = run_scenario(Order(changed, path, rig_settings, rig_path, out, faults=faults, pages=DEEP))
     assert outcome.judgement is not None
     return outcome.judgement.verdict
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from bench.rig.files import field_bugs, find_rig, find_scenario
 from bench.rig.session import Order, run_scenario
 from bench.settings.field_bug import Variant
 from bench.settings.scenario import Fault
+from tests.support import DEEP
 
 IDS = ("A05", "A10", "A15", "A19", "A23", "A25", "A29", "A31", "A33", "A40", "A43", "NA6")
-SAMPLE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 3
+SAMPLE = 1 if DEEP else 3
 VARIANTS = {f"{bug.id} {one.name}".strip(): one for bug in field_bugs() if bug.id in IDS for one in bug.variant}
 CHOSEN = dict(list(VARIANTS.items())[::SAMPLE])
 
@@ -23,7 +23,7 @@ def run(variant: Variant, out: Path, faults: tuple[Fault, ...]) -> RunVerdict:
     """Run a variant's scenario on its rig with these faults."""
     rig_path, rig = find_rig(variant.rig)
     path, scenario = find_scenario(variant.scenario)
-    return run_scenario(Order(scenario, path, rig, rig_path, out, faults=faults)).judgement.verdict
+    return run_scenario(Order(scenario, path, rig, rig_path, out, faults=faults, pages=DEEP)).judgement.verdict
 
 
 @pytest.mark.virtual

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +12,9 @@ from bench.rig.files import field_bugs, find_rig, find_scenario
 from bench.rig.session import Order, open_run
 from bench.runs.scenario import take_steps
 from bench.settings.field_bug import Variant
+from tests.support import DEEP
 
 OURS: Final = ("A14", "A27", "A28", "A32", "A34", "A35", "A38", "A41", "A42", "A46", "NA2")
-DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SAMPLE: Final = 3
 """`make test` runs every third variant, `make deep` all of them, with more seeds."""
 
@@ -42,7 +41,7 @@ async def verdict_of(variant: Variant | None, scenario: str, seed: int, folder: 
     path, settings = find_scenario(scenario)
     rig_path, rig = find_rig(variant.rig if variant else "emulated")
     faults = variant.fault if variant else ()
-    order = Order(settings, path, rig, rig_path, folder / "run", seed=seed, faults=faults)
+    order = Order(settings, path, rig, rig_path, folder / "run", seed=seed, faults=faults, pages=DEEP)
     async with open_run(order) as opened:
         await take_steps(opened.procedure, settings)
     assert opened.outcome is not None

@@ -23,6 +23,7 @@ from bench.runs.snapshot import FLOOR_PROFILE_ID
 from bench.settings.base import check
 from bench.settings.rig import RigSettings
 from bench.settings.scenario import Fault
+from tests.support import DEEP
 
 Body = Callable[[Procedure], Awaitable[None]]
 
@@ -36,7 +37,7 @@ def order(out: Path, *, contactor: bool = False, scenario: str = "procedure", fe
     for station in values["station"]:
         station.pop("target")
         station["features"] |= features or {}
-    return Order(settings, scenario_path, check(RigSettings, values, rig_path), rig_path, out)
+    return Order(settings, scenario_path, check(RigSettings, values, rig_path), rig_path, out, pages=DEEP)
 
 
 def drive(one: Order, body: Body) -> Outcome:

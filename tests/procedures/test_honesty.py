@@ -20,6 +20,7 @@ from bench.runs.procedure import Procedure
 from bench.runs.safe_state import SafeState
 from bench.settings.scenario import Fault
 from firmware_sim.faults import FAULTS
+from tests.support import DEEP
 
 Body = Callable[[Procedure], Awaitable[None]]
 
@@ -31,7 +32,7 @@ def drive(out: Path, body: Body, fault: Fault | None = None) -> Outcome:
 
     async def run() -> Outcome | None:
         faults = () if fault is None else (fault,)
-        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, faults=faults)) as opened:
+        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, faults=faults, pages=DEEP)) as opened:
             await body(opened.procedure)
         return opened.outcome
 

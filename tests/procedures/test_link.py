@@ -18,6 +18,7 @@ from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
 from bench.runs.procedure import Procedure
 from bench.settings.rig import RigSettings
+from tests.support import DEEP
 
 Body = Callable[[Procedure], Awaitable[None]]
 
@@ -36,7 +37,7 @@ def drive(out: Path, body: Body, rig: RigSettings | None = None) -> Outcome:
     scenario_path, scenario = find_scenario("procedure")
 
     async def run() -> Outcome | None:
-        order = Order(scenario, scenario_path, rig or linked(), find_rig("emulated")[0], out)
+        order = Order(scenario, scenario_path, rig or linked(), find_rig("emulated")[0], out, pages=DEEP)
         async with open_run(order) as opened:
             await body(opened.procedure)
         return opened.outcome

@@ -15,12 +15,15 @@ from bench.rig.session import Order, Outcome, run_scenario
 from bench.rig.verify import verify_run
 from bench.runs.facts import facts_of
 from bench.settings.rig import RigSettings
+from tests.support import DEEP
 
 METERS = Path(__file__).parents[2] / "config" / "meters"
 CERTIFIED = {"current_percent": 0.2, "power_percent": 0.25, "certificate": "C-17"}
 
 
-def run(out: Path, register_map: Path, serial_number: str = "", accuracy: dict[str, Any] | None = None) -> Outcome:
+def run(
+    out: Path, register_map: Path, serial_number: str = "", accuracy: dict[str, Any] | None = None, *, pages: bool = DEEP
+) -> Outcome:
     """Run `lowered-limit` on the emulated rig with these meters."""
     scenario_path, scenario = find_scenario("lowered-limit")
     rig_path, rig = find_rig("emulated")
@@ -28,7 +31,7 @@ def run(out: Path, register_map: Path, serial_number: str = "", accuracy: dict[s
     for meter in content["meters"].values():
         meter |= {"register_map": str(register_map), "serial_number": serial_number, "accuracy": accuracy}
     content.pop("control", None)
-    return run_scenario(Order(scenario, scenario_path, RigSettings.model_validate(content), rig_path, out))
+    return run_scenario(Order(scenario, scenario_path, RigSettings.model_validate(content), rig_path, out, pages=pages))
 
 
 def identity(outcome: Outcome) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def test_the_right_serial_number_keeps_the_certificate(tmp_path: Path) -> None:
 
 def test_a_certificate_that_nobody_could_check_is_doubted(tmp_path: Path) -> None:
     """The SDM630 tells no number: its certificate stays in force, and the report says what was not proven."""
-    outcome = run(tmp_path / "run", METERS / "sdm630.toml", "4711", CERTIFIED)
+    outcome = run(tmp_path / "run", METERS / "sdm630.toml", "4711", CERTIFIED, pages=True)
     assert identity(outcome)["certificate"] == "C-17"
     assert outcome.judgement.verdict.verdict is Verdict.PASS
     assert "that it has serial number 4711 was not checked" in (outcome.folder / "report.html").read_text()

@@ -18,6 +18,7 @@ from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
 from bench.rig.verify import verify_run
 from bench.settings.moments import parse_moment
+from tests.support import DEEP
 
 BEFORE_MIDNIGHT: Final = datetime(2026, 3, 28, 23, 58, tzinfo=UTC)
 DAILY: Final[dict[str, Any]] = {
@@ -35,7 +36,7 @@ async def across_midnight(out: Path) -> Outcome:
     """Charge across the station's midnight under a daily profile, then under an absolute one from then on."""
     scenario_path, scenario = find_scenario("lowered-limit")
     rig_path, rig = find_rig("emulated")
-    async with open_run(Order(scenario, scenario_path, rig, rig_path, out, station_clock=BEFORE_MIDNIGHT)) as run:
+    async with open_run(Order(scenario, scenario_path, rig, rig_path, out, station_clock=BEFORE_MIDNIGHT, pages=DEEP)) as run:
         procedure = run.procedure
         await procedure.demand(16)
         await procedure.plug()

@@ -17,6 +17,7 @@ from bench.errors import UsageError
 from bench.rig.files import find_rig, find_scenario
 from bench.rig.session import Order, Outcome, open_run
 from bench.runs.procedure import Procedure
+from tests.support import DEEP
 
 Body = Callable[[Procedure], Awaitable[None]]
 TIMEOUT = "TxCtrlr.EVConnectionTimeOut"
@@ -30,7 +31,7 @@ def drive(out: Path, body: Body, *, whole: bool = True, **features: Any) -> Outc
     rig = rig.model_copy(update={"station": (rig.station[0].model_copy(update={"features": changed}),)})
 
     async def run() -> Outcome | None:
-        async with open_run(Order(scenario, scenario_path, rig, rig_path, out)) as opened:
+        async with open_run(Order(scenario, scenario_path, rig, rig_path, out, pages=DEEP)) as opened:
             await body(opened.procedure)
             assert whole, "the procedure was to end early"
         return opened.outcome

@@ -15,15 +15,16 @@ from bench.rig.session import Order, Outcome, run_scenario
 from bench.runs.checks.writers import SCSP, Wish, counting
 from bench.settings.scenario import Fault, ScenarioSettings
 from bench.wire.ocpi.limits import merge
+from tests.support import DEEP
 
 SCENARIO = "dso-limit-during-profile"
 
 
-def run(out: Path, scenario: ScenarioSettings | None = None) -> Outcome:
+def run(out: Path, scenario: ScenarioSettings | None = None, *, pages: bool = True) -> Outcome:
     """Run the shipped scenario, or another one in its place."""
     path, shipped = find_scenario(SCENARIO)
     rig_path, rig = find_rig("emulated")
-    return run_scenario(Order(scenario or shipped, path, rig, rig_path, out, seed=1))
+    return run_scenario(Order(scenario or shipped, path, rig, rig_path, out, seed=1, pages=pages))
 
 
 def writers(outcome: Outcome) -> CheckResult:
@@ -98,7 +99,7 @@ def test_each_policy_has_its_ruler(
     policy: str, steps: list[dict[str, Any]], ruled: list[str], refused: int, tmp_path: Path
 ) -> None:
     """What the platform installs is what the oracle of the check says, and who does not count is refused."""
-    found = writers(run(tmp_path / "run", variant(policy, *steps)))
+    found = writers(run(tmp_path / "run", variant(policy, *steps), pages=DEEP))
     assert found.verdict is Verdict.PASS, found.reasons
     told = [one.partition(": ")[2] for one in found.reasons[1:]]
     assert told[: len(ruled)] == ruled
@@ -109,7 +110,7 @@ def test_what_the_station_refuses_does_not_rule(tmp_path: Path) -> None:
     """The second TxProfile of the transaction is rejected: the SCSP's goes on to rule, and so the oracle has it."""
     fault = Fault(id="station.keeps-first-schedule", params={})
     scenario = variant("minimum", {"by": "DSO", "at_s": 60}).model_copy(update={"fault": fault})
-    found = writers(run(tmp_path / "run", scenario))
+    found = writers(run(tmp_path / "run", scenario, pages=DEEP))
     assert found.verdict is Verdict.PASS, found.reasons
     assert [one.partition(": ")[0] for one in found.reasons[2:]] == ["refused"]
 

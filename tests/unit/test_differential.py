@@ -28,7 +28,7 @@ from firmware_sim.composite import EvseView, StationView, composite_schedule
 from firmware_sim.limiter import Limiter, Ruling
 from firmware_sim.profiles import Profile, profile_from
 
-STACKS: Final = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 500
+STACKS: Final = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 300
 T0: Final = 1_767_225_600  # 2026-01-01T00:00:00Z
 LENGTH: Final = 4000
 VOLTS: Final = 230.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench.adapters.guard import LocalGuard
+from bench.adapters.guard import START_S, UNHEARD, LocalGuard, ProcessGuard
 from bench.errors import RigError, SettingsError
 from bench.guard import Guard, refresh_s, serve
 from bench.ports import HardStop
@@ -195,6 +196,28 @@ async def test_the_stand_in_within_the_bench_does_the_same() -> None:
         await one.switches["CS-1"].switch(True)
     with pytest.raises(RigError, match="nothing is switched on"):
         await one.loads["CS-1"].draw(6)
+
+
+@pytest.mark.virtual
+async def test_a_process_that_starts_slowly_is_not_taken_for_hung() -> None:
+    """On a busy computer it may need longer than its heartbeats may be missed; once it is ready, they count."""
+    reader, writer = asyncio.StreamReader(), SimpleNamespace(is_closing=lambda: True)
+    killed: list[str] = []
+
+    async def successor() -> bool:
+        return False
+
+    one = ProcessGuard(reader, writer, 0.25, successor)  # type: ignore[arg-type]
+    tasks = [asyncio.create_task(one.listen()), asyncio.create_task(one.beat(lambda: killed.append("killed")))]
+    await asyncio.sleep(START_S - 1)
+    assert killed == []
+    reader.feed_data(b'{"ready": {"switches": [], "loads": []}}\n')
+    await one.ready()
+    await asyncio.sleep(UNHEARD * 0.25 + 0.5)
+    assert killed == ["killed"]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def test_a_hard_stop_without_means_is_not_ok() -> None:

@@ -12,7 +12,7 @@ from bench.domain.documents import Document
 from bench.domain.quantities import moment, parse_time
 from tests.support_report import Day, settings
 
-DAY = Day(duration_s=45_000).documents()
+DAY = Day(duration_s=45_000)
 
 
 def feed(progress: Progress, documents: list[Document]) -> None:
@@ -30,7 +30,7 @@ def shown(*, terminal: bool, quiet: bool = False, real_s: float = 0.0) -> tuple[
     console = Console(file=out, force_terminal=terminal, width=100, highlight=False, color_system=None)
     scenario, _ = settings()
     with Progress(scenario, quiet=quiet, console=console, real_s=lambda: real_s) as progress:
-        feed(progress, DAY)
+        feed(progress, DAY.documents())
         last = io.StringIO()
         Console(file=last, width=100).print(progress.picture())
     return out.getvalue(), last.getvalue()
@@ -50,7 +50,7 @@ def test_time_begins_where_virtual_time_begins() -> None:
     """A scenario that names no date runs from the bench's own; each step tells the time as well."""
     scenario, _ = settings()
     progress = Progress(scenario.model_copy(update={"start": None}), console=Console(file=io.StringIO(), width=100))
-    feed(progress, [one for one in DAY if one.kind in ("run.start", "step.start")])
+    feed(progress, [one for one in DAY.documents() if one.kind in ("run.start", "step.start")])
     out = io.StringIO()
     Console(file=out, width=100).print(progress.picture())
     assert "12:00:00 of 24:00:00" in out.getvalue()
@@ -79,7 +79,7 @@ def test_in_real_time_there_is_one_clock() -> None:
     out = io.StringIO()
     scenario, _ = settings()
     progress = Progress(scenario, console=Console(file=out, width=100))
-    progress("run.start", {**DAY[0].data, "mode": "real"})
+    progress("run.start", {**DAY.documents()[0].data, "mode": "real"})
     for number, (name, at_s) in enumerate([("connect", 0), ("snapshot", 8.2), ("baseline", 9), ("plug", 0), ("wait", 2)]):
         progress("step.start", {"step": number, "name": name, "at_s": at_s})
     lines = [line.partition("  step ")[::2] for line in out.getvalue().splitlines()]
