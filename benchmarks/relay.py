@@ -3,10 +3,11 @@
     python benchmarks/relay.py [ROUNDS]
 
 The floor is half the sum of two round trips of the same bytes on the same stack: httpx to uvicorn with an application that does
-nothing, and `websockets` at both ends. What is measured goes through the whole bench: gate, models, decision, mapping, CSMS,
-schema, and a journal on disk. Peers and station are one process; the bench, and what the floor talks to, are another, as in a
-lab. The three take turns, so that each finds the processor's caches as the others left them. What is sent after the station
-has its frame (answer, result, question for a push) is waited for, and not counted in any of the three.
+nothing, with the headers and the answer of an order, and `websockets` at both ends. What is measured goes through the whole
+bench: gate, models, decision, mapping, CSMS, schema, and a journal on disk. Peers and station are one process; the bench, and
+what the floor talks to, are another, as in a lab. The three take turns, so that each finds the processor's caches as the others
+left them. What is sent after the station has its frame (answer, result, question for a push) is waited for, and not counted in
+any of the three.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from bench.adapters.clock import LoopClock, wall_now
-from bench.adapters.http_server import Message, Receive, Scope, Send, open_http_server
+from bench.adapters.http_server import Receive, Scope, Send, open_http_server
 from bench.adapters.ids import SystemIds
 from bench.adapters.journal import open_journal
 from bench.adapters.ocpi_client import AddressBook, open_transport
@@ -41,7 +42,7 @@ from bench.peers.scsp import MockScsp, open_scsp
 from bench.ports import OcpiTransport
 from bench.rig.cpo import open_cpo
 from bench.settings.rig import RigSettings
-from bench.wire.ocpi.transport import dump
+from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, dump, encode_token, routing
 
 Trip = Callable[[], Awaitable[float]]
 OCPP = [Subprotocol("ocpp2.0.1")]
@@ -59,26 +60,30 @@ BODY = dump(
         "response_url": "http://scsp.bench/ocpi/callbacks/0123456789abcdef",
     }
 )  # fmt: skip
+IDS = {REQUEST_ID: "0123456789abcdef", CORRELATION_ID: "0123456789abcdef"}
+PARTIES = routing(PartyId("NL", "SCP"), PartyId("NL", "CPO"))
+HEADERS = {"authorization": encode_token("0123456789abcdef" * 3), **IDS, **PARTIES, "content-type": "application/json"}
+ANSWER = dump({"data": {"result": "ACCEPTED", "timeout": 45}, "status_code": 1000, "timestamp": "2026-01-15T00:00:00Z"})
+ANSWER_HEADERS = {"content-length": str(len(ANSWER)), "content-type": "application/json", **IDS, **PARTIES}
 FRAME = dump([2, "0123456789abcdef", "SetChargingProfile", orjson.loads(BODY)]).decode()
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with an empty envelope."""
-    body = b'{"status_code":1000,"timestamp":"2026-01-15T00:00:00Z"}'
-    start: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
+    """Answer as an order is answered."""
+    headers = [(name.encode(), value.encode()) for name, value in ANSWER_HEADERS.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": ANSWER})
 
 
 @asynccontextmanager
 async def http_floor(port: int) -> AsyncIterator[Trip]:
     """A bare round trip of the PUT's bytes."""
     async with open_transport(AddressBook()) as transport:
-        url, headers = f"http://127.0.0.1:{port}/", {"content-type": "application/json"}
+        url = f"http://127.0.0.1:{port}/ocpi/2.3.0/chargingprofiles/S-0123456789ab"
 
         async def trip() -> float:
             begin = time.perf_counter()
-            await transport.request("PUT", url, headers, BODY, 10)
+            await transport.request("PUT", url, HEADERS, BODY, 10)
             return time.perf_counter() - begin
 
         yield trip
