@@ -232,6 +232,9 @@ class RigSettings(Settings):
                 if evse.meter and evse.meter not in self.meters:
                     known = ", ".join(sorted(self.meters)) or "none"
                     raise ValueError(f"EVSE {evse.id} of {station.id} names meter {evse.meter!r}; meters here: {known}")
+        csms, ocpi = self.csms, self.ocpi
+        if ocpi is not None and ocpi.port and (ocpi.host, ocpi.port) == (csms.host, csms.port):
+            raise ValueError(f"csms.port and ocpi.port are both {ocpi.port}: each needs a port of its own")
         if self.csms.security_profile and any(station.password is None for station in self.station):
             raise ValueError("with a security profile each station needs a password")
         return self

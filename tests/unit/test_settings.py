@@ -48,6 +48,12 @@ def test_a_shipped_rig_is_sound(path: Path) -> None:
     assert load(RigSettings, path).station
 
 
+def test_two_servers_on_one_port_are_named() -> None:
+    """OCPP and OCPI cannot both be served there; which one would have the port is chance."""
+    content = rig("csms.port", 9000) | {"ocpi": {"port": 9000}}
+    assert "csms.port and ocpi.port are both 9000" in refused(content)
+
+
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
