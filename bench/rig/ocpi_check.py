@@ -194,7 +194,6 @@ async def run_check(
                 peer.registration = former.registration
             stack.push_async_callback(peer.aclose)
             desk.serve(peer, peer_app(peer, peer.extra_routes()))
-            desk.received.clear()
             probe = Probe(desk, peer, transport, clock, order.url, base_url, tap.learn, others, documents)
             tell(f"OCPI {version}, {order.role} {peer.party} at {peer.versions_url}")
             await Course(probe, order.wishes, tell, results, last=version == versions[-1]).run()

@@ -14,6 +14,8 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.ocpi_client import AddressBook
 from bench.adapters.ocpp_server import open_ocpp_server
 from bench.cso.csms import Csms
+from bench.cso.ocpi.calls import Answer, Calls
+from bench.cso.ocpi.registry import Platform
 from bench.domain.conformance import CaseResult, overall
 from bench.domain.verdicts import Verdict
 from bench.errors import PeerError, StationOfflineError, UsageError
@@ -103,6 +105,25 @@ async def test_both_versions_are_checked_on_one_registration(whole: tuple[Cpo, A
         f"paging {newest}": Verdict.INCONCLUSIVE, f"unregister {newest}": Verdict.NOT_APPLICABLE,
         f"paging {oldest}": Verdict.INCONCLUSIVE,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("late_s", "failed"), [(1, set()), (30, {"push 2.2.1"})])
+async def test_a_push_under_way_when_the_version_changes_is_no_fault(
+    whole: tuple[Cpo, AddressBook, Csms, Any], monkeypatch: pytest.MonkeyPatch, late_s: float, failed: set[str]
+) -> None:
+    """It left for the endpoint that was right by then; the old one is wrong long after the CSO has taken the new ones."""
+    cpo, addresses, _, control = whole
+    await control.authorise(1, "A-CARD")
+    call = Calls.call
+
+    async def late(self: Calls, method: str, url: str, platform: Platform, *args: Any, **more: Any) -> Answer:
+        if method == "PUT" and "/2.3.0/chargingprofiles/" in url:
+            await asyncio.sleep(late_s)
+        return await call(self, method, url, platform, *args, **more)
+
+    monkeypatch.setattr(Calls, "call", late)
+    results = await check(cpo, addresses, "both", session_within_s=120)
+    assert {f"{one.name} {one.version}" for one in results if one.verdict is Verdict.FAIL} == failed
 
 
 @pytest.mark.parametrize("version", VERSIONS)

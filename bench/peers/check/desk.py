@@ -22,6 +22,8 @@ from bench.wire.ocpi.transport import CLIENT_ERROR, SUCCESS, decode_token, dump,
 RESULTS: Final = "/ocpi/results/"
 """Below it each order has a path of its own."""
 SLOW_S: Final = 20.0
+CROSSING_S: Final = 5.0
+"""So long a request to the endpoints of before may be under way when the CSO answers a change of version."""
 
 
 @dataclass(slots=True)
@@ -56,12 +58,27 @@ class Desk:
     """slow, error or silent, by the path of a response_url that was given out; empty: answered as it should be."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the check ends: nobody is kept waiting any more."""
-    _peer: Peer | None = None
-    _app: AsgiApp | None = None
+    _now: tuple[Peer, AsgiApp] | None = None
+    _before: tuple[Peer, AsgiApp] | None = None
+    _old: frozenset[str] = frozenset()
+    """Paths of the response_urls that were given out for the peer of before."""
+    _moved_at: datetime | None = None
 
     def serve(self, peer: Peer, app: AsgiApp) -> None:
-        """From now on let this peer answer."""
-        self._peer, self._app = peer, app
+        """From now on let this peer answer, another version's; what still comes for the one of before is not noted any more."""
+        self._now, self._before, self._old, self._moved_at = (peer, app), self._now, frozenset(self.habits), None
+        self.received.clear()
+
+    def moved(self) -> None:
+        """The CSO has taken the credentials of the peer that answers now."""
+        self._moved_at = self._moved_at or self.clock.now()
+
+    def _is_old(self, path: str) -> bool:
+        """Say whether a request is rightly for the peer of before: to its endpoints until the CSO knows the new ones."""
+        if self._before is None or path in self._old:
+            return self._before is not None
+        knows = self._moved_at is not None and (self.clock.now() - self._moved_at).total_seconds() > CROSSING_S
+        return not knows and path.startswith(f"/ocpi/{self._before[0].version}/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Note a request, and answer it; what is found in it is found in its document."""
@@ -71,7 +88,11 @@ class Desk:
         noted = Received(
             self.clock.now(), scope["method"], target, headers, _decoded(content), scope.get("state", {}).get("document")
         )
-        self.received.append(noted)
+        served = self._before if self._is_old(noted.path) else self._now
+        assert served is not None
+        peer, app = served
+        if served is self._now:
+            self.received.append(noted)
         SHOWN_IN.set(noted.document)  # for this request alone: each is served in a context of its own
 
         async def answering(message: Message) -> None:
@@ -79,19 +100,17 @@ class Desk:
                 noted.status = message["status"]
             await send(message)
 
-        assert self._peer is not None
-        assert self._app is not None
         if noted.path.startswith(RESULTS):
-            self._peer.changed()
-            await self._result(self._peer, noted, content, receive, answering)
+            peer.changed()
+            await self._result(peer, noted, content, receive, answering)
             return
         waiting: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
         async def replayed() -> Message:
             return waiting.pop() if waiting else await receive()
 
-        await self._app(scope, replayed, answering)
-        self._peer.changed()
+        await app(scope, replayed, answering)
+        peer.changed()
 
     async def _held(self, until: Coroutine[Any, Any, None]) -> None:
         """Keep the CSO waiting, but not longer than the check lasts."""

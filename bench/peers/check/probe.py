@@ -177,6 +177,7 @@ class Probe:
             parties = tuple(PartyId.of(one["country_code"], one["party_id"]) for one in sorted(roles, key=_cpo_first))
             self._learn(given["token"])
             self.peer.registration = Registration(given["token"], parties[0], self.versions_url, parties, dict(self.details))
+            self.desk.moved()
         return reply
 
     def assume(self, token: str, party: PartyId, own_token: str) -> None:
