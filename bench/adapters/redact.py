@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-_KEYS: Final = rb"idToken|token|password|[Bb](?i:asicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
+_KEYS: Final = rb"(?:additionalI|i)dToken|token|password|[Bb](?i:asicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
 _PASSWORD_SET: Final = b"basicauthpassword"
 """In any case: names of OCPP variables are case-insensitive."""
 _NETWORK: Final = b"SetNetworkProfile"
@@ -29,6 +29,8 @@ _MANY: Final = 100
 """Of so many known texts each is looked for by itself; of more, by their ends."""
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
 _SPACE: Final = rb"(?:\s|\\+[nrt])*"
+_OF_TOKENS: Final = re.compile(rb'"token\\*"' + _SPACE + rb":" + _SPACE + rb'\{|"whitelist\\*"' + _SPACE + rb":")
+"""A Token of a command, an authorization or a list that lacks its contract_id names a card all the same."""
 _ESCAPED_KEY: Final = re.compile(rb'"((?:\w|\\+u00[4-7][0-9A-Fa-f])+)(?=(\\*)"' + _SPACE + rb":)", re.ASCII)
 _ANY_KEY: Final = re.compile(_KEYS + rb"|key|simPin|cdr_token|" + _BESIDE)
 _OF_LISTS: Final = re.compile(rb'[][]|(?<!\\)\\*"')
@@ -165,6 +167,7 @@ def _has_secrets_beside(body: bytes) -> bool:
     return (
         (107 in body and (b"cdr_token" in body or b"/tokens/" in body))
         or _CONTRACT in body
+        or ((b"token" in body or b"whitelist" in body) and _OF_TOKENS.search(body) is not None)
         or (86 in body and _VALUE in body and _PASSWORD_SET in body.lower())
     )
 
@@ -192,6 +195,7 @@ def _may_have_keys(body: bytes) -> bool:
         or (103 in body and b"dTag" in body)
         or (119 in body and _NETWORK in body)
         or _CONTRACT in body
+        or (119 in body and b"whitelist" in body)
         or (86 in body and _VALUE in body and _PASSWORD_SET in body.lower())
     )
 
