@@ -110,6 +110,14 @@ async def test_a_list_without_end_is_left(emsp: Emsp, monkeypatch: pytest.Monkey
     assert (len(emsp.listed), len(emsp.rig.found("tokens_not_pulled"))) == (3, 1)
 
 
+async def test_a_list_that_ignores_the_offset_is_left(emsp: Emsp) -> None:
+    """Each page is the first one, and names a next: ten thousand requests would show no more than two."""
+    emsp.pages = [_page(token("A"), token("B"), following=f"offset={2 * number}", total=9) for number in range(1, 9)]
+    await asyncio.sleep(10)
+    assert (len(emsp.listed), _known(emsp)) == (2, {"A": True, "B": True})
+    assert "the same page as the one before" in emsp.rig.found("tokens_not_pulled")[0]
+
+
 async def test_who_has_left_is_not_asked(emsp: Emsp) -> None:
     """And nothing waits for the next time."""
     emsp.rig.cpo.platform.registry.remove(emsp.platform)

@@ -76,17 +76,20 @@ class Pulls:
     ) -> None:
         """Fetch a list, page by page, where the platform offers it; what fails is a finding, and tried again the next time."""
         url, pages, others = platform.endpoints.get((module, "SENDER")), 0, 0
+        former: Any = None
         while url is not None and pages < MOST_PAGES:
             try:
                 answer = await self._calls.call("GET", url, platform, to=to)
                 if not answer.ok:
                     raise PeerError(f"GET {url}: {why(answer)}")
                 self._findings.add(check_page(url, answer.headers, answer.data), f"answer to GET {url}")
+                if pages and answer.data == former:  # the offset is ignored, or a page leads to itself
+                    raise PeerError(f"GET {url}: the same page as the one before: the list has no end")
                 others += take(platform, self._read(module, model, answer.data))
             except (PeerError, OcpiError) as error:
                 self._findings.tell(f"{module}_not_pulled", str(error))
                 return
-            url, pages = next_page(url, answer.headers), pages + 1
+            url, pages, former = next_page(url, answer.headers), pages + 1, answer.data
         if url is not None:
             self._findings.tell(f"{module}_not_pulled", f"{platform.parties[0].id}: the list has more than {MOST_PAGES} pages")
         if others:
