@@ -158,6 +158,24 @@ async def test_the_clients_of_a_hub_are_fetched(emsp: Emsp) -> None:
     assert emsp.platform.clients[PartyId("NL", "EVL")].status == "OFFLINE"
 
 
+async def test_a_list_of_many_clients_is_saved_once(emsp: Emsp) -> None:
+    """A hub has hundreds, and each change of who is there is brought to the disk while nothing else goes on."""
+    emsp.platform.endpoints["hubclientinfo", "SENDER"] = f"{URL}/clientinfo"
+    emsp.platform.parties = (Party(PartyId("NL", "HUB"), "HUB"), *emsp.platform.parties)
+    info = {"country_code": "DE", "role": "EMSP", "status": "CONNECTED", "last_updated": "2026-01-15T00:00:00Z"}
+    emsp.pages = [_page(*(info | {"party_id": f"A{number}"} for number in range(10, 60)))]
+    registry, saved = emsp.rig.cpo.platform.registry, 0
+
+    def count() -> None:
+        nonlocal saved
+        saved += 1
+
+    registry.changed = count
+    await asyncio.sleep(10)
+    assert (len(emsp.platform.clients), saved) == (50, 1)
+    assert registry.has(PartyId("DE", "A59")) == emsp.platform.is_hub
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_mock_msp_is_content_with_how_it_is_asked(version: str) -> None:
     """Over several pages; neither side finds anything wrong."""
