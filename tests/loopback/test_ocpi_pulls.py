@@ -102,6 +102,14 @@ async def test_what_is_wrong_in_a_list_is_found(emsp: Emsp) -> None:
     assert "A-CARD-0815" not in emsp.rig.found("words")[0]
 
 
+async def test_a_page_of_nothing_that_can_be_read_is_told_in_few_words(emsp: Emsp) -> None:
+    """A finding for each of what four megabytes can hold would stop everything else for seconds, and fill the disk."""
+    emsp.pages = [_page(*[{}] * 500)]
+    await asyncio.sleep(10)
+    told = emsp.rig.found("tokens_unreadable")
+    assert (len(told), told[-1]) == (11, "490 more objects of the page")
+
+
 async def test_a_list_without_end_is_left(emsp: Emsp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer whose last page names a next one would be asked for ever."""
     monkeypatch.setattr(pulls, "MOST_PAGES", 3)

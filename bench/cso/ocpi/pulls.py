@@ -32,6 +32,8 @@ SETTLED_S: Final = 5.0
 """So long after a registration a peer has the token that the answer gave it."""
 MOST_PAGES: Final = 10_000
 """Of one list."""
+MOST_TOLD: Final = 10
+"""Objects of one page that cannot be read; of more only how many they are."""
 
 M = TypeVar("M", bound=OcpiModel)
 
@@ -97,12 +99,16 @@ class Pulls:
 
     def _read(self, module: str, model: type[M], data: Any) -> list[M]:
         """Return what of a page can be read."""
-        found = []
+        found, unreadable = [], 0
         for raw in data if isinstance(data, list) else ():
             try:
                 found.append(model.model_validate(raw))
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"])
-                self._findings.tell(f"{module}_unreadable", f"{place or 'an object of the list'}: {first['msg']}")
+                unreadable += 1
+                if unreadable <= MOST_TOLD:
+                    first = error.errors()[0]
+                    place = ".".join(str(part) for part in first["loc"])
+                    self._findings.tell(f"{module}_unreadable", f"{place or 'an object of the list'}: {first['msg']}")
+        if unreadable > MOST_TOLD:
+            self._findings.tell(f"{module}_unreadable", f"{unreadable - MOST_TOLD} more objects of the page")
         return found
