@@ -7,12 +7,15 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from bench.errors import RigError, UsageError
 from bench.ports import RowKind
+
+_PATIENCE_S: Final = 0.2
+"""Nothing else goes on while somebody who looks into the rows holds them; what cannot be kept is refused, or tried again."""
 
 
 class JsonStore:
@@ -62,7 +65,7 @@ class JsonStore:
         """Open the rows for one transaction, which is on the disk at the end."""
         try:
             os.close(os.open(self._rows, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-            with closing(sqlite3.connect(self._rows)) as rows, rows:
+            with closing(sqlite3.connect(self._rows, timeout=_PATIENCE_S)) as rows, rows:
                 rows.execute("PRAGMA synchronous = EXTRA")
                 rows.execute("CREATE TABLE IF NOT EXISTS kept (kind TEXT, id TEXT, document BLOB, PRIMARY KEY (kind, id))")
                 yield rows

@@ -6,12 +6,12 @@ import base64
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-_KEYS: Final = rb"idToken|token|password|[Bb](?i:asicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
+_KEYS: Final = rb"(?:additionalI|i)dToken|token|password|[Bb](?i:asicAuthPassword)|apnPassword|idTag|parentIdTag|[Aa]uthorization"
 _PASSWORD_SET: Final = b"basicauthpassword"
 """In any case: names of OCPP variables are case-insensitive."""
 _NETWORK: Final = b"SetNetworkProfile"
@@ -22,16 +22,22 @@ _BESIDE: Final = rb"attributeValue|uid|contract_id"
 """Secret where a password is set or a Token of OCPI, whose uid is an idToken, stands in the document."""
 _PIN: Final = re.compile(rb'("simPin\\*"\s*:\s*)(\d+)')
 _SCHEME: Final = re.compile(rb"(?i:(?:token|basic|bearer) +)")
-_IN_STRINGS: Final = re.compile(rb"[\w+/=-]*[bcdg-kmo-qv-zA-DF-Z_/=][\w+/=-]*", re.ASCII)
+_IN_STRINGS: Final = re.compile(rb"[\w+/=.*-]*[bcdg-kmo-qv-zA-DF-Z_/=*][\w+/=.*-]*", re.ASCII)
 """What no number, no `true`, `false` and `null`, and no sign of JSON has a part of."""
 _TAIL: Final = 8
 _MANY: Final = 100
 """Of so many known texts each is looked for by itself; of more, by their ends."""
+_LONG: Final = 50_000
+"""A document of so many bytes is no long one."""
+_DATA: Final = b'"data":'
 _DONE: Final = re.compile(rb"hmac:[0-9a-f]{16}")
 _SPACE: Final = rb"(?:\s|\\+[nrt])*"
+_OF_TOKENS: Final = re.compile(rb'"token\\*"' + _SPACE + rb":" + _SPACE + rb'\{|"whitelist\\*"' + _SPACE + rb":")
+"""A Token of a command, an authorization or a list that lacks its contract_id names a card all the same."""
 _ESCAPED_KEY: Final = re.compile(rb'"((?:\w|\\+u00[4-7][0-9A-Fa-f])+)(?=(\\*)"' + _SPACE + rb":)", re.ASCII)
 _ANY_KEY: Final = re.compile(_KEYS + rb"|key|simPin|cdr_token|" + _BESIDE)
-_OF_LISTS: Final = re.compile(rb'[][]|\\*"')
+_OF_LISTS: Final = re.compile(rb'[][]|(?<!\\)\\*"')
+"""Of the backslashes before a quote it tries the first one alone, so that a million of them without one take no hours."""
 
 
 def _opening(keys: bytes) -> re.Pattern[bytes]:
@@ -75,7 +81,7 @@ class Redactor:
     def __call__(self, body: bytes) -> bytes:
         """Return the encoded document without secrets; what stands in `data` is searched, the envelope has none."""
         if found := self._found(body):
-            body = _without_marks(body, found) or _reread(body, list(found.values()))
+            body = self._without_found(body, found) or _reread(body, list(found.values()))
         if b"\\u" in body:
             body = _plain_keys(body)
         if _may_have_keys(body):
@@ -84,16 +90,28 @@ class Redactor:
 
     def _found(self, body: bytes) -> dict[bytes, tuple[str, str]]:
         """Return what of the known stands in a document, the longest first."""
-        marks: Iterable[bytes] = self._known
-        if len(self._known) > _MANY:
-            marks = [
-                mark
-                for size, by_tail in self._by_tail.items()
-                for tail in by_tail.keys() & {body[at : at + size] for at in range(len(body) - size + 1)}
-                for mark in by_tail[tail]
-            ]
-        found = sorted((mark for mark in marks if mark in body), key=lambda mark: (-len(mark), mark))
+        if len(self._known) <= _MANY:
+            marks = [mark for mark in self._known if mark in body]
+        else:
+            marks = [mark for size, by_tail in self._by_tail.items() for mark in _ending(body, size, by_tail)]
+        found = sorted(marks, key=lambda mark: (-len(mark), mark))
         return {mark: self._known[mark] for mark in found}
+
+    def _without_found(self, body: bytes, found: Mapping[bytes, tuple[str, str]]) -> bytes | None:
+        """Do as `_without_marks`; with a long document and many marks part by part, for to look for each in all of it is slow."""
+        if len(found) <= _MANY or len(body) <= _LONG or not all(_IN_STRINGS.fullmatch(mark) for mark in found):
+            return _without_marks(body, found)
+        at = body.index(_DATA) + len(_DATA)
+        parts = [body[:at]]
+        while at < len(body):
+            end = body.find(b'"', at + _LONG) + 1 or len(body)  # no such mark has a quote
+            part = _DATA + body[at:end]
+            cleaned = _without_marks(part, self._found(part))
+            if cleaned is None:
+                return None
+            parts.append(cleaned.removeprefix(_DATA))
+            at = end
+        return b"".join(parts)
 
     def _without_keyed(self, body: bytes) -> bytes:
         opening = _EXTENDED if _has_secrets_beside(body) else _PLAIN
@@ -128,9 +146,16 @@ class Redactor:
         return f"hmac:{hmac.digest(self._key, value, 'sha256').hex()[:16]}"
 
 
+def _ending(body: bytes, size: int, by_tail: Mapping[bytes, Sequence[bytes]]) -> Iterator[bytes]:
+    """Yield each mark that may stand in a document by its last bytes, so many."""
+    ends = {body[at : at + size]: at + size for at in range(len(body) - size + 1)}
+    for tail in by_tail.keys() & ends.keys():
+        yield from (mark for mark in by_tail[tail] if body.endswith(mark, 0, ends[tail]) or mark in body)
+
+
 def _without_marks(body: bytes, found: Mapping[bytes, tuple[str, str]]) -> bytes | None:
     """Return the document without known texts, unread; None where one may stand elsewhere than within a string, as itself."""
-    envelope, data_key, data = body.partition(b'"data":')
+    envelope, data_key, data = body.partition(_DATA)
     for mark, (_, put) in found.items():
         at = data.find(mark)
         if at >= 0 and _IN_STRINGS.fullmatch(mark) is None:
@@ -164,6 +189,7 @@ def _has_secrets_beside(body: bytes) -> bool:
     return (
         (107 in body and (b"cdr_token" in body or b"/tokens/" in body))
         or _CONTRACT in body
+        or ((b"token" in body or b"whitelist" in body) and _OF_TOKENS.search(body) is not None)
         or (86 in body and _VALUE in body and _PASSWORD_SET in body.lower())
     )
 
@@ -191,6 +217,7 @@ def _may_have_keys(body: bytes) -> bool:
         or (103 in body and b"dTag" in body)
         or (119 in body and _NETWORK in body)
         or _CONTRACT in body
+        or (119 in body and b"whitelist" in body)
         or (86 in body and _VALUE in body and _PASSWORD_SET in body.lower())
     )
 
@@ -210,7 +237,7 @@ def _closing(body: bytes, start: int, slashes: int) -> int:
     """
     at = start
     while (quote := body.find(b'"', at)) >= 0:
-        run = quote - start - len(body[start:quote].rstrip(b"\\"))
+        run = quote - at - len(body[at:quote].rstrip(b"\\"))
         rest = run % (2 * slashes + 2)
         if rest <= slashes:
             return quote - rest

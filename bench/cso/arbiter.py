@@ -208,15 +208,17 @@ class Arbiter:
     async def release(self, where: str | tuple[str, int], writer: str) -> Outcome:
         """Take a limit back; UNKNOWN where there is none."""
         claims, records = self._place(where)
-        claim = claims.get(writer)
-        if claim is None:
+        if (claim := claims.get(writer)) is None:
             return Outcome("UNKNOWN", f"{writer} limits nothing there")
+        profile = claim.profile
         for record in records:
             async with record.steering.turn:
                 outcome = Outcome("ACCEPTED") if record.ended else await self.clear(record, writer, {writer: claim})
             self._want_push(record)
             if outcome.word == "REJECTED" and record.ended is None:
                 return outcome
+            if writer in claims and (claims[writer] is not claim or claim.profile is not profile):
+                return Outcome("ACCEPTED")  # what stands there now was set meanwhile
             if claims.pop(writer, None) and isinstance(where, tuple):
                 records += [one for one in self._sessions.at(*where) if one not in records]
         claims.pop(writer, None)

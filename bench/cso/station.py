@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ MOST_TRANSACTIONS: Final = 1000
 MOST_PLACES: Final = 1000
 """Connectors, and EVSEs, that a station may speak of."""
 SHORTEST_LEARNED: Final = 8
+_OF_TIMES: Final = re.compile(r"[\dTtZz:.+-]*[-:][\dTtZz:.+-]*")
+"""What a date, a time, or a part of one consists of."""
 SECRET_VARIABLES: Final = ("basicauthpassword",)
 """To be written only; a station that tells them in a report does not get them into the evidence."""
 
@@ -160,10 +163,10 @@ class Outbox:
 def may_be_learned(token: str) -> bool:
     """Say whether an identification token may be replaced wherever it stands: it is long enough, and has a digit.
 
-    A short one would be found in the middle of numbers; one such as `Accepted` would take evidence with it. Under its own key
-    no token is ever written.
+    A short one would be found in the middle of numbers; one such as `Accepted`, or `2026-01-15`, which anybody may choose, would
+    take evidence with it. Under its own key no token is ever written.
     """
-    return len(token) >= SHORTEST_LEARNED and any(one.isdigit() for one in token)
+    return len(token) >= SHORTEST_LEARNED and any(one.isdigit() for one in token) and not _OF_TIMES.fullmatch(token)
 
 
 def learnable_tokens(payload: Mapping[str, Any]) -> list[str]:

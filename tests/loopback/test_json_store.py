@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,20 @@ def test_a_file_left_by_a_crash_gives_its_mode_to_none(tmp_path: Path) -> None:
     JsonStore(tmp_path / "ocpi.json").save({"platforms": []})
     JsonStore(tmp_path / "ocpi.json").keep_rows("token", {"a": {}})
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_who_looks_into_the_rows_does_not_hold_the_bench_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite waits for a lock, five seconds of its own accord, and nothing else goes on meanwhile: limits would come late."""
+    store, patience, connect = JsonStore(tmp_path / "ocpi.json"), list[float](), sqlite3.connect
+
+    def noted(path: Path, timeout: float = 5.0) -> sqlite3.Connection:
+        patience.append(timeout)
+        return connect(path, timeout=timeout)
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    store.keep_rows("token", {"a": {}})
+    with closing(connect(tmp_path / "ocpi.rows.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RigError, match="locked"):
+            store.keep_rows("token", {"b": {}})
+    assert (set(store.load_rows("token")), max(patience) <= 0.5) == ({"a"}, True)

@@ -335,6 +335,18 @@ async def test_a_token_is_kept_by_itself(lives: _Lives) -> None:
         assert cpo.platform.tokens.all() == told
 
 
+async def test_rows_are_there_without_the_file_beside_them(lives: _Lives) -> None:
+    """Whoever removes the one has the other at once, not after another restart."""
+    async with lives.life() as cpo:
+        await lives.charge()
+        await lives.tell_token("A")
+        told, (session,) = cpo.platform.tokens.all(), await lives.listed("sessions?date_from=2026-01-15T00:00:00Z")
+    lives.path.unlink()
+    async with lives.life() as cpo:
+        assert cpo.platform.tokens.all() == told
+        assert cpo.platform.sessions.find(session["id"]) is not None
+
+
 async def test_a_token_that_cannot_be_kept_is_refused(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its eMSP relies on what is answered; the finding says why."""
     async with lives.life() as cpo:

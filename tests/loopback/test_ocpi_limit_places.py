@@ -193,6 +193,24 @@ async def test_a_session_that_begins_during_a_release_keeps_nothing_of_the_limit
             assert len(rig.stations.sent("ClearChargingProfile")) == (0 if others else 2)
 
 
+async def test_a_release_takes_no_limit_that_was_set_meanwhile() -> None:
+    """The session ended before the station had answered, so that the new limit had nothing to wait for: it was ACCEPTED."""
+    async with open_ocpi_rig(policy="minimum") as rig:
+        arbiter = rig.cpo.platform.arbiter
+        await rig.session()
+        await arbiter.limit(EVSE, "DSO", "DSO", _limit(10))
+        late = _answered_late(rig, "ClearChargingProfile")
+        releasing = asyncio.create_task(arbiter.release(EVSE, "DSO"))
+        await asyncio.sleep(1)
+        rig.stations.transaction("Ended")
+        assert (await arbiter.limit(EVSE, "DSO", "DSO", _limit(8))).word == "ACCEPTED"
+        late.set_result({"status": "Accepted"})
+        assert (await releasing).word == "ACCEPTED"
+        rig.stations.transaction("Started", "tx-2")
+        await asyncio.sleep(1)
+        assert _limits(rig, "tx-2") == [8.0]
+
+
 async def test_a_session_that_was_limited_is_not_limited_again_by_its_first_event() -> None:
     """What a station tells late opens a session without asking for its limits; the limit comes, then an event in time."""
     async with open_ocpi_rig(policy="minimum") as rig:

@@ -102,12 +102,28 @@ async def test_what_is_wrong_in_a_list_is_found(emsp: Emsp) -> None:
     assert "A-CARD-0815" not in emsp.rig.found("words")[0]
 
 
+async def test_a_page_of_nothing_that_can_be_read_is_told_in_few_words(emsp: Emsp) -> None:
+    """A finding for each of what four megabytes can hold would stop everything else for seconds, and fill the disk."""
+    emsp.pages = [_page(*[{}] * 500)]
+    await asyncio.sleep(10)
+    told = emsp.rig.found("tokens_unreadable")
+    assert (len(told), told[-1]) == (11, "490 more objects of the page")
+
+
 async def test_a_list_without_end_is_left(emsp: Emsp, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer whose last page names a next one would be asked for ever."""
     monkeypatch.setattr(pulls, "MOST_PAGES", 3)
     emsp.pages = [_page(token(str(number)), following="offset=0", total=9) for number in range(9)]
     await asyncio.sleep(10)
     assert (len(emsp.listed), len(emsp.rig.found("tokens_not_pulled"))) == (3, 1)
+
+
+async def test_a_list_that_ignores_the_offset_is_left(emsp: Emsp) -> None:
+    """Each page is the first one, and names a next: ten thousand requests would show no more than two."""
+    emsp.pages = [_page(token("A"), token("B"), following=f"offset={2 * number}", total=9) for number in range(1, 9)]
+    await asyncio.sleep(10)
+    assert (len(emsp.listed), _known(emsp)) == (2, {"A": True, "B": True})
+    assert "the same page as the one before" in emsp.rig.found("tokens_not_pulled")[0]
 
 
 async def test_who_has_left_is_not_asked(emsp: Emsp) -> None:
@@ -148,6 +164,24 @@ async def test_the_clients_of_a_hub_are_fetched(emsp: Emsp) -> None:
     emsp.pages = [_page(info | {"status": "CONNECTED", "last_updated": "2026-01-14T00:00:00Z"})]
     await asyncio.sleep(DAY)
     assert emsp.platform.clients[PartyId("NL", "EVL")].status == "OFFLINE"
+
+
+async def test_a_list_of_many_clients_is_saved_once(emsp: Emsp) -> None:
+    """A hub has hundreds, and each change of who is there is brought to the disk while nothing else goes on."""
+    emsp.platform.endpoints["hubclientinfo", "SENDER"] = f"{URL}/clientinfo"
+    emsp.platform.parties = (Party(PartyId("NL", "HUB"), "HUB"), *emsp.platform.parties)
+    info = {"country_code": "DE", "role": "EMSP", "status": "CONNECTED", "last_updated": "2026-01-15T00:00:00Z"}
+    emsp.pages = [_page(*(info | {"party_id": f"A{number}"} for number in range(10, 60)))]
+    registry, saved = emsp.rig.cpo.platform.registry, 0
+
+    def count() -> None:
+        nonlocal saved
+        saved += 1
+
+    registry.changed = count
+    await asyncio.sleep(10)
+    assert (len(emsp.platform.clients), saved) == (50, 1)
+    assert registry.has(PartyId("DE", "A59")) == emsp.platform.is_hub
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -141,9 +141,13 @@ async def test_a_leap_of_the_sequence_number_costs_nothing(scene: Scene) -> None
 
 
 @pytest.mark.parametrize(
-    ("token", "learned"), [("04A1B2C3", True), ("04A1B2C", False), ("Accepted", False), ("NoAuthorization", False)]
-)
-def test_a_token_like_a_word_is_hidden_under_its_own_key_alone(token: str, learned: bool) -> None:
+    ("token", "learned"),
+    [
+        ("04A1B2C3", True), ("04-A1-B2-C3", True), ("12345678", True), ("04A1B2C", False), ("Accepted", False),
+        ("NoAuthorization", False), ("2026-01-15", False), ("2026-01-15T00:00:00.5Z", False), ("T00:00:0", False),
+    ],
+)  # fmt: skip
+def test_a_token_like_a_word_or_a_time_is_hidden_under_its_own_key_alone(token: str, learned: bool) -> None:
     """A station may send any text as idToken; what is learned is taken away wherever it stands in the journal."""
     payload = {"idToken": {"idToken": token, "type": "Central"}, "groupIdToken": {"idToken": token}}
     assert learnable_tokens(payload) == [token] * 2 * learned

@@ -38,6 +38,25 @@ def test_secrets_of_a_station_are_replaced(payload: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    "payload",
+    [
+        {"idToken": {"idToken": "x", "additionalInfo": [{"additionalIdToken": SECRET, "type": "a"}]}},
+        {"token": {"uid": SECRET, "type": "RFID"}, "location_id": "L"},
+        {"data": [{"uid": SECRET, "type": "RFID", "whitelist": "NEVER"}]},
+    ],
+    ids=["OCPP, a second one", "OCPI, in a command", "OCPI, in a list"],
+)
+def test_a_card_is_replaced_where_its_token_lacks_something(payload: dict[str, object]) -> None:
+    """A Token without its contract_id is refused, and names a card all the same."""
+    assert SECRET.encode() not in written(json.dumps(payload))[0]
+
+
+def test_the_uid_of_an_evse_stays() -> None:
+    """It is no card, and verdicts need it."""
+    assert b"CS-1-1" in written(json.dumps({"evses": [{"uid": "CS-1-1"}], "tokens": 3, "name": "whitelist"}))[0]
+
+
+@pytest.mark.parametrize(
     ("text", "key"),
     [
         (r'{"\u0074oken": "31415926", "b": "\u0074oken"}', "token"),

@@ -121,3 +121,21 @@ def test_a_patch_adds_periods_and_a_put_replaces_them() -> None:
     assert exchange.merged_session(SESSION, raw, patch=False) == raw
     assert exchange.merged_session(SESSION, {}, patch=False)["charging_periods"] == []
     assert exchange.check_session_change(SESSION, SESSION, patch=False) == []
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '<{}>; title="more"; rel="next"', "<{}>;rel=next", "<{}>; Rel='NEXT'",
+        '<http://a.example/x>; rel="prev", <{}>; rel="next"', '<{}>; rel="next", <http://a.example/x>; rel="prev"',
+    ],
+)  # fmt: skip
+def test_a_link_to_the_next_page_is_found_in_each_form(link: str) -> None:
+    """RFC 8288, which Transport, Pagination names: other parameters and other links may stand before it."""
+    assert exchange.next_page(URL, {"link": link.format("http://cso.example/ocpi?offset=4")}) == "http://cso.example/ocpi?offset=4"
+
+
+@pytest.mark.parametrize("link", ['<{}>; rel="prev"', '<{}>; rel="next-archive"', "<" * 100_000])
+def test_another_link_is_no_next_page(link: str) -> None:
+    """Nor is one that never ends."""
+    assert exchange.next_page(URL, {"link": link.format("http://cso.example/ocpi?offset=4")}) is None

@@ -69,7 +69,8 @@ def test_a_token_goes_nowhere_else(url: str, home: str, why: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "169.254.169.254", "[fe80::1]", "Metadata.Google.Internal", "[fd00:ec2::254]", "[fd20:ce::254]",
+        "169.254.169.254", "192.0.0.192", "[::ffff:0:169.254.169.254]",
+        "[fe80::1]", "Metadata.Google.Internal", "[fd00:ec2::254]", "[fd20:ce::254]",
         "[::ffff:169.254.169.254]", "[::169.254.169.254]", "[64:ff9b::169.254.169.254]", "[64:ff9b:1::a9fe:a9fe]",
         "[64:ff9b::100.100.100.200]", "[2002:a9fe:a9fe::1]", "[2002:a9fe:0101::]", "[2001:0:a9fe:a9fe::]",
         "[2001:0:102:304:0:0:5601:5601]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import orjson
 import pytest
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from bench.adapters import redact
 from bench.adapters.redact import Redactor
 
-WORDS = ("secret-4711", "0065secret", "12345678", "nullnull", "true1e55", 'quo"ted', "back\\slash", "hmac:00", "tokenA==")
+WORDS = (
+    "secret-4711", "0065secret", "12345678", "nullnull", "true1e55", 'quo"ted', "back\\slash", "hmac:00", "tokenA==", "DE*8AA*C1",
+    "tokenA==x",
+)  # fmt: skip
 SECRETS = st.sampled_from(WORDS)
 PIECES = st.one_of(SECRETS, st.sampled_from(["\\", "\\u00", "\n", "\x00", '"', ":", "12345678"]), st.text(max_size=4))
 TEXTS = st.lists(PIECES, max_size=5).map("".join)
@@ -32,6 +36,7 @@ def test_the_quick_way_finds_what_the_slow_one_finds(secrets: list[str], value: 
         with pytest.MonkeyPatch.context() as patch:
             if of_many:
                 patch.setattr(redact, "_MANY", 0)
+                patch.setattr(redact, "_LONG", 0)
             if decodes:
                 patch.setattr(redact, "_without_marks", lambda body, found: None)
             one = Redactor(b"key")
@@ -51,6 +56,26 @@ def test_thousands_of_tokens_take_no_longer_look_each() -> None:
     assert b"00000042" not in redactor(body)
 
 
+def test_a_long_list_of_known_tokens_is_looked_through_once() -> None:
+    """A page of an eMSP's Tokens that does without a limit: each of them was looked for in all of it, which took ten seconds."""
+    redactor, uids = Redactor(b"key"), [f"DE*8AA*C{number:08d}" for number in range(5_000)]
+    for uid in uids:
+        redactor.learn(uid)
+    body = orjson.dumps({"data": {"body": json.dumps([{"uid": uid, "issuer": "x" * 60} for uid in uids])}})
+    quick, looked = redact._without_marks, 0
+
+    def counted(part: bytes, found: Mapping[bytes, tuple[str, str]]) -> bytes | None:
+        nonlocal looked
+        looked += len(part) * len(found)
+        return quick(part, found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redact, "_without_marks", counted)
+        written = redactor(body)
+    assert b"DE*8AA*" not in written
+    assert looked < len(body) * len(uids) / 2
+
+
 def test_a_token_in_a_header_needs_no_decoding() -> None:
     """The commonest document of OCPI, with its token in Base64, is not decoded."""
     one = Redactor(b"key")
@@ -59,3 +84,11 @@ def test_a_token_in_a_header_needs_no_decoding() -> None:
     written = redact._without_marks(body, one._found(body))
     assert written is not None
     assert b"c2NzcC1jLXRva2Vu" not in written
+
+
+@pytest.mark.parametrize("rest", ["\\" * 200_000 + "x", '\\"' * 200_000], ids=["backslashes", "escaped quotes"])
+@pytest.mark.parametrize("opening", ['"token":[', '"token":"'])
+def test_a_hostile_body_takes_no_time_that_grows_with_its_square(opening: str, rest: str) -> None:
+    """Anybody may send one, and nothing else goes on meanwhile: this list of backslashes took three minutes."""
+    written = Redactor(b"key")(orjson.dumps({"data": {"body": opening + rest}}))
+    assert len(written) < 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from bench.domain.evidence import EvseFacts, LinkChange, RunFacts, TransactionSp
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.uncertainty import Accuracy
-from bench.domain.verdicts import CheckResult, RunState, Verdict
+from bench.domain.verdicts import CheckResult, FaultClass, Layer, RunState, Verdict
 from bench.runs.checks.relay import judge_relay
 
 T0 = 1_767_225_600.0
@@ -160,6 +161,46 @@ def test_an_order_that_was_answered_long_before_is_not_replaced() -> None:
     assert judged(put(16, 10), put(10, 100, "b"), sent(10, 101)).verdict is Verdict.FAIL
 
 
+def test_orders_that_come_often_excuse_no_platform_that_sends_none() -> None:
+    """Each takes the place of the one before, and in an hour nothing left. The last ones may have been about to."""
+    orders = [put(16 - number % 3, 10 + 10 * number, f"n{number}") for number in range(360)]
+    found = judged(*orders, lasts=3615)
+    assert (found.verdict, found.blamed, len(found.reasons)) == (Verdict.FAIL, (Layer.OCPI,), 353)
+    assert judged(*orders, sent(16, 3601), lasts=3615).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("last", [(result("REJECTED", 20, "b"),), (delete(22),)], ids=["told REJECTED", "taken back"])
+def test_orders_of_which_the_last_one_need_not_leave_are_not_dropped(last: tuple[HttpExchange]) -> None:
+    """What excuses the order that counts excuses those before it."""
+    assert judged(put(16, 10), put(10, 12, "b"), *last).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_station_that_does_not_answer_keeps_orders_waiting() -> None:
+    """Before its answer nothing else may be sent to it."""
+    waiting = replace(sent(8, 11, 2), action="GetBaseReport", response=None, answered=None)
+    assert judged(put(16, 10), put(10, 12, "b"), waiting, result("REJECTED", 60, "b")).verdict is Verdict.INCONCLUSIVE
+    assert judged(put(16, 10), put(10, 12, "b"), waiting).verdict is Verdict.FAIL
+
+
+def test_an_order_that_leaves_after_the_one_that_took_its_place_undoes_it() -> None:
+    """Both left, each as it was meant, and the station holds what nobody wants any more."""
+    found = judged(put(16, 10), put(10, 11, "b"), sent(10, 12), sent(16, 13))
+    assert (found.verdict, found.fault_class) == (Verdict.FAIL, FaultClass.OVER_LIMIT)
+    assert "after the order that had taken its place: limit 16 for 10" in found.headline
+
+
+def test_a_refused_order_is_not_undone_by_earlier_ones() -> None:
+    """It says what the first one said, which left late, and was told REJECTED: what stays is the second one's."""
+    found = judged(put(16, 10), put(10, 11, "b"), put(16, 12, "c"), result("REJECTED", 13, "c"), sent(16, 14), sent(10, 15))
+    assert found.verdict is Verdict.PASS
+
+
+def test_an_earlier_order_that_is_sent_again_undoes_a_later_one() -> None:
+    """Such as after a reconnect: it equals a request, and the wrong one."""
+    assert judged(put(16, 10), sent(16, 11), put(10, 20, "b"), sent(10, 21), sent(16, 30)).verdict is Verdict.FAIL
+    assert judged(put(16, 10), sent(16, 11), put(10, 20, "b"), sent(10, 21), sent(16, 30), sent(10, 30.5)).verdict is Verdict.PASS
+
+
 def test_an_order_that_is_taken_back_while_it_waits_need_not_leave() -> None:
     """DELETE right after PUT: neither has to reach the station, which holds nothing."""
     found = judged(put(16, 10), delete(11), result("UNKNOWN", 12, "d"))
@@ -225,6 +266,12 @@ def test_a_profile_that_stands_is_not_unknown() -> None:
 def test_a_delete_that_could_not_leave_convicts_nobody(more: dict[str, float]) -> None:
     """As for a PUT."""
     assert judged(put(16, 10), sent(16, 11), delete(20), **more).verdict is Verdict.PASS
+
+
+def test_a_result_is_found_at_an_address_that_the_journal_has_hidden_in_part() -> None:
+    """What a query calls a token is hidden where it stands in clear, and not where it is percent-encoded."""
+    order, told = delete(20, "d%3Forder_token%3D7"), result("REJECTED", 21, "d?order_token=(hidden)")
+    assert judged(put(16, 10), sent(16, 11), order, told).verdict is Verdict.PASS
 
 
 def test_a_delete_that_a_put_follows_at_once_need_not_leave() -> None:

@@ -22,18 +22,25 @@ class Clients:
         if info.party != party:
             raise OcpiError(INVALID, "country_code or party_id differ from the URL")
         new = party not in platform.clients
-        platform.clients[party] = info
-        self._registry.connect(platform, Party(party, info.role))
+        self._know(platform, info)
         self._registry.changed()
         return new
 
     def take(self, platform: Platform, infos: Iterable[ClientInfo]) -> int:
         """Take what a hub's list tells and is not older than what is known; return 0, for all of it is the hub's own word."""
+        news = False
         for info in infos:
             known = platform.clients.get(info.party)
             if known is None or (known.last_updated <= info.last_updated and known != info):
-                self.put(platform, info.party, info)
+                self._know(platform, info)
+                news = True
+        if news:  # once: each change is brought to the disk
+            self._registry.changed()
         return 0
+
+    def _know(self, platform: Platform, info: ClientInfo) -> None:
+        platform.clients[info.party] = info
+        self._registry.connect(platform, Party(info.party, info.role))
 
     def get(self, platform: Platform, party: PartyId) -> ClientInfo:
         """Return what this hub has told of a party. Raises OcpiError (404)."""

@@ -101,9 +101,11 @@ class Keeper:
 
     def restore(self) -> Restored:
         """Take back what was saved. Raises UsageError."""
-        document = None if self._store is None else self._store.load()
-        if self._store is None or document is None:
+        if self._store is None:
             return Restored([], [], [])
+        document = self._store.load()
+        if document is None:  # a first life, or a file that was removed: the rows beside it are kept all the same
+            document = {name: [] for name in ("platforms", "invitations", "spent", "sessions", "promises")}
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
         self._tokens.restore(Token.model_validate(one) for one in self._store.load_rows("token").values())
         over = {name: self._record(one) for name, one in self._store.load_rows("session").items()}

@@ -32,6 +32,8 @@ SETTLED_S: Final = 5.0
 """So long after a registration a peer has the token that the answer gave it."""
 MOST_PAGES: Final = 10_000
 """Of one list."""
+MOST_TOLD: Final = 10
+"""Objects of one page that cannot be read; of more only how many they are."""
 
 M = TypeVar("M", bound=OcpiModel)
 
@@ -76,17 +78,20 @@ class Pulls:
     ) -> None:
         """Fetch a list, page by page, where the platform offers it; what fails is a finding, and tried again the next time."""
         url, pages, others = platform.endpoints.get((module, "SENDER")), 0, 0
+        former: Any = None
         while url is not None and pages < MOST_PAGES:
             try:
                 answer = await self._calls.call("GET", url, platform, to=to)
                 if not answer.ok:
                     raise PeerError(f"GET {url}: {why(answer)}")
                 self._findings.add(check_page(url, answer.headers, answer.data), f"answer to GET {url}")
+                if pages and answer.data == former:  # the offset is ignored, or a page leads to itself
+                    raise PeerError(f"GET {url}: the same page as the one before: the list has no end")
                 others += take(platform, self._read(module, model, answer.data))
             except (PeerError, OcpiError) as error:
                 self._findings.tell(f"{module}_not_pulled", str(error))
                 return
-            url, pages = next_page(url, answer.headers), pages + 1
+            url, pages, former = next_page(url, answer.headers), pages + 1, answer.data
         if url is not None:
             self._findings.tell(f"{module}_not_pulled", f"{platform.parties[0].id}: the list has more than {MOST_PAGES} pages")
         if others:
@@ -94,12 +99,16 @@ class Pulls:
 
     def _read(self, module: str, model: type[M], data: Any) -> list[M]:
         """Return what of a page can be read."""
-        found = []
+        found, unreadable = [], 0
         for raw in data if isinstance(data, list) else ():
             try:
                 found.append(model.model_validate(raw))
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"])
-                self._findings.tell(f"{module}_unreadable", f"{place or 'an object of the list'}: {first['msg']}")
+                unreadable += 1
+                if unreadable <= MOST_TOLD:
+                    first = error.errors()[0]
+                    place = ".".join(str(part) for part in first["loc"])
+                    self._findings.tell(f"{module}_unreadable", f"{place or 'an object of the list'}: {first['msg']}")
+        if unreadable > MOST_TOLD:
+            self._findings.tell(f"{module}_unreadable", f"{unreadable - MOST_TOLD} more objects of the page")
         return found

@@ -155,10 +155,9 @@ class Registry:
         return True
 
     def connect(self, platform: Platform, party: Party) -> None:
-        """Take a party behind a hub, from the hub's own word, unless it is registered already."""
+        """Take a party behind a hub, from the hub's own word, unless it is registered already; `changed` is the caller's."""
         if platform.is_hub and not self.has(party.id):
             platform.parties = (*platform.parties, party)
-            self.changed()
 
     def restore(self, platforms: list[Platform], invitations: list[str], spent: list[str]) -> None:
         """Take back who was registered before a restart; a token that was used up then invites nobody again."""

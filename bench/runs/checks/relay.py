@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any, Final
 
 from bench.domain.evidence import RunFacts
@@ -15,6 +16,7 @@ from bench.runs.checks.unsent import (
     accepted_orders,
     answer_of,
     excuse,
+    goes_to,
     is_accepted_delete,
     is_accepted_put,
     is_over,
@@ -38,7 +40,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
     longer than the station can hold may leave as a window: the last period holds the lowest limit that is still to come, and the
     first one may hold the lowest of what is asked up to a minute after it was sent. So may each later window.
-    An order that need not have left (see `excuse`) convicts nobody and shows nothing.
+    An order that need not have left (see `excuse`) convicts nobody and shows nothing. An earlier order that leaves after the
+    one that has taken its place, and stays, convicts.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
     orders = accepted_orders(facts)
@@ -70,7 +73,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
                 excused.append(f"the ChargingProfile accepted at {clock_text(put.asked)} did not leave: {why}")
                 continue
             where = f" to {target}" if target else ""
-            after = (call for call in waiting if call.asked_seq > put.asked_seq and not _goes_to(call, target))
+            after = (call for call in waiting if call.asked_seq > put.asked_seq and not goes_to(call, target))
             strayed = next((call for call in after if _carries(call, put)), None)
             if strayed is not None:
                 waiting.remove(strayed)
@@ -95,6 +98,12 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         demanded.append(_demand(put))
         convicting += [*put.refs, *call.refs]
         reasons.append(f"sent again at {clock_text(call.asked)} with a difference: {difference}")
+    for put, call in _overtaken(facts, accepted, orders):
+        difference = _difference(facts, put, call)
+        faults.append(_class_of(difference))
+        demanded.append(_demand(put))
+        convicting += [*put.refs, *call.refs]
+        reasons.append(f"relayed at {clock_text(call.asked)} after the order that had taken its place: {difference}")
     for order, clearing, why in _releases(facts, orders):
         refs += order.refs if clearing is None else (*order.refs, *clearing.refs)
         if clearing is None and why:
@@ -126,7 +135,7 @@ def _pairs(
     for call in list(waiting):
         equal = (
             index for index, put in reversed([*enumerate(accepted)])
-            if index not in pairs and put.asked_seq < call.asked_seq and _goes_to(call, targets[index])
+            if index not in pairs and put.asked_seq < call.asked_seq and goes_to(call, targets[index])
             and not _difference(facts, put, call)
         )  # fmt: skip
         if (index := next(equal, None)) is not None:
@@ -136,7 +145,7 @@ def _pairs(
         if index in pairs:
             continue
         others = [one for one, place in zip(accepted, targets, strict=True) if one is not put and place == targets[index]]
-        later = [call for call in waiting if call.asked_seq > put.asked_seq and _goes_to(call, targets[index])]
+        later = [call for call in waiting if call.asked_seq > put.asked_seq and goes_to(call, targets[index])]
         own, after = next((call for call in later if _answers(facts, call, others)), None), replacement(orders, put)
         if own is None and later and (after is None or after.asked_seq > later[0].asked_seq):
             own = later[0]
@@ -160,11 +169,27 @@ def _sent_again(
     """
     used = {_profile_of(one) for one in facts.calls if one.action == "SetChargingProfile" and one not in waiting}
     for call in waiting:
-        before = [one for one in accepted if one.asked_seq < call.asked_seq and _goes_to(call, target_of(facts, one))]
+        before = [one for one in accepted if one.asked_seq < call.asked_seq and goes_to(call, target_of(facts, one))]
         if before and _profile_of(call) in used:
             differences = [_difference(facts, one, call) for one in before]
             if all(differences):
                 yield before[-1], call, differences[-1]
+
+
+def _overtaken(
+    facts: RunFacts, accepted: list[HttpExchange], orders: Sequence[HttpExchange]
+) -> Iterator[tuple[HttpExchange, Call]]:
+    """Yield each request that was relayed and undone: the last call before the next order for its EVSE is an earlier one's."""
+    for put in accepted:
+        target = target_of(facts, put)
+        mine = [one for one in accepted if (one.sender, session_of(one)) == (put.sender, session_of(put))]
+        until = next((one.asked_seq for one in orders if one.asked_seq > put.asked_seq and target_of(facts, one) == target), inf)
+        sent = [call for call in _sent_to(facts, target) if put.asked_seq < call.asked_seq < until]
+        if not sent or not _difference(facts, put, sent[-1]) or all(_difference(facts, put, call) for call in sent):
+            continue
+        earlier = any(not _difference(facts, one, sent[-1]) for one in mine if one.asked_seq < put.asked_seq)
+        if earlier and not excuse(facts, put, target, orders):
+            yield put, sent[-1]
 
 
 def _profile_of(call: Call) -> tuple[str, Any]:
@@ -213,7 +238,7 @@ def _releases(facts: RunFacts, orders: Sequence[HttpExchange]) -> Iterator[tuple
 
 def _sent_to(facts: RunFacts, target: str) -> list[Call]:
     """Return each call that set a profile at a target."""
-    return [one for one in facts.calls if one.action == "SetChargingProfile" and _goes_to(one, target)]
+    return [one for one in facts.calls if one.action == "SetChargingProfile" and goes_to(one, target)]
 
 
 def target_of(facts: RunFacts, put: HttpExchange) -> str:
@@ -245,10 +270,6 @@ def _is_unknown_session(facts: RunFacts, one: HttpExchange) -> bool:
     is_put = one.method == "PUT" and isinstance(one.body, dict) and "charging_profile" in one.body
     target = target_of(facts, one) if is_put and answer_of(one).get("result") == "UNKNOWN_SESSION" else ""
     return bool(target) and not is_over(facts, one, target)
-
-
-def _goes_to(call: Call, target: str) -> bool:
-    return not target or f"{call.station}-{call.request['evseId']}"[-36:] == target
 
 
 def _transaction(facts: RunFacts, relayed: Call) -> Transaction | None:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from bench.domain.evidence import EvseFacts, RunFacts
 from bench.domain.exchange import Call, HttpExchange
+from bench.wire.ocpi.url import hide_secrets, hide_token_uid
 
 _USUAL_S: Final = 30.0
 """Promised, where an answer does not say how long its order may take."""
@@ -60,7 +61,31 @@ def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[H
     """
     due, result, later = _due(order), _result(facts, order), replacement(orders, order)
     if later is not None and later.asked <= due and (result is None or result.asked_seq > later.asked_seq):
-        return "another order took its place"
+        return "" if _all_were_dropped(facts, order, target, orders) else "another order took its place"
+    return _hindrance(facts, order, target)
+
+
+def _all_were_dropped(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> bool:
+    """Say whether an order and those that took its place within its time were all dropped: nothing left until the last one's time
+    was over, and nothing but the next order explains it.
+
+    Else a platform that sends nothing at all would be excused wherever orders come often.
+    """
+    mine = (order.sender, session_of(order))
+    later = [one for one in orders if one.asked_seq > order.asked_seq and (one.sender, session_of(one)) == mine]
+    waiting = [order, *(one for one in later if one.asked <= _due(order))]
+    until = _due(waiting[-1])
+    calls = [one for one in facts.calls if not one.from_station and order.asked_seq < one.asked_seq and one.asked <= until]
+    if facts.end < until or any(one.action == "SetChargingProfile" and goes_to(one, target) for one in calls):
+        return False
+    if any(one.response is None and not one.error for one in calls):  # whoever waits for an answer may send nothing else
+        return False
+    return not any(one.method == "DELETE" or _hindrance(facts, one, target) for one in waiting)
+
+
+def _hindrance(facts: RunFacts, order: HttpExchange, target: str) -> str:
+    """Return what kept an accepted order from leaving, other orders apart; empty where nothing did."""
+    due, result = _due(order), _result(facts, order)
     word = None if result is None else result.body.get("result")
     if word == "ACCEPTED":
         return ""
@@ -72,6 +97,11 @@ def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[H
     if word == "REJECTED" or (word == "UNKNOWN" and order.method == "PUT"):
         return f"its sender was told {word}"
     return "the run ended first" if result is None and facts.end < due else ""
+
+
+def goes_to(call: Call, target: str) -> bool:
+    """Say whether a call is for that EVSE; empty: not known which."""
+    return not target or f"{call.station}-{call.request['evseId']}"[-36:] == target
 
 
 def is_over(facts: RunFacts, order: HttpExchange, target: str) -> bool:
@@ -132,5 +162,6 @@ def _due(order: HttpExchange) -> float:
 def _result(facts: RunFacts, order: HttpExchange) -> HttpExchange | None:
     """Return the POST of an order's result."""
     told = order.body if order.method == "PUT" else {"response_url": "", **dict(parse_qsl(urlsplit(order.url).query))}
+    place = hide_token_uid(hide_secrets(told["response_url"]))  # as the journal has the URL of the POST
     posts = (one for one in facts.http if one.method == "POST" and one.asked_seq > order.asked_seq)
-    return next((one for one in posts if one.url == told["response_url"] and isinstance(one.body, dict)), None)
+    return next((one for one in posts if one.url == place and isinstance(one.body, dict)), None)

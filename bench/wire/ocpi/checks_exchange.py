@@ -16,7 +16,8 @@ from bench.wire.ocpi.checks_fields import moment
 from bench.wire.ocpi.transport import CORRELATION_ID, REQUEST_ID, PartyId, receiver_of, sender_of
 from bench.wire.ocpi.url import not_to_be_called, web_host
 
-_LINK: Final = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+_LINK: Final = re.compile(r"""(?i)<([^<>]*)>[^<]*?;\s*rel\s*=\s*["']?next(?![\w-])""")
+"""RFC 8288: other parameters may stand before it, and other links."""
 _NAMED: Final = (401, 404, 405, 429)
 """HTTP errors that the text names, or that say nothing about the content."""
 _OVER: Final = "COMPLETED"

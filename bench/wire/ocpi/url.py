@@ -20,11 +20,12 @@ _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 """The last label of an IPv4 address; no name ends in one."""
 _NAME: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _METADATA: Final = (
-    "metadata.google.internal", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+    "metadata.google.internal", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::23",
+    "fd20:ce::254",
 )  # fmt: skip
 """Where clouds keep a machine's secrets, beside 169.254.169.254."""
-_TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
-"""Whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), and the old compatible form."""
+_TRANSLATED: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
+"""Whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), the old compatible form, and that of SIIT (RFC 2765)."""
 
 _UID: Final = re.compile(r"(/tokens/+[^/?\s]+/+[^/?\s]+/+)[^/?\s]+?(?=[/?]|:?\s|$)|/[^/?\s]+(?=/authorize(?:\?|:?\s|$))")
 """The uid of a Token, in the URL that it is told at and in that of its authorization, also within a text."""
