@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
-from bench.domain.evidence import EvseFacts, LinkChange, RunFacts, TransactionSpan
+from bench.domain.evidence import EvseFacts, LinkChange, RunFacts, TransactionSpan, Wanted
 from bench.domain.exchange import Call, HttpExchange
 from bench.domain.oracle import Supply, Transaction
 from bench.domain.uncertainty import Accuracy
@@ -69,8 +70,9 @@ def cleared(at: float) -> Call:
 
 
 def judged(
-    *documents: HttpExchange | Call, ends: float | None = None, lost: float | None = None, lasts: float = 3600
-) -> CheckResult:
+    *documents: HttpExchange | Call, ends: float | None = None, lost: float | None = None, lasts: float = 3600,
+    intents: Sequence[Wanted] = (),
+) -> CheckResult:  # fmt: skip
     """Judge these, told by the CSO of a session at each EVSE.
 
     Args:
@@ -90,7 +92,8 @@ def judged(
     told = [session(1, "S-1"), session(2, "S-2")]
     http = sorted([*told, *(one for one in documents if isinstance(one, HttpExchange))], key=lambda one: one.asked_seq)
     calls = [one for one in documents if isinstance(one, Call)]
-    return judge_relay(RunFacts({}, rig, 1, T0, T0 + lasts, RunState.COMPLETED, "", calls, http, evses, links=links))
+    facts = RunFacts({}, rig, 1, T0, T0 + lasts, RunState.COMPLETED, "", calls, http, evses, links=links, intents=[*intents])
+    return judge_relay(facts)
 
 
 def _seq(at: float) -> int:
@@ -125,6 +128,31 @@ def test_a_result_that_says_no_convicts_nobody(word: str) -> None:
     """Whoever gave the order was told that nothing came of it."""
     found = judged(put(16, 10), result(word, 12))
     assert (found.verdict, f"told {word}" in found.headline) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_nineteen_of_twenty_told_no_are_no_pass() -> None:
+    """The result is the station's, which was not asked: that the platform relays is not shown by the one that left."""
+    orders = [put(10, 100 + 60 * number, f"n{number}") for number in range(19)]
+    told = [result("REJECTED", 101 + 60 * number, f"n{number}") for number in range(19)]
+    found = judged(put(16, 10), sent(16, 11), *orders, *told)
+    assert (found.verdict, found.blamed) == (Verdict.INCONCLUSIVE, ())
+    assert "told REJECTED" in found.headline
+
+
+def test_who_has_to_make_way_for_another_is_rightly_told_no() -> None:
+    """A limit of the DSO, or an order of another party, may rule the session."""
+    told = (put(16, 10), sent(16, 11), put(10, 100, "b"), result("REJECTED", 101, "b"))
+    assert judged(*told, intents=[Wanted(T0 + 5, 500, "CS", {"by": "DSO", "evse": 1})]).verdict is Verdict.PASS
+    assert judged(*told, replace(put(8, 90, "c"), sender="MSP"), sent(8, 91)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("kind", ["lost", "ends", "lasts"])
+def test_what_comes_late_hides_nobody_who_relays_nothing(kind: str) -> None:
+    """Station, session or run were there for 30 s after the second order: a sound platform had sent it by then."""
+    more: dict[str, Any] = {kind: 130}
+    assert judged(put(16, 10), sent(16, 11), put(10, 100, "b"), **more).verdict is Verdict.INCONCLUSIVE
+    more[kind] = 101
+    assert judged(put(16, 10), sent(16, 11), put(10, 100, "b"), **more).verdict is Verdict.PASS
 
 
 def test_a_station_that_is_gone_meanwhile_convicts_nobody() -> None:
@@ -232,7 +260,7 @@ def test_a_put_after_a_delete_makes_nothing_stand() -> None:
 def test_what_was_sent_for_another_session_is_its_own() -> None:
     """The first was told REJECTED; that the second, for the other EVSE, says the same makes it no stray one."""
     found = judged(put(16, 10), result("REJECTED", 11), put(16, 12, "b", session="S-2"), sent(16, 13, 2))
-    assert found.verdict is Verdict.PASS
+    assert (found.verdict, "1 of 2 relayed unchanged" in found.reasons) == (Verdict.INCONCLUSIVE, True)
 
 
 def test_two_orders_that_wait_together_may_both_leave() -> None:
@@ -263,7 +291,7 @@ def test_a_profile_that_stands_is_not_unknown() -> None:
 @pytest.mark.parametrize(
     "more", [{"ends": 21}, {"lost": 21}, {"lasts": 30}], ids=["the session ends", "the station is gone", "the run ends"]
 )
-def test_a_delete_that_could_not_leave_convicts_nobody(more: dict[str, float]) -> None:
+def test_a_delete_that_could_not_leave_convicts_nobody(more: dict[str, Any]) -> None:
     """As for a PUT."""
     assert judged(put(16, 10), sent(16, 11), delete(20), **more).verdict is Verdict.PASS
 
@@ -271,7 +299,7 @@ def test_a_delete_that_could_not_leave_convicts_nobody(more: dict[str, float]) -
 def test_a_result_is_found_at_an_address_that_the_journal_has_hidden_in_part() -> None:
     """What a query calls a token is hidden where it stands in clear, and not where it is percent-encoded."""
     order, told = delete(20, "d%3Forder_token%3D7"), result("REJECTED", 21, "d?order_token=(hidden)")
-    assert judged(put(16, 10), sent(16, 11), order, told).verdict is Verdict.PASS
+    assert judged(put(16, 10), sent(16, 11), order, told).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_delete_that_a_put_follows_at_once_need_not_leave() -> None:

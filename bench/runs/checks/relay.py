@@ -13,6 +13,7 @@ from bench.domain.quantities import clock_text, parse_time
 from bench.domain.timeline import Timeline
 from bench.domain.verdicts import CheckResult, FaultClass, Layer, Measurement, Verdict
 from bench.runs.checks.unsent import (
+    Excuse,
     accepted_orders,
     answer_of,
     excuse,
@@ -40,7 +41,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     Same limits at every moment, in the same unit, rounded down by at most 0.1; each OCPP call answers for one request. A schedule
     longer than the station can hold may leave as a window: the last period holds the lowest limit that is still to come, and the
     first one may hold the lowest of what is asked up to a minute after it was sent. So may each later window.
-    An order that need not have left (see `excuse`) convicts nobody and shows nothing. An earlier order that leaves after the
+    An order that need not have left (see `excuse`) convicts nobody and shows nothing; where a platform that relays nothing would
+    have the same excuse, nothing is PASS. An earlier order that leaves after the
     one that has taken its place, and stays, convicts.
     """
     title = "Each OCPI ChargingProfile is relayed unchanged"
@@ -63,6 +65,7 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     convicting: list[int] = []
     demanded: list[str] = []
     excused: list[str] = []
+    doubts: list[str] = []
     measurements: list[Measurement] = []
     pairs = _pairs(facts, accepted, orders, waiting)
     for index, put in enumerate(accepted):
@@ -70,7 +73,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
         if relayed is None:
             refs += put.refs
             if why := excuse(facts, put, target, orders):
-                excused.append(f"the ChargingProfile accepted at {clock_text(put.asked)} did not leave: {why}")
+                text = f"the ChargingProfile accepted at {clock_text(put.asked)} did not leave: {why.text}"
+                (excused if why.clear else doubts).append(text)
                 continue
             where = f" to {target}" if target else ""
             after = (call for call in waiting if call.asked_seq > put.asked_seq and not goes_to(call, target))
@@ -107,7 +111,8 @@ def judge_relay(facts: RunFacts) -> CheckResult:
     for order, clearing, why in _releases(facts, orders):
         refs += order.refs if clearing is None else (*order.refs, *clearing.refs)
         if clearing is None and why:
-            excused.append(f"the DELETE accepted at {clock_text(order.asked)} did not leave: {why}")
+            text = f"the DELETE accepted at {clock_text(order.asked)} did not leave: {why.text}"
+            (excused if why.clear else doubts).append(text)
         elif clearing is None:
             faults.append(FaultClass.UNDER_DELIVERY)
             demanded.append(f"the ChargingProfile to be released, wanted by the SCSP at {clock_text(order.asked)}")
@@ -115,9 +120,9 @@ def judge_relay(facts: RunFacts) -> CheckResult:
             reasons.append(f"the DELETE accepted at {clock_text(order.asked)} never left as ClearChargingProfile")
     failed = bool(reasons)
     shown_of = (f"{len(pairs)} of {len(accepted)} relayed unchanged",) if pairs else ()
-    verdict = Verdict.FAIL if failed else Verdict.PASS if pairs else Verdict.INCONCLUSIVE
+    verdict = Verdict.FAIL if failed else Verdict.PASS if pairs and not doubts else Verdict.INCONCLUSIVE
     return CheckResult(
-        "relay", title, verdict, tuple(reasons) or (*shown_of, *excused),
+        "relay", title, verdict, tuple(reasons) or (*doubts, *shown_of, *excused),
         (Layer.OCPI,) if failed else (), min(faults, key=list(FaultClass).index) if failed else None,
         pair="intent/sent" if failed else "", refs=tuple(dict.fromkeys((*convicting, *refs))),
         measurements=tuple(measurements), demanded="; ".join(demanded),
@@ -219,10 +224,10 @@ def _demand(put: HttpExchange) -> str:
     return f"{limits} for session {session_of(put)}, wanted by the SCSP at {clock_text(put.asked)} (document {put.asked_seq})"
 
 
-def _releases(facts: RunFacts, orders: Sequence[HttpExchange]) -> Iterator[tuple[HttpExchange, Call | None, str]]:
+def _releases(facts: RunFacts, orders: Sequence[HttpExchange]) -> Iterator[tuple[HttpExchange, Call | None, Excuse | None]]:
     """Yield each DELETE of a ChargingProfile that the CSO accepted, with the call after it that clears what its session had.
 
-    A call answers for one DELETE. Where there is none, why it need not have left; empty where it had to.
+    A call answers for one DELETE. Where there is none, why it need not have left; None where it had to.
     """
     clearings = [one for one in facts.calls if one.action == "ClearChargingProfile" and "chargingProfileId" in one.request]
     for one in filter(is_accepted_delete, orders):
@@ -233,7 +238,8 @@ def _releases(facts: RunFacts, orders: Sequence[HttpExchange]) -> Iterator[tuple
         clearing = next((call for call in mine if (call.station, call.request["chargingProfileId"]) in ids), None)
         if clearing is not None:
             clearings.remove(clearing)
-        yield one, clearing, excuse(facts, one, target, orders) if stands(facts, one, sent, orders) else "nothing was set"
+        had_to = stands(facts, one, sent, orders)
+        yield one, clearing, excuse(facts, one, target, orders) if had_to else Excuse("nothing was set")
 
 
 def _sent_to(facts: RunFacts, target: str) -> list[Call]:

@@ -7,16 +7,28 @@ session; PUT replaces the profile that was set, DELETE takes it back; nothing is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from bench.domain.evidence import EvseFacts, RunFacts
+from bench.domain.evidence import ON_THE_SPOT, EvseFacts, RunFacts
 from bench.domain.exchange import Call, HttpExchange
 from bench.wire.ocpi.url import hide_secrets, hide_token_uid
 
 _USUAL_S: Final = 30.0
 """Promised, where an answer does not say how long its order may take."""
+PROMPT_S: Final = 10.0
+"""A platform that had so long, with a station that was there, shows nothing by what came in between afterwards."""
 _OVER: Final = ("COMPLETED", "INVALID")
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """Why an order need not have left."""
+
+    text: str
+    clear: bool = True
+    """False: a platform that relays nothing would have this excuse too, so that the order is not shown to be treated rightly."""
 
 
 def accepted_orders(facts: RunFacts) -> list[HttpExchange]:
@@ -52,8 +64,8 @@ def replacement(orders: Sequence[HttpExchange], order: HttpExchange) -> HttpExch
     return next((one for one in orders if one.asked_seq > order.asked_seq and (one.sender, session_of(one)) == mine), None)
 
 
-def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> str:
-    """Return why an accepted order need not have left; empty where it had to.
+def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> Excuse | None:
+    """Return why an accepted order need not have left; None where it had to.
 
     Args:
         target: `evse_uid` of its session; empty: not known.
@@ -61,8 +73,8 @@ def excuse(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[H
     """
     due, result, later = _due(order), _result(facts, order), replacement(orders, order)
     if later is not None and later.asked <= due and (result is None or result.asked_seq > later.asked_seq):
-        return "" if _all_were_dropped(facts, order, target, orders) else "another order took its place"
-    return _hindrance(facts, order, target)
+        return None if _all_were_dropped(facts, order, target, orders) else Excuse("another order took its place")
+    return _hindrance(facts, order, target, orders)
 
 
 def _all_were_dropped(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> bool:
@@ -80,23 +92,30 @@ def _all_were_dropped(facts: RunFacts, order: HttpExchange, target: str, orders:
         return False
     if any(one.response is None and not one.error for one in calls):  # whoever waits for an answer may send nothing else
         return False
-    return not any(one.method == "DELETE" or _hindrance(facts, one, target) for one in waiting)
+    return not any(one.method == "DELETE" or _hindrance(facts, one, target, orders) for one in waiting)
 
 
-def _hindrance(facts: RunFacts, order: HttpExchange, target: str) -> str:
-    """Return what kept an accepted order from leaving, other orders apart; empty where nothing did."""
-    due, result = _due(order), _result(facts, order)
+def _hindrance(facts: RunFacts, order: HttpExchange, target: str, orders: Sequence[HttpExchange]) -> Excuse | None:
+    """Return what kept an accepted order from leaving, its sender's other orders apart; None where nothing did."""
+    due, result, prompt = _due(order), _result(facts, order), order.asked + PROMPT_S
     word = None if result is None else result.body.get("result")
     if word == "ACCEPTED":
-        return ""
+        return None
     if any(_ended_by(evse, order.asked_seq, due) for evse in _evses(facts, target)):
-        return "the session ended first"
+        return Excuse("the session ended first", any(_ended_by(evse, order.asked_seq, prompt) for evse in _evses(facts, target)))
     stations = {evse.station for evse in _evses(facts, target)}
-    if any(lost <= due and back >= order.asked for one in stations for lost, back in facts.offline(one)):
-        return "the station was not connected"
+    gone = [lost for one in stations for lost, back in facts.offline(one) if lost <= due and back >= order.asked]
+    if gone:
+        return Excuse("the station was not connected", min(gone) <= prompt)
     if word == "REJECTED" or (word == "UNKNOWN" and order.method == "PUT"):
-        return f"its sender was told {word}"
-    return "the run ended first" if result is None and facts.end < due else ""
+        return Excuse(f"its sender was told {word}", _has_others(facts, order, orders))
+    return Excuse("the run ended first", facts.end <= prompt) if result is None and facts.end < due else None
+
+
+def _has_others(facts: RunFacts, order: HttpExchange, orders: Sequence[HttpExchange]) -> bool:
+    """Say whether somebody else limits too: then it may be his turn."""
+    parties = any(session_of(one) == session_of(order) and one.sender != order.sender for one in orders)
+    return parties or any(one.data.get("by") in ON_THE_SPOT for one in facts.intents)
 
 
 def goes_to(call: Call, target: str) -> bool:
