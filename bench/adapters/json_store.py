@@ -28,6 +28,9 @@ class JsonStore:
     def __init__(self, path: Path) -> None:
         self._path, self._rows = path, path.with_name(f"{path.stem}.rows.sqlite")
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     def load(self) -> dict[str, Any] | None:
         """Return what was saved last; None where nothing was. Raises UsageError for a file that is something else."""
         return _read(self._path)

@@ -269,6 +269,19 @@ async def test_a_file_that_is_no_store_is_named(lives: _Lives) -> None:
             pass
 
 
+@pytest.mark.parametrize("kind", ["token", "session", "document"])
+async def test_a_store_of_something_else_is_named_without_what_stands_in_it(lives: _Lives, kind: str) -> None:
+    """It is JSON, and says that it is a store: such as one of another version. Its values may be tokens."""
+    if kind == "document":
+        lives.path.write_text('{"schema": 1, "platforms": [{"token_in": "s3cret-token-0123456789"}]}')
+    else:
+        JsonStore(lives.path).keep_rows(kind, {"one": {"uid": "s3cret-token-0123456789"}})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"store\.json: its content is none .* name another file or remove it") as error:
+        async with lives.life():
+            pass
+    assert "s3cret" not in str(error.value)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_command_is_answered_after_a_restart(tmp_path: Path, version: str) -> None:
     """Whether the station obeyed cannot be read back: FAILED is told, where nothing was told before."""

@@ -24,7 +24,7 @@ from bench.cso.ocpi.registry import Party, Platform, Registry
 from bench.cso.ocpi.sessions import Sessions
 from bench.cso.ocpi.tokens import TokenKey, Tokens
 from bench.cso.relay import Intent, Relay, Target
-from bench.errors import RigError
+from bench.errors import RigError, UsageError
 from bench.ports import Store
 from bench.settings.ocpi_site import TariffSettings
 from bench.wire.ocpi.clients import ClientInfo
@@ -100,15 +100,22 @@ class Keeper:
             self._store.keep_rows("token", {key.text: token.plain() for key, token in tokens.items()})
 
     def restore(self) -> Restored:
-        """Take back what was saved. Raises UsageError."""
+        """Take back what was saved. Raises UsageError, also where what was saved is something else than it should be."""
         if self._store is None:
             return Restored([], [], [])
-        document = self._store.load()
+        try:
+            return self._restored(self._store)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # whose words may hold tokens
+            text = f"{self._store}: its content is none that this version has written ({type(error).__name__})"
+            raise UsageError(f"{text}; name another file or remove it, with the rows beside it") from None
+
+    def _restored(self, store: Store) -> Restored:
+        document = store.load()
         if document is None:  # a first life, or a file that was removed: the rows beside it are kept all the same
             document = {name: [] for name in ("platforms", "invitations", "spent", "sessions", "promises")}
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
-        self._tokens.restore(Token.model_validate(one) for one in self._store.load_rows("token").values())
-        over = {name: self._record(one) for name, one in self._store.load_rows("session").items()}
+        self._tokens.restore(Token.model_validate(one) for one in store.load_rows("token").values())
+        over = {name: self._record(one) for name, one in store.load_rows("session").items()}
         told = [(one, self._record(one)) for one in document["sessions"] if one["target"][0] not in over]
         self._unkept = [record for _, record in told if record.ended is not None]
         running = [(raw, record) for raw, record in told if record.ended is None]
