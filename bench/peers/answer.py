@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from bench.wire.ocpi.checks import short
 from bench.wire.ocpi.transport import SUCCESS
+
+_REASONS: Final = ("status_message", "detail", "message", "error")
+"""Where a reason may stand: OCPI's own field, and what web frameworks use without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +31,15 @@ class Answer:
     @property
     def words(self) -> str:
         """Return how it answered, with its reason where it gives one."""
-        why = self.raw.get("status_message")
-        return f"HTTP {self.status}, status_code {self.raw.get('status_code')}" + (f" ({why})" if why else "")
+        code = f"status_code {short(self.raw['status_code'])}" if "status_code" in self.raw else "no status_code"
+        why = reason_of(self.raw)
+        return f"HTTP {self.status}, {code}" + (f" ({why})" if why else "")
+
+
+def reason_of(raw: Mapping[str, Any]) -> str:
+    """Return a CSO's own words for its answer, empty where it has none; of a framework's list of faults without the values."""
+    said = next((raw[name] for name in _REASONS if raw.get(name)), None)
+    if isinstance(said, list):
+        rows = [one for one in said if isinstance(one, dict) and isinstance(one.get("loc"), list)]
+        said = "; ".join(f"{'.'.join(str(step) for step in one['loc'])}: {one.get('msg', '')}" for one in rows)
+    return said if isinstance(said, str) else ""
