@@ -22,6 +22,8 @@ class Answer:
     headers: Mapping[str, str]
     raw: dict[str, Any]
     """The envelope."""
+    secrets: tuple[str, ...] = ()
+    """Tokens, which a CSO may repeat in its reason."""
 
     @property
     def ok(self) -> bool:
@@ -32,8 +34,15 @@ class Answer:
     def words(self) -> str:
         """Return how it answered, with its reason where it gives one."""
         code = f"status_code {short(self.raw['status_code'])}" if "status_code" in self.raw else "no status_code"
-        why = reason_of(self.raw)
-        return f"HTTP {self.status}, {code}" + (f" ({why})" if why else "")
+        return f"HTTP {self.status}, {code}" + (f" ({self.reason})" if self.reason else "")
+
+    @property
+    def reason(self) -> str:
+        """Return the CSO's own words for it, without the tokens; empty where it has none."""
+        said = reason_of(self.raw)
+        for secret in self.secrets:
+            said = said.replace(secret, "(token)")
+        return said
 
 
 def reason_of(raw: Mapping[str, Any]) -> str:

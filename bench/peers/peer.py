@@ -234,14 +234,14 @@ class Peer(Books):
         verb = "POST" if order.is_command else method
         try:
             answer = await self.call(verb, url, body, data="object")
-            data, code, why = answer.raw.get("data"), answer.raw.get("status_code"), answer.raw.get("status_message")
+            data, code = answer.raw.get("data"), answer.raw.get("status_code")
             if code == SUCCESS:
                 command = order.is_command
                 check = check_object("command_response", data, self.version) if command else checks.check_profile_response(data)
                 self.found(check, f"answer to {method} on {subject}")
             else:
                 self.on_note(f"{method} on {subject}: {answer.words}")
-            self.answered(order, data, why if code == SUCCESS else None)
+            self.answered(order, data, answer.reason if code == SUCCESS else None)
         finally:
             self.settle(order)
         return order
@@ -297,7 +297,7 @@ class Peer(Books):
         self.found(checks.check_envelope(raw, data), where)
         if not isinstance(raw, dict):
             raise PeerError(f"{method} {url}: HTTP {status} without an OCPI envelope")
-        return Answer(status, given, raw)
+        return Answer(status, given, raw, (token, self.token_b))
 
     async def discover(self, versions_url: str, token: str) -> dict[tuple[str, str], str]:
         """Return the endpoints of a platform in our version. Raises PeerError."""

@@ -64,6 +64,22 @@ async def test_a_registration_that_is_refused_names_the_reason_of_the_cso() -> N
             await peer.unregister()
 
 
+async def test_a_reason_that_repeats_a_token_is_told_without_it() -> None:
+    """Neither the token that was sent nor the one that the CSO has of us."""
+    async with open_scripted(MockScsp, "2.3.0") as (peer, cso):
+        notes: list[str] = []
+        peer.on_note = notes.append
+        why = f"{peer.cso().token} may not steer, {peer.token_b} neither"
+        cso.answers["PUT chargingprofiles"] = (403, {"detail": why})
+        refused = {"result": "REJECTED", "timeout": 0}
+        cso.answers["DELETE chargingprofiles"] = (200, {"status_code": 1000, "status_message": why, "data": refused})
+        await peer.send_plan("S-1", {})
+        await peer.delete("S-1")
+        said = "(token) may not steer, (token) neither"
+        told = [one for one in notes if not one.startswith("FINDING")]
+        assert told == [f"PUT on S-1: HTTP 403, no status_code ({said})", f"DELETE on S-1: REJECTED ({said})"]
+
+
 @pytest.mark.parametrize(
     ("version", "price", "told"),
     [
