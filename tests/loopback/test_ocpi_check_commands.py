@@ -96,6 +96,13 @@ async def test_a_start_that_starts_nothing_steers_nobody() -> None:
     assert (cso.limits, cso.stopped) == ([], [])
 
 
+async def test_why_there_is_no_session_is_told_once() -> None:
+    """By the case session, at which all others point."""
+    found, _ = await check(VERSIONS[0], "no_commands", role="EMSP", start=Start("U", "L", "E-1"))
+    assert found["session"].said == ("the CSO serves no commands: no session can be started",)
+    assert found["set"].said == found["push"].said == ("there is no session to steer, see session",)
+
+
 async def test_a_start_without_a_response_may_have_started_all_the_same() -> None:
     """The session that is told then is steered, and stopped at the end."""
     lines, start = list[str](), Start("U", "L", "E-1")

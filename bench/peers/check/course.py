@@ -186,7 +186,8 @@ class Course:
         if one.needs and self._probe.unsure:
             return self._probe.unsure
         if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
-            return self._probe.session_note or "no session"
+            why = self._probe.session_note or "no session"
+            return "there is no session to steer, see session" if self._asked("session") else why
         if one.needs == "results" and not any(order.came for order in self._probe.orders):
             return "no result of any order came, see active-first and set"
         return ""
