@@ -39,6 +39,8 @@ class BadCso:
         """Each limit that was set."""
         self.commands: list[str] = []
         """The name of each command that came."""
+        self.stopped: list[str] = []
+        """The id of each session that was to be stopped."""
         self.profile: dict[str, Any] | None = None
         self._own_token, self._peer_root, self._party = "", "", PartyId("XX", "XXX")
         self._busy = asyncio.Lock()
@@ -211,6 +213,12 @@ class BadCso:
         elif name == "CANCEL_RESERVATION":
             answer = "REJECTED" if "cancel_rejected" in self.bugs else "ACCEPTED"
             result = "ACCEPTED" if "cancels_all" in self.bugs else "DONE" if "odd_word" in self.bugs else "UNKNOWN_RESERVATION"
+        if name == "STOP_SESSION":
+            self.stopped.append(body["session_id"])
+        if answer == "ACCEPTED" and name == "START_SESSION" and "starts_nothing" not in self.bugs:
+            self.session |= {"id": "S-Started", "cdr_token": self.session["cdr_token"] | {"uid": body["token"]["uid"]}}
+            where = f"sessions/NL/BAD/{self.session['id']}"
+            self._start(self._call("PUT", f"{self._peer_root}/{where}", dict(self.session)))
         if answer == "ACCEPTED" and "command_silent" not in self.bugs:
             self._start(self._command_result(body["response_url"], result))
         data: dict[str, Any] = {"result": answer, "timeout": TIMEOUT_S}

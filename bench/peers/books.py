@@ -98,7 +98,8 @@ class Books:
         self.token_b = token_b
         """What the CSO must send to us."""
         self.objects: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in _SINGULAR}
-        """The raw objects by module and id."""
+        """The raw objects by module and id, the id as it was told first: see `spelt`."""
+        self._spelt: dict[tuple[str, str], str] = {}
         self.orders: dict[str, SentOrder] = {}
         """By response id, in the order of sending."""
         self.pushes: list[ReceivedPush] = []
@@ -162,12 +163,16 @@ class Books:
         """Find ids of requests that came before."""
         self.found(self._seen.check(headers), where)
 
+    def spelt(self, module: str, object_id: str) -> str:
+        """Return an id as it was told first: ids are compared without regard to case (types, CiString)."""
+        return self._spelt.setdefault((module, object_id.casefold()), object_id)
+
     def take(self, module: str, ids: tuple[str, ...], raw: Any, *, patch: bool = False) -> bool:
         """Take an object that the CSO owns, or a part of one; False where a part is of an object that we do not know.
 
         Args: ids: country code, party id and the object's id, as in the URL.
         """
-        name, object_id, book = _SINGULAR[module], ids[-1], self.objects[module]
+        name, object_id, book = _SINGULAR[module], self.spelt(module, ids[-1]), self.objects[module]
         known = book.get(object_id)
         self.found(check_object(name, raw, self.version, patch=patch, url_ids=ids))
         self._check_owner(module, ids)
@@ -188,7 +193,7 @@ class Books:
     def keep(self, module: str, raw: Any) -> None:
         """Keep an object of a list, unless it is known already: what was pushed is the newer one."""
         object_id = raw.get("id") if isinstance(raw, dict) else None
-        if isinstance(object_id, str) and object_id not in self.objects[module]:
+        if isinstance(object_id, str) and (object_id := self.spelt(module, object_id)) not in self.objects[module]:
             self.objects[module][object_id] = dict(raw)
             for told in self.on_told:
                 told(module, object_id, raw, False)
@@ -201,7 +206,7 @@ class Books:
         """
         parts = ("evse", "connector")[: len(ids) - 3]
         self.found(check_object(parts[-1], raw, self.version, patch=patch, url_ids=ids[-1:]))
-        whole = self.objects["locations"].get(ids[2])
+        whole = self.objects["locations"].get(self.spelt("locations", ids[2]))
         for depth, part in enumerate(parts):
             if whole is None:
                 return False
@@ -229,9 +234,10 @@ class Books:
         cdr_id = raw.get("id") if isinstance(raw, dict) else None
         if not isinstance(cdr_id, str):
             return ""
+        cdr_id = self.spelt("cdrs", cdr_id)
         if cdr_id in self.objects["cdrs"]:
             self.find("cdr_twice", f"CDR {cdr_id} came before; a CDR is never replaced")
-        session = self.sessions.get(str(raw.get("session_id")))
+        session = self.sessions.get(self.spelt("sessions", str(raw.get("session_id"))))
         total = raw.get("total_energy")
         over = session is not None and session.get("status") == "COMPLETED"  # its last word may still be on its way
         kwh = session.get("kwh") if session is not None and over and raw.get("credit") is not True else None
@@ -245,6 +251,7 @@ class Books:
     def on_push(self, session_id: str, raw: Any) -> None:
         """Take an ActiveChargingProfile."""
         self.found(checks.check_active_profile(raw))
+        session_id = self.spelt("sessions", session_id)
         if session_id not in self.sessions:
             self.find("push_unknown_session", f"a push for session {session_id!r}, which was never told")
         asked = [one for one in self.orders.values() if one.method == "PUT" and _same(one.session_id, session_id)]

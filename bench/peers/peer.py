@@ -136,7 +136,7 @@ class Peer(Books):
                 return listed
             answer = await self.call("GET", url, data="any")
             if not answer.ok:
-                raise PeerError(f"GET {url}: HTTP {answer.status}, status_code {answer.raw.get('status_code')}")
+                raise PeerError(f"GET {url}: {answer.words}")
             data = answer.raw.get("data")
             self.found(check_page(url, answer.headers, data), f"GET {url}")
             for one in data if isinstance(data, list) else ():
@@ -233,15 +233,15 @@ class Peer(Books):
         self.orders[response_id if response_id not in self.orders else f"{response_id} {len(self.orders)}"] = order
         verb = "POST" if order.is_command else method
         try:
-            raw = (await self.call(verb, url, body, data="object")).raw
-            data, code, why = raw.get("data"), raw.get("status_code"), raw.get("status_message")
+            answer = await self.call(verb, url, body, data="object")
+            data, code = answer.raw.get("data"), answer.raw.get("status_code")
             if code == SUCCESS:
                 command = order.is_command
                 check = check_object("command_response", data, self.version) if command else checks.check_profile_response(data)
                 self.found(check, f"answer to {method} on {subject}")
             else:
-                self.on_note(f"{method} on {subject}: status_code {code} {why or ''}".rstrip())
-            self.answered(order, data, why if code == SUCCESS else None)
+                self.on_note(f"{method} on {subject}: {answer.words}")
+            self.answered(order, data, answer.reason if code == SUCCESS else None)
         finally:
             self.settle(order)
         return order
@@ -297,7 +297,7 @@ class Peer(Books):
         self.found(checks.check_envelope(raw, data), where)
         if not isinstance(raw, dict):
             raise PeerError(f"{method} {url}: HTTP {status} without an OCPI envelope")
-        return Answer(status, given, raw)
+        return Answer(status, given, raw, (token, self.token_b))
 
     async def discover(self, versions_url: str, token: str) -> dict[tuple[str, str], str]:
         """Return the endpoints of a platform in our version. Raises PeerError."""
@@ -338,10 +338,10 @@ class Peer(Books):
 
     async def _configure(self, method: str, url: str, token: str, home: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call a configuration module and return `data`. Raises PeerError unless it answers with success."""
-        raw = (await self.request(method, url, token, home, body, None)).raw
-        if raw.get("status_code") != SUCCESS:
-            raise PeerError(f"{method} {url}: status_code {raw.get('status_code')} {raw.get('status_message', '')}".rstrip())
-        return raw.get("data")
+        answer = await self.request(method, url, token, home, body, None)
+        if answer.raw.get("status_code") != SUCCESS:
+            raise PeerError(f"{method} {url}: {answer.words}")
+        return answer.raw.get("data")
 
 
 def rows_of(raw: Any, *keys: str) -> list[dict[str, str]]:

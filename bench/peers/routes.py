@@ -124,12 +124,12 @@ def _owned(module: str, *methods: str) -> Callable[[Peer], list[Row]]:
     def rows(peer: Peer) -> list[Row]:
         async def handler(request: Request, body: Any) -> Reply:
             ids = tuple(request.path_params[name] for name in ("country", "party", "object_id"))
-            book = peer.objects[module]
+            book, object_id = peer.objects[module], peer.spelt(module, ids[2])
             if request.method == "GET":
-                return Reply(book[ids[2]]) if ids[2] in book else UNKNOWN
+                return Reply(book[object_id]) if object_id in book else UNKNOWN
             if request.method == "DELETE":
-                peer.on_note(f"DELETE {module.removesuffix('s')} {ids[2]}")
-                return OK if book.pop(ids[2], None) is not None else UNKNOWN
+                peer.on_note(f"DELETE {module.removesuffix('s')} {object_id}")
+                return OK if book.pop(object_id, None) is not None else UNKNOWN
             if not peer.take(module, ids, body, patch=request.method == "PATCH"):
                 return UNKNOWN
             return OK if isinstance(body, dict) else Reply(code=INVALID)
@@ -160,7 +160,7 @@ def _cdrs(peer: Peer) -> list[Row]:
         return Reply(headers={"location": f"{peer.root}/cdrs/{cdr_id}"})
 
     async def get(request: Request, body: Any) -> Reply:
-        cdr = peer.objects["cdrs"].get(request.path_params["object_id"])
+        cdr = peer.objects["cdrs"].get(peer.spelt("cdrs", request.path_params["object_id"]))
         return UNKNOWN if cdr is None else Reply(cdr)
 
     path = f"/ocpi/{peer.version}/cdrs"

@@ -155,7 +155,7 @@ async def test_without_a_session_nothing_is_said_of_profiles() -> None:
         results = {one.name: one for one in await check(rig.cpo, rig.addresses, session_within_s=30)}
     for name in ("session", "set", "active", "clear", "push", "result-in-time"):
         assert results[name].verdict is Verdict.INCONCLUSIVE, name
-    assert results["set"].said == ("the CSO told of no ACTIVE session within 30 s",)
+    assert results["session"].said == ("the CSO told of no ACTIVE session within 30 s",)
     assert results["unknown-session"].verdict is Verdict.PASS
 
 

@@ -70,7 +70,6 @@ async def test_a_sound_cso_passes_every_case(version: str) -> None:
         ("cut_query", {"response-url"}),
         ("cut_path", {"response-url"}),
         ("wrong_push", {"push"}),
-        ("lower_ids", {"id-kept"}),
         ("exact_ids", {"session-id-case"}),
         ("no_request_id", {"request-headers"}),
         ("sends_newline", {"sent-token"}),

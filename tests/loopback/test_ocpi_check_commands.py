@@ -81,6 +81,28 @@ async def test_a_session_that_cannot_be_started_ends_no_check(habit: str) -> Non
     assert (found["set"].verdict, found["envelope"].verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
+async def test_the_session_that_was_started_is_steered_and_stopped() -> None:
+    """Another one that runs already, at the same EVSE, is somebody's: it is left alone."""
+    found, cso = await check(VERSIONS[0], role="EMSP", only=("session", "set"), start=Start("U", "L", "E-1"))
+    assert found["session"].said == ("session S-Started at EVSE E-1: ACTIVE",)
+    assert cso.stopped == ["S-Started"]
+
+
+async def test_a_start_that_starts_nothing_steers_nobody() -> None:
+    """ACCEPTED, and no session of that token: the one that runs already is neither steered nor stopped."""
+    found, cso = await check(VERSIONS[0], "starts_nothing", role="EMSP", only=("session", "set"), start=Start("U", "L", ""))
+    assert found["session"].verdict is Verdict.INCONCLUSIVE
+    assert found["session"].said == ("the CSO told of no new ACTIVE session of the token U within 60 s",)
+    assert (cso.limits, cso.stopped) == ([], [])
+
+
+async def test_why_there_is_no_session_is_told_once() -> None:
+    """By the case session, at which all others point."""
+    found, _ = await check(VERSIONS[0], "no_commands", role="EMSP", start=Start("U", "L", "E-1"))
+    assert found["session"].said == ("the CSO serves no commands: no session can be started",)
+    assert found["set"].said == found["push"].said == ("there is no session to steer, see session",)
+
+
 async def test_a_start_without_a_response_may_have_started_all_the_same() -> None:
     """The session that is told then is steered, and stopped at the end."""
     lines, start = list[str](), Start("U", "L", "E-1")

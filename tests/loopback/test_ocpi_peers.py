@@ -42,6 +42,23 @@ def _codes(peer: MockScsp | MockMsp) -> list[str]:
     return [one.code for one in peer.findings]
 
 
+async def test_an_object_told_in_another_case_is_the_same_object(msp: tuple[MockMsp, ScriptedCso]) -> None:
+    """types, CiString: a session that is listed as s-1001 and pushed as S-1001 is one, followed once."""
+    peer, cso = msp
+    session = _fixture(peer.version, "session")
+    told: list[str] = []
+    peer.on_told.append(lambda module, object_id, raw, patch: told.append(object_id))
+    cso.lists["sessions"] = [session | {"id": session["id"].lower()}]
+    await peer.pull("sessions")
+    await cso.send("PUT", f"sessions/NL/BEN/{session['id']}", session)
+    assert told == [session["id"].lower()] * 2
+    assert list(peer.sessions) == [session["id"].lower()]
+    assert await cso.send("PATCH", "sessions/NL/BEN/S-1001", _fixture(peer.version, "session_patch"))
+    assert len(peer.sessions["s-1001"]["charging_periods"]) == 3
+    assert peer.findings == []
+    assert (await cso.send("GET", "sessions/NL/BEN/S-1001", None))[1] == 1000
+
+
 async def test_a_faultless_cso_is_left_alone(msp: tuple[MockMsp, ScriptedCso]) -> None:
     """Location, tariff, session, its PATCH, CDR: all taken, kept as they came, and no finding."""
     peer, cso = msp

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.errors import PeerError
 from bench.peers.msp import MockMsp
 from bench.peers.scsp import MockScsp
 from bench.wire.ocpi.transport import VERSIONS
@@ -42,6 +43,41 @@ async def test_the_reason_of_a_refusal_is_told() -> None:
         cso.answers["DELETE chargingprofiles"] = (200, {"status_code": 1000, "status_message": "another writes", "data": refused})
         await peer.delete("S-1")
         assert notes == ["DELETE on S-1: REJECTED (another writes)"]
+
+
+async def test_a_refusal_without_ocpi_s_form_is_told_with_its_reason() -> None:
+    """A web framework's own answer: HTTP status, and what it has to say."""
+    async with open_scripted(MockScsp, "2.3.0") as (peer, cso):
+        notes: list[str] = []
+        peer.on_note = notes.append
+        rows = [{"type": "missing", "loc": ["body", "charging_profile", "min_charge_rate"], "msg": "Field required"}]
+        cso.answers["PUT chargingprofiles"] = (422, {"detail": rows})
+        await peer.send_plan("S-1", {})
+        assert notes[-1] == "PUT on S-1: HTTP 422, no status_code (body.charging_profile.min_charge_rate: Field required)"
+
+
+async def test_a_registration_that_is_refused_names_the_reason_of_the_cso() -> None:
+    """Whoever runs the peer reads what is missing."""
+    async with open_scripted(MockScsp, "2.3.0") as (peer, cso):
+        cso.answers["DELETE credentials"] = (422, {"detail": "no such party"})
+        with pytest.raises(PeerError, match=r"credentials: HTTP 422, no status_code \(no such party\)$"):
+            await peer.unregister()
+
+
+async def test_a_reason_that_repeats_a_token_is_told_without_it() -> None:
+    """Neither the token that was sent nor the one that the CSO has of us."""
+    async with open_scripted(MockScsp, "2.3.0") as (peer, cso):
+        notes: list[str] = []
+        peer.on_note = notes.append
+        why = f"{peer.cso().token} may not steer, {peer.token_b} neither"
+        cso.answers["PUT chargingprofiles"] = (403, {"detail": why})
+        refused = {"result": "REJECTED", "timeout": 0}
+        cso.answers["DELETE chargingprofiles"] = (200, {"status_code": 1000, "status_message": why, "data": refused})
+        await peer.send_plan("S-1", {})
+        await peer.delete("S-1")
+        said = "(token) may not steer, (token) neither"
+        told = [one for one in notes if not one.startswith("FINDING")]
+        assert told == [f"PUT on S-1: HTTP 403, no status_code ({said})", f"DELETE on S-1: REJECTED ({said})"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -186,7 +186,8 @@ class Course:
         if one.needs and self._probe.unsure:
             return self._probe.unsure
         if one.needs in ("session", "results") and not self._probe.session and one.name != "session":
-            return self._probe.session_note or "no session"
+            why = self._probe.session_note or "no session"
+            return "there is no session to steer, see session" if self._asked("session") else why
         if one.needs == "results" and not any(order.came for order in self._probe.orders):
             return "no result of any order came, see active-first and set"
         return ""
@@ -208,20 +209,29 @@ class Course:
         """Wait for an ACTIVE session; one that is running already is listed."""
         probe, wishes = self._probe, self._wishes
         await self._pull()
-        evse = wishes.start.evse if wishes.start is not None else wishes.evse
-        if wishes.start is not None:
-            note = await self._start(wishes.start)
+        start, earlier = wishes.start, {one.casefold() for one in probe.peer.sessions}
+        evse = start.evse if start is not None else wishes.evse
+        if start is not None:
+            note = await self._start(start)
             if note:
                 probe.session_note = note
                 return
+
+        def is_ours(session: Mapping[str, Any]) -> bool:
+            """Say whether it may be steered: of those that began before ours, and of other tokens, none."""
+            began = start is None or (str(session.get("id")).casefold() not in earlier and _is_of(session, start.uid))
+            return began and _is_at(session, evse)
+
         within = max(wishes.session_within_s, 60.0 if wishes.start is not None else 0.0)
         if within:
             self._tell(f"waiting up to {within:g} s for an ACTIVE session{f' at {evse}' if evse else ''}")
         try:
-            probe.session = await probe.peer.wait_session(lambda one: _is_at(one, evse), within)
+            probe.session = await probe.peer.wait_session(is_ours, within)
             probe.session_note = "ACTIVE"
         except PeerError:
-            probe.session_note = f"the CSO told of no ACTIVE session{f' at {evse}' if evse else ''} within {within:g} s"
+            kind, whose = ("new ACTIVE session", f" of the token {start.uid}") if start is not None else ("ACTIVE session", "")
+            where = f" at {evse}" if evse else ""
+            probe.session_note = f"the CSO told of no {kind}{whose}{where} within {within:g} s"
 
     async def _pull(self) -> None:
         probe = self._probe
@@ -286,5 +296,12 @@ def _needed(only: Collection[str]) -> set[str]:
     return {*only, *earlier, *(("active-first",) if on_results & set(only) else ())}
 
 
-def _is_at(session: Any, evse: str) -> bool:
+def _is_of(session: Mapping[str, Any], uid: str) -> bool:
+    """Say whether a session may be of that token: of one that does not say whose it is, yes."""
+    token = session.get("cdr_token")
+    given = token.get("uid") if isinstance(token, dict) else None
+    return not isinstance(given, str) or given.casefold() == uid.casefold()
+
+
+def _is_at(session: Mapping[str, Any], evse: str) -> bool:
     return not evse or str(session.get("evse_uid", "")).casefold() == evse.casefold()

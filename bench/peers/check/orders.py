@@ -238,7 +238,7 @@ async def clear(probe: Probe) -> Saw:
         probe.sent = {}
         return failed("the result is REJECTED, yet what was set limits no more", order=order)
     if not held or order.outcome != "ACCEPTED":
-        said = f"the result is {order.outcome}, a profile of ours {'held' if held else 'did not hold'}"
+        said = f"the result is {order.outcome}; {'a profile of ours held' if held else 'whether one of ours held is not known'}"
         return not_shown(said, order=order)
     probe.sent = {}
     return passed("the result is ACCEPTED", order=order)

@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from bench.peers.answer import reason_of
 from bench.peers.check.desk import Received
 from bench.wire.ocpi import checks
 from bench.wire.ocpi.transport import INVALID, SUCCESS
 
 _LONGEST_S: Final = 10**8
 """No promise that is longer can be used."""
-_REASONS: Final = ("status_message", "detail", "message", "error")
-"""Where a reason may stand: OCPI's own field, and what web frameworks use without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +63,8 @@ class Reply:
 
     def _reason(self) -> str:
         """Return why, in the CSO's own words, where its answer is no success; values that it repeats are left out."""
-        said = next((self.raw[name] for name in _REASONS if self.raw.get(name)), None)
-        if isinstance(said, list):
-            rows = [one for one in said if isinstance(one, dict) and isinstance(one.get("loc"), list)]
-            said = "; ".join(f"{'.'.join(str(step) for step in one['loc'])}: {one.get('msg', '')}" for one in rows)
-        return f" ({checks.short(said)})" if said and isinstance(said, str) and not self.ok else ""
+        said = "" if self.ok else reason_of(self.raw)
+        return f" ({checks.short(said)})" if said else ""
 
 
 @dataclass(slots=True)

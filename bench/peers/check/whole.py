@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import unquote
 
+from bench.domain.verdicts import Verdict
 from bench.peers.books import Seen
-from bench.peers.check.case import Saw, case, judged, not_shown
+from bench.peers.check.case import Saw, case, judged, not_shown, passed
 from bench.peers.check.probe import GRACE_S, Probe
 
 _REQUEST: Final = (
@@ -110,7 +111,8 @@ async def sent_token(probe: Probe) -> Saw:
 
 
 @case(
-    "id-kept", "The session's id keeps its case", "types, CiString: compared without regard to case, written as it was given",
+    "id-kept", "The session's id keeps its case",
+    "types, CiString: compared without regard to case; not every peer does that, and no clause says that the case is kept",
     "session",
 )
 async def id_kept(probe: Probe) -> Saw:
@@ -119,11 +121,13 @@ async def id_kept(probe: Probe) -> Saw:
         (part, one) for one in probe.desk.received for part in (unquote(piece) for piece in one.path.split("/"))
         if part.casefold() == probe.session_id.casefold()
     ]  # fmt: skip
-    other = [
-        Seen("id", f"{one.method} {one.path}: the session {probe.session_id} is named {part}", one.document)
-        for part, one in named if part != probe.session_id
-    ]  # fmt: skip
-    return judged(other, f"always {probe.session_id}", looked_at=bool(named), nothing="the CSO named it in no URL")
+    other = [(part, one) for part, one in named if part != probe.session_id]
+    if other:
+        part, one = other[0]
+        refs = tuple(one.document for _, one in other if one.document is not None)
+        said = f"{one.method} {one.path}: the session {probe.session_id} is named {part}, which compares as equal"
+        return Saw(Verdict.INCONCLUSIVE, (said,), refs)
+    return passed(f"always {probe.session_id}") if named else not_shown("the CSO named it in no URL")
 
 
 @case(
