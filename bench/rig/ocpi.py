@@ -203,7 +203,7 @@ def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
         return {"result": cpo.limits.shown()}
 
     async def invite(_: dict[str, Any]) -> dict[str, Any]:
-        return {"result": cpo.platform.registry.invite()}
+        return {"result": cpo.platform.invite()}
 
     async def forget(request: dict[str, Any]) -> dict[str, Any]:
         registry, named = cpo.platform.registry, str(request.get("party")).upper()

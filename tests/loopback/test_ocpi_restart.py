@@ -15,10 +15,11 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.ocpi.registry import Party
-from bench.errors import UsageError
+from bench.errors import RigError, UsageError
 from bench.peers.msp import open_msp
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
+from bench.rig.ocpi import commands_of
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.clients import ClientInfo
 from bench.wire.ocpi.profiles import ChargingProfile
@@ -73,6 +74,10 @@ class _Lives:
         self.stations.installed = [self.stations.sent("SetChargingProfile")[-1]["chargingProfile"]]
 
 
+def _full_disk(*parts: object) -> None:
+    raise RigError("No space left on device")
+
+
 @pytest.fixture(params=VERSIONS)
 async def lives(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[_Lives]:
     """Return what outlives the CSO, in each version."""
@@ -107,6 +112,25 @@ async def test_a_used_up_token_invites_nobody_after_a_restart(lives: _Lives) -> 
     async with lives.life() as cpo:
         assert "a-token-of-the-rig-file" not in cpo.platform.registry.invitations
         assert cpo.token_a in cpo.platform.registry.invitations
+
+
+async def test_an_invitation_survives(lives: _Lives) -> None:
+    """`bench invite` has printed it: who was given it can register after a restart."""
+    async with lives.life() as cpo:
+        token = (await commands_of(cpo)["invite"]({}))["result"]
+    async with lives.life() as cpo:
+        assert token in cpo.platform.registry.invitations
+
+
+async def test_an_invitation_that_cannot_be_kept_is_not_given(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disk full: who asks is told, and nobody can register by what was never given."""
+    async with lives.life() as cpo:
+        before = list(cpo.platform.registry.invitations)
+        monkeypatch.setattr(JsonStore, "save", _full_disk)
+        with pytest.raises(RigError, match="No space left"):
+            await commands_of(cpo)["invite"]({})
+        assert cpo.platform.registry.invitations == before
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(("shown", "word"), [(True, "ACCEPTED"), (False, "REJECTED")])

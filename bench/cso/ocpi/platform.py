@@ -113,6 +113,16 @@ class CpoPlatform:
         self._restore()
         registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
 
+    def invite(self) -> str:
+        """Return another registration token, which outlives a restart. Raises RigError where it cannot be kept."""
+        token = self.registry.invite()
+        try:
+            self._keeper.save()
+        except RigError:
+            self.registry.invitations.remove(token)
+            raise
+        return token
+
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
         return f"{self.versions_url.removesuffix('/versions')}/{version}"
