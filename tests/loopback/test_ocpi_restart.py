@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -304,6 +305,16 @@ async def test_a_store_of_something_else_is_named_without_what_stands_in_it(live
         async with lives.life():
             pass
     assert "s3cret" not in str(error.value)
+
+
+async def test_a_store_of_an_earlier_version_is_named(lives: _Lives) -> None:
+    """It had Tokens in the document, and what is over elsewhere: the next writing would take both away without a word."""
+    async with lives.life() as cpo:
+        await lives.begin(cpo)
+    lives.path.write_text(json.dumps(json.loads(lives.path.read_text()) | {"tokens": []}))
+    with pytest.raises(UsageError, match=r"store\.json: an earlier version has written it"):
+        async with lives.life():
+            pass
 
 
 @pytest.mark.parametrize("version", VERSIONS)
