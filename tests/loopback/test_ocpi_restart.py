@@ -134,6 +134,16 @@ async def test_an_invitation_that_cannot_be_kept_is_not_given(lives: _Lives, mon
         monkeypatch.undo()
 
 
+async def test_a_limit_on_the_spot_that_cannot_be_kept_counts_and_says_so(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To refuse it would leave the power higher; after a restart it would be higher again, and nobody know why."""
+    async with lives.life() as cpo:
+        monkeypatch.setattr(JsonStore, "save", _full_disk)
+        wanted = {"station": STATION, "evse": 1, "by": "DSO", "profile": PROFILE}
+        told = (await commands_of(cpo)["limit"](wanted))["result"]
+        monkeypatch.undo()
+    assert told == {"word": "ACCEPTED", "reason": "it counts, but a restart forgets it: No space left on device"}
+
+
 @pytest.mark.parametrize(("shown", "word"), [(True, "ACCEPTED"), (False, "REJECTED")])
 async def test_an_open_promise_is_answered_as_the_station_shows_it(lives: _Lives, shown: bool, word: str) -> None:
     """GetChargingProfiles decides: ACCEPTED is told only where it is true, and that party then rules the session."""

@@ -113,11 +113,15 @@ class CpoPlatform:
         self._restore()
         registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
 
+    def keep(self) -> None:
+        """Bring the state to the disk before this returns. Raises RigError."""
+        self._keeper.save()
+
     def invite(self) -> str:
         """Return another registration token, which outlives a restart. Raises RigError where it cannot be kept."""
         token = self.registry.invite()
         try:
-            self._keeper.save()
+            self.keep()
         except RigError:
             self.registry.invitations.remove(token)
             raise
