@@ -16,7 +16,7 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.ocpi.registry import Party
-from bench.errors import RigError, UsageError
+from bench.errors import PeerError, RigError, UsageError
 from bench.peers.msp import open_msp
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
@@ -142,6 +142,17 @@ async def test_a_limit_on_the_spot_that_cannot_be_kept_counts_and_says_so(lives:
         told = (await commands_of(cpo)["limit"](wanted))["result"]
         monkeypatch.undo()
     assert told == {"word": "ACCEPTED", "reason": "it counts, but a restart forgets it: No space left on device"}
+
+
+async def test_a_registration_that_cannot_be_kept_is_refused(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that was taken would be a stranger after a restart; it is told, and its invitation serves once there is room."""
+    async with lives.life() as cpo:
+        with monkeypatch.context() as full:
+            full.setattr(JsonStore, "save", _full_disk)
+            with pytest.raises(PeerError, match="the registration cannot be kept"):
+                await lives.begin(cpo)
+        assert (cpo.platform.registry.platforms, cpo.platform.registry.spent) == ([], [])
+        await lives.begin(cpo)
 
 
 @pytest.mark.parametrize(("shown", "word"), [(True, "ACCEPTED"), (False, "REJECTED")])

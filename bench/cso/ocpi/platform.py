@@ -112,6 +112,7 @@ class CpoPlatform:
         self._to_save = self._catching_up = False
         self._restore()
         registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
+        self.handshake.keep = self._keep_registration
 
     def keep(self) -> None:
         """Bring the state to the disk before this returns. Raises RigError."""
@@ -236,6 +237,9 @@ class CpoPlatform:
     def _save_promise(self) -> None:
         """Save before a promise goes out: one that would not survive a restart is not given."""
         self._or_refused(self._keeper.save, "the order cannot be kept over a restart: it is not accepted")
+
+    def _keep_registration(self) -> None:
+        self._or_refused(self._keeper.save, "the registration cannot be kept over a restart: it is not taken")
 
     def _keep_tokens(self, tokens: Mapping[TokenKey, Token]) -> None:
         self._or_refused(partial(self._keeper.keep_tokens, tokens), "the Token cannot be kept over a restart: it is not taken")
