@@ -74,9 +74,13 @@ class JournalFile:
             except OSError as error:
                 raise EvidenceError(f"the journal cannot be brought to the disk: {error.strerror}") from error
 
-    def _append(self, line: bytes) -> None:
+    def check(self) -> None:
+        """Raise EvidenceError where nothing can be written any more."""
         if self._broken:
             raise EvidenceError(f"the journal ended at document {self.seq}: {self._broken}")
+
+    def _append(self, line: bytes) -> None:
+        self.check()
         try:
             written = os.write(self._fd, line)
             while written < len(line):

@@ -48,7 +48,8 @@ class JsonStore:
                 found = rows.execute("SELECT id, document FROM kept WHERE kind = ? ORDER BY rowid", (kind,))
                 return {identity: orjson.loads(document) for identity, document in found}
         except RigError as error:
-            raise UsageError(f"{error}; name another file or remove it") from None
+            busy = getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            raise UsageError(f"{error}; {'end what holds it' if busy else 'name another file or remove it'}") from None
 
     def keep_rows(self, kind: RowKind, documents: Mapping[str, Mapping[str, Any]]) -> None:
         """Bring rows to the disk, all of them or none; one of the same id is replaced. Raises RigError."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.cli.run import STATION_CLOCK
-from bench.errors import UsageError
+from bench.errors import EvidenceError, RigError, UsageError
 
 if TYPE_CHECKING:
     from bench.settings.rig import RigSettings
@@ -141,10 +141,12 @@ def send(arguments: argparse.Namespace) -> int:
 
 
 def asked(folder: Path | None, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of the running bench. Raises UsageError where none runs, and where it says that we asked wrongly."""
+    """Return the answer of the running bench. Raises UsageError where none runs, and where it says that we asked wrongly;
+    RigError and EvidenceError where it cannot do that."""
     from bench.rig.pointer import ask_server
 
     answer = ask_server(folder, request)
-    if answer.get("error") == "UsageError":
-        raise UsageError(answer["text"])
+    for family in (UsageError, RigError, EvidenceError):
+        if answer.get("error") == family.__name__:
+            raise family(answer["text"])
     return answer

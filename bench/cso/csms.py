@@ -44,8 +44,8 @@ class Csms:
 
     Args:
         listeners: called with each event, a mapping such as `{"event": "transaction", "station": …}`, after the answer
-            to the message that caused it is on its way. Events: connected, disconnected, boot, status, authorize,
-            transaction (`phase` Started, Updated, Ended), meter_values, charging_limit, charging_needs, ev_schedule,
+            to the message that caused it is on its way, a transaction's before. Events: connected, disconnected, boot, status,
+            authorize, transaction (`phase` Started, Updated, Ended), meter_values, charging_limit, charging_needs, ev_schedule,
             report, event_data, security_event, log_status, firmware_status.
         authorize: gives the status of an identification token, or what gives it later; see `authorize_by`.
         needs: how charging needs of ISO 15118 EVs are answered; a profile at once where absent.
@@ -146,7 +146,7 @@ class Csms:
     # frames ----------------------------------------------------------------------------------------------------
 
     def _receive(self, station: StationState, connection: Connection, frame: str | bytes) -> None:
-        """Journal a frame, act on it, answer it, and tell what came of it: in this order."""
+        """Journal a frame, act on it, answer it, and tell what came of it: in this order, but for a transaction's."""
         if self._connections.get(station.station_id) is not connection:
             return  # superseded: what still lay in the old connection's buffer
         event = self._understood(connection, frame)
@@ -181,15 +181,18 @@ class Csms:
         self._finish(station.station_id, connection, reply, out, ref)
 
     def _finish(self, station_id: str, connection: Connection, reply: str | None, out: Outbox, ref: int) -> None:
-        """Answer a frame, then tell what came of it."""
-        if reply is not None:
+        """Answer a frame, then tell what came of it; of a transaction before, to be kept: once answered, none tells it again."""
+        try:
+            self._publish(one for one in out.events if one["event"] == "transaction")
+        finally:
             try:
-                self._send(station_id, connection, reply)
+                if reply is not None:
+                    self._send(station_id, connection, reply)
             except StationOfflineError:  # the end of the connection will say so
                 self.finding(station_id, "answer_not_sent", "the connection was closed before the answer", ref)
         for code, text in out.findings:
             self.finding(station_id, code, text, ref)
-        self._publish(out.events)
+        self._publish(one for one in out.events if one["event"] != "transaction")
 
     def _understood(self, connection: Connection, frame: str | bytes) -> Event:
         """Return what a frame means; a defect of ours costs neither its place in the journal nor the connection."""
@@ -224,8 +227,7 @@ class Csms:
 
     def _remark(self, station_id: str, remarks: Iterable[Remark], ref: int) -> None:
         for remark in remarks:
-            source = "bench" if remark.code == DEFECT else "station"
-            self.finding(station_id, remark.code, remark.text, ref, source=source)
+            self.finding(station_id, remark.code, remark.text, ref, source="bench" if remark.code == DEFECT else "station")
 
     def finding(self, station_id: str, code: str, text: str, *refs: int, source: str = "station") -> None:
         """Journal something worth knowing about a station."""

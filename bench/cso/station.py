@@ -148,7 +148,7 @@ class Undecided:
 
 @dataclass(slots=True)
 class Outbox:
-    """What handling one message brings forth beside the answer; it goes out after the answer."""
+    """What handling one message brings forth beside the answer; it goes out after the answer, a transaction's before."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
     findings: list[tuple[str, str]] = field(default_factory=list)

@@ -19,7 +19,7 @@ from bench.cso.ocpi.record import SessionRecord, evse_uid
 from bench.cso.relay import Outcome
 from bench.cso.station import Transaction
 from bench.domain.documents import Kind
-from bench.errors import UsageError
+from bench.errors import RigError, UsageError
 from bench.peers.books import ACCEPTED, SentOrder
 from bench.peers.msp import MockMsp, open_msp
 from bench.peers.plan import plan_day_ahead
@@ -191,19 +191,29 @@ async def open_served_ocpi(
 def commands_of(cpo: Cpo) -> Mapping[str, Answerer]:
     """Return what a served platform does for other commands; their errors are UsageErrors."""
 
+    def kept(outcome: Outcome) -> dict[str, Any]:
+        """Return what to answer; a limit counts also where it cannot be kept, and who set it is told."""
+        reason = outcome.reason
+        if outcome.word == "ACCEPTED":
+            try:
+                cpo.platform.keep()
+            except RigError as error:
+                reason = f"it counts, but a restart forgets it: {error}"
+        return {"result": {"word": outcome.word, "reason": reason}}
+
     async def limit(request: dict[str, Any]) -> dict[str, Any]:
         place, profile = _place_of(request), request.get("profile")
         if profile is None:
-            return _outcome(await cpo.limits.release(*place))
+            return kept(await cpo.limits.release(*place))
         if not isinstance(profile, dict):
             raise UsageError("the profile must be a JSON object")
-        return _outcome(await cpo.limits.set(*place, profile, emergency=bool(request.get("emergency"))))
+        return kept(await cpo.limits.set(*place, profile, emergency=bool(request.get("emergency"))))
 
     async def limits(_: dict[str, Any]) -> dict[str, Any]:
         return {"result": cpo.limits.shown()}
 
     async def invite(_: dict[str, Any]) -> dict[str, Any]:
-        return {"result": cpo.platform.registry.invite()}
+        return {"result": cpo.platform.invite()}
 
     async def forget(request: dict[str, Any]) -> dict[str, Any]:
         registry, named = cpo.platform.registry, str(request.get("party")).upper()
@@ -228,10 +238,6 @@ def _place_of(request: Mapping[str, Any]) -> tuple[str, int, str]:
     if not isinstance(station, str) or not isinstance(evse_id, int) or not isinstance(role, str):
         raise UsageError("station and by must be texts, and evse a number")
     return station, evse_id, role
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    return {"result": {"word": outcome.word, "reason": outcome.reason}}
 
 
 def _placed(settings: OcpiSettings, folder: Path) -> OcpiSettings:

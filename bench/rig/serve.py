@@ -115,6 +115,7 @@ async def _serve(order: ServeOrder, announce: Callable[[str], None]) -> None:
                     csms.subscribe(narrator.on_event)
                 while not stopped.is_set():
                     tell_due()
+                    journal.check()  # nobody is served without evidence
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stopped.wait(), 1)
             state, reason = "completed", "stopped by the operator"

@@ -106,3 +106,13 @@ def test_who_looks_into_the_rows_does_not_hold_the_bench_up(tmp_path: Path, monk
         with pytest.raises(RigError, match="locked"):
             store.keep_rows("token", {"b": {}})
     assert (set(store.load_rows("token")), max(patience) <= 0.5) == ({"a"}, True)
+
+
+def test_nobody_is_told_to_remove_rows_that_are_only_held(tmp_path: Path) -> None:
+    """They have what is nowhere else: CDRs and Tokens."""
+    store = JsonStore(tmp_path / "ocpi.json")
+    store.keep_rows("token", {"a": {}})
+    with closing(sqlite3.connect(tmp_path / "ocpi.rows.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UsageError, match=r"database is locked; end what holds it$"):
+            store.load_rows("token")

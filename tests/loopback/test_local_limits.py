@@ -14,6 +14,8 @@ from bench.adapters.clock import wall_now
 from bench.adapters.control_socket import open_control_socket
 from bench.adapters.ids import SeededIds
 from bench.cli import main
+from bench.cso.ocpi.platform import CpoPlatform
+from bench.errors import BenchError, EvidenceError, RigError
 from bench.peers.scsp import open_scsp
 from bench.rig.ocpi import commands_of
 from bench.rig.serve import Controls
@@ -159,6 +161,21 @@ async def test_another_peer_registers_by_an_invitation(tmp_path: Path, capsys: p
             await second.register(rig.cpo.versions_url, token)
         assert isinstance(rig.journal, MemoryJournal)
         assert token not in str(rig.journal.documents)
+
+
+@pytest.mark.parametrize("error", [RigError, EvidenceError])
+async def test_what_the_bench_cannot_do_is_told(
+    error: type[BenchError], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on a full disk: its words and code 4, no traceback."""
+
+    def fail(_: object) -> None:
+        raise error("No space left on device")
+
+    monkeypatch.setattr(CpoPlatform, "invite", fail)
+    async with open_ocpi_rig() as rig:
+        assert await ask(rig, tmp_path, "invite") == 4
+    assert capsys.readouterr().err == "bench: No space left on device\n"
 
 
 async def test_a_peer_that_cannot_unregister_is_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

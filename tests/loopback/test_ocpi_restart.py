@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,11 @@ from bench.adapters.ids import SeededIds
 from bench.adapters.json_store import JsonStore
 from bench.adapters.ocpi_client import AddressBook
 from bench.cso.ocpi.registry import Party
-from bench.errors import UsageError
+from bench.errors import PeerError, RigError, UsageError
 from bench.peers.msp import open_msp
 from bench.peers.scsp import MockScsp, open_scsp
 from bench.rig.cpo import Cpo, open_cpo
+from bench.rig.ocpi import commands_of
 from bench.settings.rig import RigSettings
 from bench.wire.ocpi.clients import ClientInfo
 from bench.wire.ocpi.profiles import ChargingProfile
@@ -73,6 +75,10 @@ class _Lives:
         self.stations.installed = [self.stations.sent("SetChargingProfile")[-1]["chargingProfile"]]
 
 
+def _full_disk(*parts: object) -> None:
+    raise RigError("No space left on device")
+
+
 @pytest.fixture(params=VERSIONS)
 async def lives(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[_Lives]:
     """Return what outlives the CSO, in each version."""
@@ -107,6 +113,46 @@ async def test_a_used_up_token_invites_nobody_after_a_restart(lives: _Lives) -> 
     async with lives.life() as cpo:
         assert "a-token-of-the-rig-file" not in cpo.platform.registry.invitations
         assert cpo.token_a in cpo.platform.registry.invitations
+
+
+async def test_an_invitation_survives(lives: _Lives) -> None:
+    """`bench invite` has printed it: who was given it can register after a restart."""
+    async with lives.life() as cpo:
+        token = (await commands_of(cpo)["invite"]({}))["result"]
+    async with lives.life() as cpo:
+        assert token in cpo.platform.registry.invitations
+
+
+async def test_an_invitation_that_cannot_be_kept_is_not_given(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disk full: who asks is told, and nobody can register by what was never given."""
+    async with lives.life() as cpo:
+        before = list(cpo.platform.registry.invitations)
+        monkeypatch.setattr(JsonStore, "save", _full_disk)
+        with pytest.raises(RigError, match="No space left"):
+            await commands_of(cpo)["invite"]({})
+        assert cpo.platform.registry.invitations == before
+        monkeypatch.undo()
+
+
+async def test_a_limit_on_the_spot_that_cannot_be_kept_counts_and_says_so(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To refuse it would leave the power higher; after a restart it would be higher again, and nobody know why."""
+    async with lives.life() as cpo:
+        monkeypatch.setattr(JsonStore, "save", _full_disk)
+        wanted = {"station": STATION, "evse": 1, "by": "DSO", "profile": PROFILE}
+        told = (await commands_of(cpo)["limit"](wanted))["result"]
+        monkeypatch.undo()
+    assert told == {"word": "ACCEPTED", "reason": "it counts, but a restart forgets it: No space left on device"}
+
+
+async def test_a_registration_that_cannot_be_kept_is_refused(lives: _Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that was taken would be a stranger after a restart; it is told, and its invitation serves once there is room."""
+    async with lives.life() as cpo:
+        with monkeypatch.context() as full:
+            full.setattr(JsonStore, "save", _full_disk)
+            with pytest.raises(PeerError, match="the registration cannot be kept"):
+                await lives.begin(cpo)
+        assert (cpo.platform.registry.platforms, cpo.platform.registry.spent) == ([], [])
+        await lives.begin(cpo)
 
 
 @pytest.mark.parametrize(("shown", "word"), [(True, "ACCEPTED"), (False, "REJECTED")])
@@ -280,6 +326,16 @@ async def test_a_store_of_something_else_is_named_without_what_stands_in_it(live
         async with lives.life():
             pass
     assert "s3cret" not in str(error.value)
+
+
+async def test_a_store_of_an_earlier_version_is_named(lives: _Lives) -> None:
+    """It had Tokens in the document, and what is over elsewhere: the next writing would take both away without a word."""
+    async with lives.life() as cpo:
+        await lives.begin(cpo)
+    lives.path.write_text(json.dumps(json.loads(lives.path.read_text()) | {"tokens": []}))
+    with pytest.raises(UsageError, match=r"store\.json: an earlier version has written it"):
+        async with lives.life():
+            pass
 
 
 @pytest.mark.parametrize("version", VERSIONS)

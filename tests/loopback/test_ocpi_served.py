@@ -59,7 +59,7 @@ async def test_a_token_of_the_rig_file_is_not_printed(tmp_path: Path) -> None:
 
 async def test_a_spent_token_of_the_rig_file_is_said_to_be_spent(tmp_path: Path) -> None:
     """After a restart another one is printed: who goes on with the first would be refused and not know why."""
-    nothing: dict[str, Any] = {name: [] for name in ("platforms", "invitations", "sessions", "tokens", "promises")}
+    nothing: dict[str, Any] = {name: [] for name in ("platforms", "invitations", "sessions", "promises")}
     JsonStore(tmp_path / "ocpi.json").save({**nothing, "spent": ["token-of-the-rig-file"]})
     ocpi = {"token_a": "token-of-the-rig-file", "store": tmp_path / "ocpi.json"}
     rig = rig_settings().model_copy(update={"ocpi": OcpiSettings.model_validate(ocpi)})

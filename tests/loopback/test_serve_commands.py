@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import orjson
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -134,6 +136,19 @@ def test_a_server_that_was_killed_is_not_found(tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "out" / NAME).exists()
     assert main(["stations", "--run", str(tmp_path / "out")]) == 2
     assert "start one with 'bench serve'" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_it(tmp_path: Path) -> None:
+    """Without a journal nobody is served: it says why and ends, and leaves no station with a server that answers nothing."""
+    with serving(tmp_path) as (process, lines):
+        most = (tmp_path / "out" / "journal.jsonl").stat().st_size + 10
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+        with station(lines["OCPP 2.0.1"]) as link, suppress(ConnectionClosed):
+            link.send(orjson.dumps([2, "1", "BootNotification", BOOT]).decode())
+            link.recv(10)
+        assert process.wait(10) == 4
+        assert process.stdout is not None
+        assert "bench: the journal ended at document " in process.stdout.read()
 
 
 def test_evidence_is_never_overwritten(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,27 @@ async def scene(clock: FakeClock, journal: MemoryJournal) -> AsyncIterator[Scene
     csms = new_csms(clock, journal, listeners=[events.append])
     async with attached(csms) as station:
         yield Scene(station, csms, journal, events)
+
+
+async def test_a_transaction_is_told_before_the_station_has_its_answer(scene: Scene) -> None:
+    """A station that was answered never tells it again: who keeps sessions must have it on the disk by then."""
+    silent: list[bool] = []
+    scene.csms.subscribe(lambda event: silent.append(scene.station.silent()))
+    for phase, seq_no in (("Started", 0), ("Ended", 1)):
+        await scene.event(phase, seq_no, evse={"id": 1, "connectorId": 1}, idToken={"idToken": "TAG", "type": "ISO14443"})
+    assert silent == [True, True]
+
+
+async def test_a_station_is_answered_also_where_a_listener_fails(clock: FakeClock, journal: MemoryJournal) -> None:
+    """Else it would send the same event again and again."""
+
+    def fail(event: Mapping[str, Any]) -> None:
+        if event["event"] == "transaction":
+            raise ValueError("a defect of ours")
+
+    with pytest.raises(ValueError, match="a defect of ours"):
+        async with attached(new_csms(clock, journal, listeners=[fail])) as station:
+            assert await Scene(station, new_csms(clock, journal), journal, []).event("Started", 0) == {}
 
 
 async def test_transaction_from_start_to_end(scene: Scene, clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,8 @@ class Handshake:
     ) -> None:
         self._registry, self._calls, self._findings = registry, calls, findings
         self._own, self._name, self._versions_url = own, name, versions_url
+        self.keep: Callable[[], None] = lambda: None
+        """Called with each new registration in place; what it raises refuses it."""
 
     def own_credentials(self, token: str) -> dict[str, Any]:
         """Return the bench's credentials, with the token that the peer is to use."""
@@ -52,6 +55,11 @@ class Handshake:
         platform = await self._platform(given, version, None)
         if not self._registry.add(platform, caller.token):
             raise OcpiError(CLIENT_ERROR, "this token was used for another registration meanwhile", _NOT_ALLOWED)
+        try:
+            self.keep()
+        except OcpiError:
+            self._registry.take_back(platform, caller.token)
+            raise
         return self.own_credentials(platform.token_in)
 
     async def renew(self, caller: Caller, given: Credentials, version: str) -> dict[str, Any]:

@@ -113,6 +113,9 @@ class Keeper:
         document = store.load()
         if document is None:  # a first life, or a file that was removed: the rows beside it are kept all the same
             document = {name: [] for name in ("platforms", "invitations", "spent", "sessions", "promises")}
+        if "tokens" in document:
+            text = "an earlier version has written it, with Tokens in it and what is over in a folder: this one reads neither"
+            raise UsageError(f"{store}: {text}; name another file or remove it")
         self._registry.restore([_platform(one) for one in document["platforms"]], document["invitations"], document["spent"])
         self._tokens.restore(Token.model_validate(one) for one in store.load_rows("token").values())
         over = {name: self._record(one) for name, one in store.load_rows("session").items()}

@@ -112,6 +112,21 @@ class CpoPlatform:
         self._to_save = self._catching_up = False
         self._restore()
         registry.changed, self.tokens.keep, outbox.changed = self._registered, self._keep_tokens, self._save_soon
+        self.handshake.keep = self._keep_registration
+
+    def keep(self) -> None:
+        """Bring the state to the disk before this returns. Raises RigError."""
+        self._keeper.save()
+
+    def invite(self) -> str:
+        """Return another registration token, which outlives a restart. Raises RigError where it cannot be kept."""
+        token = self.registry.invite()
+        try:
+            self.keep()
+        except RigError:
+            self.registry.invitations.remove(token)
+            raise
+        return token
 
     def root(self, version: str) -> str:
         """Return the URL of the version details."""
@@ -222,6 +237,9 @@ class CpoPlatform:
     def _save_promise(self) -> None:
         """Save before a promise goes out: one that would not survive a restart is not given."""
         self._or_refused(self._keeper.save, "the order cannot be kept over a restart: it is not accepted")
+
+    def _keep_registration(self) -> None:
+        self._or_refused(self._keeper.save, "the registration cannot be kept over a restart: it is not taken")
 
     def _keep_tokens(self, tokens: Mapping[TokenKey, Token]) -> None:
         self._or_refused(partial(self._keeper.keep_tokens, tokens), "the Token cannot be kept over a restart: it is not taken")

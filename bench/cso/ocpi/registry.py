@@ -154,6 +154,12 @@ class Registry:
         self.changed()
         return True
 
+    def take_back(self, platform: Platform, token_a: str) -> None:
+        """Undo a registration that cannot be kept: its invitation serves again."""
+        self.spent.remove(token_a)
+        self.invitations.append(token_a)
+        self.remove(platform)
+
     def connect(self, platform: Platform, party: Party) -> None:
         """Take a party behind a hub, from the hub's own word, unless it is registered already; `changed` is the caller's."""
         if platform.is_hub and not self.has(party.id):
