@@ -96,11 +96,15 @@ class Peer(Books):
         self._take_credentials(given, cso_versions_url, endpoints)
 
     async def renew(self) -> None:
-        """Give the CSO a new token and take its new one (PUT credentials). Raises PeerError."""
-        cso = self.cso()
+        """Give the CSO a new token and take its new one (PUT credentials). Raises PeerError: then the old ones count on."""
+        cso, before = self.cso(), self.token_b
         self.token_b = self.ids.token(48)
         url = cso.endpoints["credentials", "SENDER"]
-        given = await self._configure("PUT", url, cso.token, cso.home, self.own_credentials())
+        try:
+            given = await self._configure("PUT", url, cso.token, cso.home, self.own_credentials())
+        except PeerError:
+            self.token_b = before
+            raise
         self._take_credentials(given, cso.home, cso.endpoints)
 
     async def unregister(self) -> None:

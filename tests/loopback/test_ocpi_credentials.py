@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from starlette.routing import Route
 from bench.adapters.clock import LoopClock
 from bench.adapters.http_server import open_http_server
 from bench.adapters.ids import SeededIds
+from bench.cso.ocpi.answers import OcpiError
 from bench.cso.ocpi.registry import Party
+from bench.errors import PeerError
 from bench.peers.scsp import open_scsp
-from bench.wire.ocpi.transport import encode_token
+from bench.wire.ocpi.transport import SERVER_ERROR, encode_token
 from tests.ocpi_emsp import Emsp, open_emsp, token
 from tests.ocpi_rig import PROFILE, OcpiRig, open_ocpi_rig
 from tests.support import EPOCH
@@ -48,6 +51,22 @@ async def test_one_of_two_registrations_at_once_has_the_party() -> None:
         failed = [one for one in await asyncio.gather(*both, return_exceptions=True) if one is not None]
         assert "SCSP NL-SCP is registered already" in str(failed)
         assert (len(failed), len(registry.platforms)) == (1, 1)
+
+
+async def test_a_renewal_that_cannot_be_kept_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """credentials, PUT: after a restart the old tokens would count again, so they count on; both sides go on as before."""
+
+    def full_disk() -> None:
+        raise OcpiError(SERVER_ERROR, "no space")
+
+    async with open_ocpi_rig() as rig:
+        (platform,) = rig.cpo.platform.registry.platforms
+        before, ours = asdict(platform), rig.scsp.token_b
+        monkeypatch.setattr(rig.cpo.platform.handshake, "keep", full_disk)
+        with pytest.raises(PeerError, match="no space"):
+            await rig.scsp.renew()
+        assert (asdict(platform), rig.scsp.token_b) == (before, ours)
+        assert (await rig.placed())[1] == "ACCEPTED"
 
 
 class _Odd:

@@ -41,7 +41,7 @@ class Handshake:
         self._registry, self._calls, self._findings = registry, calls, findings
         self._own, self._name, self._versions_url = own, name, versions_url
         self.keep: Callable[[], None] = lambda: None
-        """Called with each new registration in place; what it raises refuses it."""
+        """Called with each new or renewed registration in place; what it raises refuses it."""
 
     def own_credentials(self, token: str) -> dict[str, Any]:
         """Return the bench's credentials, with the token that the peer is to use."""
@@ -66,7 +66,7 @@ class Handshake:
         """PUT: take new credentials, fetch the endpoints again, and give out a new token; the old one ends."""
         present = self._registered(caller)
         new = await self._platform(given, version, present)
-        self._registry.update(self._registered(caller), new)
+        self._registry.update(self._registered(caller), new, self.keep)
         return self.own_credentials(present.token_in)
 
     def unregister(self, caller: Caller) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from bench.ports import IdSource
@@ -172,12 +172,19 @@ class Registry:
         self.platforms, self.spent = platforms, spent
         self.invitations = [one for one in dict.fromkeys([*self.invitations, *invitations]) if one not in spent]
 
-    def update(self, platform: Platform, new: Platform) -> None:
-        """Give a registered platform new tokens, parties and endpoints; it stays the same platform."""
+    def update(self, platform: Platform, new: Platform, keep: Callable[[], None]) -> None:
+        """Give a registered platform new tokens, parties and endpoints; it stays the same one. What `keep` raises undoes it."""
         self.learn(new.token_out)
+        before = replace(platform)
         platform.token_in, platform.token_out, platform.versions_url = new.token_in, new.token_out, new.versions_url
         behind = [one for one in platform.parties if platform.is_hub and new.is_hub and one.role != HUB and not _in(one, new)]
         platform.version, platform.parties, platform.endpoints = new.version, (*new.parties, *behind), new.endpoints
+        try:
+            keep()
+        except Exception:
+            for one in fields(before):
+                setattr(platform, one.name, getattr(before, one.name))
+            raise
         self.changed()
 
     def remove(self, platform: Platform) -> None:
