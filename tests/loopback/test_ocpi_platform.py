@@ -209,7 +209,7 @@ async def test_a_body_that_is_missing_is_told_so(fresh: OcpiRig) -> None:
 
 async def test_the_scsp_says_why_it_could_not_register(fresh: OcpiRig) -> None:
     """A wrong TOKEN_A is a PeerError, with the code."""
-    with pytest.raises(PeerError, match="status_code 2000 the token is not known"):
+    with pytest.raises(PeerError, match=r"status_code 2000 \(the token is not known\)"):
         await fresh.scsp.register(fresh.cpo.versions_url, "wrong")
 
 
