@@ -183,7 +183,8 @@ class Csms:
     def _finish(self, station_id: str, connection: Connection, reply: str | None, out: Outbox, ref: int) -> None:
         """Answer a frame, then tell what came of it; of a transaction before, to be kept: once answered, none tells it again."""
         try:
-            self._publish(one for one in out.events if one["event"] == "transaction")
+            if first := [one for one in out.events if one["event"] == "transaction"]:
+                self._publish(first)
         finally:
             try:
                 if reply is not None:
@@ -192,7 +193,7 @@ class Csms:
                 self.finding(station_id, "answer_not_sent", "the connection was closed before the answer", ref)
         for code, text in out.findings:
             self.finding(station_id, code, text, ref)
-        self._publish(one for one in out.events if one["event"] != "transaction")
+        self._publish(one for one in out.events if one not in first)
 
     def _understood(self, connection: Connection, frame: str | bytes) -> Event:
         """Return what a frame means; a defect of ours costs neither its place in the journal nor the connection."""
@@ -298,14 +299,9 @@ class Csms:
         return judge_before_sending(action, payload, view, rules)
 
     async def _exchange(
-        self,
-        station_id: str,
-        connection: Connection,
-        action: str,
-        payload: Mapping[str, Any],
-        timeout_s: float | None,
+        self, station_id: str, connection: Connection, action: str, payload: Mapping[str, Any], timeout_s: float | None,
         check: bool,
-    ) -> ResultReceived | ErrorReceived:
+    ) -> ResultReceived | ErrorReceived:  # fmt: skip
         limit_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
         text = connection.session.make_call(action, payload, self.ids.token(32), self.clock.monotonic(), check=check)
         if "idToken" in payload:

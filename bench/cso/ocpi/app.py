@@ -1,6 +1,6 @@
 """The application of the OCPI platform: the gate, the lane of charging profiles, and FastAPI for everything else.
 
-Gate and lane stand outside FastAPI, whose own layers would take a twentieth of the time in which a profile is relayed.
+Gate and lane stand outside FastAPI, whose own layers each relayed profile would have to pass.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def encode_token(token: str) -> str:
     return f"Token {base64.b64encode(token.encode()).decode()}"
 
 
-@lru_cache(1024)
+@lru_cache(64)  # strangers may send headers of 64 kB
 def decode_token(header: str | None) -> str | None:
     """Return the token of an Authorization header, or None where it holds none."""
     scheme, _, encoded = (header or "").partition(" ")
